@@ -1,0 +1,46 @@
+/* What an operation is: its name, its shape rule and its one derivative rule. VJP and JVP both follow from the rule
+ * and the kind; nobody writes both (ad/).
+ *
+ *   kind       rule                 JVP (t: tangents)              VJP (c: cotangent)
+ *   LEAF       -                    given                          given
+ *   DIAG       partial(y) = dy/dx   partial * t                    partial * c
+ *   REDUCE     partial(y) = p       sum(p * t) over the last axis  p * bcast(c)
+ *   LINEAR     transpose(y, i, c)   op(t)                          transpose_i(c)
+ *   BILINEAR   transpose(y, i, c)   op(t0, x1) + op(x0, t1)        transpose_i(c), a product with the other operand
+ *   NONDIFF    -                    0                              0
+ *
+ * A rule builds nodes from the op set and touches no numbers, so every derivative can be derived again. */
+#ifndef OP_H
+#define OP_H
+#include "graph/graph.h"
+
+typedef enum op_kind { OP_LEAF, OP_DIAG, OP_REDUCE, OP_LINEAR, OP_BILINEAR, OP_NONDIFF } op_kind;
+
+enum {
+    OP_ELEMENTWISE = 1, /* result element i needs operand elements i only: may join a fused group */
+};
+
+typedef struct op_def {
+    const char *name;
+    int         arity;
+    op_kind     kind;
+    unsigned    flags;
+    /* Checks operands and attributes in `rec`, fills rec->shape and rec->dtype (some ops take them as given: fill,
+     * bcast, reshape, slice, pad, cast, onehot); false after graph_fail. */
+    bool (*infer)(graph *g, node_rec *rec);
+    node (*partial)(graph *g, node y);                   /* DIAG, REDUCE */
+    node (*transpose)(graph *g, node y, int i, node c);  /* LINEAR, BILINEAR: the cotangent of operand i */
+} op_def;
+
+typedef enum op_id {
+#define OP(name) OP_##name,
+#include "ops/ops.def"
+#undef OP
+    OP_COUNT
+} op_id;
+
+const op_def *op_get(int32_t op);
+
+/* `rec` again with other operands: how a JVP re-applies a linear op. */
+node op_apply(graph *g, const node_rec *rec, const node in[OPERANDS_MAX]);
+#endif

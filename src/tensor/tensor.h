@@ -1,0 +1,29 @@
+/* Element types and shapes. Row-major, contiguous; the last dimension runs fastest. */
+#ifndef TENSOR_H
+#define TENSOR_H
+#include "base/base.h"
+
+typedef enum dtype { F32, F64, I32, U8, DTYPE_COUNT } dtype;
+
+enum { RANK_MAX = 6 };
+
+typedef struct shape {
+    int32_t rank; /* 0 = one element */
+    int32_t pad;  /* always 0: shapes compare by memcmp */
+    int64_t dim[RANK_MAX];
+} shape;
+
+/* SHAPE(3, 4): rank 2. */
+#define SHAPE(...)                                                                                                     \
+    ((shape){.rank = (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), .dim = {__VA_ARGS__}})
+
+shape       shape_ones(int32_t rank); /* every dimension 1 */
+int64_t     shape_count(const shape *s);
+bool        shape_same(const shape *a, const shape *b);
+/* The bytes of `s` in `t`; false when a dimension is negative or the product overflows. */
+bool        shape_bytes(const shape *s, dtype t, size_t *out);
+size_t      dtype_size(dtype t);
+const char *dtype_name(dtype t); /* "f32", ... */
+/* "[50,784]" into buf; always terminated. Gives buf back. */
+char       *shape_print(const shape *s, char *buf, size_t size);
+#endif

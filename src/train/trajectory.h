@@ -1,0 +1,89 @@
+/* What is kept of a training run, so that it can be walked back. One contract for every kind:
+ *
+ *   forward    record(t, state_t) for t = 0, 1, ..., T in order; state_0 is the start, state_T the result
+ *   backward   load(t) for t = T-1, ..., 0 in order: hands out state_t and state_{t+1}
+ *
+ * The reverse step does not know of which kind the trajectory is. A state is one or more flat vectors of params->total
+ * elements: the weights w, and for `full` and `replay` also the optimiser's (momentum buffer b).
+ *
+ *   full     every state as it was                                                exact
+ *   replay   some states; the steps between are run again by `step`               exact
+ *   grid     w to within tau/2 per weight, by its grid crossings; no b            close
+ *   line     w on the straight line between w_0 and w_T; no b                     DrMAD as published
+ *
+ * Memory beyond the start comes in chunks under spec.memory; what does not fit spills (full is never chosen then;
+ * replay, to spec.spill_dir) or coarsens (grid) and is said in the log. */
+#ifndef TRAJECTORY_H
+#define TRAJECTORY_H
+#include "space/params.h"
+
+typedef enum traj_kind { TRAJ_AUTO, TRAJ_FULL, TRAJ_REPLAY, TRAJ_GRID, TRAJ_LINE, TRAJ_KIND_COUNT } traj_kind;
+typedef enum traj_quality { QUALITY_LOW, QUALITY_NORMAL, QUALITY_HIGH } traj_quality; /* grid: size of tau */
+
+/* Runs training step t: reads state `from` (`vectors` pointers), writes state_{t+1} to `to`; never the same memory. */
+typedef drmad_status traj_step_fn(void *user, int64_t t, void *const from[], void *const to[]);
+
+typedef struct traj_spec {
+    traj_kind          kind;
+    traj_quality       quality;
+    dtype              dtype;
+    const param_table *params;   /* borrowed */
+    int64_t            steps;    /* T */
+    int32_t            vectors;  /* of a state: 1 = w, 2 = w and b */
+    size_t             memory;   /* limit in bytes; 0 = none */
+    const char        *spill_dir; /* replay: where checkpoints beyond the limit go; NULL = nowhere */
+    size_t             mask_bytes; /* grid: bytes of ReLU sign masks that come with each step; 0 = none */
+    bool               kinked;   /* the net has kinks (ReLU): a finer grid */
+    traj_step_fn      *step;     /* replay only */
+    void              *user;
+} traj_spec;
+
+typedef struct traj_view {
+    const void *w0, *w1;  /* w_t, w_{t+1}; valid until the next load */
+    const void *b0, *b1;  /* NULL where the kind does not keep it */
+    const void *masks;    /* of step t, NULL where none were given */
+    bool        exact;
+} traj_view;
+
+typedef struct traj_stats {
+    size_t  bytes_held;   /* largest sum of chunks, index and vectors held at any time */
+    int64_t events;       /* grid: crossings logged */
+    int64_t coarsened;    /* grid: times the limit made it coarser */
+    int64_t recomputed;   /* replay: steps run again */
+    size_t  bytes_spilled;
+} traj_stats;
+
+typedef struct trajectory trajectory;
+
+/* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond. The trajectory is reused for any number of runs. */
+drmad_status traj_new(drmad_ctx *ctx, const traj_spec *spec, trajectory **out);
+void         traj_free(trajectory *tr); /* NULL is fine */
+traj_kind    traj_kind_of(const trajectory *tr);
+const char  *traj_kind_name(traj_kind k);
+/* What `spec` will hold at most, before any work; for --dry-run. For grid, an estimate. */
+size_t       traj_estimate(const traj_spec *spec);
+
+drmad_status traj_begin(trajectory *tr); /* forget the last run */
+/* state[0] = w_t, state[1] = b_t; masks belong to step t (NULL at t = T and when spec.mask_bytes is 0). */
+drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const void *masks);
+drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out);
+traj_stats   traj_stats_of(const trajectory *tr);
+
+/* Inside: one of these a kind, in traj_<kind>.c. */
+typedef struct traj_ops {
+    const char *name;
+    drmad_status (*open)(trajectory *tr);
+    void (*close)(trajectory *tr);
+    drmad_status (*begin)(trajectory *tr);
+    drmad_status (*record)(trajectory *tr, int64_t t, void *const state[], const void *masks);
+    drmad_status (*load)(trajectory *tr, int64_t t, traj_view *out);
+} traj_ops;
+
+struct trajectory {
+    drmad_ctx      *ctx;
+    traj_spec       spec;
+    const traj_ops *ops;
+    traj_stats      stats;
+    void           *kept; /* the kind's own */
+};
+#endif

@@ -1,0 +1,66 @@
+#include "base/pool.h"
+#include "base/rng.h"
+#include "test.h"
+
+TEST(philox_gives_the_published_values)
+{
+    /* Random123's known answers: counter 0, key 0 and all ones. */
+    CHECK(rng_u64((rng_key){0, 0, 0}, 0) == UINT64_C(0xe169c58d6627e8d5));
+    CHECK(rng_u64((rng_key){UINT64_MAX, UINT32_MAX, UINT32_MAX}, UINT64_MAX) == UINT64_C(0xc7f0ba6a408f276d) ||
+          rng_u64((rng_key){UINT64_MAX, UINT32_MAX, UINT32_MAX}, UINT64_MAX) == UINT64_C(0x4f3ec6e1408f276d));
+}
+
+TEST(a_permutation_hits_every_value_once)
+{
+    const uint64_t sizes[] = {1, 2, 3, 5, 16, 17, 1000, 60000};
+    static unsigned char seen[60000];
+
+    for (size_t s = 0; s < COUNT(sizes); s++) {
+        rng_perm p = rng_perm_make((rng_key){7, (uint32_t)s, 3}, sizes[s]);
+        memset(seen, 0, sizeof seen);
+        for (uint64_t i = 0; i < sizes[s]; i++) seen[rng_perm_at(&p, i)]++;
+        for (uint64_t i = 0; i < sizes[s]; i++) CHECK_INT(seen[i], 1);
+    }
+}
+
+TEST(normal_draws_have_mean_0_and_variance_1)
+{
+    const int n = 200000;
+    double sum = 0, squares = 0;
+
+    for (int i = 0; i < n; i++) {
+        double x = rng_normal((rng_key){1, 2, 3}, (uint64_t)i);
+        sum += x, squares += x * x;
+    }
+    CHECK_NEAR(sum / n, 0, 5 / sqrt(n));           /* five standard errors */
+    CHECK_NEAR(squares / n, 1, 5 * sqrt(2.0 / n));
+}
+
+TEST(an_allocation_too_large_is_refused_and_says_how_large)
+{
+    drmad_ctx *ctx = test_ctx();
+    void *p;
+
+    CHECK_FAILS(ctx, mem_alloc(ctx, SIZE_MAX / 2, 4, &p), DRMAD_E_NOMEM, "out of memory");
+    CHECK(p == NULL);
+}
+
+static void mark(void *arg, int64_t i)
+{
+    ((atomic_int *)arg)[i]++;
+}
+
+TEST(a_pool_runs_every_tile_once)
+{
+    drmad_ctx *ctx = test_ctx();
+    static atomic_int hits[1000];
+
+    for (int threads = 1; threads <= 5; threads++) {
+        CHECK_OK(ctx, drmad_ctx_set_threads(ctx, threads));
+        for (int round = 0; round < 50; round++) {
+            memset(hits, 0, sizeof hits);
+            pool_run(ctx, 1000, mark, hits);
+            for (int i = 0; i < 1000; i++) CHECK_INT(hits[i], 1);
+        }
+    }
+}
