@@ -1,8 +1,27 @@
-# What is built from the rooms: the library, the command, the tests, the benchmarks.
+# What is built from the rooms: the library, the command, the tests, the benchmarks, the fuzzers.
 get_property(all_rooms GLOBAL PROPERTY rooms)
 
+# The commit that is built, in one header that only base/version.c sees.
+set(git_id_dir ${CMAKE_BINARY_DIR}/generated)
+add_custom_target(git_id BYPRODUCTS ${git_id_dir}/git_id.h
+  COMMAND ${CMAKE_COMMAND} -DSOURCE_DIR=${CMAKE_SOURCE_DIR} -DOUT=${git_id_dir}/git_id.h
+          -P ${CMAKE_SOURCE_DIR}/cmake/git_id.cmake)
+target_include_directories(room_base PRIVATE ${git_id_dir})
+add_dependencies(room_base git_id)
+
+include(cmake/library.cmake)
+
+# cli/*.c is the command. It sees the public headers and nothing else.
+file(GLOB cli_sources CONFIGURE_DEPENDS cli/*.c)
+if(cli_sources)
+  add_executable(drmad ${cli_sources})
+  target_link_libraries(drmad PRIVATE drmad_shared)
+  set_target_properties(drmad PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  install(TARGETS drmad RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
 # tests/ROOM/*.c become one binary test_ROOM, linked with that room and those above it.
-add_library(test_runner OBJECT tests/test.c)
+add_library(test_runner OBJECT EXCLUDE_FROM_ALL tests/test.c)
 target_include_directories(test_runner PUBLIC include src tests)
 add_custom_target(tests)
 foreach(r ${all_rooms})
@@ -30,3 +49,7 @@ foreach(source ${bench_sources})
   target_link_libraries(${name} PRIVATE Threads::Threads m)
   add_dependencies(bench ${name})
 endforeach()
+
+if(EXISTS ${CMAKE_SOURCE_DIR}/tests/fuzz/CMakeLists.txt)
+  add_subdirectory(tests/fuzz)
+endif()
