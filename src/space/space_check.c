@@ -1,0 +1,223 @@
+/* What a declaration may ask for: every combination that makes no sense is refused here, by name
+ * and with the reason. What can only be seen with the tensors at hand (overlaps, sizes) is refused
+ * in space.c. */
+#include "space/space_inside.h"
+#include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
+
+enum { STEPS_MAX = INT32_MAX };
+
+#define BIT(per) (1u << (per))
+#define TENSOR_PERS                                                                                \
+    (BIT(PER_GLOBAL) | BIT(PER_LAYER) | BIT(PER_TENSOR) | BIT(PER_UNIT_IN) | BIT(PER_UNIT_OUT) |   \
+     BIT(PER_WEIGHT))
+
+/* Which granularities a kind has, why no others; whether it may change in time and multiply a base.
+ */
+static const struct {
+    unsigned pers;
+    const char *why_per;
+    bool about_tensors, in_time, has_base;
+} kinds[HYPER_KIND_COUNT] = {
+    [HYPER_L2] = {TENSOR_PERS, "it is about weights", true, true, true},
+    [HYPER_L1] = {TENSOR_PERS, "it is about weights", true, true, true},
+    [HYPER_WEIGHT_DECAY] = {TENSOR_PERS, "it is about weights", true, true, true},
+    [HYPER_LR] = {TENSOR_PERS, "it is about weights", true, true, true},
+    [HYPER_MOMENTUM] = {TENSOR_PERS, "it is about weights", true, true, true},
+    [HYPER_INIT_SCALE] = {TENSOR_PERS, "it is about weights", true, false, false},
+    [HYPER_LABEL_SMOOTHING] = {BIT(PER_GLOBAL), "it is one number for the loss", false, true, true},
+    [HYPER_INPUT_SCALE] = {BIT(PER_GLOBAL) | BIT(PER_UNIT_IN),
+                           "it is about the columns of the input", false, false, false},
+    [HYPER_EXAMPLE_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_EXAMPLE) | BIT(PER_CLASS),
+                              "it is about examples", false, true, false},
+    [HYPER_LOSS_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_CLASS), "it is about the loss", false, true,
+                           false},
+};
+
+bool hyper_is_about_tensors(hyper_kind k)
+{
+    return kinds[k].about_tensors;
+}
+
+bool space_reaches(const hyper_decl *d, const param *p)
+{
+    bool weights_only = d->kind == HYPER_L2 || d->kind == HYPER_L1 || d->kind == HYPER_WEIGHT_DECAY;
+
+    if (d->match) return fnmatch(d->match, p->name, 0) == 0;
+    return !weights_only || p->role == PARAM_WEIGHT;
+}
+
+drmad_status space_check_facts(drmad_ctx *ctx, const space_facts *f)
+{
+    if (f->steps < 1 || f->steps > STEPS_MAX)
+        return FAIL(ctx, DRMAD_E_CONFIG, "hyper: %lld training steps; 1 to %d is possible",
+                    (long long)f->steps, STEPS_MAX);
+    if (f->examples < 0 || f->classes < 0 || f->inputs < 0 || f->meta_step < 0)
+        return FAIL(ctx, DRMAD_E_INTERNAL, "hyper: a negative count among the facts");
+    return DRMAD_OK;
+}
+
+/* `who` starts every message: "hyper.2 (lr)". */
+static drmad_status check_bounds(drmad_ctx *ctx, const hyper_decl *d, const char *who)
+{
+    const hyper_kind_info *k = hyper_kind_of(d->kind);
+
+    if (isnan(d->low) || isnan(d->high) || isnan(d->start))
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: low, high and start must be numbers, not NaN", who);
+    if (!(d->low < d->high))
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: low %g must lie below high %g", who, d->low, d->high);
+    /* A multiplier is a factor: only its sign follows from the kind. */
+    if (d->low < k->least || (d->high > k->most && !d->multiplier))
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: bounds [%g, %g]; %s makes sense in [%g, %g] only",
+                    who, d->low, d->high, k->word, k->least, k->most);
+    if (d->start < d->low || d->start > d->high)
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: start %g lies outside [low, high] = [%g, %g]", who,
+                    d->start, d->low, d->high);
+    return DRMAD_OK;
+}
+
+static drmad_status check_transform(drmad_ctx *ctx, const hyper_decl *d, const char *who)
+{
+    if (d->transform == TRANSFORM_LOG && d->start <= 0)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "%s: start %g has no logarithm; start above 0 or use "
+                    "transform: identity",
+                    who, d->start);
+    if (d->transform == TRANSFORM_LOG && d->low <= 0)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "%s: low %g has no logarithm; a low above 0 is needed "
+                    "under transform: log",
+                    who, d->low);
+    if (d->transform == TRANSFORM_LOG && isinf(d->start))
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: start must be finite", who);
+    if (d->transform == TRANSFORM_LOGIT && (isinf(d->low) || isinf(d->high)))
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: transform: logit needs finite bounds, not [%g, %g]",
+                    who, d->low, d->high);
+    if (d->transform == TRANSFORM_LOGIT && (d->start == d->low || d->start == d->high))
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "%s: start %g must lie strictly inside (%g, %g) under "
+                    "transform: logit",
+                    who, d->start, d->low, d->high);
+    if (isinf(d->start)) return FAIL(ctx, DRMAD_E_CONFIG, "%s: start must be finite", who);
+    return DRMAD_OK;
+}
+
+static drmad_status check_time(drmad_ctx *ctx, const space_facts *f, const hyper_decl *d,
+                               const char *who)
+{
+    if (d->phases < 0)
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: %lld phases; 1 or more, or every-step", who,
+                    (long long)d->phases);
+    if (d->phases > f->steps)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "%s: %lld phases for %lld training steps; a phase needs a "
+                    "step at least",
+                    who, (long long)d->phases, (long long)f->steps);
+    if (d->phases != 1 && d->kind == HYPER_INIT_SCALE)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "%s: the start of training has no phases; use phases: "
+                    "constant",
+                    who);
+    if (d->phases != 1 && !kinds[d->kind].in_time)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "%s: the evaluation uses it too and has no steps; use "
+                    "phases: constant",
+                    who);
+    return DRMAD_OK;
+}
+
+static drmad_status check_per(drmad_ctx *ctx, const space_facts *f, const hyper_decl *d,
+                              hyper_per per, const char *who)
+{
+    int64_t count = per == PER_EXAMPLE ? f->examples : per == PER_CLASS ? f->classes : 1;
+
+    if (d->kind == HYPER_INPUT_SCALE && per == PER_UNIT_IN) count = f->inputs;
+    if (!(kinds[d->kind].pers & BIT(per)))
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: no value per %s: %s", who, hyper_per_word(per),
+                    kinds[d->kind].why_per);
+    if (count < 1)
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: no value per %s: the task has none", who,
+                    hyper_per_word(per));
+    return DRMAD_OK;
+}
+
+/* A finer granularity splits every group of the coarser one. */
+static bool refines(hyper_per coarse, hyper_per fine)
+{
+    static const int level[HYPER_PER_COUNT] = {
+        [PER_GLOBAL] = 0,   [PER_LAYER] = 1,  [PER_TENSOR] = 2,  [PER_UNIT_IN] = 3,
+        [PER_UNIT_OUT] = 3, [PER_WEIGHT] = 4, [PER_EXAMPLE] = 3, [PER_CLASS] = 3};
+
+    return level[coarse] < level[fine];
+}
+
+static drmad_status check_ties(drmad_ctx *ctx, const space_facts *f, const hyper_decl *d,
+                               const char *who)
+{
+    drmad_status st = DRMAD_OK;
+    int64_t last = 0;
+
+    for (int32_t i = 0; i < d->n_ties; i++) {
+        const hyper_tie *tie = &d->ties[i];
+        hyper_per next = i + 1 < d->n_ties ? d->ties[i + 1].per : d->per;
+
+        TRY(check_per(ctx, f, d, tie->per, who));
+        if (tie->until <= last)
+            return FAIL(ctx, DRMAD_E_CONFIG,
+                        "%s: ties.%d ends at meta-step %lld; it must end after "
+                        "%lld",
+                        who, (int)i, (long long)tie->until, (long long)last);
+        if (!refines(tie->per, next))
+            return FAIL(ctx, DRMAD_E_CONFIG,
+                        "%s: ties.%d is loosened from %s to %s; ties go global "
+                        "-> layer -> tensor -> unit -> weight",
+                        who, (int)i, hyper_per_word(tie->per), hyper_per_word(next));
+        last = tie->until;
+    }
+done:
+    return st;
+}
+
+drmad_status space_check_decl(drmad_ctx *ctx, const space_facts *f, const hyper_decl *decl,
+                              int32_t d)
+{
+    drmad_status st = DRMAD_OK;
+    char who[64];
+
+    snprintf(who, sizeof who, "hyper.%d (%s)", (int)d, hyper_kind_of(decl->kind)->word);
+    if (decl->match && !kinds[decl->kind].about_tensors)
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: match \"%s\" cannot be used: it is not about tensors",
+                    who, decl->match);
+    if (decl->multiplier && !kinds[decl->kind].has_base)
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: has no base value that a multiplier could multiply",
+                    who);
+    TRY(check_per(ctx, f, decl, decl->per, who));
+    TRY(check_ties(ctx, f, decl, who));
+    TRY(check_time(ctx, f, decl, who));
+    TRY(check_bounds(ctx, decl, who));
+    TRY(check_transform(ctx, decl, who));
+done:
+    return st;
+}
+
+drmad_status space_check_trajectory(const space *s, const char *kind, bool exact)
+{
+    for (int32_t i = 0; i < s->n_slices && !exact; i++) {
+        const hyper_slice *sl = &s->slices[i];
+
+        if (!sl->every_step || sl->phases == 1) continue;
+        if (sl->kind == HYPER_MOMENTUM)
+            return FAIL(s->ctx, DRMAD_E_CONFIG,
+                        "%s: momentum at every step needs the momentum "
+                        "buffer, which trajectory: %s does not keep; use phases, or trajectory: "
+                        "full or replay",
+                        sl->name, kind);
+        if (sl->kind == HYPER_LR)
+            base_log(s->ctx, LOG_WARN,
+                     "%s: learning rates at every step are noisy on trajectory: "
+                     "%s; phases are not",
+                     sl->name, kind);
+    }
+    return DRMAD_OK;
+}
