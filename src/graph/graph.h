@@ -14,7 +14,7 @@
 typedef int32_t node;
 enum { NODE_NONE = -1, OPERANDS_MAX = 3 };
 
-/* What an operation needs besides its operands. Unused members are zero, so that records compare by memcmp. */
+/* What an operation needs besides its operands. Unused members are zero: equal records are one node. */
 typedef struct op_attr {
     double   f;              /* scale: the factor; fill: the value */
     int64_t  n;              /* slice, pad: first index along `axis`; scatter_add: rows of the result; leaf: its number */
@@ -43,6 +43,7 @@ drmad_ctx   *graph_ctx(const graph *g);
 node graph_add(graph *g, const node_rec *rec);
 node graph_fail(graph *g, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* sticks; gives NODE_NONE */
 
+/* Of NODE_NONE: a scalar leaf that is nowhere, so that builders may ask before they pass it on. */
 int32_t         graph_size(const graph *g);
 const node_rec *graph_rec(const graph *g, node n); /* valid until the next graph_add */
 const shape    *graph_shape(const graph *g, node n);
@@ -53,8 +54,4 @@ int32_t     graph_leaves(const graph *g);
 node        graph_leaf(const graph *g, int32_t number);
 const char *graph_leaf_name(const graph *g, int32_t number);
 node        graph_add_leaf(graph *g, const char *name, dtype t, shape s);
-
-/* One line a node: "%7 = matmul(%1, %3) ta f32[50,784]". `nodes` of `n` as roots; n = 0 prints all. Calls `line` for
- * each. */
-void graph_print(const graph *g, const node *roots, int n, void (*line)(void *user, const char *text), void *user);
 #endif

@@ -28,6 +28,8 @@ typedef struct op_def {
     /* Checks operands and attributes in `rec`, fills rec->shape and rec->dtype (some ops take them as given: fill,
      * bcast, reshape, slice, pad, cast, onehot); false after graph_fail. */
     bool (*infer)(graph *g, node_rec *rec);
+    /* Optional, after infer: an older or simpler node that equals `rec`, or NODE_NONE. May rewrite `rec` itself. */
+    node (*fold)(graph *g, node_rec *rec);
     node (*partial)(graph *g, node y);                   /* DIAG, REDUCE */
     node (*transpose)(graph *g, node y, int i, node c);  /* LINEAR, BILINEAR: the cotangent of operand i */
 } op_def;
@@ -41,6 +43,13 @@ typedef enum op_id {
 
 const op_def *op_get(int32_t op);
 
-/* `rec` again with other operands: how a JVP re-applies a linear op. */
+/* The node of `rec` (operands, attributes, and the shape and dtype where they are given): checked, folded, added. All
+ * builders end here, and so does `rec` again with other operands: how a JVP re-applies a linear op. */
+node op_make(graph *g, const node_rec *rec);
 node op_apply(graph *g, const node_rec *rec, const node in[OPERANDS_MAX]);
+
+/* One line a node: "%7 = matmul(%1, %3) ta f32[50,784]". Of the nodes that `nodes` of `n` need; n = 0 prints all. Calls
+ * `line` for each. */
+drmad_status graph_print(const graph *g, const node *nodes, int n, void (*line)(void *user, const char *text),
+                         void *user);
 #endif

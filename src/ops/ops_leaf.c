@@ -1,0 +1,37 @@
+/* What has no operands: leaves, which the graph itself adds, and constants. */
+#include "ops/rules.h"
+
+const op_def op_leaf = {.name = "leaf", .kind = OP_LEAF};
+
+static bool fill_infer(graph *g, node_rec *rec)
+{
+    if (dtype_real(rec->dtype)) return true;
+    return op_bad(g, rec, "dtype %s, expected f32 or f64", dtype_name((dtype)rec->dtype));
+}
+
+const op_def op_fill = {.name = "fill", .kind = OP_LEAF, .infer = fill_infer};
+
+node g_fill(graph *g, dtype t, shape s, double value)
+{
+    return op_make(g, &(node_rec){.op = OP_fill,
+                                  .dtype = t,
+                                  .in = NO_OPERANDS,
+                                  .shape = s,
+                                  .attr.f = value});
+}
+
+static node fill_like(graph *g, node x, double value)
+{
+    if (x == NODE_NONE) return x;
+    return g_fill(g, graph_dtype(g, x), *graph_shape(g, x), value);
+}
+
+node g_zeros_like(graph *g, node x)
+{
+    return fill_like(g, x, 0.0);
+}
+
+node g_ones_like(graph *g, node x)
+{
+    return fill_like(g, x, 1.0);
+}
