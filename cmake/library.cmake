@@ -1,19 +1,23 @@
-# libdrmad, shared and static, from the same objects; and what a user of the installed library needs to find it.
+# libdrmad, shared and static, from the same objects; and what a user of the installed library
+# needs to find it.
 set(DRMAD_SOVERSION 0)
 
 # Only drmad_* leaves the shared library.
 add_library(drmad_shared SHARED)
 link_rooms(drmad_shared ${all_rooms})
-set_target_properties(drmad_shared PROPERTIES OUTPUT_NAME drmad VERSION ${PROJECT_VERSION} SOVERSION ${DRMAD_SOVERSION}
-                      LINKER_LANGUAGE C LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/drmad.map)
+set_target_properties(drmad_shared PROPERTIES OUTPUT_NAME drmad LINKER_LANGUAGE C
+                      VERSION ${PROJECT_VERSION} SOVERSION ${DRMAD_SOVERSION}
+                      LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/drmad.map)
 target_link_options(drmad_shared PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/drmad.map
                     -Wl,-z,relro,-z,now)
 if(NOT DRMAD_SANITIZE)
-  target_link_options(drmad_shared PRIVATE -Wl,--no-undefined) # a sanitizer's runtime comes with the executable
+  # (a sanitizer's runtime comes with the executable)
+  target_link_options(drmad_shared PRIVATE -Wl,--no-undefined)
 endif()
 target_include_directories(drmad_shared INTERFACE ${CMAKE_SOURCE_DIR}/include)
 
-# Only drmad_* leaves the static one either: its objects are joined into one, whose hidden names become local.
+# Only drmad_* leaves the static one either: its objects are joined into one, whose hidden names
+# become local.
 set(objects "")
 foreach(r ${all_rooms})
   get_property(isas GLOBAL PROPERTY room_${r}_isas)
@@ -33,11 +37,13 @@ add_custom_target(drmad_static ALL DEPENDS ${static_lib})
 
 # Installed: headers, both libraries, the command, drmad.pc, drmadConfig.cmake.
 set(DRMAD_PC_REQUIRES "zlib libcurl libcrypto yaml-0.1 jansson") # of the static library
-file(RELATIVE_PATH DRMAD_PC_UP /${CMAKE_INSTALL_LIBDIR}/pkgconfig /) # the tree may be moved as a whole
+# The installed tree may be moved as a whole.
+file(RELATIVE_PATH DRMAD_PC_UP /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/drmad.pc.in ${CMAKE_BINARY_DIR}/drmad.pc @ONLY)
 configure_file(cmake/drmadConfig.cmake.in ${CMAKE_BINARY_DIR}/drmadConfig.cmake @ONLY)
 include(CMakePackageConfigHelpers)
-write_basic_package_version_file(${CMAKE_BINARY_DIR}/drmadConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/drmadConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
 install(TARGETS drmad_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${static_lib} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/drmad DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

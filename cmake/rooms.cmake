@@ -1,12 +1,14 @@
-# room(NAME [ROOMS above...] [LIBS ...]): src/NAME/*.c as an object library room_NAME that sees include/ and src/, with
-# everything that the rooms above need. room_objects(OUT ROOM...) lists a room and all above it, for linking a test.
+# room(NAME [ROOMS above...] [LIBS ...]): src/NAME/*.c as an object library room_NAME that sees
+# include/ and src/, with everything that the rooms above need. room_objects(OUT ROOM...) lists a
+# room and all above it, for linking a test.
 function(room name)
   cmake_parse_arguments(R "" "" "ROOMS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
   list(FILTER sources EXCLUDE REGEX "_isa\\.c$") # compiled once an instruction set, below
   if(sources)
     add_library(room_${name} OBJECT ${sources})
-    target_include_directories(room_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
+    target_include_directories(room_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include
+                             ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(room_${name} PUBLIC ${R_LIBS})
     isa_objects(${name})
   endif()
@@ -15,8 +17,8 @@ function(room name)
   set_property(GLOBAL APPEND PROPERTY rooms ${name})
 endfunction()
 
-# A source src/ROOM/.../X_isa.c is compiled once for each instruction set, with ISA_SUFFIX naming it: one text, several
-# functions. The flags are fixed here and nowhere else.
+# A source src/ROOM/.../X_isa.c is compiled once for each instruction set, with ISA_SUFFIX naming
+# it: one text, several functions. The flags are fixed here and nowhere else.
 function(isa_objects name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*_isa.c)
   if(NOT sources)
@@ -27,8 +29,10 @@ function(isa_objects name)
   set(flags_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
   foreach(isa portable avx2 avx512)
     add_library(room_${name}_${isa} OBJECT ${sources})
-    target_include_directories(room_${name}_${isa} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
-    target_compile_options(room_${name}_${isa} PRIVATE -O3 ${flags_${isa}} -DISA_SUFFIX=${isa} -DISA_IS_${isa})
+    target_include_directories(room_${name}_${isa} PUBLIC ${CMAKE_SOURCE_DIR}/include
+                             ${CMAKE_SOURCE_DIR}/src)
+    target_compile_options(room_${name}_${isa} PRIVATE -O3 ${flags_${isa}}
+                           -DISA_SUFFIX=${isa} -DISA_IS_${isa})
     set_property(GLOBAL APPEND PROPERTY room_${name}_isas room_${name}_${isa})
   endforeach()
 endfunction()

@@ -32,7 +32,8 @@ foreach(r ${all_rooms})
     target_include_directories(test_${r} PRIVATE tests)
     rooms_above(above ${r})
     if("ops" IN_LIST above AND EXISTS ${CMAKE_SOURCE_DIR}/tests/eval.c)
-      target_sources(test_${r} PRIVATE tests/eval.c) # the naive evaluator: the oracle of everything that computes
+      # the naive evaluator: the oracle of everything that computes
+      target_sources(test_${r} PRIVATE tests/eval.c)
     endif()
     target_link_libraries(test_${r} PRIVATE Threads::Threads m)
     add_dependencies(tests test_${r})

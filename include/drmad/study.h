@@ -1,8 +1,9 @@
-/* A study: one YAML file that says which model is trained on which data, which hyperparameters are tuned and how.
- * Ownership: load gives, free takes. Strings handed out live until the next call on the same study.
- * Threads:   one study, one thread at a time. The callback runs on the calling thread. drmad_ctx_stop() may be called
- *            from anywhere: the call under way then ends after a clean checkpoint with DRMAD_E_INTERRUPTED or
- *            DRMAD_E_TERMINATED. */
+/* A study: one YAML file that says which model is trained on which data, which hyperparameters
+ * are tuned and how.
+ * Ownership: load gives, free takes. Strings handed out live until the next call on the study.
+ * Threads:   one study, one thread at a time. The callback runs on the calling thread.
+ *            drmad_ctx_stop() may be called from anywhere: the call under way then ends after a
+ *            clean checkpoint with DRMAD_E_INTERRUPTED or DRMAD_E_TERMINATED. */
 #ifndef DRMAD_STUDY_H
 #define DRMAD_STUDY_H
 #include "drmad/ctx.h"
@@ -13,31 +14,40 @@ extern "C" {
 
 typedef struct drmad_study drmad_study;
 
-/* One call an event. `stage` names what runs; `done` of `total` of the whole call is finished (total 0: not known);
- * `json` is the event as one JSON object without a newline, also kept in the run folder's log.jsonl. */
-typedef void drmad_event_fn(void *user, const char *stage, double done, double total, const char *json);
+/* One call an event. `stage` names what runs; `done` of `total` of the whole call is finished
+ * (total 0: not known); `json` is the event as one JSON object without a newline, also kept in the
+ * run folder's log.jsonl. */
+typedef void drmad_event_fn(void *user, const char *stage, double done, double total,
+                            const char *json);
 
-/* Reads the study at `path`, applies the `n` overrides ("key=value", later ones win) and checks it all. Keys are those
- * of the study file, joined by dots. On failure *out is NULL and drmad_errmsg(ctx) names file, line and column. */
-DRMAD_API drmad_status drmad_study_load(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
-                                        drmad_study **out);
-DRMAD_API void         drmad_study_free(drmad_study *s); /* NULL is fine */
-DRMAD_API void         drmad_study_set_events(drmad_study *s, drmad_event_fn *fn, void *user);
+/* Reads the study at `path`, applies the `n` overrides ("key=value", later ones win) and checks it
+ * all. Keys are those of the study file, joined by dots. On failure *out is NULL and
+ * drmad_errmsg(ctx) names file, line and column. */
+DRMAD_API drmad_status drmad_study_load(drmad_ctx *ctx, const char *path,
+                                        const char *const *overrides, int n, drmad_study **out);
+DRMAD_API void drmad_study_free(drmad_study *s); /* NULL is fine */
+DRMAD_API void drmad_study_set_events(drmad_study *s, drmad_event_fn *fn, void *user);
 
-/* What can be done with a study. Each writes its files under the study's `out` folder and leaves a result. */
-DRMAD_API drmad_status drmad_study_tune(drmad_study *s, int resume);  /* resume: 1 = go on from the last checkpoint */
-DRMAD_API drmad_status drmad_study_train(drmad_study *s, int resume); /* one training run, no tuning */
-DRMAD_API drmad_status drmad_study_why(drmad_study *s);     /* one run and one walk back: ranked sensitivities */
-DRMAD_API drmad_status drmad_study_check(drmad_study *s);   /* proves the derivatives on this very study */
-DRMAD_API drmad_status drmad_study_explain(drmad_study *s); /* the plans: nodes, groups, offsets, bytes, FLOPs */
-DRMAD_API drmad_status drmad_study_dry_run(drmad_study *s); /* the cost of tune: equivalents, hours, peak memory */
+/* What can be done with a study. Each call writes its files under the study's `out` folder and
+ * leaves a result. `resume` not 0: go on from the checkpoint in that folder, when there is one. */
+DRMAD_API drmad_status drmad_study_tune(drmad_study *s, int resume);
+/* One training run, no tuning. */
+DRMAD_API drmad_status drmad_study_train(drmad_study *s, int resume);
+/* One run and one walk back: how strongly each hyperparameter acts, ranked. */
+DRMAD_API drmad_status drmad_study_why(drmad_study *s);
+/* Proves the derivatives on this very study. */
+DRMAD_API drmad_status drmad_study_check(drmad_study *s);
+/* The plans: nodes, groups, offsets, bytes, FLOPs. */
+DRMAD_API drmad_status drmad_study_explain(drmad_study *s);
+/* What tune would cost: training-run equivalents, hours, peak memory. Trains nothing. */
+DRMAD_API drmad_status drmad_study_dry_run(drmad_study *s);
 
 /* The last call's result: one JSON object, or text for people. "" when nothing has run. */
 DRMAD_API const char *drmad_study_result_json(const drmad_study *s);
 DRMAD_API const char *drmad_study_result_text(const drmad_study *s);
 
-/* Downloads the data set `name` ("mnist") into `dir` and checks its SHA-256; files already there and right are kept.
- * The only call of the library that opens a network connection. */
+/* Downloads the data set `name` ("mnist") into `dir` and checks its SHA-256; files already there
+ * and right are kept. The only call of the library that opens a network connection. */
 DRMAD_API drmad_status drmad_data_get(drmad_ctx *ctx, const char *name, const char *dir);
 
 #ifdef __cplusplus

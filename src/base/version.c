@@ -1,5 +1,5 @@
-/* Build and machine, for result files and `drmad version`. git_id.h is made anew by every build (cmake/git_id.cmake);
- * this is the only file that sees it. */
+/* Build and machine, for result files and `drmad version`. git_id.h is made anew by every build
+ * (cmake/git_id.cmake); this is the only file that sees it. */
 #include "base/version.h"
 #include "git_id.h"
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* drmad_info(): the one table of what a result file and `drmad version` say about build and machine. */
+/* drmad_info(): the one table of what a result file and `drmad version` say about build and
+ * machine. */
 #include "drmad/info.h"
 #include "base/base.h"
 #include "base/version.h"
@@ -9,8 +10,9 @@
 enum { INFO_VERSION, INFO_GIT, INFO_COMPILER, INFO_ISA, INFO_CPU, INFO_THREADS, INFO_KERNEL };
 
 static const char *const keys[] = {
-    [INFO_VERSION] = "version", [INFO_GIT] = "git",         [INFO_COMPILER] = "compiler", [INFO_ISA] = "isa",
-    [INFO_CPU] = "cpu",         [INFO_THREADS] = "threads", [INFO_KERNEL] = "kernel",
+    [INFO_VERSION] = "version", [INFO_GIT] = "git", [INFO_COMPILER] = "compiler",
+    [INFO_ISA] = "isa",         [INFO_CPU] = "cpu", [INFO_THREADS] = "threads",
+    [INFO_KERNEL] = "kernel",
 };
 
 const char *drmad_info_key(int i)

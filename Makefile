@@ -1,0 +1,42 @@
+# A short door to CMake and the tools. Everything is built under build/.
+JOBS   ?= 2
+PREFIX ?= /usr/local
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo: release ## build drmad and tune 3 layers of L2 penalties on MNIST
+	build/release/drmad tune examples/mnist-l2.yaml
+
+release: packages ## build/release: library and command
+	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@ninja -C build/release -j $(JOBS)
+
+packages:
+	@mkdir -p build
+	@tools/install-packages build
+
+check: ## all tests, reduced counts, at most 15 minutes on 2 cores
+	@tools/install-packages check
+	@tools/run-tests
+
+check-long: ## all tests, full counts; writes build/results/check-long-DATE.json
+	@tools/install-packages check
+	@DRMAD_LONG=1 tools/run-tests
+
+check-oom: ## only the tests that fail each allocation in turn
+	@tools/run-tests --stage release --match oom
+
+check-alloc: ## only the tests that count allocations after planning
+	@tools/run-tests --stage release --match alloc
+
+bench: release ## the benchmark lines; writes build/results/bench-DATE.json
+	@tools/run-bench
+
+format: ## clang-format over all sources
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: release ## into PREFIX (/usr/local)
+	cmake --install build/release --prefix $(DESTDIR)$(PREFIX)
+
+.PHONY: help demo release packages check check-long check-oom check-alloc bench format install
