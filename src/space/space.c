@@ -52,10 +52,8 @@ const hyper_slice *space_slice_of(const space *s, int64_t i)
     while (hi - lo > 1) {
         int32_t mid = lo + (hi - lo) / 2;
 
-        if (s->slices[mid].offset <= i)
-            lo = mid;
-        else
-            hi = mid;
+        if (s->slices[mid].offset <= i) lo = mid;
+        else hi = mid;
     }
     return &s->slices[lo];
 }
@@ -173,14 +171,11 @@ static drmad_status lay_tensors(space *s, const hyper_decl *d, int32_t decl)
         }
         TRY(add_use(s, d->kind, i, slice, use));
     }
-    if (reached == 0)
-        return FAIL(s->ctx, DRMAD_E_CONFIG, "hyper.%d (%s): %s%s reaches no parameter", (int)decl,
-                    hyper_kind_of(d->kind)->word, d->match ? "match " : "it",
-                    d->match ? d->match : "");
-    if (matrices == 0 && d->per == PER_UNIT_IN)
-        return FAIL(s->ctx, DRMAD_E_CONFIG,
-                    "hyper.%d (%s): no value per unit-in: %s reaches no matrix", (int)decl,
-                    hyper_kind_of(d->kind)->word, d->match ? d->match : "it");
+    if (reached == 0 || (matrices == 0 && d->per == PER_UNIT_IN))
+        return FAIL(s->ctx, DRMAD_E_CONFIG, "hyper.%d (%s): %s%s%s%s reaches no %s", (int)decl,
+                    hyper_kind_of(d->kind)->word, reached ? "no value per unit-in: " : "",
+                    d->match ? "match \"" : "it", d->match ? d->match : "", d->match ? "\"" : "",
+                    reached ? "matrix" : "parameter");
 done:
     return st;
 }
@@ -206,10 +201,8 @@ static drmad_status lay_all(space *s, const hyper_decl *decls, int32_t n)
     TRY(mem_alloc(s->ctx, cells, sizeof *s->use_of, &s->use_of));
     for (int32_t d = 0; d < n; d++) {
         TRY(space_check_decl(s->ctx, &s->facts, &decls[d], d));
-        if (hyper_is_about_tensors(decls[d].kind))
-            TRY(lay_tensors(s, &decls[d], d));
-        else
-            TRY(lay_data(s, &decls[d], d));
+        if (hyper_is_about_tensors(decls[d].kind)) TRY(lay_tensors(s, &decls[d], d));
+        else TRY(lay_data(s, &decls[d], d));
     }
     TRY(space_name_slices(s, decls));
 done:

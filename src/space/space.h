@@ -7,9 +7,12 @@
  *
  * `raw` is h on the scale of its transform, where the outer optimiser moves; `values` is h itself.
  * Both are double and have space->total elements. The base schedule, the graph and the optimiser
- * are other rooms' business. Ownership: space_new gives, space_free takes; declarations are copied,
- * the parameter table is borrowed. Threads: a space is read-only once made; any thread may fetch;
- * scatters into one vector take turns. */
+ * are other rooms' business.
+ *
+ * Ownership: space_new gives, space_free takes; declarations are copied, the parameter table is
+ *            borrowed.
+ * Threads:   a space is read-only once made; any thread may fetch; scatters into one vector take
+ *            turns. */
 #ifndef SPACE_H
 #define SPACE_H
 #include "config/hyper.h"
@@ -24,9 +27,9 @@ typedef struct hyper_tie {
 typedef struct hyper_decl {
     hyper_kind kind;
     hyper_per per; /* once no tie holds any more */
-    const char
-        *match; /* glob on parameter names (fnmatch); NULL = the kind's default tensors: weights for
-                 * l2, l1 and weight_decay, all for lr, momentum and init_scale */
+    /* Glob on parameter names (fnmatch); NULL = the kind's default tensors: weights for l2, l1 and
+     * weight_decay, all for lr, momentum and init_scale. */
+    const char *match;
     int64_t phases; /* 1 = constant, K = phases of equal length, 0 = every step */
     hyper_transform transform;
     double low, high, start;
@@ -61,10 +64,10 @@ typedef struct hyper_slice {
 
 /* What a graph binds: the leaf of one kind for one tensor (or for the data).
  *   tensors          the tensor's rank: [1,1], [1,in], [out,1] or [out,in]; of a bias [1] or [n]
- *   label_smoothing  [1,1]      against targets [B,K]
- *   input_scale      [1,1], [1,d]  against inputs [B,d]
- *   example_weight, loss_weight  [1], [K] (to be gathered by label), [N] (by example; see
- * hyper_at.rows) */
+ *   label_smoothing  [1,1] against targets [B,K]
+ *   input_scale      [1,1] or [1,d] against inputs [B,d]
+ *   example_weight, loss_weight    [1], [K] (by label), [N] (by example); with hyper_at.rows only
+ *                                  the rows of the batch are fetched: [B] */
 typedef struct hyper_use {
     hyper_kind kind;
     int32_t tensor; /* index in params; -1 = the data */
@@ -89,9 +92,9 @@ drmad_status space_new(drmad_ctx *ctx, const param_table *params, const space_fa
                        const hyper_decl *decls, int32_t n, space **out);
 void space_free(space *s); /* NULL is fine */
 
-/* The granularity of `d` at a meta-step, and the first meta-step after it with another one (-1:
- * none). */
+/* The granularity of `d` at a meta-step. */
 hyper_per space_per_at(const hyper_decl *d, int64_t meta_step);
+/* The first meta-step after this one at which a tie ends; -1: none. */
 int64_t space_next_change(const hyper_decl *decls, int32_t n, int64_t meta_step);
 
 /* `exact`: the trajectory hands out the optimiser's state too (full, replay). Refuses what it
@@ -108,8 +111,8 @@ typedef struct hyper_at {
     int64_t t;   /* step */
     double base; /* base schedule at t; used only by multipliers */
     dtype type;  /* F32 or F64 */
-    const int32_t
-        *rows; /* example or class uses: the rows wanted, in [0, elements); NULL = all in order */
+    /* Example and class uses: the rows wanted, in [0, elements). NULL = all in order. */
+    const int32_t *rows;
     int64_t n_rows;
 } hyper_at;
 
@@ -126,10 +129,10 @@ int64_t space_phase(const space *s, const hyper_use *u, int64_t t);
 void space_start(const space *s, double *raw);
 void space_clamp(const space *s, double *raw); /* into the bounds */
 void space_values(const space *s, const double *raw, double *values);
-void space_chain(const space *s, const double *raw, const double *gvalues,
-                 double *graw); /* graw = J' gvalues */
-void space_raw(const space *s, const double *values,
-               double *raw); /* the inverse of space_values, clamped */
+/* graw = (dvalues/draw)' gvalues */
+void space_chain(const space *s, const double *raw, const double *gvalues, double *graw);
+/* The inverse of space_values, clamped. */
+void space_raw(const space *s, const double *values, double *raw);
 
 /* Fills the finer space from the coarser one, both made from the same declarations at different
  * meta-steps: every value is copied as it is. */

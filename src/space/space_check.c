@@ -206,7 +206,7 @@ drmad_status space_check_trajectory(const space *s, const char *kind, bool exact
     for (int32_t i = 0; i < s->n_slices && !exact; i++) {
         const hyper_slice *sl = &s->slices[i];
 
-        if (!sl->every_step || sl->phases == 1) continue;
+        if (sl->phases < s->facts.steps || sl->phases == 1) continue; /* changes at every step */
         if (sl->kind == HYPER_MOMENTUM)
             return FAIL(s->ctx, DRMAD_E_CONFIG,
                         "%s: momentum at every step needs the momentum "
