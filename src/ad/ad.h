@@ -7,8 +7,8 @@
  * x_j may be any node; a path that passes through another x is followed on past it. */
 drmad_status ad_vjp(graph *g, int ny, const node *y, const node *c, int nx, const node *x, node *out);
 
-/* Tangents: out[i] = sum_j (dy_i/dx_j) t_j. NODE_NONE is a zero tangent, in and out. Fails when a relaxed node lies
- * on the path. */
+/* Tangents: out[i] = sum_j (dy_i/dx_j) t_j. NODE_NONE is a zero tangent, in and out. A path that passes through
+ * another x adds to that one's own tangent. */
 drmad_status ad_jvp(graph *g, int nx, const node *x, const node *t, int ny, const node *y, node *out);
 
 /* <dL/dx_j, u_j> for each j, without forming dL/dx_j: every use y of x_j contributes <c_y, op_i(u_j)> instead of

@@ -197,7 +197,7 @@ const char *graph_leaf_name(const graph *g, int32_t number)
 /* The number in the attributes is what keeps two leaves apart. */
 node graph_add_leaf(graph *g, const char *name, dtype t, shape s)
 {
-    node_rec r = {.op = LEAF, .dtype = t, .in = {NODE_NONE, NODE_NONE, NODE_NONE}, .shape = s};
+    node_rec r = {.op = LEAF, .dtype = (int32_t)t, .in = {NODE_NONE, NODE_NONE, NODE_NONE}, .shape = s};
     char *copy = NULL;
 
     if (g->status != DRMAD_OK) return NODE_NONE;

@@ -53,7 +53,7 @@ node g_sign(graph *g, node x)
 node g_onehot(graph *g, node index, int64_t classes, dtype t)
 {
     return op_make(g, &(node_rec){.op = OP_onehot,
-                                  .dtype = t,
+                                  .dtype = (int32_t)t,
                                   .in = {index, NODE_NONE, NODE_NONE},
                                   .shape = SHAPE(1, classes)});
 }

@@ -14,7 +14,7 @@ const op_def op_fill = {.name = "fill", .kind = OP_LEAF, .infer = fill_infer};
 node g_fill(graph *g, dtype t, shape s, double value)
 {
     return op_make(g, &(node_rec){.op = OP_fill,
-                                  .dtype = t,
+                                  .dtype = (int32_t)t,
                                   .in = NO_OPERANDS,
                                   .shape = s,
                                   .attr.f = value});

@@ -235,5 +235,5 @@ const op_def op_cast = {
 
 node g_cast(graph *g, node x, dtype t)
 {
-    return op_make(g, &(node_rec){.op = OP_cast, .dtype = t, .in = {x, NODE_NONE, NODE_NONE}});
+    return op_make(g, &(node_rec){.op = OP_cast, .dtype = (int32_t)t, .in = {x, NODE_NONE, NODE_NONE}});
 }
