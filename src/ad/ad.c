@@ -5,18 +5,11 @@
  * has a zero derivative: NODE_NONE. */
 #include "ad/ad.h"
 
-/* May a derivative pass from node y to its operand, or through y at all? */
-static bool carries(const graph *g, node n)
-{
-    dtype t = graph_dtype(g, n);
-
-    return t == F32 || t == F64;
-}
-
+/* May a derivative pass between y and that operand? */
 static bool passes(const graph *g, node y, int operand)
 {
-    return op_get(graph_rec(g, y)->op)->kind != OP_NONDIFF && carries(g, y) &&
-           carries(g, graph_rec(g, y)->in[operand]);
+    return op_get(graph_rec(g, y)->op)->kind != OP_NONDIFF && op_carries(g, y) &&
+           op_carries(g, graph_rec(g, y)->in[operand]);
 }
 
 static int arity(const graph *g, node y)
@@ -40,7 +33,7 @@ static node apply_to(graph *g, node y, int i, node t)
     node in[OPERANDS_MAX];
 
     for (int k = 0; k < OPERANDS_MAX; k++) {
-        bool zero = k != i && k < def->arity && def->kind == OP_LINEAR && carries(g, r.in[k]);
+        bool zero = k != i && k < def->arity && def->kind == OP_LINEAR && op_carries(g, r.in[k]);
         in[k] = k == i ? t : zero ? g_zeros_like(g, r.in[k]) : r.in[k];
     }
     return op_apply(g, &r, in);
@@ -143,7 +136,7 @@ static bool all_fit(graph *g, const char *who, int n, const node *x, const node 
 /* Adds t to the map at n; integers carry nothing. */
 static void seed(walk *w, node n, node t)
 {
-    if (n != NODE_NONE && carries(w->g, n)) w->map[n] = acc(w->g, w->map[n], t);
+    if (n != NODE_NONE && op_carries(w->g, n)) w->map[n] = acc(w->g, w->map[n], t);
 }
 
 static void clear(int n, node *out)

@@ -42,6 +42,7 @@ typedef enum op_id {
 } op_id;
 
 const op_def *op_get(int32_t op);
+bool          op_carries(const graph *g, node n); /* may n have a derivative: is it f32 or f64? */
 
 /* The node of `rec` (operands, attributes, and the shape and dtype where they are given): checked, folded, added. All
  * builders end here, and so does `rec` again with other operands: how a JVP re-applies a linear op. */

@@ -16,7 +16,7 @@ node op_binary(graph *g, int32_t op, node a, node b);
 bool op_bad(graph *g, const node_rec *rec, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-bool dtype_real(int32_t t); /* f32 or f64: may carry a derivative */
+bool dtype_real(int32_t t); /* f32 or f64 */
 bool op_wants_real(graph *g, const node_rec *rec, int operand);
 
 /* Shape rule of elementwise ops: operands of one shape and one real dtype, which is the result's. */

@@ -28,7 +28,7 @@ static bool is_zero(const graph *g, const op_def *def, const node_rec *r)
 
     if (def->kind != OP_LINEAR && def->kind != OP_BILINEAR) return false;
     for (int i = 0; i < def->arity; i++) {
-        reals += dtype_real(graph_dtype(g, r->in[i]));
+        reals += op_carries(g, r->in[i]);
         zeros += is_const(g, r->in[i], 0.0);
     }
     return def->kind == OP_LINEAR ? zeros > 0 && zeros == reals : zeros > 0;
@@ -94,9 +94,14 @@ bool dtype_real(int32_t t)
     return t == F32 || t == F64;
 }
 
+bool op_carries(const graph *g, node n)
+{
+    return dtype_real(graph_rec(g, n)->dtype);
+}
+
 bool op_wants_real(graph *g, const node_rec *rec, int operand)
 {
-    if (dtype_real(graph_dtype(g, rec->in[operand]))) return true;
+    if (op_carries(g, rec->in[operand])) return true;
     return op_bad(g, rec, "expected f32 or f64 for operand %d", operand);
 }
 
