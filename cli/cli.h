@@ -1,0 +1,115 @@
+/* The command's inside: what main.c, the commands and the helpers share. Everything here stands on
+ * the public headers alone. */
+#ifndef CLI_H
+#define CLI_H
+#include "drmad/ctx.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { EXIT_USAGE = 2, EXIT_OUTPUT = 6, WORDS_MAX = 256 };
+
+/* What a command line says; opt.c fills it. Strings are argv's, but settings are its own. */
+typedef struct args {
+    bool json, quiet, resume, dry_run, help, markdown;
+    int verbose;
+    uint32_t threads; /* 0 = one per core */
+    const char *words[WORDS_MAX];
+    int word_count;
+    char *settings[WORDS_MAX]; /* options that set a key of the study: "key=value" */
+    int setting_count;
+} args;
+
+typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_U32, OPT_SETTING } opt_type;
+
+/* One option. Parsing, help, completion and docs/CLI.md all read these tables. */
+typedef struct opt {
+    char letter; /* 0 for none */
+    const char *name;
+    opt_type type;
+    size_t field;    /* in args; OPT_SETTING has none */
+    const char *key; /* of the study, OPT_SETTING */
+    const char *metavar, *help;
+} opt;
+
+#define FLAG(letter, name, field, help)                                                            \
+    {                                                                                              \
+        letter, name, OPT_FLAG, offsetof(args, field), NULL, NULL, help                            \
+    }
+#define COUNTED(letter, name, field, help)                                                         \
+    {                                                                                              \
+        letter, name, OPT_COUNT, offsetof(args, field), NULL, NULL, help                           \
+    }
+#define NUMBER(letter, name, field, metavar, help)                                                 \
+    {                                                                                              \
+        letter, name, OPT_U32, offsetof(args, field), NULL, metavar, help                          \
+    }
+#define SETTING(letter, name, key, metavar, help)                                                  \
+    {                                                                                              \
+        letter, name, OPT_SETTING, 0, key, metavar, help                                           \
+    }
+#define OPTS_END                                                                                   \
+    {                                                                                              \
+        0, NULL, OPT_LAST, 0, NULL, NULL, NULL                                                     \
+    }
+
+/* Options that several commands share, so that they read the same everywhere. */
+#define OPT_HELP FLAG('h', "help", help, "this text")
+#define OPT_JSON FLAG(0, "json", json, "one JSON object a line on standard output")
+#define OPTS_STUDY                                                                                 \
+    SETTING('s', "seed", "seed", "N", "seed of everything random"),                                \
+        SETTING('o', "out", "out", "DIR", "folder for the files of this run"),                     \
+        NUMBER('j', "threads", threads, "N", "worker threads, 0 = one per core [0]"), OPT_JSON,    \
+        FLAG('q', "quiet", quiet, "only errors on standard error"),                                \
+        COUNTED('v', "verbose", verbose, "more on standard error"),                                \
+        {0, "strict", OPT_SETTING, 0, "strict", NULL, "warnings about the data are errors"},       \
+        OPT_HELP
+
+typedef struct command {
+    const char *name;
+    const char *words;         /* the words it takes, as shown in its help; NULL for none */
+    int least, most;           /* how many */
+    const char *summary;       /* one line */
+    const char *text;          /* the rest of the help, or NULL */
+    const opt *opts;           /* ends with OPTS_END */
+    int (*run)(const args *a); /* gives the exit status */
+} command;
+
+extern const command cmd_tune, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_data, cmd_version,
+    cmd_completion, cmd_help;
+extern const command *const commands[];        /* main.c; ends with NULL */
+const command *command_find(const char *name); /* NULL after a message */
+
+/* opt.c. Fills *a from argv[0..argc); false after a message on standard error. */
+bool args_parse(const command *c, int argc, char **argv, args *a);
+void args_free(args *a);
+
+/* near.c. The name in `names` (ends with NULL) nearest to `word`, or NULL when none is near. */
+const char *near_name(const char *word, const char *const *names);
+
+/* help.c */
+void help_overview(FILE *f);
+int help_print(const command *c); /* one command's, on standard output; gives the exit status */
+
+/* term.c: standard error. A line never carries control bytes to a terminal. */
+typedef struct term {
+    bool tty, color, quiet;
+    int verbose;
+    double start, drawn; /* seconds; of the progress line */
+    bool open;           /* a progress line stands there */
+} term;
+void term_init(term *t, const args *a);
+void term_say(term *t, const char *label,
+              const char *text);                            /* "label: text" on a line of its own */
+void term_log(void *term_ptr, int level, const char *line); /* a drmad_log_fn */
+void term_progress(term *t, const char *stage, double done, double total);
+void term_clear(term *t);
+
+/* run.c: what the commands do with the library. Each ends in the exit status. */
+typedef drmad_status study_call(void *study, const args *a);
+drmad_ctx *run_open(term *t, const args *a); /* signals included; NULL after a message */
+int flush_results(void);                     /* of standard output; gives the exit status */
+int run_close(drmad_ctx *ctx, term *t, drmad_status st);
+int run_study(const args *a, study_call *call);
+void print_json_string(FILE *f, const char *s);
+#endif

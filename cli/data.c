@@ -1,0 +1,40 @@
+/* drmad data get: the only command that opens a network connection. */
+#include "cli.h"
+#include "drmad/study.h"
+#include <string.h>
+
+static const opt data_opts[] = {
+    FLAG('q', "quiet", quiet, "only errors on standard error"),
+    OPT_HELP,
+    OPTS_END,
+};
+
+static int data_run(const args *a)
+{
+    term t;
+    char dir[256];
+
+    if (strcmp(a->words[0], "get") != 0) {
+        fprintf(stderr, "drmad data: %s: expected get\n", a->words[0]);
+        return EXIT_USAGE;
+    }
+    if (a->word_count == 3) snprintf(dir, sizeof dir, "%s", a->words[2]);
+    else snprintf(dir, sizeof dir, "data/%s", a->words[1]);
+
+    drmad_ctx *ctx = run_open(&t, a);
+    if (!ctx) return drmad_status_exit(DRMAD_E_NOMEM);
+    drmad_status st = drmad_data_get(ctx, a->words[1], dir);
+    if (st == DRMAD_OK) printf("%s\n", dir);
+    return run_close(ctx, &t, st);
+}
+
+const command cmd_data = {
+    "data",
+    "get NAME [DIR]",
+    2,
+    3,
+    "download a data set and check its SHA-256",
+    "NAME: mnist. DIR is data/NAME when not given. Files already there and right are kept.",
+    data_opts,
+    data_run,
+};

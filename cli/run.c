@@ -1,0 +1,133 @@
+/* What the commands share: a context with log and signals, and a study loaded, run and printed.
+ * Results go to standard output, everything else to standard error. */
+#include "cli.h"
+#include "drmad/study.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A signal handler can reach nothing else. */
+static _Atomic(drmad_ctx *) stop_ctx;
+static atomic_int stop_signals;
+
+/* The first signal asks for a clean end, the second ends at once. */
+static void on_signal(int sig)
+{
+    drmad_ctx *ctx = atomic_load(&stop_ctx);
+
+    if (!ctx || atomic_fetch_add(&stop_signals, 1) > 0) _exit(128 + sig);
+    drmad_ctx_stop(ctx, sig);
+}
+
+static void catch_signals(drmad_ctx *ctx)
+{
+    const int caught[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    atomic_store(&stop_ctx, ctx);
+    for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++) {
+        struct sigaction old;
+
+        /* nohup and background jobs of a shell ignore some on purpose */
+        if (sigaction(caught[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN) continue;
+        sigaction(caught[i], &sa, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, below */
+}
+
+drmad_ctx *run_open(term *t, const args *a)
+{
+    term_init(t, a);
+    drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
+    if (!ctx) {
+        term_say(t, "error", "out of memory");
+        return NULL;
+    }
+    drmad_ctx_set_log(ctx, term_log, t);
+    catch_signals(ctx);
+    return ctx;
+}
+
+/* What was printed is not there before this says so: the disk may be full, the pipe closed. */
+int flush_results(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
+    fprintf(stderr, "error: standard output: %s\n", errno ? strerror(errno) : "cannot be written");
+    return EXIT_OUTPUT;
+}
+
+int run_close(drmad_ctx *ctx, term *t, drmad_status st)
+{
+    int status = drmad_status_exit(st);
+
+    term_clear(t);
+    if (st != DRMAD_OK) term_say(t, "error", drmad_errmsg(ctx));
+    int flushed = flush_results();
+    if (status == 0) status = flushed;
+    atomic_store(&stop_ctx, NULL);
+    drmad_ctx_free(ctx);
+    return status;
+}
+
+typedef struct listener {
+    term *t;
+    bool json;
+} listener;
+
+static void on_event(void *user, const char *stage, double done, double total, const char *json)
+{
+    listener *l = user;
+
+    if (l->json) printf("%s\n", json);
+    else term_progress(l->t, stage, done, total);
+}
+
+/* The words after the study are overrides; an option wins over them. */
+static drmad_status load(drmad_ctx *ctx, const args *a, drmad_study **out)
+{
+    const char *settings[2 * WORDS_MAX];
+    int n = 0;
+
+    for (int i = 1; i < a->word_count; i++) settings[n++] = a->words[i];
+    for (int i = 0; i < a->setting_count; i++) settings[n++] = a->settings[i];
+    return drmad_study_load(ctx, a->words[0], settings, n, out);
+}
+
+int run_study(const args *a, study_call *call)
+{
+    term t;
+    drmad_study *s = NULL;
+    drmad_ctx *ctx = run_open(&t, a);
+
+    if (!ctx) return drmad_status_exit(DRMAD_E_NOMEM);
+    listener l = {&t, a->json};
+    int threads = a->threads > INT32_MAX ? INT32_MAX : (int)a->threads;
+    drmad_status st = drmad_ctx_set_threads(ctx, threads);
+    if (st == DRMAD_OK) st = load(ctx, a, &s);
+    if (st == DRMAD_OK) {
+        drmad_study_set_events(s, on_event, &l);
+        st = call(s, a);
+        term_clear(&t);
+        const char *result = a->json ? drmad_study_result_json(s) : drmad_study_result_text(s);
+        size_t n = strlen(result);
+        fputs(result, stdout);
+        if (n && result[n - 1] != '\n') putchar('\n');
+    }
+    drmad_study_free(s);
+    return run_close(ctx, &t, st);
+}
+
+void print_json_string(FILE *f, const char *s)
+{
+    putc('"', f);
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
+        else if (c < 0x20) fprintf(f, "\\u%04x", c);
+        else putc(c, f);
+    }
+    putc('"', f);
+}

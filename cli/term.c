@@ -1,0 +1,98 @@
+/* Standard error: log lines and, on a terminal, one progress line with the time left. */
+#include "cli.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BAR = 24, LABEL_MAX = 16 };
+static const double redraw_s = 0.1;
+
+static double now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+void term_init(term *t, const args *a)
+{
+    const char *kind = getenv("TERM"), *no_color = getenv("NO_COLOR");
+
+    *t = (term){.quiet = a->quiet, .verbose = a->verbose, .start = now()};
+    t->tty = isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
+    t->color = t->tty && !(no_color && no_color[0]); /* no-color.org */
+}
+
+/* Names in messages come from files: on a terminal a control byte could move the cursor or worse. */
+static void put_clean(const char *s, size_t most)
+{
+    for (size_t i = 0; s[i] && i < most; i++) {
+        unsigned char c = (unsigned char)s[i];
+        bool control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
+
+        putc(control ? '?' : c, stderr);
+    }
+}
+
+void term_clear(term *t)
+{
+    if (t->open) fputs("\r\033[K", stderr);
+    t->open = false;
+}
+
+void term_say(term *t, const char *label, const char *text)
+{
+    term_clear(t);
+    fprintf(stderr, t->color ? "\033[1m%s:\033[0m " : "%s: ", label);
+    put_clean(text, SIZE_MAX);
+    putc('\n', stderr);
+}
+
+void term_log(void *term_ptr, int level, const char *line)
+{
+    term *t = term_ptr;
+    int shown = t->quiet ? 0 : 2 + t->verbose; /* errors; up to progress; detail with -v */
+
+    if (level > shown) return;
+    if (level <= 1) {
+        term_say(t, level == 0 ? "error" : "warning", line);
+        return;
+    }
+    term_clear(t);
+    put_clean(line, SIZE_MAX);
+    putc('\n', stderr);
+}
+
+static void put_duration(double s)
+{
+    long n = s < 1e6 ? lround(s) : 1000000;
+
+    if (n < 3600) fprintf(stderr, "%ld:%02ld", n / 60, n % 60);
+    else fprintf(stderr, "%ld:%02ld:%02ld", n / 3600, n / 60 % 60, n % 60);
+}
+
+void term_progress(term *t, const char *stage, double done, double total)
+{
+    double s = now(), share = total > 0 ? fmin(1, fmax(0, done / total)) : 0;
+
+    if (!t->tty || t->quiet || s - t->drawn < redraw_s) return;
+    t->drawn = s;
+    term_clear(t);
+    t->open = true;
+    put_clean(stage, LABEL_MAX);
+    if (total > 0) {
+        fprintf(stderr, " [");
+        for (int i = 0; i < BAR; i++) putc(i < lround(share * BAR) ? '#' : '.', stderr);
+        fprintf(stderr, "] %3.0f %%", 100 * share);
+    }
+    fprintf(stderr, "  ");
+    put_duration(s - t->start);
+    if (share > 0.01) { /* before that the estimate is noise */
+        fprintf(stderr, ", left ");
+        put_duration((s - t->start) * (1 - share) / share);
+    }
+    fflush(stderr);
+}

@@ -1,0 +1,1 @@
+drmad completion csh

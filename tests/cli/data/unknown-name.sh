@@ -1,0 +1,2 @@
+drmad data get minst there
+

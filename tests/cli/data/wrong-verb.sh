@@ -1,0 +1,1 @@
+drmad data put mnist

@@ -1,0 +1,1 @@
+drmad tune --threads=2x study.yaml

@@ -1,0 +1,1 @@
+drmad help >/dev/full

@@ -1,0 +1,1 @@
+drmad check --threads 1000 study.yaml

@@ -1,0 +1,1 @@
+drmad tune --sed 7 study.yaml

@@ -1,0 +1,1 @@
+drmad version >/dev/full
