@@ -95,7 +95,7 @@ static bool unknown_name(const command *c, const char *word, const char *name, s
     return false;
 }
 
-/* --name, --name=value, --name value. *next is the word after it, or NULL; set to NULL when used. */
+/* --name, --name=value, --name value. *next is the word after it or NULL; set to NULL when used. */
 static bool parse_long(const command *c, const char *word, const char **next, args *a)
 {
     const char *name = word + 2, *equals = strchr(name, '=');

@@ -26,7 +26,7 @@ void term_init(term *t, const args *a)
     t->color = t->tty && !(no_color && no_color[0]); /* no-color.org */
 }
 
-/* Names in messages come from files: on a terminal a control byte could move the cursor or worse. */
+/* Names in messages come from files: on a terminal a control byte could move the cursor. */
 static void put_clean(const char *s, size_t most)
 {
     for (size_t i = 0; s[i] && i < most; i++) {

@@ -36,7 +36,6 @@ add_custom_command(OUTPUT ${static_lib} DEPENDS ${objects} COMMAND_EXPAND_LISTS 
 add_custom_target(drmad_static ALL DEPENDS ${static_lib})
 
 # Installed: headers, both libraries, the command, drmad.pc, drmadConfig.cmake.
-set(DRMAD_PC_REQUIRES "zlib libcurl libcrypto yaml-0.1 jansson") # of the static library
 # The installed tree may be moved as a whole.
 file(RELATIVE_PATH DRMAD_PC_UP /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/drmad.pc.in ${CMAKE_BINARY_DIR}/drmad.pc @ONLY)
