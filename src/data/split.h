@@ -18,9 +18,8 @@ typedef struct split_spec {
 typedef struct split_part {
     const dataset *data; /* borrowed */
     int32_t n;
-    int32_t *index; /* [n], row numbers in data */
-    int32_t
-        *labels; /* [n], of those rows; for train as corrupted. The truth stays in data->labels */
+    int32_t *index;  /* [n], row numbers in data */
+    int32_t *labels; /* [n], of those rows; in train as corrupted, the truth is in data->labels */
 } split_part;
 
 typedef struct split {
@@ -37,8 +36,8 @@ drmad_status split_new(drmad_ctx *ctx, const dataset *train, const dataset *test
                        const split_spec *spec, split **out);
 void split_free(split *s); /* NULL is fine */
 
-/* The batch of step t: `batch` positions in [0, n), a pure function of its arguments. 1 <= batch
- * <= n.
+/* The batch of step t >= 0: `batch` positions in [0, n), a pure function of its arguments;
+ * 1 <= batch <= n. A part's rows are then part->index[position].
  *   shuffle      a fresh permutation each epoch; the last partial batch of an epoch is dropped
  *   replacement  each position drawn on its own
  *   sequential   0, 1, 2, ..., again from 0 each epoch; the last partial batch is dropped */
