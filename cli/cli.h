@@ -13,14 +13,13 @@ enum { EXIT_USAGE = 2, EXIT_OUTPUT = 6, WORDS_MAX = 256 };
 typedef struct args {
     bool json, quiet, resume, dry_run, help, markdown;
     int verbose;
-    uint32_t threads; /* 0 = one per core */
     const char *words[WORDS_MAX];
     int word_count;
     char *settings[WORDS_MAX]; /* options that set a key of the study: "key=value" */
     int setting_count;
 } args;
 
-typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_U32, OPT_SETTING } opt_type;
+typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_SETTING } opt_type;
 
 /* One option. Parsing, help, completion and docs/CLI.md all read these tables. */
 typedef struct opt {
@@ -28,42 +27,32 @@ typedef struct opt {
     const char *name;
     opt_type type;
     size_t field;    /* in args; OPT_SETTING has none */
-    const char *key; /* of the study, OPT_SETTING */
+    const char *key; /* of the study, OPT_SETTING; without a metavar it is set to true */
     const char *metavar, *help;
 } opt;
 
-#define FLAG(letter, name, field, help)                                                            \
-    {                                                                                              \
-        letter, name, OPT_FLAG, offsetof(args, field), NULL, NULL, help                            \
-    }
-#define COUNTED(letter, name, field, help)                                                         \
-    {                                                                                              \
-        letter, name, OPT_COUNT, offsetof(args, field), NULL, NULL, help                           \
-    }
-#define NUMBER(letter, name, field, metavar, help)                                                 \
-    {                                                                                              \
-        letter, name, OPT_U32, offsetof(args, field), NULL, metavar, help                          \
-    }
-#define SETTING(letter, name, key, metavar, help)                                                  \
-    {                                                                                              \
-        letter, name, OPT_SETTING, 0, key, metavar, help                                           \
-    }
-#define OPTS_END                                                                                   \
-    {                                                                                              \
-        0, NULL, OPT_LAST, 0, NULL, NULL, NULL                                                     \
-    }
+/* clang-format off */
+#define FLAG(letter, name, field, help) \
+    {letter, name, OPT_FLAG, offsetof(args, field), NULL, NULL, help}
+#define COUNTED(letter, name, field, help) \
+    {letter, name, OPT_COUNT, offsetof(args, field), NULL, NULL, help}
+#define SETTING(letter, name, key, metavar, help) \
+    {letter, name, OPT_SETTING, 0, key, metavar, help}
+#define OPTS_END {0, NULL, OPT_LAST, 0, NULL, NULL, NULL}
 
 /* Options that several commands share, so that they read the same everywhere. */
 #define OPT_HELP FLAG('h', "help", help, "this text")
 #define OPT_JSON FLAG(0, "json", json, "one JSON object a line on standard output")
-#define OPTS_STUDY                                                                                 \
-    SETTING('s', "seed", "seed", "N", "seed of everything random"),                                \
-        SETTING('o', "out", "out", "DIR", "folder for the files of this run"),                     \
-        NUMBER('j', "threads", threads, "N", "worker threads, 0 = one per core [0]"), OPT_JSON,    \
-        FLAG('q', "quiet", quiet, "only errors on standard error"),                                \
-        COUNTED('v', "verbose", verbose, "more on standard error"),                                \
-        {0, "strict", OPT_SETTING, 0, "strict", NULL, "warnings about the data are errors"},       \
-        OPT_HELP
+#define OPTS_STUDY \
+    SETTING('s', "seed", "seed", "N", "seed of everything random"), \
+    SETTING('o', "out", "output.dir", "DIR", "folder for the files of this run"), \
+    SETTING('j', "threads", "threads", "N", "worker threads [auto: one per core]"), \
+    SETTING(0, "strict", "data.strict", NULL, "an example in two of the sets is an error"), \
+    OPT_JSON, \
+    FLAG('q', "quiet", quiet, "only errors on standard error"), \
+    COUNTED('v', "verbose", verbose, "more on standard error"), \
+    OPT_HELP
+/* clang-format on */
 
 typedef struct command {
     const char *name;

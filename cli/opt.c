@@ -1,7 +1,6 @@
 /* The one parser of command lines: a table of options in, an args out. Options and words may be
  * mixed; "--" ends the options. */
 #include "cli.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +20,7 @@ static bool needs(const command *c)
 
 static bool takes_value(const opt *o)
 {
-    return o->type == OPT_U32 || (o->type == OPT_SETTING && o->metavar);
+    return o->type == OPT_SETTING && o->metavar;
 }
 
 static const opt *find_letter(const opt *opts, char letter)
@@ -50,18 +49,6 @@ static bool add_setting(const command *c, const opt *o, const char *value, args 
     return true;
 }
 
-static bool read_u32(const char *s, uint32_t *out)
-{
-    char *end;
-
-    if (s[0] < '0' || s[0] > '9') return false;
-    errno = 0;
-    unsigned long long v = strtoull(s, &end, 10);
-    if (*end || errno || v > UINT32_MAX) return false;
-    *out = (uint32_t)v;
-    return true;
-}
-
 /* `value` is NULL for an option that takes none. */
 static bool apply(const command *c, const opt *o, const char *value, args *a)
 {
@@ -71,11 +58,6 @@ static bool apply(const command *c, const opt *o, const char *value, args *a)
     case OPT_FLAG: *(bool *)field = true; return true;
     case OPT_COUNT: *(int *)(void *)field += 1; return true;
     case OPT_SETTING: return add_setting(c, o, value, a);
-    case OPT_U32:
-        if (read_u32(value, (uint32_t *)(void *)field)) return true;
-        fprintf(stderr, "drmad %s: --%s: \"%s\" is not a whole number from 0 to %u\n", c->name,
-                o->name, value, UINT32_MAX);
-        return false;
     case OPT_LAST: break;
     }
     return false;

@@ -103,9 +103,7 @@ int run_study(const args *a, study_call *call)
 
     if (!ctx) return drmad_status_exit(DRMAD_E_NOMEM);
     listener l = {&t, a->json};
-    int threads = a->threads > INT32_MAX ? INT32_MAX : (int)a->threads;
-    drmad_status st = drmad_ctx_set_threads(ctx, threads);
-    if (st == DRMAD_OK) st = load(ctx, a, &s);
+    drmad_status st = load(ctx, a, &s);
     if (st == DRMAD_OK) {
         drmad_study_set_events(s, on_event, &l);
         st = call(s, a);

@@ -1,1 +1,0 @@
-drmad tune --threads=2x study.yaml

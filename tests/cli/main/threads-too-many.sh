@@ -1,1 +1,0 @@
-drmad check --threads 1000 study.yaml
