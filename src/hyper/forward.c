@@ -1,0 +1,141 @@
+/* Forward mode: one tangent carried through the run, exact, in O(1) memory. The audit's instrument. */
+#include "ad/ad.h"
+#include "hyper/walker.h"
+#include <string.h>
+
+/* The JVP of one training step along (w, b, h). */
+drmad_status walker_build_tangent(walker *w)
+{
+    trainer *t = w->t;
+    const int32_t tensors = t->spec.params->n, uses = t->spec.space->n_uses;
+    const size_t all = (size_t)(2 * tensors + uses);
+    drmad_status st = DRMAD_OK;
+    node *x = NULL, *tan = NULL, *y = NULL, *out = NULL, *grad = NULL;
+    net *n = NULL;
+    job *j;
+    int32_t nx = 0, ny = 0;
+
+    TRY(job_new(w->ctx, &w->tangent));
+    j = w->tangent;
+    TRY(net_new(w->ctx, t, &n));
+    TRY(mem_alloc(w->ctx, all, sizeof *x, &x));
+    TRY(mem_alloc(w->ctx, all, sizeof *tan, &tan));
+    TRY(mem_alloc(w->ctx, all, sizeof *y, &y));
+    TRY(mem_alloc(w->ctx, all, sizeof *out, &out));
+    TRY(mem_alloc(w->ctx, (size_t)tensors, sizeof *grad, &grad));
+    TRY(trainer_build_loss(t, j, n));
+    node one = g_ones_like(j->g, n->total);
+    TRY(ad_vjp(j->g, 1, &n->total, &one, tensors, n->w, grad));
+    TRY(trainer_build_update(t, j, n, grad));
+    for (int32_t i = 0; i < tensors; i++) {
+        const param *p = &t->spec.params->at[i];
+        x[nx] = n->w[i], y[ny++] = n->step[i].w1;
+        tan[nx++] = job_leaf(j, "tangent of w", t->spec.dtype, p->shape, trainer_tensor_ref(t, SLOT_WTAN, i));
+        if (n->step[i].b1 == NODE_NONE) continue;
+        x[nx] = n->step[i].in.b, y[ny++] = n->step[i].b1;
+        tan[nx++] = job_leaf(j, "tangent of b", t->spec.dtype, p->shape, trainer_tensor_ref(t, SLOT_BTAN, i));
+    }
+    for (int32_t i = 0; i < uses; i++) {
+        if (n->use[i] == NODE_NONE) continue;
+        x[nx] = n->use[i];
+        tan[nx++] = job_leaf(j, "tangent of h", t->spec.dtype, t->use[i].leaf, trainer_use_ref(t, i, USE_TAN));
+    }
+    TRY(ad_jvp(j->g, nx, x, tan, ny, y, out));
+    for (int32_t i = 0, k = 0; i < tensors; i++) {
+        TRY(job_output(j, y[k], trainer_tensor_ref(t, SLOT_W_OUT, i), x[k]));
+        TRY(job_output(j, out[k], trainer_tensor_ref(t, SLOT_WTAN, i), tan[k]));
+        k++;
+        if (n->step[i].b1 == NODE_NONE) continue;
+        TRY(job_output(j, y[k], trainer_tensor_ref(t, SLOT_B_OUT, i), x[k]));
+        TRY(job_output(j, out[k], trainer_tensor_ref(t, SLOT_BTAN, i), tan[k]));
+        k++;
+    }
+    TRY(job_compile(j));
+done:
+    net_free(w->ctx, n);
+    mem_free(w->ctx, x);
+    mem_free(w->ctx, tan);
+    mem_free(w->ctx, y);
+    mem_free(w->ctx, out);
+    mem_free(w->ctx, grad);
+    return st;
+}
+
+/* The leaves are linear in the values, so a tangent is fetched like a value. */
+static void fill_tangents(walker *w, int64_t step, const double *direction)
+{
+    trainer *t = w->t;
+
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
+        const hyper_at at = trainer_at(t, &t->use[i], step);
+        space_fetch(t->spec.space, t->use[i].use, &at, direction, t->slot[trainer_use_ref(t, i, USE_TAN).slot]);
+    }
+}
+
+/* w_0's tangent: initial scales only. */
+static void start_tangent(walker *w)
+{
+    trainer *t = w->t;
+    const train_spec *s = &t->spec;
+
+    memset(w->wtan, 0, (size_t)s->params->total * t->size);
+    memset(w->btan, 0, (size_t)s->params->total * t->size);
+    for (int32_t i = 0; i < s->space->n_uses; i++) {
+        const use_state *u = &t->use[i];
+        if (u->use->kind != HYPER_INIT_SCALE) continue;
+        const param *p = &s->params->at[u->use->tensor];
+        const void *tan = t->slot[trainer_use_ref(t, i, USE_TAN).slot];
+        for (int64_t e = 0; e < p->count; e++)
+            trainer_put(t, w->wtan, p->offset + e,
+                        t->draw[p->offset + e] * trainer_get(t, tan, use_index(&u->leaf, &p->shape, e)));
+    }
+}
+
+static drmad_status tangent_run(walker *w, const double *values, const double *direction, uint64_t seed)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+
+    trainer_restart(t, values, seed);
+    trainer_prepare(t, 0);
+    t->now = 0;
+    trainer_start(t, t->state[0][0]);
+    memset(t->state[0][1], 0, (size_t)t->spec.params->total * t->size);
+    fill_tangents(w, 0, direction);
+    start_tangent(w);
+    for (int64_t step = 0; step < t->spec.steps; step++) {
+        TRY(base_stopped(w->ctx));
+        trainer_prepare(t, step);
+        fill_tangents(w, step, direction);
+        t->slot[SLOT_W] = t->slot[SLOT_W_OUT] = t->state[0][0];
+        t->slot[SLOT_B] = t->slot[SLOT_B_OUT] = t->state[0][1];
+        t->slot[SLOT_WTAN] = w->wtan, t->slot[SLOT_BTAN] = w->btan;
+        TRY(job_run(w->tangent, t->slot));
+    }
+done:
+    return st;
+}
+
+drmad_status walker_directional(walker *w, const double *values, const double *direction, uint64_t seed,
+                                const examples *objective, double *value, double *slope)
+{
+    trainer *t = w->t;
+    const space *s = t->spec.space;
+    drmad_status st = DRMAD_OK;
+    double *dvalues = NULL;
+    eval_result f;
+
+    if (!w->tangent) TRY(walker_build_tangent(w));
+    if (!w->wtan) TRY(mem_alloc(w->ctx, (size_t)t->spec.params->total, t->size, &w->wtan));
+    if (!w->btan) TRY(mem_alloc(w->ctx, (size_t)t->spec.params->total, t->size, &w->btan));
+    TRY(mem_alloc(w->ctx, (size_t)s->total, sizeof *dvalues, &dvalues));
+    TRY(tangent_run(w, values, direction, seed));
+    TRY(trainer_eval(t, objective, values, &f, w->dw, dvalues));
+    *value = f.loss;
+    *slope = 0;
+    for (int64_t i = 0; i < t->spec.params->total; i++) *slope += w->dw[i] * trainer_get(t, w->wtan, i);
+    for (int64_t i = 0; i < s->total; i++) *slope += dvalues[i] * direction[i];
+done:
+    mem_free(w->ctx, dvalues);
+    return st;
+}

@@ -1,0 +1,260 @@
+/* The outer loop. */
+#include "hyper/outer.h"
+#include <math.h>
+#include <string.h>
+
+/* The state is one array of doubles: these numbers, then the vectors. */
+enum { N_STEP, N_SCALE, N_LAST, N_BEST, N_MOMENTS, N_IDLE, N_HALVED, N_NUMBERS };
+enum { V_RAW, V_LAST, V_GRAD, V_MEAN, V_SQUARE, V_BEST, V_VECTORS };
+
+struct outer {
+    drmad_ctx   *ctx;
+    outer_spec   spec;
+    const space *s;
+    double      *state;
+    double      *values, *dvalues, *move, *along; /* scratch */
+};
+
+static double *vec(const outer *o, int v)
+{
+    return o->state + N_NUMBERS + (size_t)v * (size_t)o->s->total;
+}
+
+static size_t state_size(const space *s)
+{
+    return (size_t)N_NUMBERS + (size_t)V_VECTORS * (size_t)s->total;
+}
+
+static drmad_status scratch_new(outer *o)
+{
+    const size_t n = (size_t)o->s->total + 1;
+    drmad_status st = DRMAD_OK;
+
+    TRY(mem_alloc(o->ctx, state_size(o->s), sizeof *o->state, &o->state));
+    TRY(mem_alloc(o->ctx, n, sizeof *o->values, &o->values));
+    TRY(mem_alloc(o->ctx, n, sizeof *o->dvalues, &o->dvalues));
+    TRY(mem_alloc(o->ctx, n, sizeof *o->move, &o->move));
+    TRY(mem_alloc(o->ctx, n, sizeof *o->along, &o->along));
+done:
+    return st;
+}
+
+static void scratch_free(outer *o)
+{
+    mem_free(o->ctx, o->state);
+    mem_free(o->ctx, o->values);
+    mem_free(o->ctx, o->dvalues);
+    mem_free(o->ctx, o->move);
+    mem_free(o->ctx, o->along);
+    o->state = o->values = o->dvalues = o->move = o->along = NULL;
+}
+
+drmad_status outer_new(drmad_ctx *ctx, const outer_spec *spec, const space *s, outer **out)
+{
+    drmad_status st = DRMAD_OK;
+    outer *o = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *o, &o));
+    o->ctx = ctx;
+    o->spec = *spec;
+    o->s = s;
+    TRY(scratch_new(o));
+    o->state[N_SCALE] = 1;
+    o->state[N_LAST] = o->state[N_BEST] = HUGE_VAL;
+    space_start(s, vec(o, V_RAW));
+    memcpy(vec(o, V_BEST), vec(o, V_RAW), (size_t)s->total * sizeof(double));
+    *out = o, o = NULL;
+done:
+    outer_free(o);
+    return st;
+}
+
+void outer_free(outer *o)
+{
+    if (!o) return;
+    scratch_free(o);
+    mem_free(o->ctx, o);
+}
+
+const double *outer_raw(const outer *o)
+{
+    return vec(o, V_RAW);
+}
+
+const double *outer_best(const outer *o)
+{
+    return vec(o, V_BEST);
+}
+
+double outer_best_value(const outer *o)
+{
+    return o->state[N_BEST];
+}
+
+int64_t outer_steps(const outer *o)
+{
+    return (int64_t)o->state[N_STEP];
+}
+
+double *outer_state(outer *o, size_t *n)
+{
+    *n = state_size(o->s);
+    return o->state;
+}
+
+drmad_status outer_loosen(outer *o, const space *fine)
+{
+    outer old = *o;
+    drmad_status st = DRMAD_OK;
+
+    o->s = fine;
+    o->state = o->values = o->dvalues = o->move = o->along = NULL;
+    TRY(scratch_new(o));
+    memcpy(o->state, old.state, N_NUMBERS * sizeof *o->state);
+    o->state[N_MOMENTS] = 0;
+    const int kept[] = {V_RAW, V_LAST, V_BEST};
+    for (size_t i = 0; i < COUNT(kept); i++)
+        TRY(space_loosen(old.s, vec(&old, kept[i]), fine, vec(o, kept[i])));
+    o->state[N_LAST] = HUGE_VAL; /* the gradient there is unknown in the finer space: nothing to go back to */
+    scratch_free(&old);
+    return DRMAD_OK;
+done:
+    scratch_free(o);
+    *o = old;
+    return st;
+}
+
+/* ---- moves ---- */
+
+static void moments(outer *o, const double *g)
+{
+    double *m = vec(o, V_MEAN), *v = vec(o, V_SQUARE);
+    const outer_spec *p = &o->spec;
+
+    for (int64_t i = 0; i < o->s->total; i++) {
+        if (p->kind == OUTER_SGD) m[i] = p->momentum * m[i] + g[i];
+        if (p->kind != OUTER_ADAM) continue;
+        m[i] = p->beta1 * m[i] + (1 - p->beta1) * g[i];
+        v[i] = p->beta2 * v[i] + (1 - p->beta2) * g[i] * g[i];
+    }
+    o->state[N_MOMENTS] += 1;
+}
+
+static double direction(const outer *o, const double *g, int64_t i)
+{
+    const outer_spec *p = &o->spec;
+    const double k = o->state[N_MOMENTS], *m = vec(o, V_MEAN), *v = vec(o, V_SQUARE);
+
+    if (p->kind == OUTER_SIGN) return (g[i] > 0) - (g[i] < 0);
+    if (p->kind == OUTER_SGD) return m[i];
+    return m[i] / (1 - pow(p->beta1, k)) / (sqrt(v[i] / (1 - pow(p->beta2, k))) + p->eps);
+}
+
+/* raw = last - scale lr direction, inside the bounds. `move` = raw - last; gives the predicted change of F. */
+static double propose(outer *o)
+{
+    double *raw = vec(o, V_RAW), *last = vec(o, V_LAST), *g = vec(o, V_GRAD), predicted = 0;
+
+    for (int64_t i = 0; i < o->s->total; i++)
+        raw[i] = last[i] - o->state[N_SCALE] * o->spec.lr * direction(o, g, i);
+    space_clamp(o->s, raw);
+    for (int64_t i = 0; i < o->s->total; i++) {
+        o->move[i] = raw[i] - last[i];
+        predicted += g[i] * o->move[i];
+    }
+    return predicted;
+}
+
+static drmad_status audit(outer *o, walker *w, uint64_t seed, const examples *objective, outer_report *r)
+{
+    const double start = base_now();
+    double value;
+
+    /* the move in values: the transforms' Jacobian is diagonal, so the chain rule applies it too */
+    space_values(o->s, vec(o, V_LAST), o->values);
+    space_chain(o->s, vec(o, V_LAST), o->move, o->along);
+    drmad_status st = walker_directional(w, o->values, o->along, seed, objective, &value, &r->audit_exact);
+    r->audit_cheap = r->predicted;
+    r->audited = st == DRMAD_OK;
+    r->audit_seconds = base_now() - start;
+    return st == DRMAD_E_DIVERGED ? DRMAD_OK : st;
+}
+
+static void accept(outer *o, double value)
+{
+    const size_t bytes = (size_t)o->s->total * sizeof(double);
+    const double best = o->state[N_BEST];
+
+    memcpy(vec(o, V_LAST), vec(o, V_RAW), bytes);
+    o->state[N_LAST] = value;
+    o->state[N_HALVED] = 0;
+    o->state[N_IDLE] = value < best - o->spec.tolerance * fabs(best) ? 0 : o->state[N_IDLE] + 1;
+    if (value < best) {
+        o->state[N_BEST] = value;
+        memcpy(vec(o, V_BEST), vec(o, V_RAW), bytes);
+    }
+}
+
+static void take_back(outer *o, const char *why, outer_report *r)
+{
+    r->verdict = OUTER_TAKEN_BACK;
+    r->why = why;
+    o->state[N_SCALE] *= 0.5;
+    o->state[N_HALVED] += 1;
+    if (!isfinite(o->state[N_LAST])) {
+        r->verdict = OUTER_STOPPED;
+        r->why = "the first run is not finite";
+    } else if (o->state[N_HALVED] > OUTER_HALVINGS) {
+        r->verdict = OUTER_STOPPED;
+        r->why = "no move in this direction improves F, however short";
+    }
+    if (r->verdict == OUTER_STOPPED) memcpy(vec(o, V_RAW), vec(o, V_BEST), (size_t)o->s->total * sizeof(double));
+    else r->predicted = propose(o);
+}
+
+static const char *distrust(const outer *o, const outer_report *r, drmad_status st)
+{
+    if (st == DRMAD_E_DIVERGED) return r->walk.run.steps < 1 || r->walk.steps == 0 ? "the run diverged"
+                                                                                     : "the way back diverged";
+    if (o->spec.trust && r->value > o->state[N_LAST]) return "F became worse";
+    if (o->spec.max_growth > 0 && r->walk.growth > o->spec.max_growth && isfinite(o->state[N_LAST]))
+        return "dF/dw grew too much on the way back";
+    return NULL;
+}
+
+drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *objective, outer_report *r)
+{
+    drmad_status st;
+    double norm = 0;
+
+    *r = (outer_report){.verdict = OUTER_MOVED, .value = HUGE_VAL};
+    space_values(o->s, vec(o, V_RAW), o->values);
+    st = walker_gradient(w, o->values, seed, objective, &r->walk, o->dvalues);
+    if (st != DRMAD_OK && st != DRMAD_E_DIVERGED) return st;
+    if (st == DRMAD_OK) r->value = r->walk.value.loss;
+    o->state[N_STEP] += 1;
+
+    const char *why = distrust(o, r, st);
+    if (why) {
+        take_back(o, why, r);
+    } else {
+        accept(o, r->value);
+        space_chain(o->s, vec(o, V_LAST), o->dvalues, vec(o, V_GRAD));
+        const double *g = vec(o, V_GRAD);
+        for (int64_t i = 0; i < o->s->total; i++) norm += g[i] * g[i];
+        moments(o, g);
+        o->state[N_SCALE] = fmin(1, o->state[N_SCALE] * 1.5);
+        r->predicted = propose(o);
+        if (o->spec.patience > 0 && o->state[N_IDLE] >= (double)o->spec.patience)
+            r->verdict = OUTER_STOPPED, r->why = "patience is out";
+    }
+    st = DRMAD_OK;
+    r->gradient_norm = sqrt(norm);
+    r->step = outer_steps(o);
+    if (!why && o->spec.audit_every > 0 && (r->step - 1) % o->spec.audit_every == 0)
+        st = audit(o, w, seed, objective, r);
+    r->best = o->state[N_BEST];
+    r->scale = o->state[N_SCALE];
+    return st;
+}

@@ -1,0 +1,333 @@
+/* The reverse step as one plan, and the walk over all steps.
+ *
+ * With w~ = dF/dw', b~ = dF/db' on entry and L the batch's loss with penalties (DESIGN section 2):
+ *
+ *   (w^, b^, u, lr~, mu~, wd~) = VJP of the optimiser's fragment, its gradient operand taken as a leaf
+ *   (H u, h~)                  = one JVP of the joint gradient (dL/dw, dL/dh) along (w: u, h: 0)
+ *   w~ = w^ + H u              b~ = b^
+ *
+ * The fragment's outputs and the values behind them are read from the trajectory (optim_substitutes), so the primal
+ * weight gradient is formed only where a momentum's hypergradient needs it on a path without b.
+ * Checked: tests/hyper/, against differences of whole runs in double and against forward mode. */
+#include "ad/ad.h"
+#include "hyper/walker.h"
+#include <math.h>
+#include <string.h>
+
+/* Everything the reverse graph is made of; arrays by tensor or by use. */
+typedef struct parts {
+    net        *n;
+    node       *grad, *grad_leaf, *u, *wcot, *bcot; /* by tensor */
+    node       *w_out, *b_out, *hess;
+    node       *use_grad, *use_cot;                 /* by use */
+    optim_momentum *momentum;                       /* by sum */
+    node       *list, *mapped, *from, *to;          /* scratch */
+    int32_t     tensors, uses;
+} parts;
+
+static void parts_free(drmad_ctx *ctx, parts *p)
+{
+    void *all[] = {p->grad, p->grad_leaf, p->u,        p->wcot,     p->bcot,  p->w_out, p->b_out,
+                   p->hess, p->use_grad,  p->use_cot,  p->momentum, p->list,  p->mapped,
+                   p->from, p->to};
+
+    net_free(ctx, p->n);
+    for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
+}
+
+static drmad_status parts_new(walker *w, parts *p)
+{
+    const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
+    const size_t all = 4 * n + 2 * uses + 2 * (size_t)w->sums + NN_LAYERS_MAX;
+    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u, &p->wcot, &p->bcot, &p->w_out, &p->b_out, &p->hess};
+    drmad_status st = DRMAD_OK;
+
+    *p = (parts){.tensors = (int32_t)n, .uses = (int32_t)uses - 1};
+    TRY(net_new(w->ctx, w->t, &p->n));
+    for (size_t i = 0; i < COUNT(by_tensor); i++) TRY(mem_alloc(w->ctx, n, sizeof(node), by_tensor[i]));
+    TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_grad));
+    TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_cot));
+    TRY(mem_alloc(w->ctx, (size_t)w->sums + 1, sizeof *p->momentum, &p->momentum));
+    TRY(mem_alloc(w->ctx, all, sizeof(node), &p->list));
+    TRY(mem_alloc(w->ctx, all, sizeof(node), &p->mapped));
+    TRY(mem_alloc(w->ctx, all, sizeof(node), &p->from));
+    TRY(mem_alloc(w->ctx, all, sizeof(node), &p->to));
+    for (size_t i = 0; i < uses; i++) p->use_grad[i] = p->use_cot[i] = NODE_NONE;
+done:
+    return st;
+}
+
+static bool about_optimiser(hyper_kind k)
+{
+    return k == HYPER_LR || k == HYPER_MOMENTUM || k == HYPER_WEIGHT_DECAY;
+}
+
+/* Loss, dL/dw, and dL/dh of the uses in the loss. */
+static drmad_status build_gradient(walker *w, parts *p)
+{
+    graph *g = w->back->g;
+    const space *s = w->t->spec.space;
+    drmad_status st = DRMAD_OK;
+
+    TRY(trainer_build_loss(w->t, w->back, p->n));
+    node one = g_ones_like(g, p->n->total);
+    TRY(ad_vjp(g, 1, &p->n->total, &one, p->tensors, p->n->w, p->grad));
+    for (int32_t i = 0; i < p->uses; i++)
+        if (p->n->use[i] != NODE_NONE && !about_optimiser(s->uses[i].kind))
+            TRY(ad_vjp(g, 1, &p->n->total, &one, 1, &p->n->use[i], &p->use_grad[i]));
+done:
+    return st;
+}
+
+/* The adjoint of one tensor's optimiser step, its gradient a leaf. */
+static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
+{
+    trainer *t = w->t;
+    graph *g = w->back->g;
+    const optim_step *o = &p->n->step[i];
+    const node x[] = {o->in.w, o->in.b, o->in.g, o->in.lr, o->in.mu, o->in.wd};
+    const hyper_kind kind[] = {HYPER_LR, HYPER_MOMENTUM, HYPER_WEIGHT_DECAY};
+    node y[2] = {o->w1, o->b1}, c[2] = {p->wcot[i], p->bcot[i]}, cot[6], present[6];
+    drmad_status st = DRMAD_OK;
+    int n = 0;
+
+    for (int k = 0; k < 6; k++)
+        if (x[k] != NODE_NONE) present[n++] = x[k];
+    TRY(ad_vjp(g, o->b1 == NODE_NONE ? 1 : 2, y, c, n, present, cot));
+    for (int k = 5; k >= 0; k--) cot[k] = x[k] == NODE_NONE ? NODE_NONE : cot[--n];
+    p->w_out[i] = cot[0], p->b_out[i] = cot[1], p->u[i] = cot[2];
+    for (int k = 0; k < 3; k++) {
+        const hyper_use *u = space_find(t->spec.space, kind[k], i);
+        if (u && !(kind[k] == HYPER_MOMENTUM && !w->exact)) p->use_cot[u - t->spec.space->uses] = cot[3 + k];
+    }
+done:
+    return st;
+}
+
+static drmad_status build_optimiser(walker *w, parts *p)
+{
+    trainer *t = w->t;
+    job *j = w->back;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < p->tensors; i++) {
+        const param *q = &t->spec.params->at[i];
+        p->grad_leaf[i] = job_leaf(j, "gradient", t->spec.dtype, q->shape, (slot_ref){SLOT_NONE, 0});
+        p->wcot[i] = job_leaf(j, "dF/dw", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_WCOT, i));
+        p->bcot[i] = NODE_NONE;
+        if (t->spec.optim.buffer)
+            p->bcot[i] = job_leaf(j, "dF/db", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_BCOT, i));
+    }
+    TRY(trainer_build_update(t, j, p->n, p->grad_leaf));
+    for (int32_t i = 0; i < p->tensors; i++) TRY(build_update_adjoint(w, p, i));
+done:
+    return st;
+}
+
+/* H u and the mixed products, by one JVP. */
+static drmad_status build_second_order(walker *w, parts *p)
+{
+    graph *g = w->back->g;
+    drmad_status st = DRMAD_OK;
+    int32_t n = p->tensors;
+
+    memcpy(p->list, p->grad, (size_t)n * sizeof(node));
+    for (int32_t i = 0; i < p->uses; i++)
+        if (p->use_grad[i] != NODE_NONE) p->list[n++] = p->use_grad[i];
+    TRY(ad_jvp(g, p->tensors, p->n->w, p->u, n, p->list, p->to));
+    memcpy(p->hess, p->to, (size_t)p->tensors * sizeof(node));
+    n = p->tensors;
+    for (int32_t i = 0; i < p->uses; i++)
+        if (p->use_grad[i] != NODE_NONE) p->use_cot[i] = p->to[n++];
+    for (int32_t i = 0; i < p->tensors; i++)
+        if (p->hess[i] != NODE_NONE) p->w_out[i] = g_add(g, p->w_out[i], p->hess[i]);
+done:
+    return st;
+}
+
+/* The transposed sums of the momentum on a path without b (optim.h). */
+static void build_momentum_sums(walker *w, parts *p)
+{
+    trainer *t = w->t;
+    job *j = w->back;
+
+    for (int32_t k = 0; k < w->sums; k++) {
+        const momentum_sum *sum = &w->sum[k];
+        const int32_t i = t->spec.space->uses[sum->use].tensor;
+        const param *q = &t->spec.params->at[i];
+        const optim_step *o = &p->n->step[i];
+        const slot_ref z = {sum->slot + 2, 0};
+        optim_momentum *m = &p->momentum[k];
+
+        m->z = job_leaf(j, "momentum sum", t->spec.dtype, q->shape, z);
+        m->active = job_leaf(j, "active", t->spec.dtype, shape_ones(q->shape.rank), (slot_ref){sum->slot, 0});
+        node cot = g_mul(j->g, g_bcast(j->g, o->in.lr, q->shape), p->wcot[i]); /* of s, or of b' */
+        if (t->spec.optim.form == FORM_PYTORCH) cot = g_neg(j->g, cot);
+        m->step_cot = t->spec.optim.nesterov ? cot : NODE_NONE;
+        if (t->spec.optim.nesterov) cot = g_mul(j->g, g_bcast(j->g, o->in.mu, q->shape), cot);
+        m->buffer_cot = g_add(j->g, p->bcot[i], cot);
+        optim_momentum_build(j->g, &t->spec.optim, o, m);
+    }
+}
+
+/* Whether the pairs already say what stands for x. */
+static bool paired(const node *from, int32_t n, node x)
+{
+    while (n > 0)
+        if (from[--n] == x) return true;
+    return false;
+}
+
+/* All outputs, in the order in which put_back reads them. */
+static int32_t gather_outputs(const walker *w, const parts *p)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < p->tensors; i++) p->list[n++] = p->w_out[i];
+    for (int32_t i = 0; i < p->tensors; i++)
+        if (p->b_out[i] != NODE_NONE) p->list[n++] = p->b_out[i];
+    for (int32_t i = 0; i < p->uses; i++)
+        if (p->use_cot[i] != NODE_NONE) p->list[n++] = p->use_cot[i];
+    for (int32_t k = 0; k < w->sums; k++) {
+        p->list[n++] = p->momentum[k].product;
+        p->list[n++] = p->momentum[k].z1;
+    }
+    return n;
+}
+
+static void put_back(const walker *w, parts *p, const node *list)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < p->tensors; i++) p->w_out[i] = list[n++];
+    for (int32_t i = 0; i < p->tensors; i++)
+        if (p->b_out[i] != NODE_NONE) p->b_out[i] = list[n++];
+    for (int32_t i = 0; i < p->uses; i++)
+        if (p->use_cot[i] != NODE_NONE) p->use_cot[i] = list[n++];
+    for (int32_t k = 0; k < w->sums; k++) {
+        p->momentum[k].product = list[n++];
+        p->momentum[k].z1 = list[n++];
+    }
+}
+
+/* The fragment's values from the trajectory; then the gradient itself wherever it is still asked for. */
+static drmad_status substitute_known(walker *w, parts *p)
+{
+    trainer *t = w->t;
+    job *j = w->back;
+    drmad_status st = DRMAD_OK;
+    int32_t pairs = 0;
+
+    for (int32_t i = 0; i < p->tensors; i++) {
+        const param *q = &t->spec.params->at[i];
+        const hyper_use *lr = space_find(t->spec.space, HYPER_LR, i);
+        optim_known k = {.exact = w->exact, .b1 = NODE_NONE};
+        slot_ref inverse = {SLOT_NONE, 0};
+        shape leaf = shape_ones(q->shape.rank);
+
+        if (lr) {
+            const int32_t u = (int32_t)(lr - t->spec.space->uses);
+            inverse = trainer_use_ref(t, u, USE_INVERSE);
+            leaf = t->use[u].leaf;
+        }
+        k.w1 = job_leaf(j, "w'", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_W1, i));
+        if (t->spec.optim.buffer)
+            k.b1 = job_leaf(j, "b'", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_B1, i));
+        k.inv_lr = job_leaf(j, "1/lr", t->spec.dtype, leaf, inverse);
+        pairs += optim_substitutes(j->g, &t->spec.optim, &p->n->step[i], &k, p->from + pairs, p->to + pairs);
+        if (!paired(p->from, pairs, p->grad_leaf[i]))
+            p->from[pairs] = p->grad_leaf[i], p->to[pairs++] = p->grad[i];
+    }
+    const int32_t n = gather_outputs(w, p);
+    TRY(ad_substitute(j->g, pairs, p->from, p->to, n, p->list, p->mapped));
+    put_back(w, p, p->mapped);
+done:
+    return st;
+}
+
+/* ReLU masks of the true run in place of those of the path (DESIGN section 2, the grid's rules). */
+static drmad_status substitute_masks(walker *w, parts *p)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+    int32_t pairs = 0;
+
+    if (!t->spec.masks || w->exact) return DRMAD_OK;
+    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+        const shape s = *graph_shape(w->back->g, p->n->kinks[l]);
+        p->from[pairs] = p->n->kinks[l];
+        p->to[pairs++] = job_leaf(w->back, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
+    }
+    const int32_t n = gather_outputs(w, p);
+    TRY(ad_substitute(w->back->g, pairs, p->from, p->to, n, p->list, p->mapped));
+    put_back(w, p, p->mapped);
+done:
+    return st;
+}
+
+static drmad_status put_outputs(walker *w, parts *p)
+{
+    trainer *t = w->t;
+    job *j = w->back;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < p->tensors; i++) {
+        TRY(job_output(j, p->w_out[i], trainer_tensor_ref(t, SLOT_WCOT, i), p->wcot[i]));
+        if (p->b_out[i] != NODE_NONE)
+            TRY(job_output(j, p->b_out[i], trainer_tensor_ref(t, SLOT_BCOT, i), p->bcot[i]));
+    }
+    for (int32_t i = 0; i < p->uses; i++) {
+        w->has_cot[i] = p->use_cot[i] != NODE_NONE;
+        if (w->has_cot[i]) TRY(job_output(j, p->use_cot[i], trainer_use_ref(t, i, USE_COT), NODE_NONE));
+    }
+    for (int32_t k = 0; k < w->sums; k++) {
+        const momentum_sum *s = &w->sum[k];
+        const shape leaf = t->use[s->use].leaf;
+        TRY(job_output(j, g_sum_to(j->g, p->momentum[k].product, leaf), (slot_ref){s->slot + 1, 0}, NODE_NONE));
+        TRY(job_output(j, p->momentum[k].z1, (slot_ref){s->slot + 2, 0}, p->momentum[k].z));
+    }
+done:
+    return st;
+}
+
+/* |u|^2 and |Hu|^2 over all tensors, for the stride rule. */
+static drmad_status put_norms(walker *w, const parts *p)
+{
+    graph *g = w->back->g;
+    node uu = NODE_NONE, hh = NODE_NONE;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < p->tensors; i++) {
+        node a = g_reshape(g, g_dot(g, p->u[i], p->u[i]), SHAPE(1, 1));
+        node b = g_reshape(g, g_dot(g, p->hess[i], p->hess[i]), SHAPE(1, 1));
+        uu = i ? g_add(g, uu, a) : a;
+        hh = i ? g_add(g, hh, b) : b;
+    }
+    TRY(trainer_add_slots(w->t, 2, &w->norm_slot));
+    for (int k = 0; k < 2; k++) TRY(mem_alloc(w->ctx, 1, w->t->size, &w->t->slot[w->norm_slot + k]));
+    TRY(job_output(w->back, uu, (slot_ref){w->norm_slot, 0}, NODE_NONE));
+    TRY(job_output(w->back, hh, (slot_ref){w->norm_slot + 1, 0}, NODE_NONE));
+done:
+    return st;
+}
+
+drmad_status walker_build_back(walker *w)
+{
+    drmad_status st = DRMAD_OK;
+    parts p = {0};
+
+    TRY(job_new(w->ctx, &w->back));
+    TRY(parts_new(w, &p));
+    TRY(build_gradient(w, &p));
+    TRY(build_optimiser(w, &p));
+    TRY(build_second_order(w, &p));
+    build_momentum_sums(w, &p);
+    TRY(substitute_known(w, &p));
+    TRY(substitute_masks(w, &p));
+    TRY(put_outputs(w, &p));
+    if (w->spec.stride > 1) TRY(put_norms(w, &p));
+    TRY(job_compile(w->back));
+done:
+    parts_free(w->ctx, &p);
+    return st;
+}

@@ -1,0 +1,144 @@
+/* A walker's life, and one hypergradient from start to end. */
+#include "hyper/walker.h"
+#include <math.h>
+#include <string.h>
+
+static drmad_status open_trajectory(walker *w)
+{
+    const train_spec *s = &w->t->spec;
+    traj_spec spec = {
+        .kind = w->spec.trajectory,
+        .quality = w->spec.quality,
+        .dtype = s->dtype,
+        .params = s->params,
+        .steps = s->steps,
+        .vectors = s->optim.buffer ? 2 : 1,
+        .memory = w->spec.memory,
+        .spill_dir = w->spec.spill_dir,
+        .mask_bytes = w->t->mask_bytes,
+        .kinked = nn_kinked(&s->model),
+        .step = trainer_step_at,
+        .user = w->t,
+    };
+    drmad_status st = traj_new(w->ctx, &spec, &w->tr);
+
+    if (st != DRMAD_OK) return st;
+    const traj_kind kind = traj_kind_of(w->tr);
+    w->exact = kind == TRAJ_FULL || kind == TRAJ_REPLAY;
+    return space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
+}
+
+/* On a path without b every phase of every momentum use has its own sum. */
+static drmad_status momentum_sums(walker *w)
+{
+    trainer *t = w->t;
+    const space *s = t->spec.space;
+    drmad_status st = DRMAD_OK;
+    int32_t n = 0, slot;
+
+    if (w->exact) return DRMAD_OK;
+    for (int32_t i = 0; i < s->n_uses; i++)
+        if (s->uses[i].kind == HYPER_MOMENTUM) n += (int32_t)s->slices[s->uses[i].slice].phases;
+    if (n == 0) return DRMAD_OK;
+    TRY(mem_alloc(w->ctx, (size_t)n, sizeof *w->sum, &w->sum));
+    TRY(trainer_add_slots(t, 3 * n, &slot));
+    for (int32_t i = 0; i < s->n_uses; i++) {
+        if (s->uses[i].kind != HYPER_MOMENTUM) continue;
+        for (int32_t k = 0; k < s->slices[s->uses[i].slice].phases; k++, slot += 3) {
+            w->sum[w->sums++] = (momentum_sum){i, k, slot};
+            TRY(mem_alloc(w->ctx, 1, t->size, &t->slot[slot]));
+            TRY(mem_alloc(w->ctx, t->use[i].count, t->size, &t->slot[slot + 1]));
+            TRY(mem_alloc(w->ctx, (size_t)t->spec.params->at[s->uses[i].tensor].count, t->size, &t->slot[slot + 2]));
+        }
+    }
+done:
+    return st;
+}
+
+drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walker **out)
+{
+    const size_t flat = (size_t)t->spec.params->total, uses = (size_t)t->spec.space->n_uses + 1;
+    drmad_status st = DRMAD_OK;
+    walker *w = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *w, &w));
+    w->ctx = ctx;
+    w->t = t;
+    w->spec = *spec;
+    TRY(open_trajectory(w));
+    TRY(mem_alloc(ctx, uses, sizeof *w->has_cot, &w->has_cot));
+    TRY(mem_alloc(ctx, uses, sizeof *w->inverted, &w->inverted));
+    TRY(mem_alloc(ctx, flat, t->size, &w->wcot));
+    TRY(mem_alloc(ctx, flat, t->size, &w->bcot));
+    TRY(mem_alloc(ctx, flat, sizeof *w->dw, &w->dw));
+    TRY(momentum_sums(w));
+    TRY(walker_build_back(w));
+    *out = w, w = NULL;
+done:
+    walker_free(w);
+    return st;
+}
+
+void walker_free(walker *w)
+{
+    if (!w) return;
+    for (int32_t k = 0; k < w->sums; k++)
+        for (int i = 0; i < 3; i++) {
+            mem_free(w->ctx, w->t->slot[w->sum[k].slot + i]);
+            w->t->slot[w->sum[k].slot + i] = NULL;
+        }
+    for (int i = 0; w->norm_slot && i < 2; i++) {
+        mem_free(w->ctx, w->t->slot[w->norm_slot + i]);
+        w->t->slot[w->norm_slot + i] = NULL;
+    }
+    traj_free(w->tr);
+    job_free(w->back);
+    job_free(w->tangent);
+    void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot, w->bcot, w->wtan, w->btan, w->dw};
+    for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
+    mem_free(w->ctx, w);
+}
+
+static void clear_sums(walker *w)
+{
+    for (int32_t k = 0; k < w->sums; k++) {
+        const int32_t tensor = w->t->spec.space->uses[w->sum[k].use].tensor;
+        memset(w->t->slot[w->sum[k].slot + 2], 0, (size_t)w->t->spec.params->at[tensor].count * w->t->size);
+    }
+}
+
+drmad_status walker_gradient(walker *w, const double *values, uint64_t seed, const examples *objective,
+                             walk_report *r, double *dvalues)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+
+    *r = (walk_report){.trajectory = traj_kind_of(w->tr)};
+    TRY(trainer_run(t, values, seed, w->tr, &r->run));
+    r->train_seconds = r->run.seconds;
+    double start = base_now();
+    TRY(trainer_eval(t, objective, values, &r->value, w->dw, dvalues));
+    r->eval_seconds = base_now() - start;
+
+    start = base_now();
+    for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, w->wcot, i, w->dw[i]);
+    memset(w->bcot, 0, (size_t)t->spec.params->total * t->size);
+    clear_sums(w);
+    trainer_restart(t, values, seed);
+    TRY(walker_back(w, r, dvalues));
+    for (int64_t i = 0; i < t->spec.space->total; i++)
+        if (!isfinite(dvalues[i]))
+            TRY(FAIL(w->ctx, DRMAD_E_DIVERGED, "a hypergradient is %g", dvalues[i]));
+done:
+    r->reverse_seconds = r->steps ? base_now() - start : 0;
+    r->kept = traj_stats_of(w->tr);
+    return st;
+}
+
+size_t walker_bytes(const walker *w)
+{
+    const size_t flat = (size_t)w->t->spec.params->total;
+
+    return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) + traj_stats_of(w->tr).bytes_held;
+}

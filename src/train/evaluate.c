@@ -1,0 +1,188 @@
+/* Evaluation: fixed chunks in order, the last one padded with weight-0 rows, sums in double. */
+#include "ad/ad.h"
+#include "train/trainer.h"
+#include <math.h>
+#include <string.h>
+
+enum { CHUNK = 512 };
+
+/* The graph of one chunk: sum of weighted row losses, count of right answers, row losses; with `grad` the gradient of
+ * the sum. */
+static drmad_status eval_job(trainer *t, bool grad, job **out)
+{
+    const train_spec *s = &t->spec;
+    const int32_t tensors = s->params->n;
+    drmad_status st = DRMAD_OK;
+    net *n = NULL;
+    node *dw = NULL, scale, dscale = NODE_NONE;
+    job *j;
+
+    TRY(job_new(t->ctx, out));
+    j = *out;
+    TRY(net_new(t->ctx, t, &n));
+    TRY(mem_alloc(t->ctx, (size_t)tensors, sizeof *dw, &dw));
+    for (int32_t i = 0; i < tensors; i++)
+        n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
+                           trainer_tensor_ref(t, SLOT_W, i));
+    node rows = job_leaf(j, "rows", s->train.type, SHAPE(CHUNK, s->train.width), (slot_ref){SLOT_ROWS, 0});
+    node labels = job_leaf(j, "labels", I32, SHAPE(CHUNK), (slot_ref){SLOT_LABELS, 0});
+    node weight = job_leaf(j, "row weight", s->dtype, SHAPE(CHUNK, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
+    node x = g_scale(j->g, g_cast(j->g, rows, s->dtype), s->train.scale);
+    scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
+    if (scale != NODE_NONE) x = g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
+    node z = nn_forward(j->g, &s->model, n->w, x, NULL);
+    node loss = nn_row_loss(j->g, s->loss, z, labels, NODE_NONE);
+    node total = g_dot(j->g, weight, loss), one = g_ones_like(j->g, total);
+
+    TRY(job_output(j, total, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
+    TRY(job_output(j, g_dot(j->g, weight, nn_row_correct(j->g, z, labels)), (slot_ref){SLOT_CORRECT, 0}, NODE_NONE));
+    TRY(job_output(j, loss, (slot_ref){SLOT_ROW_LOSS, 0}, NODE_NONE));
+    if (grad) {
+        TRY(ad_vjp(j->g, 1, &total, &one, tensors, n->w, dw));
+        for (int32_t i = 0; i < tensors; i++)
+            TRY(job_output(j, dw[i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
+        if (scale != NODE_NONE) {
+            const hyper_use *u = space_find(s->space, HYPER_INPUT_SCALE, -1);
+            TRY(ad_vjp(j->g, 1, &total, &one, 1, &scale, &dscale));
+            TRY(job_output(j, dscale, trainer_use_ref(t, (int32_t)(u - s->space->uses), USE_COT), NODE_NONE));
+        }
+    }
+    TRY(job_compile(j));
+done:
+    mem_free(t->ctx, dw);
+    net_free(t->ctx, n);
+    return st;
+}
+
+/* Memory of one chunk. */
+typedef struct chunk {
+    char    *rows;
+    int32_t *labels;
+    void    *weight, *row_loss;
+} chunk;
+
+static void chunk_free(trainer *t, chunk *c)
+{
+    mem_free(t->ctx, c->rows);
+    mem_free(t->ctx, c->labels);
+    mem_free(t->ctx, c->weight);
+    mem_free(t->ctx, c->row_loss);
+}
+
+static drmad_status chunk_new(trainer *t, const examples *e, chunk *c)
+{
+    drmad_status st = DRMAD_OK;
+
+    *c = (chunk){0};
+    TRY(mem_alloc(t->ctx, (size_t)(CHUNK * e->width), dtype_size(e->type), &c->rows));
+    TRY(mem_alloc(t->ctx, CHUNK, sizeof *c->labels, &c->labels));
+    TRY(mem_alloc(t->ctx, CHUNK, t->size, &c->weight));
+    TRY(mem_alloc(t->ctx, CHUNK, t->size, &c->row_loss));
+    t->slot[SLOT_ROWS] = c->rows;
+    t->slot[SLOT_LABELS] = c->labels;
+    t->slot[SLOT_ROW_WEIGHT] = c->weight;
+    t->slot[SLOT_ROW_LOSS] = c->row_loss;
+done:
+    return st;
+}
+
+static void chunk_fill(const trainer *t, const examples *e, int64_t first, chunk *c)
+{
+    const size_t row = (size_t)e->width * dtype_size(e->type);
+
+    for (int64_t i = 0; i < CHUNK; i++) {
+        const bool there = first + i < e->count;
+        const int64_t at = there ? first + i : 0;
+        const int32_t from = e->list[at];
+        memcpy(c->rows + (size_t)i * row, (const char *)e->rows + (size_t)from * row, row);
+        c->labels[i] = e->labels[at];
+        trainer_put(t, c->weight, i, there);
+    }
+}
+
+static void add_grad(trainer *t, double *dvalues)
+{
+    for (int64_t i = 0; i < t->spec.params->total; i++)
+        t->grad_sum[i] += trainer_get(t, t->slot[SLOT_WGRAD], i);
+    const hyper_use *u = space_find(t->spec.space, HYPER_INPUT_SCALE, -1);
+    if (!u) return;
+    const use_state *us = &t->use[u - t->spec.space->uses];
+    const hyper_at at = trainer_at(t, us, t->spec.steps - 1);
+    space_scatter(t->spec.space, u, &at, t->slot[trainer_use_ref(t, (int32_t)(us - t->use), USE_COT).slot], dvalues);
+}
+
+/* Runs every chunk; the sums go to *out, row losses to row_loss where given. */
+static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *out, double *dvalues, double *row_loss)
+{
+    drmad_status st = DRMAD_OK;
+    double loss = 0, correct = 0;
+    chunk c;
+
+    TRY(chunk_new(t, e, &c));
+    t->slot[SLOT_W] = t->state[t->now][0];
+    for (int64_t first = 0; first < e->count; first += CHUNK) {
+        TRY(base_stopped(t->ctx));
+        chunk_fill(t, e, first, &c);
+        TRY(job_run(j, t->slot));
+        loss += trainer_get(t, t->slot[SLOT_LOSS], 0);
+        correct += trainer_get(t, t->slot[SLOT_CORRECT], 0);
+        if (dvalues) add_grad(t, dvalues);
+        for (int64_t i = 0; row_loss && i < CHUNK && first + i < e->count; i++)
+            row_loss[first + i] = trainer_get(t, c.row_loss, i);
+    }
+    out->loss = loss / (double)e->count;
+    out->error = 1 - correct / (double)e->count;
+done:
+    chunk_free(t, &c);
+    return st;
+}
+
+static drmad_status check_examples(const trainer *t, const examples *e)
+{
+    const examples *own = &t->spec.train;
+
+    if (e->count < 1) return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: no examples");
+    if (e->width != own->width || e->type != own->type)
+        return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: rows of %lld %s, training has %lld %s", (long long)e->width,
+                    dtype_name(e->type), (long long)own->width, dtype_name(own->type));
+    return DRMAD_OK;
+}
+
+drmad_status trainer_eval(trainer *t, const examples *e, const double *values, eval_result *out, double *dw,
+                          double *dvalues)
+{
+    const bool grad = dw != NULL;
+    job **j = grad ? &t->eval_grad : &t->eval;
+    drmad_status st = DRMAD_OK;
+
+    TRY(check_examples(t, e));
+    if (!*j) TRY(eval_job(t, grad, j));
+    trainer_restart(t, values, t->seed);
+    trainer_prepare(t, t->spec.steps - 1); /* the last phase's input scale */
+    if (grad) {
+        memset(t->grad_sum, 0, (size_t)t->spec.params->total * sizeof *t->grad_sum);
+        memset(dvalues, 0, (size_t)t->spec.space->total * sizeof *dvalues);
+        memset(t->slot[SLOT_WGRAD], 0, (size_t)t->spec.params->total * t->size);
+    }
+    TRY(sweep(t, *j, e, out, grad ? dvalues : NULL, NULL));
+    for (int64_t i = 0; grad && i < t->spec.params->total; i++) dw[i] = t->grad_sum[i] / (double)e->count;
+    for (int64_t i = 0; grad && i < t->spec.space->total; i++) dvalues[i] /= (double)e->count;
+    if (!isfinite(out->loss))
+        st = FAIL(t->ctx, DRMAD_E_DIVERGED, "evaluation loss %g after %lld steps", out->loss, (long long)t->spec.steps);
+done:
+    return st;
+}
+
+drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss)
+{
+    drmad_status st = DRMAD_OK;
+    eval_result ignored;
+
+    TRY(check_examples(t, e));
+    if (!t->eval) TRY(eval_job(t, false, &t->eval));
+    trainer_restart(t, values, t->seed);
+    trainer_prepare(t, t->spec.steps - 1); /* the last phase's input scale */
+    TRY(sweep(t, t->eval, e, &ignored, NULL, loss));
+done:
+    return st;
+}

@@ -1,0 +1,138 @@
+/* The training graph of one step: loss, penalties, and the optimiser on top. */
+#include "ad/ad.h"
+#include "train/trainer.h"
+#include <stdio.h>
+
+drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
+{
+    drmad_status st = DRMAD_OK;
+    const size_t tensors = (size_t)t->spec.params->n, uses = (size_t)t->spec.space->n_uses;
+    net *n = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *n, &n));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->w, &n->w));
+    TRY(mem_alloc(ctx, uses + 1, sizeof *n->use, &n->use));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->step, &n->step));
+    for (size_t u = 0; u < uses; u++) n->use[u] = NODE_NONE;
+    *out = n, n = NULL;
+done:
+    net_free(ctx, n);
+    return st;
+}
+
+void net_free(drmad_ctx *ctx, net *n)
+{
+    if (!n) return;
+    mem_free(ctx, n->w);
+    mem_free(ctx, n->use);
+    mem_free(ctx, n->step);
+    mem_free(ctx, n);
+}
+
+node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor)
+{
+    const hyper_use *u = space_find(t->spec.space, kind, tensor);
+    char name[128];
+
+    if (!u) return NODE_NONE;
+    const int32_t i = (int32_t)(u - t->spec.space->uses);
+    if (n->use[i] == NODE_NONE) {
+        snprintf(name, sizeof name, "%s%s%s", hyper_kind_of(kind)->word, tensor < 0 ? "" : "/",
+                 tensor < 0 ? "" : t->spec.params->at[tensor].name);
+        n->use[i] = job_leaf(j, name, t->spec.dtype, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
+        t->use[i].used = true;
+    }
+    return n->use[i];
+}
+
+/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for a constant 0. */
+static node leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
+{
+    node leaf = trainer_use_leaf(t, j, n, kind, tensor);
+    const int32_t rank = tensor < 0 ? 2 : t->spec.params->at[tensor].shape.rank;
+
+    if (leaf != NODE_NONE || value == 0) return leaf;
+    return g_fill(j->g, t->spec.dtype, shape_ones(rank), value);
+}
+
+/* u8 or float rows, gathered, as inputs [B, d] in the working type. */
+static node inputs(trainer *t, job *j, net *n)
+{
+    const examples *e = &t->spec.train;
+    node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), (slot_ref){SLOT_ROWS, 0});
+    node index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
+    node x = g_scale(j->g, g_cast(j->g, g_gather(j->g, rows, index), t->spec.dtype), e->scale);
+    node scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
+
+    return scale == NODE_NONE ? x : g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
+}
+
+/* Row losses times a weight: one number, or one for each row of the batch. */
+static node weigh(trainer *t, job *j, node rows, node weight)
+{
+    const int64_t batch = t->spec.batch;
+
+    if (weight == NODE_NONE || rows == NODE_NONE) return rows;
+    if (shape_count(graph_shape(j->g, weight)) == batch)
+        weight = g_reshape(j->g, weight, SHAPE(batch, 1));
+    else
+        weight = g_bcast(j->g, g_reshape(j->g, weight, SHAPE(1, 1)), SHAPE(batch, 1));
+    return g_mul(j->g, rows, weight);
+}
+
+static node penalties(trainer *t, job *j, net *n, node total)
+{
+    for (int32_t i = 0; i < t->spec.params->n; i++) {
+        const bool weight = t->spec.params->at[i].role == PARAM_WEIGHT;
+        node l2 = leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
+        node l1 = leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
+
+        if (l2 != NODE_NONE) total = g_add(j->g, total, nn_l2(j->g, n->w[i], l2));
+        if (l1 != NODE_NONE) total = g_add(j->g, total, nn_l1(j->g, n->w[i], l1));
+    }
+    return total;
+}
+
+drmad_status trainer_build_loss(trainer *t, job *j, net *n)
+{
+    const train_spec *s = &t->spec;
+
+    for (int32_t i = 0; i < s->params->n; i++)
+        n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
+                           trainer_tensor_ref(t, SLOT_W, i));
+    node labels = job_leaf(j, "labels", I32, SHAPE(s->batch), (slot_ref){SLOT_LABELS, 0});
+    node z = nn_forward(j->g, &s->model, n->w, inputs(t, j, n), n->kinks);
+    node smoothing = leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
+    node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
+
+    n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
+    rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
+    rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
+    n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
+    return graph_status(j->g);
+}
+
+drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
+{
+    const train_spec *s = &t->spec;
+
+    for (int32_t i = 0; i < s->params->n; i++) {
+        const param *p = &s->params->at[i];
+        const shape one = shape_ones(p->shape.rank);
+        optim_in in = {.w = n->w[i], .g = grad[i], .b = NODE_NONE, .mu = NODE_NONE, .c = NODE_NONE};
+
+        in.lr = trainer_use_leaf(t, j, n, HYPER_LR, i);
+        if (in.lr == NODE_NONE) in.lr = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
+        in.wd = leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
+        if (s->optim.buffer) {
+            in.b = job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_B, i));
+            in.mu = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
+            if (in.mu == NODE_NONE) in.mu = g_fill(j->g, s->dtype, one, s->momentum);
+            if (s->optim.dampening != 0)
+                in.c = job_leaf(j, "c", s->dtype, one, (slot_ref){SLOT_GAIN, 0});
+        }
+        n->step[i] = optim_build(j->g, &s->optim, &in);
+    }
+    return graph_status(j->g);
+}

@@ -1,0 +1,402 @@
+/* The trainer: what it holds, and the loop over steps. Evaluation is in evaluate.c, the graph in net.c. */
+#include "ad/ad.h"
+#include "train/trainer.h"
+#include <math.h>
+#include <string.h>
+
+enum { MASK_SLOTS = NN_LAYERS_MAX };
+
+slot_ref trainer_use_ref(const trainer *t, int32_t use, use_slot what)
+{
+    (void)t;
+    return (slot_ref){SLOT_FIXED_COUNT + MASK_SLOTS + USE_SLOTS * use + (int32_t)what, 0};
+}
+
+slot_ref trainer_mask_ref(const trainer *t, int32_t layer)
+{
+    (void)t;
+    return (slot_ref){SLOT_FIXED_COUNT + layer, 0};
+}
+
+slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor)
+{
+    return (slot_ref){(int32_t)slot, t->spec.params->at[tensor].offset * (int64_t)t->size};
+}
+
+drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first)
+{
+    const size_t n = (size_t)t->n_slots;
+
+    *first = t->n_slots;
+    t->n_slots += count;
+    return mem_resize(t->ctx, &t->slot, n, n + (size_t)count, sizeof *t->slot);
+}
+
+double trainer_get(const trainer *t, const void *flat, int64_t i)
+{
+    return t->spec.dtype == F32 ? (double)((const float *)flat)[i] : ((const double *)flat)[i];
+}
+
+void trainer_put(const trainer *t, void *flat, int64_t i, double x)
+{
+    if (t->spec.dtype == F32) ((float *)flat)[i] = (float)x;
+    else ((double *)flat)[i] = x;
+}
+
+int64_t use_index(const shape *leaf, const shape *tensor, int64_t e)
+{
+    int64_t at = 0, stride = 1;
+
+    for (int32_t i = tensor->rank - 1; i >= 0; i--) {
+        const int64_t x = e % tensor->dim[i];
+        e /= tensor->dim[i];
+        if (leaf->dim[i] > 1) at += x * stride;
+        stride *= leaf->dim[i];
+    }
+    return at;
+}
+
+/* ---- what a trainer holds ---- */
+
+static drmad_status uses_new(trainer *t)
+{
+    const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+
+    TRY(mem_alloc(t->ctx, (size_t)s->space->n_uses + 1, sizeof *t->use, &t->use));
+    for (int32_t i = 0; i < s->space->n_uses; i++) {
+        use_state *u = &t->use[i];
+        u->use = &s->space->uses[i];
+        u->leaf = u->use->shape;
+        u->by_row = (u->use->kind == HYPER_EXAMPLE_WEIGHT || u->use->kind == HYPER_LOSS_WEIGHT) &&
+                    shape_count(&u->leaf) > 1;
+        if (u->by_row) u->leaf = SHAPE(s->batch);
+        u->count = (size_t)shape_count(&u->leaf);
+        u->moving = u->by_row || (u->use->kind == HYPER_LR && s->rate.kind != SCHEDULE_CONSTANT) ||
+                    (u->use->kind == HYPER_LR && s->rate.warmup > 0);
+        u->phase = -1;
+        for (int k = 0; k < USE_SLOTS; k++) {
+            void **slot = &t->slot[trainer_use_ref(t, i, (use_slot)k).slot];
+            TRY(mem_alloc(t->ctx, u->count, t->size, slot));
+        }
+    }
+done:
+    return st;
+}
+
+static drmad_status masks_new(trainer *t)
+{
+    const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t l = 0; l + 1 < s->model.layers; l++) {
+        const size_t n = (size_t)(s->batch * s->model.sizes[l + 1]);
+        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, l).slot]));
+        t->mask_bytes += (n + 7) / 8;
+    }
+    TRY(mem_alloc(t->ctx, t->mask_bytes, 1, &t->mask_bits));
+done:
+    return st;
+}
+
+static drmad_status buffers_new(trainer *t)
+{
+    const train_spec *s = &t->spec;
+    const size_t flat = (size_t)s->params->total, batch = (size_t)s->batch;
+    const int32_t fixed = SLOT_FIXED_COUNT + MASK_SLOTS + USE_SLOTS * s->space->n_uses;
+    drmad_status st = DRMAD_OK;
+    int32_t first;
+
+    TRY(trainer_add_slots(t, fixed, &first));
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2; k++) TRY(mem_alloc(t->ctx, flat, t->size, &t->state[i][k]));
+    TRY(mem_alloc(t->ctx, flat, sizeof *t->draw, &t->draw));
+    TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
+    TRY(mem_alloc(t->ctx, flat, t->size, &t->slot[SLOT_WGRAD]));
+    for (int k = SLOT_LR; k <= SLOT_CORRECT; k++) TRY(mem_alloc(t->ctx, 1, t->size, &t->slot[k]));
+    TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
+    TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
+    TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
+    TRY(uses_new(t));
+    if (s->masks) TRY(masks_new(t));
+done:
+    return st;
+}
+
+/* The training step: gradient, update in place, data loss, and the sign masks if they are wanted. */
+static drmad_status step_job(trainer *t)
+{
+    const int32_t tensors = t->spec.params->n;
+    drmad_status st = DRMAD_OK;
+    net *n = NULL;
+    node *grad = NULL;
+    job *j;
+
+    TRY(job_new(t->ctx, &t->step));
+    j = t->step;
+    TRY(net_new(t->ctx, t, &n));
+    TRY(mem_alloc(t->ctx, (size_t)tensors, sizeof *grad, &grad));
+    TRY(trainer_build_loss(t, j, n));
+    node one = g_ones_like(j->g, n->total);
+    TRY(ad_vjp(j->g, 1, &n->total, &one, tensors, n->w, grad));
+    TRY(trainer_build_update(t, j, n, grad));
+    TRY(job_output(j, n->loss, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
+    for (int32_t i = 0; i < tensors; i++) {
+        const optim_step *o = &n->step[i];
+        TRY(job_output(j, o->w1, trainer_tensor_ref(t, SLOT_W_OUT, i), o->in.w));
+        if (o->b1 != NODE_NONE)
+            TRY(job_output(j, o->b1, trainer_tensor_ref(t, SLOT_B_OUT, i), o->in.b));
+    }
+    for (int32_t l = 0; t->spec.masks && l + 1 < t->spec.model.layers; l++)
+        TRY(job_output(j, n->kinks[l], trainer_mask_ref(t, l), NODE_NONE));
+    TRY(job_compile(j));
+done:
+    mem_free(t->ctx, grad);
+    net_free(t->ctx, n);
+    return st;
+}
+
+static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
+{
+    if (s->batch < 1 || s->batch > s->train.count)
+        return FAIL(ctx, DRMAD_E_CONFIG, "train.batch: %lld of %lld training examples", (long long)s->batch,
+                    (long long)s->train.count);
+    if (s->steps < 1) return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1", (long long)s->steps);
+    if (s->model.sizes[0] != s->train.width)
+        return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: %lld inputs, the data has %lld columns",
+                    (long long)s->model.sizes[0], (long long)s->train.width);
+    if (s->masks && !nn_kinked(&s->model))
+        return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU");
+    return optim_check(ctx, &s->optim);
+}
+
+drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
+{
+    drmad_status st = DRMAD_OK;
+    trainer *t = NULL;
+
+    *out = NULL;
+    TRY(check_spec(ctx, spec));
+    TRY(mem_alloc(ctx, 1, sizeof *t, &t));
+    t->ctx = ctx;
+    t->spec = *spec;
+    t->size = dtype_size(spec->dtype);
+    TRY(buffers_new(t));
+    TRY(step_job(t));
+    *out = t, t = NULL;
+done:
+    trainer_free(t);
+    return st;
+}
+
+void trainer_free(trainer *t)
+{
+    if (!t) return;
+    job_free(t->step);
+    job_free(t->eval);
+    job_free(t->eval_grad);
+    for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++)
+        for (int k = 0; k < USE_SLOTS; k++) mem_free(t->ctx, t->slot[trainer_use_ref(t, i, (use_slot)k).slot]);
+    for (int32_t l = 0; t->slot && l < MASK_SLOTS; l++) mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
+    for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
+    if (t->slot) mem_free(t->ctx, t->slot[SLOT_WGRAD]);
+    for (int i = 0; i < 4; i++) mem_free(t->ctx, t->state[i / 2][i % 2]);
+    mem_free(t->ctx, t->slot);
+    mem_free(t->ctx, t->use);
+    mem_free(t->ctx, t->draw);
+    mem_free(t->ctx, t->grad_sum);
+    mem_free(t->ctx, t->local);
+    mem_free(t->ctx, t->index);
+    mem_free(t->ctx, t->batch_labels);
+    mem_free(t->ctx, t->mask_bits);
+    mem_free(t->ctx, t);
+}
+
+const void *trainer_weights(const trainer *t)
+{
+    return t->state[t->now][0];
+}
+
+size_t trainer_bytes(const trainer *t)
+{
+    const size_t flat = (size_t)t->spec.params->total;
+    size_t n = flat * (5 * t->size + 2 * sizeof(double));
+
+    for (int i = 0; i < 3; i++) {
+        const job *j = i == 0 ? t->step : i == 1 ? t->eval : t->eval_grad;
+        if (j) n += program_bytes(j->prog);
+    }
+    return n;
+}
+
+/* ---- one step's surroundings ---- */
+
+hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
+{
+    const train_spec *s = &t->spec;
+    hyper_at at = {.t = step, .base = 1, .type = s->dtype};
+
+    switch (u->use->kind) {
+    case HYPER_LR: at.base = schedule_at(&s->rate, step); break;
+    case HYPER_MOMENTUM: at.base = s->momentum; break;
+    case HYPER_WEIGHT_DECAY: at.base = s->weight_decay; break;
+    case HYPER_L2: at.base = s->l2; break;
+    case HYPER_L1: at.base = s->l1; break;
+    case HYPER_LABEL_SMOOTHING: at.base = s->label_smoothing; break;
+    default: break;
+    }
+    if (u->by_row) {
+        at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
+                      ? t->local
+                      : t->batch_labels;
+        at.n_rows = s->batch;
+    }
+    return at;
+}
+
+static void fill_leaves(trainer *t, int64_t step)
+{
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
+        use_state *u = &t->use[i];
+        const int64_t phase = space_phase(t->spec.space, u->use, step);
+
+        if (!u->moving && phase == u->phase) continue;
+        const hyper_at at = trainer_at(t, u, step);
+        space_fetch(t->spec.space, u->use, &at, t->values, t->slot[trainer_use_ref(t, i, USE_VALUE).slot]);
+        u->phase = phase;
+        u->filled++;
+    }
+}
+
+void trainer_prepare(trainer *t, int64_t step)
+{
+    const train_spec *s = &t->spec;
+
+    batch_indices(s->order, t->seed, step, (int32_t)s->batch, (int32_t)s->train.count, t->local);
+    for (int64_t i = 0; i < s->batch; i++) {
+        t->index[i] = s->train.list[t->local[i]];
+        t->batch_labels[i] = s->train.labels[t->local[i]];
+    }
+    fill_leaves(t, step);
+    trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
+    trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
+    t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    t->slot[SLOT_LABELS] = t->batch_labels;
+    t->slot[SLOT_INDEX] = t->index;
+}
+
+void trainer_restart(trainer *t, const double *values, uint64_t seed)
+{
+    t->values = values;
+    t->seed = seed;
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
+}
+
+void trainer_start(trainer *t, void *w)
+{
+    const train_spec *s = &t->spec;
+
+    if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
+    else nn_draw(&s->model, s->params, t->seed, t->draw);
+    for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
+    for (int32_t i = 0; i < s->params->n; i++) {
+        const param *p = &s->params->at[i];
+        const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
+        if (!u) continue;
+        const use_state *us = &t->use[u - s->space->uses];
+        const void *scale = t->slot[trainer_use_ref(t, (int32_t)(us - t->use), USE_VALUE).slot];
+        for (int64_t e = 0; e < p->count; e++)
+            trainer_put(t, w, p->offset + e,
+                        t->draw[p->offset + e] * trainer_get(t, scale, use_index(&us->leaf, &p->shape, e)));
+    }
+}
+
+void trainer_masks_pack(trainer *t)
+{
+    unsigned char *bits = t->mask_bits;
+
+    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+        const void *mask = t->slot[trainer_mask_ref(t, l).slot];
+        const int64_t n = t->spec.batch * t->spec.model.sizes[l + 1];
+        memset(bits, 0, (size_t)(n + 7) / 8);
+        for (int64_t i = 0; i < n; i++)
+            bits[i >> 3] |= (unsigned char)((trainer_get(t, mask, i) != 0) << (i & 7));
+        bits += (n + 7) / 8;
+    }
+}
+
+void trainer_masks_unpack(trainer *t, const unsigned char *bits)
+{
+    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+        void *mask = t->slot[trainer_mask_ref(t, l).slot];
+        const int64_t n = t->spec.batch * t->spec.model.sizes[l + 1];
+        for (int64_t i = 0; i < n; i++) trainer_put(t, mask, i, bits[i >> 3] >> (i & 7) & 1);
+        bits += (n + 7) / 8;
+    }
+}
+
+/* ---- the loop ---- */
+
+drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[])
+{
+    trainer *t = user;
+
+    trainer_prepare(t, step);
+    t->slot[SLOT_W] = from[0], t->slot[SLOT_B] = from[1];
+    t->slot[SLOT_W_OUT] = to[0], t->slot[SLOT_B_OUT] = to[1];
+    return job_run(t->step, t->slot);
+}
+
+static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[2])
+{
+    if (!tr) return DRMAD_OK;
+    const bool masks = t->spec.masks && step < t->spec.steps;
+    if (masks) trainer_masks_pack(t);
+    return traj_record(tr, step, state, masks ? t->mask_bits : NULL);
+}
+
+static drmad_status diverged(trainer *t, int64_t step, double loss)
+{
+    return FAIL(t->ctx, DRMAD_E_DIVERGED, "training diverged: loss %g at step %lld of %lld", loss, (long long)step,
+                (long long)t->spec.steps);
+}
+
+static void note_loss(const trainer *t, int64_t step, double loss, train_report *out)
+{
+    const int64_t tail = (t->spec.steps + 9) / 10;
+
+    if (step == 0) out->first_loss = loss;
+    out->last_loss = loss;
+    if (step >= t->spec.steps - tail) out->mean_loss += loss / (double)tail;
+    out->steps = step + 1;
+}
+
+drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr, train_report *out)
+{
+    const double start = base_now();
+    drmad_status st = DRMAD_OK;
+
+    *out = (train_report){0};
+    trainer_restart(t, values, seed);
+    trainer_prepare(t, 0);
+    t->now = 0;
+    trainer_start(t, t->state[0][0]);
+    memset(t->state[0][1], 0, (size_t)t->spec.params->total * t->size);
+    if (tr) TRY(traj_begin(tr));
+    for (int64_t step = 0; step < t->spec.steps; step++) {
+        void *const *from = t->state[t->now], *const *to = t->spec.masks ? t->state[1 - t->now] : from;
+
+        TRY(base_stopped(t->ctx));
+        if (!t->spec.masks) TRY(record(t, tr, step, from)); /* the step overwrites it */
+        TRY(trainer_step_at(t, step, from, to));
+        if (t->spec.masks) TRY(record(t, tr, step, from));
+        if (t->spec.masks) t->now = 1 - t->now;
+        const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
+        note_loss(t, step, loss, out);
+        if (!isfinite(loss)) TRY(diverged(t, step, loss));
+    }
+    TRY(record(t, tr, t->spec.steps, t->state[t->now]));
+done:
+    out->seconds = base_now() - start;
+    return st;
+}

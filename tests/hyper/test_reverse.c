@@ -1,0 +1,135 @@
+/* Hypergradients of whole runs in F64, slice by slice, against central differences and forward mode. */
+#include "toy.h"
+
+typedef struct setting {
+    const char   *name;
+    optim_spec    optim;
+    double        momentum, weight_decay, dampening;
+    schedule_kind schedule;
+    int64_t       warmup;
+} setting;
+
+static const setting settings[] = {
+    {"plain SGD", {.buffer = false}, 0, 0, 0, SCHEDULE_CONSTANT, 0},
+    {"momentum", {.buffer = true}, 0.7, 0, 0, SCHEDULE_CONSTANT, 0},
+    {"dampening", {.buffer = true, .dampening = 0.3}, 0.7, 0.01, 0, SCHEDULE_CONSTANT, 0},
+    {"nesterov", {.buffer = true, .nesterov = true}, 0.7, 0.01, 0, SCHEDULE_COSINE, 5},
+    {"decoupled", {.buffer = true, .decoupled = true}, 0.7, 0.02, 0, SCHEDULE_CONSTANT, 0},
+    {"decoupled, plain", {.buffer = false, .decoupled = true}, 0, 0.02, 0, SCHEDULE_LINEAR, 0},
+    {"maclaurin", {.form = FORM_MACLAURIN, .buffer = true}, 0.7, 0, 0, SCHEDULE_CONSTANT, 0},
+};
+
+static void use_setting(toy *t, const setting *s)
+{
+    t->spec.optim = s->optim;
+    t->spec.momentum = s->momentum;
+    t->spec.weight_decay = s->weight_decay;
+    t->spec.rate.kind = s->schedule;
+    t->spec.rate.final = 0.1;
+    t->spec.rate.warmup = s->warmup;
+    if (s->optim.form == FORM_MACLAURIN) t->spec.rate.rate = 0.8;
+}
+
+/* Fourth-order central difference along d, and how far the second-order one at twice the step is off. */
+static double difference(toy *t, const double *d, double h, double *doubt)
+{
+    const int64_t n = t->s->total;
+    double f[4], *x = calloc((size_t)n, sizeof *x);
+    const double at[4] = {-2 * h, -h, h, 2 * h};
+
+    for (int k = 0; k < 4; k++) {
+        for (int64_t i = 0; i < n; i++) x[i] = t->values[i] + at[k] * d[i];
+        f[k] = toy_value(t, x);
+    }
+    free(x);
+    const double near = (f[2] - f[1]) / (2 * h), far = (f[3] - f[0]) / (4 * h);
+    *doubt = fabs(near - far) / 15;
+    return (4 * near - far) / 3;
+}
+
+static double inner(const double *a, const double *b, int64_t n)
+{
+    double s = 0;
+
+    for (int64_t i = 0; i < n; i++) s += a[i] * b[i];
+    return s;
+}
+
+/* One direction: the tolerance is 1e-6 of the slice's largest entry (times the direction's 1-norm) while differences
+ * are good to that, else 1e-9 of it against forward mode. */
+static void check_direction(toy *t, const double *d, double largest, const char *what)
+{
+    const int64_t n = t->s->total;
+    double doubt, value, slope, norm = 0;
+    const double got = inner(t->grad, d, n), want = difference(t, d, 1e-3, &doubt);
+
+    for (int64_t i = 0; i < n; i++) norm += fabs(d[i]);
+    if (doubt < 1e-7 * largest) {
+        if (!(fabs(got - want) <= 1e-6 * largest * norm))
+            test_fail(__FILE__, __LINE__, "%s: %.12g, difference %.12g", what, got, want);
+        return;
+    }
+    CHECK_OK(t->ctx, walker_directional(t->w, t->values, d, 42, &t->valid, &value, &slope));
+    if (!(fabs(got - slope) <= 1e-9 * largest * norm))
+        test_fail(__FILE__, __LINE__, "%s: %.15g, forward mode %.15g (difference %.9g)", what, got, slope, want);
+}
+
+static void check_slice(toy *t, const hyper_slice *s, const char *setting_name)
+{
+    const int coordinates = test_count(2, 20), directions = test_count(1, 3);
+    const int64_t count = s->elements * s->phases;
+    double *d = calloc((size_t)t->s->total, sizeof *d), largest = 0;
+    char what[256];
+
+    for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(t->grad[s->offset + i]));
+    snprintf(what, sizeof what, "%s: %s (%lld values)", setting_name, s->name, (long long)count);
+    if (!(largest > 0)) test_fail(__FILE__, __LINE__, "%s: all zero", what);
+    for (int k = 0; k < coordinates && k < count; k++) {
+        const int64_t i = s->offset + (int64_t)rng_below((rng_key){5, (uint32_t)k, 1}, (uint64_t)s->offset, (uint64_t)count);
+        d[i] = 1;
+        check_direction(t, d, largest, what);
+        d[i] = 0;
+    }
+    for (int k = 0; k < directions; k++) {
+        for (int64_t i = 0; i < count; i++)
+            d[s->offset + i] = rng_normal((rng_key){6, (uint32_t)k, 1}, (uint64_t)i) / sqrt((double)count);
+        check_direction(t, d, largest, what);
+    }
+    free(d);
+}
+
+static void check_all(const setting *set, hyper_per per, int64_t phases)
+{
+    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
+    hyper_decl decls[TOY_DECLS_MAX];
+    walk_report r;
+    toy t;
+
+    toy_init(&t, test_ctx());
+    use_setting(&t, set);
+    const drmad_status st = toy_open(&t, decls, toy_declare(&t, per, phases, decls), &walk);
+    CHECK_OK(t.ctx, st);
+    if (st == DRMAD_OK) {
+        CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
+        CHECK_NEAR(r.value.loss, toy_value(&t, t.values), 0);
+        for (int32_t i = 0; i < t.s->n_slices; i++) check_slice(&t, &t.s->slices[i], set->name);
+    }
+    toy_close(&t);
+}
+
+static void check_granularity(hyper_per per)
+{
+    for (size_t i = 0; i < COUNT(settings); i++) {
+        check_all(&settings[i], per, 1);
+        check_all(&settings[i], per, 3);
+    }
+    check_all(&settings[1], per, 0);
+    check_all(&settings[3], per, 0);
+}
+
+TEST(hypergradients_per_global_equal_differences) { check_granularity(PER_GLOBAL); }
+TEST(hypergradients_per_layer_equal_differences) { check_granularity(PER_LAYER); }
+TEST(hypergradients_per_tensor_equal_differences) { check_granularity(PER_TENSOR); }
+TEST(hypergradients_per_unit_in_equal_differences) { check_granularity(PER_UNIT_IN); }
+TEST(hypergradients_per_unit_out_equal_differences) { check_granularity(PER_UNIT_OUT); }
+TEST(hypergradients_per_weight_equal_differences) { check_granularity(PER_WEIGHT); }
