@@ -24,7 +24,7 @@ static drmad_status open_trajectory(walker *w)
 
     if (st != DRMAD_OK) return st;
     const traj_kind kind = traj_kind_of(w->tr);
-    w->exact = kind == TRAJ_FULL || kind == TRAJ_REPLAY;
+    w->exact = (kind == TRAJ_FULL || kind == TRAJ_REPLAY) && !w->spec.path_only;
     return space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
 }
 

@@ -11,6 +11,7 @@ typedef struct walk_spec {
     size_t       memory;    /* bytes; 0 = no limit */
     const char  *spill_dir; /* NULL = nowhere */
     int32_t      stride;    /* largest reverse stride: 1 = every step; 4 to 8 = `fast` */
+    bool         path_only; /* use w alone though the trajectory keeps b: what grid and line must do; for tests */
     bool         tenth;     /* line: the first T/10 steps only, unscaled, as the authors' code does */
 } walk_spec;
 

@@ -88,14 +88,21 @@ node nn_row_correct(graph *g, node z, node labels)
     return row_sum(g, g_mul(g, g_onehot(g, g_argmax(g, z), k, t), g_onehot(g, labels, k, t)));
 }
 
+/* <lambda spread over w, x> as one element [1,1]. */
+static node penalty(graph *g, node w, node lambda, node x)
+{
+    if (w == NODE_NONE) return NODE_NONE;
+    return g_reshape(g, g_dot(g, g_bcast(g, lambda, *graph_shape(g, w)), x), SHAPE(1, 1));
+}
+
 node nn_l2(graph *g, node w, node lambda)
 {
-    return g_scale(g, g_sum_all(g, g_mul(g, g_bcast(g, lambda, *graph_shape(g, w)), g_mul(g, w, w))), 0.5);
+    return g_scale(g, penalty(g, w, lambda, g_mul(g, w, w)), 0.5);
 }
 
 node nn_l1(graph *g, node w, node lambda)
 {
-    return g_sum_all(g, g_mul(g, g_bcast(g, lambda, *graph_shape(g, w)), g_abs(g, w)));
+    return penalty(g, w, lambda, g_abs(g, w));
 }
 
 static double weight_std(const nn_spec *s, int32_t layer)

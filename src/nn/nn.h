@@ -43,7 +43,7 @@ node nn_row_loss(graph *g, nn_loss loss, node z, node labels, node smoothing);
 /* 1 where the largest output is the label's, [B, 1]. */
 node nn_row_correct(graph *g, node z, node labels);
 
-/* lambda/2 |w|^2 and lambda |w|_1, summed; lambda has w's rank, each dimension 1 or full. */
+/* lambda/2 |w|^2 and lambda |w|_1, summed to [1,1]; lambda has w's rank, each dimension 1 or full. */
 node nn_l2(graph *g, node w, node lambda);
 node nn_l1(graph *g, node w, node lambda);
 
