@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""The tools that judge everything else must fail when they should."""
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+def load(name):
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(ROOT / "tools" / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    sys.dont_write_bytecode = True
+    loader.exec_module(module)
+    return module
+
+
+def counts(status, out, match=""):
+    """(passed, failed, skipped) for a program that ended with `status` after printing `out`."""
+    rt = load("run-tests")
+    report = rt.Report()
+    rt.parse(report, "stage", "program", status, out, match)
+    return report.count("PASS"), report.count("FAIL"), report.count("SKIP")
+
+
+def run_tests_adds_up():
+    assert counts(0, "PASS a\nPASS b\n") == (2, 0, 0)
+    assert counts(1, "PASS a\n  why\nFAIL b (1)\n") == (1, 1, 0)
+    assert counts(-11, "PASS a\n") == (1, 1, 0), "a crash after a passed test"
+    assert counts(1, "PASS a\n") == (1, 1, 0), "a bad status without a FAIL line"
+    assert counts(None, "PASS a\n") == (1, 1, 0), "a program that hangs"
+    assert counts(0, "hello\n") == (0, 1, 0), "a program that ran no test"
+    assert counts(0, "hello\n", "part") == (0, 0, 0), "a filter may leave a program without tests"
+    assert counts(0, "SKIP a: no GPU\n") == (0, 0, 1)
+    assert counts(0, "SKIP a: no time\n") == (0, 1, 0), "a reason that is not listed"
+
+
+def globs_match_whole_output():
+    matches = load("run-cli-tests").matches
+    assert matches(["a", "b"], ["a", "b"]) is None
+    assert matches(["a", "b"], ["a"]) is not None
+    assert matches(["a"], ["a", "b"]) is not None
+    assert matches(["x", "a", "y"], ["...", "a", "..."]) is None
+    assert matches(["x", "y"], ["...", "a", "..."]) is not None
+    assert matches(["error: f.yaml:3:1: no"], ["error: *:3:*"]) is None
+
+
+def layers_refuse_a_breach():
+    cl = load("check-layers")
+    here = ROOT / "src" / "base" / "base.c"
+    assert cl.breach(here, '"', "base/base.h", {"base"}, set(), False) is None
+    assert "not above" in cl.breach(here, '"', "tensor/tensor.h", {"base"}, set(), False)
+    assert "list zlib" in cl.breach(here, "<", "zlib.h", {"base"}, set(), False)
+    assert cl.breach(here, "<", "zlib.h", {"base"}, {"zlib"}, False) is None
+    assert "no list" in cl.breach(here, "<", "cblas.h", {"base"}, set(), False)
+    cli = ROOT / "cli" / "main.c"
+    assert cl.breach(cli, '"', "drmad/ctx.h", set(), set(), True) is None
+    assert "only include/drmad" in cl.breach(cli, '"', "base/base.h", set(), set(), True)
+
+
+def style_sees_what_it_should():
+    found = load("check-style").problems_of
+    long_function = "void f(void)\n{\n" + "    x();\n" * 60 + "}\n"
+    assert list(found(None, "int a;\n", "c")) == []
+    assert "62 lines" in next(found(None, long_function, "c"))[1]
+    assert "tab" in next(found(None, "\tint a;\n", "c"))[1]
+    assert "101 columns" in next(found(None, "x" * 101 + "\n", "c"))[1]
+
+
+def install_packages(uid, variables):
+    """Runs it where cmake is missing: (status, what apt-get was asked, stderr)."""
+    with tempfile.TemporaryDirectory() as d:
+        bins = {
+            "dpkg-query": '[ "$4" = cmake ] || echo installed',
+            "id": f"echo {uid}",
+            "apt-get": f'echo "$@" >>{d}/asked',
+            "sudo": f"echo sudo >>{d}/asked",
+        }
+        for name, body in bins.items():
+            path = pathlib.Path(d, name)
+            path.write_text(f"#!/bin/sh\n{body}\n")
+            path.chmod(0o755)
+        env = {k: v for k, v in os.environ.items() if k != "DRMAD_INSTALL"}
+        env.update(variables, PATH=f"{d}:{env['PATH']}")
+        command = [str(ROOT / "tools" / "install-packages"), "build"]
+        p = subprocess.run(command, env=env, capture_output=True, text=True)
+        asked = pathlib.Path(d, "asked")
+        return p.returncode, asked.read_text() if asked.exists() else "", p.stderr
+
+
+def packages_are_installed_only_when_allowed():
+    status, asked, told = install_packages(1000, {})
+    assert (status, asked) == (6, ""), "a user without permission"
+    assert "apt-get install cmake" in told
+    for uid, variables in ((0, {}), (1000, {"DRMAD_INSTALL": "1"})):
+        status, asked, _ = install_packages(uid, variables)
+        assert status == 0 and "install" in asked and "cmake" in asked and "sudo" not in asked
+
+
+def main():
+    failed = 0
+    for test in (
+        run_tests_adds_up,
+        globs_match_whole_output,
+        layers_refuse_a_breach,
+        style_sees_what_it_should,
+        packages_are_installed_only_when_allowed,
+    ):
+        try:
+            test()
+            print(f"PASS {test.__name__}")
+        except AssertionError as e:
+            failed += 1
+            print(f"  line {e.__traceback__.tb_next.tb_lineno}: {e}\nFAIL {test.__name__}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
