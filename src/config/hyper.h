@@ -2,6 +2,8 @@
  * speaks them too. */
 #ifndef HYPER_H
 #define HYPER_H
+#include <stdbool.h>
+#include <stddef.h>
 
 typedef enum hyper_kind {
 #define HYPER_KIND(id, word, transform, low, high, start, least, most, text) HYPER_##id,
@@ -39,4 +41,14 @@ const char *hyper_transform_word(hyper_transform t);
  */
 double hyper_low(hyper_kind k, hyper_transform t);
 double hyper_high(hyper_kind k, hyper_transform t);
+
+/* Whether bounds and start make sense together: the key at fault ("low", "high" or "start") and in
+ * `why` the reason, with the values; NULL when all is well. */
+typedef struct hyper_bounds {
+    hyper_kind kind;
+    hyper_transform transform;
+    double low, high, start;
+    bool multiplier; /* a factor: of the kind only the sign matters */
+} hyper_bounds;
+const char *hyper_check_bounds(const hyper_bounds *b, char *why, size_t size);
 #endif

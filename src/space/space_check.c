@@ -3,7 +3,6 @@
  * in space.c. */
 #include "space/space_inside.h"
 #include <fnmatch.h>
-#include <math.h>
 #include <stdio.h>
 
 enum { STEPS_MAX = INT32_MAX };
@@ -61,45 +60,11 @@ drmad_status space_check_facts(drmad_ctx *ctx, const space_facts *f)
 /* `who` starts every message: "hyper.2 (lr)". */
 static drmad_status check_bounds(drmad_ctx *ctx, const hyper_decl *d, const char *who)
 {
-    const hyper_kind_info *k = hyper_kind_of(d->kind);
+    hyper_bounds b = {d->kind, d->transform, d->low, d->high, d->start, d->multiplier};
+    char why[256];
 
-    if (isnan(d->low) || isnan(d->high) || isnan(d->start))
-        return FAIL(ctx, DRMAD_E_CONFIG, "%s: low, high and start must be numbers, not NaN", who);
-    if (!(d->low < d->high))
-        return FAIL(ctx, DRMAD_E_CONFIG, "%s: low %g must lie below high %g", who, d->low, d->high);
-    /* A multiplier is a factor: only its sign follows from the kind. */
-    if (d->low < k->least || (d->high > k->most && !d->multiplier))
-        return FAIL(ctx, DRMAD_E_CONFIG, "%s: bounds [%g, %g]; %s makes sense in [%g, %g] only",
-                    who, d->low, d->high, k->word, k->least, k->most);
-    if (d->start < d->low || d->start > d->high)
-        return FAIL(ctx, DRMAD_E_CONFIG, "%s: start %g lies outside [low, high] = [%g, %g]", who,
-                    d->start, d->low, d->high);
-    return DRMAD_OK;
-}
-
-static drmad_status check_transform(drmad_ctx *ctx, const hyper_decl *d, const char *who)
-{
-    if (d->transform == TRANSFORM_LOG && d->start <= 0)
-        return FAIL(ctx, DRMAD_E_CONFIG,
-                    "%s: start %g has no logarithm; start above 0 or use "
-                    "transform: identity",
-                    who, d->start);
-    if (d->transform == TRANSFORM_LOG && d->low <= 0)
-        return FAIL(ctx, DRMAD_E_CONFIG,
-                    "%s: low %g has no logarithm; a low above 0 is needed "
-                    "under transform: log",
-                    who, d->low);
-    if (d->transform == TRANSFORM_LOG && isinf(d->start))
-        return FAIL(ctx, DRMAD_E_CONFIG, "%s: start must be finite", who);
-    if (d->transform == TRANSFORM_LOGIT && (isinf(d->low) || isinf(d->high)))
-        return FAIL(ctx, DRMAD_E_CONFIG, "%s: transform: logit needs finite bounds, not [%g, %g]",
-                    who, d->low, d->high);
-    if (d->transform == TRANSFORM_LOGIT && (d->start == d->low || d->start == d->high))
-        return FAIL(ctx, DRMAD_E_CONFIG,
-                    "%s: start %g must lie strictly inside (%g, %g) under "
-                    "transform: logit",
-                    who, d->start, d->low, d->high);
-    if (isinf(d->start)) return FAIL(ctx, DRMAD_E_CONFIG, "%s: start must be finite", who);
+    if (hyper_check_bounds(&b, why, sizeof why))
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: %s", who, why);
     return DRMAD_OK;
 }
 
@@ -196,7 +161,6 @@ drmad_status space_check_decl(drmad_ctx *ctx, const space_facts *f, const hyper_
     TRY(check_ties(ctx, f, decl, who));
     TRY(check_time(ctx, f, decl, who));
     TRY(check_bounds(ctx, decl, who));
-    TRY(check_transform(ctx, decl, who));
 done:
     return st;
 }

@@ -22,7 +22,7 @@ typedef struct refusal {
 
 static const refusal cases[] = {
     {"hyper.0 (lr): start 0 has no logarithm", LR(1, 0, 1, 0, .per = PER_GLOBAL)},
-    {"start -1 lies outside", LR(1, 1e-4, 1, -1, .per = PER_GLOBAL)},
+    {"start -1 has no logarithm", LR(1, 1e-4, 1, -1, .per = PER_GLOBAL)},
     {"low 0 has no logarithm", LR(1, 0, 1, .1, .per = PER_GLOBAL)},
     {"start 2 lies outside [low, high] = [0.0001, 1]", LR(1, 1e-4, 1, 2, .per = PER_GLOBAL)},
     {"start 1e-05 lies outside", LR(1, 1e-4, 1, 1e-5, .per = PER_GLOBAL)},
@@ -31,8 +31,8 @@ static const refusal cases[] = {
     {"not NaN", LR(1, 1e-4, 1, NAN, .per = PER_GLOBAL)},
     {"low 1 must lie below high 0.5", LR(1, 1, .5, .1, .per = PER_GLOBAL)},
     {"low 0.1 must lie below high 0.1", LR(1, .1, .1, .1, .per = PER_GLOBAL)},
-    {"start must be finite", LR(1, 1e-4, INFINITY, INFINITY, .per = PER_GLOBAL)},
-    {"start must be finite", LR(1, 1e-4, INFINITY, INFINITY, .transform = TRANSFORM_IDENTITY)},
+    {"or is not finite", LR(1, 1e-4, INFINITY, INFINITY, .per = PER_GLOBAL)},
+    {"or is not finite", LR(1, 1e-4, INFINITY, INFINITY, .transform = TRANSFORM_IDENTITY)},
     {"logit needs finite bounds", LR(1, 1e-4, INFINITY, .1, .transform = TRANSFORM_LOGIT)},
     {"strictly inside", LR(1, 1e-4, 1, 1, .transform = TRANSFORM_LOGIT)},
     {"strictly inside", LR(1, 1e-4, 1, 1e-4, .transform = TRANSFORM_LOGIT)},

@@ -1,0 +1,215 @@
+/* What no single key can tell: keys that must agree, and `auto`s that follow from other keys.
+ * Checks that need the data, the parameters or the machine belong to the rooms that have them. */
+#include "config/config_inside.h"
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static drmad_status check_name(const config *c)
+{
+    const char *name = c->set.name;
+    bool good = name[0] && name[0] != '.' && strlen(name) <= 100;
+
+    for (const char *p = name; *p; p++)
+        good =
+            good && (isalnum((unsigned char)*p) || strchr("._-", *p)) && (unsigned char)*p < 0x80;
+    if (!good)
+        return config_refuse(c, "name",
+                             "\"%.40s\" must be 1 to 100 letters, digits, '.', '_' or "
+                             "'-', not a '.' first: it names a folder",
+                             name);
+    return DRMAD_OK;
+}
+
+static drmad_status check_files(const config *c)
+{
+    const config_data *d = &c->set.data;
+    bool own = d->kind == CFG_DATA_IDX || d->kind == CFG_DATA_NPY;
+
+    if (own && !d->images[0])
+        return config_refuse(c, "data.images", "must name a file for data.kind idx or npy");
+    if (own && !d->labels[0])
+        return config_refuse(c, "data.labels", "must name a file for data.kind idx or npy");
+    if (!own && d->images[0])
+        return config_refuse(c, "data.images", "is only for data.kind idx or npy");
+    if (!own && d->labels[0])
+        return config_refuse(c, "data.labels", "is only for data.kind idx or npy");
+    if (!d->test_images[0] != !d->test_labels[0])
+        return config_refuse(c, d->test_images[0] ? "data.test_labels" : "data.test_images",
+                             "test_images and test_labels must be given together");
+    if (!own && d->test_images[0])
+        return config_refuse(c, "data.test_images", "is only for data.kind idx or npy");
+    return DRMAD_OK;
+}
+
+static drmad_status check_counts(const config *c)
+{
+    const config_study *s = &c->set;
+    const config_data *d = &s->data;
+    bool valid = s->objective.data == CFG_OBJECTIVE_VALID;
+    int64_t have = valid ? d->valid : d->train;
+    int rests = (d->train < 0) + (d->valid < 0) +
+                (d->test < 0 && !d->test_images[0] && d->kind != CFG_DATA_MNIST);
+
+    if (rests > 1)
+        return config_refuse(c, d->train < 0 ? "data.train" : "data.valid",
+                             "only one of train, valid and test can be the rest");
+    if (d->train > 0 && s->train.batch > d->train)
+        return config_refuse(c, "train.batch", "%lld examples a step, but data.train is %lld",
+                             (long long)s->train.batch, (long long)d->train);
+    if (valid && d->valid == 0 && s->hyper.n > 0)
+        return config_refuse(c, "data.valid", "is 0, but objective.data is valid");
+    if (have > 0 && s->objective.examples > have)
+        return config_refuse(c, "objective.examples", "%lld, but data.%s is %lld",
+                             (long long)s->objective.examples, valid ? "valid" : "train",
+                             (long long)have);
+    if (s->outer.fresh_split && d->split != CFG_SPLIT_RANDOM)
+        return config_refuse(c, "outer.fresh_split", "needs data.split: random");
+    return DRMAD_OK;
+}
+
+static drmad_status check_model(const config *c)
+{
+    const config_study *s = &c->set;
+    int32_t n = s->model.layers.n;
+    bool smoothing = s->train.label_smoothing > 0;
+
+    if (n < 2)
+        return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
+                             (int)n);
+    for (int32_t i = 1; i + 1 < n; i++)
+        if (s->model.layers.at[i] == 0)
+            return config_refuse(c, "model.layers",
+                                 "entry %d is auto; only the first and the last "
+                                 "follow from the data",
+                                 (int)i);
+    for (int32_t i = 0; i < s->hyper.n; i++)
+        smoothing = smoothing || s->hyper.at[i].kind == HYPER_LABEL_SMOOTHING;
+    if (smoothing && s->train.loss != CFG_LOSS_CROSS_ENTROPY)
+        return config_refuse(c, "train.loss", "label smoothing is only for cross_entropy");
+    return DRMAD_OK;
+}
+
+/* torch.optim.SGD's own rule, and a schedule that fits the run. */
+static drmad_status check_optimizer(const config *c)
+{
+    const config_optimizer *o = &c->set.optimizer;
+
+    if (o->nesterov && (o->momentum <= 0 || o->dampening != 0))
+        return config_refuse(c, "optimizer.nesterov", "needs a momentum above 0 and no dampening");
+    if (o->form == CFG_FORM_MACLAURIN && (o->nesterov || o->dampening != 0 || o->decoupled))
+        return config_refuse(c, "optimizer.form",
+                             "maclaurin has no nesterov, dampening or "
+                             "decoupled decay");
+    if (o->warmup > c->set.train.steps)
+        return config_refuse(c, "optimizer.warmup", "%lld steps, but train.steps is %lld",
+                             (long long)o->warmup, (long long)c->set.train.steps);
+    return DRMAD_OK;
+}
+
+static drmad_status check_trajectory(const config *c)
+{
+    const config_trajectory *t = &c->set.trajectory;
+    bool may_grid = t->kind == CFG_TRAJ_GRID || t->kind == CFG_TRAJ_AUTO;
+
+    if (t->stride == CFG_STRIDE_FAST && !may_grid)
+        return config_refuse(c, "trajectory.stride", "fast is only for kind: grid");
+    if (t->coverage == CFG_COVERAGE_TENTH && t->kind != CFG_TRAJ_LINE)
+        return config_refuse(c, "trajectory.coverage", "tenth is only for kind: line");
+    if (t->spill_dir[0] && t->kind != CFG_TRAJ_REPLAY)
+        return config_refuse(c, "trajectory.spill_dir", "is only for kind: replay");
+    return DRMAD_OK;
+}
+
+/* What the rest of the study says about a kind; 0 where it says nothing. */
+static double said_elsewhere(const config_study *s, hyper_kind kind)
+{
+    switch (kind) {
+    case HYPER_LR: return s->optimizer.lr;
+    case HYPER_MOMENTUM: return s->optimizer.momentum;
+    case HYPER_WEIGHT_DECAY: return s->optimizer.weight_decay;
+    case HYPER_L2: return s->train.l2;
+    case HYPER_L1: return s->train.l1;
+    case HYPER_LABEL_SMOOTHING: return s->train.label_smoothing;
+    default: return 0;
+    }
+}
+
+/* A multiplier without words of its own starts at 1 and may move by a thousand either way. */
+#define MULTIPLIER_REACH 1e3
+
+static void resolve_hyper(const config_study *s, config_hyper *h)
+{
+    hyper_kind kind = (hyper_kind)h->kind;
+    double said = said_elsewhere(s, kind), start = hyper_kind_of(kind)->start;
+    bool factor = h->multiplier;
+
+    if (h->transform < 0)
+        h->transform = (int)(factor ? TRANSFORM_LOG : hyper_kind_of(kind)->transform);
+    hyper_transform t = (hyper_transform)h->transform;
+
+    if (isnan(h->low)) h->low = factor ? 1 / MULTIPLIER_REACH : hyper_low(kind, t);
+    if (isnan(h->high)) h->high = factor ? MULTIPLIER_REACH : hyper_high(kind, t);
+    if (isnan(h->start)) h->start = factor ? 1 : said > 0 ? said : start;
+}
+
+static drmad_status check_hyper(const config *c, int32_t i)
+{
+    const config_hyper *h = &c->set.hyper.at[i];
+    hyper_bounds b = {(hyper_kind)h->kind, (hyper_transform)h->transform, h->low, h->high, h->start,
+                      h->multiplier};
+    char why[256], path[64];
+    const char *bad = hyper_check_bounds(&b, why, sizeof why);
+
+    snprintf(path, sizeof path, "hyper.%d.%s", (int)i, bad ? bad : "phases");
+    if (bad) return config_refuse(c, path, "%s", why);
+    if (h->phases > c->set.train.steps)
+        return config_refuse(c, path, "%lld phases, but train.steps is %lld", (long long)h->phases,
+                             (long long)c->set.train.steps);
+    return DRMAD_OK;
+}
+
+static drmad_status resolve(config *c)
+{
+    drmad_status st = DRMAD_OK;
+    config_study *s = &c->set;
+    char dir[128];
+
+    if (s->data.split_seed < 0) s->data.split_seed = s->seed;
+    if (s->data.noise_seed < 0) s->data.noise_seed = s->seed;
+    if (s->outer.fresh_split) s->outer.trust = false; /* F of two splits cannot be compared */
+    for (int32_t i = 0; i < s->hyper.n; i++) resolve_hyper(s, &s->hyper.at[i]);
+    if (s->output.dir[0] == '\0') {
+        snprintf(dir, sizeof dir, "runs/%s", s->name);
+        mem_free(c->ctx, s->output.dir);
+        s->output.dir = NULL;
+        TRY(mem_strdup(c->ctx, dir, &s->output.dir));
+    }
+done:
+    return st;
+}
+
+drmad_status config_finish(config *c)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(check_name(c));
+    TRY(check_files(c));
+    TRY(check_counts(c));
+    TRY(check_model(c));
+    TRY(check_optimizer(c));
+    TRY(check_trajectory(c));
+    TRY(resolve(c));
+    for (int32_t i = 0; i < c->set.hyper.n; i++) TRY(check_hyper(c, i));
+done:
+    return st;
+}
+
+drmad_status config_need_hyper(const config *c)
+{
+    if (c->set.hyper.n > 0) return DRMAD_OK;
+    return config_refuse(c, "hyper",
+                         "nothing to tune; declare at least one, for example "
+                         "\"hyper: [{kind: l2, per: unit-in}]\"");
+}
