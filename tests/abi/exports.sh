@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# exports.sh BUILD: the libraries export what cmake/abi.txt lists, and the headers declare just that.
+# exports.sh BUILD: the libraries export what cmake/abi.txt lists, the headers declare just that.
 set -eu
 build=$1
 status=0

@@ -1,0 +1,2 @@
+printf "seed: 1\n" >s.yaml
+drmad check s.yaml outer.stepz=3

@@ -1,0 +1,2 @@
+printf "train:\n  stepps: 5\n" >s.yaml
+drmad tune s.yaml

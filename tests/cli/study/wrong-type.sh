@@ -1,0 +1,2 @@
+printf "outer: {steps: many}\n" >s.yaml
+drmad why s.yaml
