@@ -1,5 +1,6 @@
-/* The naive evaluator. Moving ops are one map of indices, from the place in the larger or permuted array to the place
- * it is read from (bcast, slice, gather, permute) or added to (sum, pad, scatter_add). */
+/* The naive evaluator. Moving ops are one map of indices, from the place in the larger or permuted
+ * array to the place it is read from (bcast, slice, gather, permute) or added to (sum, pad,
+ * scatter_add). */
 #include "eval.h"
 #include <math.h>
 #include <stdio.h>
@@ -167,9 +168,9 @@ static void run_rows(const job *j)
         double sum = 0.0;
 
         for (int64_t k = 0; k < n; k++) sum += exp(x[k] - x[at]);
-        j->y[i] = j->r->op == OP_argmax ? (double)at
-                : j->r->op == OP_rowmax ? x[at]
-                                        : x[at] + log(sum);
+        j->y[i] = j->r->op == OP_argmax   ? (double)at
+                  : j->r->op == OP_rowmax ? x[at]
+                                          : x[at] + log(sum);
     }
 }
 
@@ -177,8 +178,7 @@ static void run_onehot(const job *j)
 {
     int64_t classes = j->r->shape.dim[1];
 
-    for (int64_t i = 0; i < j->count; i++)
-        j->y[i] = i % classes == (int64_t)j->x[0][i / classes];
+    for (int64_t i = 0; i < j->count; i++) j->y[i] = i % classes == (int64_t)j->x[0][i / classes];
 }
 
 static void run_node(const graph *g, const job *j, const void *const *leaves)

@@ -1,8 +1,8 @@
-/* The two modes and their relatives, as walks over the nodes between x and y. What one node does to a tangent or a
- * cotangent follows from its op's kind and rule (ops/op.h); no op is named here.
+/* The two modes and their relatives, as walks over the nodes between x and y. What one node does
+ * to a tangent or a cotangent follows from its op's kind and rule (ops/op.h); no op is named here.
  *
- * New nodes come after all old ones, so a walk over the old ones never meets them. A node without an entry in a map
- * has a zero derivative: NODE_NONE. */
+ * New nodes come after all old ones, so a walk over the old ones never meets them. A node without
+ * an entry in a map has a zero derivative: NODE_NONE. */
 #include "ad/ad.h"
 
 /* May a derivative pass between y and that operand? */
@@ -86,7 +86,8 @@ static void mark(bool *flags, int n, const node *nodes)
         if (nodes[i] != NODE_NONE) flags[nodes[i]] = true;
 }
 
-/* Marks what lies between x and y. `every` = follow every operand, not only those that carry a derivative. */
+/* Marks what lies between x and y. `every` = follow every operand, not only those that carry a
+ * derivative. */
 static drmad_status walk_open(walk *w, int nx, const node *x, int ny, const node *y, bool every)
 {
     graph *g = w->g;
@@ -120,9 +121,9 @@ static bool fits(graph *g, const char *who, node x, node t)
 
     if (x == NODE_NONE || t == NODE_NONE) return true;
     if (a->dtype == b->dtype && shape_same(&a->shape, &b->shape)) return true;
-    graph_fail(g, "%s: %s%s for a node of %s%s, expected the same", who, dtype_name((dtype)b->dtype),
-               shape_print(&b->shape, have, sizeof have), dtype_name((dtype)a->dtype),
-               shape_print(&a->shape, want, sizeof want));
+    graph_fail(g, "%s: %s%s for a node of %s%s, expected the same", who,
+               dtype_name((dtype)b->dtype), shape_print(&b->shape, have, sizeof have),
+               dtype_name((dtype)a->dtype), shape_print(&a->shape, want, sizeof want));
     return false;
 }
 
@@ -169,7 +170,8 @@ static void push(walk *w, node y)
     }
 }
 
-drmad_status ad_vjp(graph *g, int ny, const node *y, const node *c, int nx, const node *x, node *out)
+drmad_status ad_vjp(graph *g, int ny, const node *y, const node *c, int nx, const node *x,
+                    node *out)
 {
     drmad_status st = DRMAD_OK;
     walk w = {.g = g};
@@ -186,7 +188,8 @@ done:
     return st;
 }
 
-drmad_status ad_jvp(graph *g, int nx, const node *x, const node *t, int ny, const node *y, node *out)
+drmad_status ad_jvp(graph *g, int nx, const node *x, const node *t, int ny, const node *y,
+                    node *out)
 {
     drmad_status st = DRMAD_OK;
     walk w = {.g = g};

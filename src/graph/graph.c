@@ -1,5 +1,5 @@
-/* The node store: records and leaves in growing arrays, and a hash table that finds a record's equal. What a record
- * means is left to ops/. */
+/* The node store: records and leaves in growing arrays, and a hash table that finds a record's
+ * equal. What a record means is left to ops/. */
 #include "graph/graph.h"
 #include <assert.h>
 #include <stdarg.h>
@@ -10,18 +10,18 @@ enum { NODES_FIRST = 256, LEAVES_FIRST = 16, NODES_LIMIT = INT32_MAX / 4 };
 enum { LEAF = 0 }; /* the op of a leaf; ops/table.c asserts it */
 
 typedef struct leaf {
-    node  at;
+    node at;
     char *name;
 } leaf;
 
 struct graph {
-    drmad_ctx   *ctx;
+    drmad_ctx *ctx;
     drmad_status status;
-    node_rec    *recs;
-    node        *slots; /* open addressing, 0 = empty, else node + 1; twice as many as `room` */
-    int32_t      size, room;
-    leaf        *leaves;
-    int32_t      leaf_count, leaf_room;
+    node_rec *recs;
+    node *slots; /* open addressing, 0 = empty, else node + 1; twice as many as `room` */
+    int32_t size, room;
+    leaf *leaves;
+    int32_t leaf_count, leaf_room;
 };
 
 static const node_rec no_rec = {.in = {NODE_NONE, NODE_NONE, NODE_NONE}};
@@ -111,7 +111,8 @@ static drmad_status grow(graph *g)
     int32_t room = g->room ? 2 * g->room : NODES_FIRST;
     node *slots = NULL;
 
-    if (room > NODES_LIMIT) return FAIL(g->ctx, DRMAD_E_NOMEM, "graph: more than %d nodes", g->room);
+    if (room > NODES_LIMIT)
+        return FAIL(g->ctx, DRMAD_E_NOMEM, "graph: more than %d nodes", g->room);
     TRY(mem_alloc(g->ctx, 2 * (size_t)room, sizeof *slots, &slots));
     TRY(mem_resize(g->ctx, &g->recs, (size_t)g->room, (size_t)room, sizeof *g->recs));
     mem_free(g->ctx, g->slots);
@@ -197,13 +198,15 @@ const char *graph_leaf_name(const graph *g, int32_t number)
 /* The number in the attributes is what keeps two leaves apart. */
 node graph_add_leaf(graph *g, const char *name, dtype t, shape s)
 {
-    node_rec r = {.op = LEAF, .dtype = (int32_t)t, .in = {NODE_NONE, NODE_NONE, NODE_NONE}, .shape = s};
+    node_rec r = {
+        .op = LEAF, .dtype = (int32_t)t, .in = {NODE_NONE, NODE_NONE, NODE_NONE}, .shape = s};
     char *copy = NULL;
 
     if (g->status != DRMAD_OK) return NODE_NONE;
     if (g->leaf_count == g->leaf_room) {
         int32_t room = g->leaf_room ? 2 * g->leaf_room : LEAVES_FIRST;
-        g->status = mem_resize(g->ctx, &g->leaves, (size_t)g->leaf_room, (size_t)room, sizeof *g->leaves);
+        g->status =
+            mem_resize(g->ctx, &g->leaves, (size_t)g->leaf_room, (size_t)room, sizeof *g->leaves);
         if (g->status != DRMAD_OK) return NODE_NONE;
         g->leaf_room = room;
     }

@@ -1,15 +1,17 @@
-/* What an operation is: its name, its shape rule and its one derivative rule. VJP and JVP both follow from the rule
- * and the kind; nobody writes both (ad/).
+/* What an operation is: its name, its shape rule and its one derivative rule. VJP and JVP both
+ * follow from the rule and the kind; nobody writes both (ad/).
  *
  *   kind       rule                 JVP (t: tangents)              VJP (c: cotangent)
  *   LEAF       -                    given                          given
  *   DIAG       partial(y) = dy/dx   partial * t                    partial * c
  *   REDUCE     partial(y) = p       sum(p * t) over the last axis  p * bcast(c)
  *   LINEAR     transpose(y, i, c)   op(t)                          transpose_i(c)
- *   BILINEAR   transpose(y, i, c)   op(t0, x1) + op(x0, t1)        transpose_i(c), a product with the other operand
+ *   BILINEAR   transpose(y, i, c)   op(t0, x1) + op(x0, t1)        transpose_i(c), with the other
+ *                                                              operand
  *   NONDIFF    -                    0                              0
  *
- * A rule builds nodes from the op set and touches no numbers, so every derivative can be derived again. */
+ * A rule builds nodes from the op set and touches no numbers, so every derivative can be derived
+ * again. */
 #ifndef OP_H
 #define OP_H
 #include "graph/graph.h"
@@ -22,16 +24,19 @@ enum {
 
 typedef struct op_def {
     const char *name;
-    int         arity;
-    op_kind     kind;
-    unsigned    flags;
-    /* Checks operands and attributes in `rec`, fills rec->shape and rec->dtype (some ops take them as given: fill,
-     * bcast, reshape, slice, pad, cast, onehot); false after graph_fail. */
+    int arity;
+    op_kind kind;
+    unsigned flags;
+    /* Checks operands and attributes in `rec`, fills rec->shape and rec->dtype (some ops take them
+     * as given: fill, bcast, reshape, slice, pad, cast, onehot); false after graph_fail. */
     bool (*infer)(graph *g, node_rec *rec);
-    /* Optional, after infer: an older or simpler node that equals `rec`, or NODE_NONE. May rewrite `rec` itself. */
+    /* Optional, after infer: an older or simpler node that equals `rec`, or NODE_NONE. May rewrite
+     * `rec` itself. */
     node (*fold)(graph *g, node_rec *rec);
-    node (*partial)(graph *g, node y);                   /* DIAG, REDUCE */
-    node (*transpose)(graph *g, node y, int i, node c);  /* LINEAR, BILINEAR: the cotangent of operand i */
+    /* DIAG, REDUCE */
+    node (*partial)(graph *g, node y);
+    /* LINEAR, BILINEAR: the cotangent of operand i */
+    node (*transpose)(graph *g, node y, int i, node c);
 } op_def;
 
 typedef enum op_id {
@@ -42,15 +47,16 @@ typedef enum op_id {
 } op_id;
 
 const op_def *op_get(int32_t op);
-bool          op_carries(const graph *g, node n); /* may n have a derivative: is it f32 or f64? */
+bool op_carries(const graph *g, node n); /* may n have a derivative: is it f32 or f64? */
 
-/* The node of `rec` (operands, attributes, and the shape and dtype where they are given): checked, folded, added. All
- * builders end here, and so does `rec` again with other operands: how a JVP re-applies a linear op. */
+/* The node of `rec` (operands, attributes, and the shape and dtype where they are given): checked,
+ * folded, added. All builders end here, and so does `rec` again with other operands: how a JVP
+ * re-applies a linear op. */
 node op_make(graph *g, const node_rec *rec);
 node op_apply(graph *g, const node_rec *rec, const node in[OPERANDS_MAX]);
 
-/* One line a node: "%7 = matmul(%1, %3) ta f32[50,784]". Of the nodes that `nodes` of `n` need; n = 0 prints all. Calls
- * `line` for each. */
-drmad_status graph_print(const graph *g, const node *nodes, int n, void (*line)(void *user, const char *text),
-                         void *user);
+/* Calls `line` once a node, with "%7 = matmul(%1, %3) ta f32[50,784]", for all that the `n` nodes
+ * need; for every node when n is 0. */
+drmad_status graph_print(const graph *g, const node *nodes, int n,
+                         void (*line)(void *user, const char *text), void *user);
 #endif

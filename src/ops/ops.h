@@ -1,5 +1,6 @@
-/* Builders: one a graph node, or a few composed. All take and give node indices; NODE_NONE in, NODE_NONE out.
- * Builders fold what needs no node: scale(scale), mul by 1, add of 0, bcast to the same shape, transposes into matmul. */
+/* Builders: one a graph node, or a few composed. All take and give node indices; NODE_NONE in,
+ * NODE_NONE out. Builders fold what needs no node: scale(scale), mul by 1, add of 0, bcast to the
+ * same shape, transposes into matmul. */
 #ifndef OPS_H
 #define OPS_H
 #include "ops/op.h"
@@ -21,13 +22,13 @@ node g_add(graph *g, node a, node b);
 node g_sub(graph *g, node a, node b);
 node g_mul(graph *g, node a, node b);
 node g_scale(graph *g, node x, double f);
-node g_neg(graph *g, node x);             /* scale by -1 */
+node g_neg(graph *g, node x); /* scale by -1 */
 node g_sum(graph *g, node x, uint32_t axes);
-node g_sum_to(graph *g, node x, shape s); /* sums the axes where s has 1: the transpose of g_bcast */
+node g_sum_to(graph *g, node x, shape s); /* sums where s has 1: the transpose of g_bcast */
 node g_bcast(graph *g, node x, shape s);
 node g_reshape(graph *g, node x, shape s);
 node g_permute(graph *g, node x, const int32_t perm[]);
-node g_transpose(graph *g, node x);       /* rank 2 */
+node g_transpose(graph *g, node x); /* rank 2 */
 node g_slice(graph *g, node x, int32_t axis, int64_t start, int64_t length);
 node g_pad(graph *g, node x, int32_t axis, int64_t before, int64_t total);
 node g_gather(graph *g, node table, node index);
@@ -42,10 +43,10 @@ node g_onehot(graph *g, node index, int64_t classes, dtype t);
 node g_argmax(graph *g, node x);
 
 /* Compositions; no ops of their own, so they need no rules. */
-node g_dot(graph *g, node a, node b);     /* sum of a*b over everything, all dimensions 1 */
+node g_dot(graph *g, node a, node b); /* sum of a*b over everything, all dimensions 1 */
 node g_sum_all(graph *g, node x);
-node g_relu(graph *g, node x);            /* x * step(x); the derivative at 0 is 0 */
-node g_abs(graph *g, node x);             /* x * sign(x) */
-node g_gelu(graph *g, node x);            /* x/2 (1 + erf(x/sqrt 2)) */
-node g_softmax(graph *g, node x);         /* exp(x - logsumexp x) */
+node g_relu(graph *g, node x);    /* x * step(x); the derivative at 0 is 0 */
+node g_abs(graph *g, node x);     /* x * sign(x) */
+node g_gelu(graph *g, node x);    /* x/2 (1 + erf(x/sqrt 2)) */
+node g_softmax(graph *g, node x); /* exp(x - logsumexp x) */
 #endif

@@ -2,11 +2,19 @@
 #include "ops/rules.h"
 
 const op_def op_step = {
-    .name = "step", .arity = 1, .kind = OP_NONDIFF, .flags = OP_ELEMENTWISE, .infer = infer_same,
+    .name = "step",
+    .arity = 1,
+    .kind = OP_NONDIFF,
+    .flags = OP_ELEMENTWISE,
+    .infer = infer_same,
 };
 
 const op_def op_sign = {
-    .name = "sign", .arity = 1, .kind = OP_NONDIFF, .flags = OP_ELEMENTWISE, .infer = infer_same,
+    .name = "sign",
+    .arity = 1,
+    .kind = OP_NONDIFF,
+    .flags = OP_ELEMENTWISE,
+    .infer = infer_same,
 };
 
 static bool onehot_infer(graph *g, node_rec *rec)
@@ -33,11 +41,17 @@ static bool argmax_infer(graph *g, node_rec *rec)
 }
 
 const op_def op_onehot = {
-    .name = "onehot", .arity = 1, .kind = OP_NONDIFF, .infer = onehot_infer,
+    .name = "onehot",
+    .arity = 1,
+    .kind = OP_NONDIFF,
+    .infer = onehot_infer,
 };
 
 const op_def op_argmax = {
-    .name = "argmax", .arity = 1, .kind = OP_NONDIFF, .infer = argmax_infer,
+    .name = "argmax",
+    .arity = 1,
+    .kind = OP_NONDIFF,
+    .infer = argmax_infer,
 };
 
 node g_step(graph *g, node x)

@@ -1,5 +1,6 @@
-/* Smooth functions of one element: y = f(x), with f' written in y where that is cheaper or, at saturation, more exact.
- * Each new node f' is built from the op set, so it has a derivative in turn. */
+/* Smooth functions of one element: y = f(x), with f' written in y where that is cheaper or, at
+ * saturation, more exact. Each new node f' is built from the op set, so it has a derivative in
+ * turn. */
 #include "ops/rules.h"
 #include <math.h>
 

@@ -1,7 +1,10 @@
 /* What has no operands: leaves, which the graph itself adds, and constants. */
 #include "ops/rules.h"
 
-const op_def op_leaf = {.name = "leaf", .kind = OP_LEAF};
+const op_def op_leaf = {
+    .name = "leaf",
+    .kind = OP_LEAF,
+};
 
 static bool fill_infer(graph *g, node_rec *rec)
 {
@@ -9,15 +12,17 @@ static bool fill_infer(graph *g, node_rec *rec)
     return op_bad(g, rec, "dtype %s, expected f32 or f64", dtype_name((dtype)rec->dtype));
 }
 
-const op_def op_fill = {.name = "fill", .kind = OP_LEAF, .infer = fill_infer};
+const op_def op_fill = {
+    .name = "fill",
+    .kind = OP_LEAF,
+    .infer = fill_infer,
+};
 
 node g_fill(graph *g, dtype t, shape s, double value)
 {
-    return op_make(g, &(node_rec){.op = OP_fill,
-                                  .dtype = (int32_t)t,
-                                  .in = NO_OPERANDS,
-                                  .shape = s,
-                                  .attr.f = value});
+    return op_make(
+        g, &(node_rec){
+               .op = OP_fill, .dtype = (int32_t)t, .in = NO_OPERANDS, .shape = s, .attr.f = value});
 }
 
 static node fill_like(graph *g, node x, double value)

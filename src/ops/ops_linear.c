@@ -53,13 +53,23 @@ static node sub_fold(graph *g, node_rec *rec)
 }
 
 const op_def op_add = {
-    .name = "add", .arity = 2, .kind = OP_LINEAR, .flags = OP_ELEMENTWISE,
-    .infer = infer_same, .fold = add_fold, .transpose = same_transpose,
+    .name = "add",
+    .arity = 2,
+    .kind = OP_LINEAR,
+    .flags = OP_ELEMENTWISE,
+    .infer = infer_same,
+    .fold = add_fold,
+    .transpose = same_transpose,
 };
 
 const op_def op_sub = {
-    .name = "sub", .arity = 2, .kind = OP_LINEAR, .flags = OP_ELEMENTWISE,
-    .infer = infer_same, .fold = sub_fold, .transpose = sub_transpose,
+    .name = "sub",
+    .arity = 2,
+    .kind = OP_LINEAR,
+    .flags = OP_ELEMENTWISE,
+    .infer = infer_same,
+    .fold = sub_fold,
+    .transpose = sub_transpose,
 };
 
 node g_add(graph *g, node a, node b)
@@ -92,8 +102,13 @@ static node scale_fold(graph *g, node_rec *rec)
 }
 
 const op_def op_scale = {
-    .name = "scale", .arity = 1, .kind = OP_LINEAR, .flags = OP_ELEMENTWISE,
-    .infer = infer_same, .fold = scale_fold, .transpose = scale_transpose,
+    .name = "scale",
+    .arity = 1,
+    .kind = OP_LINEAR,
+    .flags = OP_ELEMENTWISE,
+    .infer = infer_same,
+    .fold = scale_fold,
+    .transpose = scale_transpose,
 };
 
 node g_scale(graph *g, node x, double f)
@@ -143,8 +158,12 @@ static node sum_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_sum = {
-    .name = "sum", .arity = 1, .kind = OP_LINEAR,
-    .infer = sum_infer, .fold = sum_fold, .transpose = sum_transpose,
+    .name = "sum",
+    .arity = 1,
+    .kind = OP_LINEAR,
+    .infer = sum_infer,
+    .fold = sum_fold,
+    .transpose = sum_transpose,
 };
 
 static bool bcast_infer(graph *g, node_rec *rec)
@@ -175,8 +194,12 @@ static node bcast_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_bcast = {
-    .name = "bcast", .arity = 1, .kind = OP_LINEAR,
-    .infer = bcast_infer, .fold = bcast_fold, .transpose = bcast_transpose,
+    .name = "bcast",
+    .arity = 1,
+    .kind = OP_LINEAR,
+    .infer = bcast_infer,
+    .fold = bcast_fold,
+    .transpose = bcast_transpose,
 };
 
 node g_sum(graph *g, node x, uint32_t axes)
@@ -229,11 +252,17 @@ static node cast_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_cast = {
-    .name = "cast", .arity = 1, .kind = OP_LINEAR, .flags = OP_ELEMENTWISE,
-    .infer = cast_infer, .fold = cast_fold, .transpose = cast_transpose,
+    .name = "cast",
+    .arity = 1,
+    .kind = OP_LINEAR,
+    .flags = OP_ELEMENTWISE,
+    .infer = cast_infer,
+    .fold = cast_fold,
+    .transpose = cast_transpose,
 };
 
 node g_cast(graph *g, node x, dtype t)
 {
-    return op_make(g, &(node_rec){.op = OP_cast, .dtype = (int32_t)t, .in = {x, NODE_NONE, NODE_NONE}});
+    return op_make(
+        g, &(node_rec){.op = OP_cast, .dtype = (int32_t)t, .in = {x, NODE_NONE, NODE_NONE}});
 }

@@ -1,4 +1,5 @@
-/* Linear ops that move elements: each one's transpose moves them back, and adds where two came from one. */
+/* Linear ops that move elements: each one's transpose moves them back, and adds where two came
+ * from one. */
 #include "ops/rules.h"
 #include <string.h>
 
@@ -29,8 +30,12 @@ static node reshape_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_reshape = {
-    .name = "reshape", .arity = 1, .kind = OP_LINEAR,
-    .infer = reshape_infer, .fold = reshape_fold, .transpose = reshape_transpose,
+    .name = "reshape",
+    .arity = 1,
+    .kind = OP_LINEAR,
+    .infer = reshape_infer,
+    .fold = reshape_fold,
+    .transpose = reshape_transpose,
 };
 
 node g_reshape(graph *g, node x, shape s)
@@ -80,8 +85,12 @@ static node permute_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_permute = {
-    .name = "permute", .arity = 1, .kind = OP_LINEAR,
-    .infer = permute_infer, .fold = permute_fold, .transpose = permute_transpose,
+    .name = "permute",
+    .arity = 1,
+    .kind = OP_LINEAR,
+    .infer = permute_infer,
+    .fold = permute_fold,
+    .transpose = permute_transpose,
 };
 
 node g_permute(graph *g, node x, const int32_t perm[])
@@ -102,7 +111,8 @@ node g_transpose(graph *g, node x)
 
 /* -- slice, pad: each other's transpose */
 
-/* Checks that `part` lies in `whole` from `rec->attr.n` on along the axis and equals it elsewhere. */
+/* Checks that `part` lies in `whole` from `rec->attr.n` on along the axis and equals it
+ * elsewhere. */
 static bool lies_in(graph *g, node_rec *rec, const shape *part, const shape *whole)
 {
     int32_t axis = rec->attr.axis;
@@ -153,13 +163,21 @@ static node pad_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_slice = {
-    .name = "slice", .arity = 1, .kind = OP_LINEAR,
-    .infer = slice_infer, .fold = slice_fold, .transpose = slice_transpose,
+    .name = "slice",
+    .arity = 1,
+    .kind = OP_LINEAR,
+    .infer = slice_infer,
+    .fold = slice_fold,
+    .transpose = slice_transpose,
 };
 
 const op_def op_pad = {
-    .name = "pad", .arity = 1, .kind = OP_LINEAR,
-    .infer = pad_infer, .fold = pad_fold, .transpose = pad_transpose,
+    .name = "pad",
+    .arity = 1,
+    .kind = OP_LINEAR,
+    .infer = pad_infer,
+    .fold = pad_fold,
+    .transpose = pad_transpose,
 };
 
 static node resized(graph *g, int32_t op, node x, int32_t axis, int64_t at, int64_t length)
@@ -230,13 +248,20 @@ static node scatter_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_gather = {
-    .name = "gather", .arity = 2, .kind = OP_LINEAR,
-    .infer = gather_infer, .fold = gather_fold, .transpose = gather_transpose,
+    .name = "gather",
+    .arity = 2,
+    .kind = OP_LINEAR,
+    .infer = gather_infer,
+    .fold = gather_fold,
+    .transpose = gather_transpose,
 };
 
 const op_def op_scatter_add = {
-    .name = "scatter_add", .arity = 2, .kind = OP_LINEAR,
-    .infer = scatter_infer, .transpose = scatter_transpose,
+    .name = "scatter_add",
+    .arity = 2,
+    .kind = OP_LINEAR,
+    .infer = scatter_infer,
+    .transpose = scatter_transpose,
 };
 
 node g_gather(graph *g, node table, node index)
@@ -246,6 +271,6 @@ node g_gather(graph *g, node table, node index)
 
 node g_scatter_add(graph *g, node rows, node index, int64_t n)
 {
-    return op_make(
-        g, &(node_rec){.op = OP_scatter_add, .in = {rows, index, NODE_NONE}, .attr.n = n});
+    return op_make(g,
+                   &(node_rec){.op = OP_scatter_add, .in = {rows, index, NODE_NONE}, .attr.n = n});
 }

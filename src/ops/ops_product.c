@@ -20,8 +20,13 @@ static node mul_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_mul = {
-    .name = "mul", .arity = 2, .kind = OP_BILINEAR, .flags = OP_ELEMENTWISE,
-    .infer = infer_same, .fold = mul_fold, .transpose = mul_transpose,
+    .name = "mul",
+    .arity = 2,
+    .kind = OP_BILINEAR,
+    .flags = OP_ELEMENTWISE,
+    .infer = infer_same,
+    .fold = mul_fold,
+    .transpose = mul_transpose,
 };
 
 node g_mul(graph *g, node a, node b)
@@ -41,9 +46,8 @@ static bool matmul_infer(graph *g, node_rec *rec)
         return op_bad(g, rec, "expected two matrices of one dtype");
     if (a->shape.dim[!ta] != b->shape.dim[tb])
         return op_bad(g, rec, "%s%s: inner dimensions %lld and %lld, expected the same",
-                      ta ? "A transposed" : "A as it is",
-                      tb ? ", B transposed" : ", B as it is", (long long)a->shape.dim[!ta],
-                      (long long)b->shape.dim[tb]);
+                      ta ? "A transposed" : "A as it is", tb ? ", B transposed" : ", B as it is",
+                      (long long)a->shape.dim[!ta], (long long)b->shape.dim[tb]);
     rec->dtype = a->dtype;
     rec->shape = SHAPE(a->shape.dim[ta], b->shape.dim[!tb]);
     return true;
@@ -66,7 +70,8 @@ static node matmul_fold(graph *g, node_rec *rec)
     return NODE_NONE;
 }
 
-/* From dy = dA' B' + A' dB':  A'~ = c B'^T,  B'~ = A'^T c;  and where a flag is set, that transposed. */
+/* From dy = dA' B' + A' dB':  A'~ = c B'^T,  B'~ = A'^T c;  and where a flag is set, that
+ * transposed. */
 static node matmul_transpose(graph *g, node y, int i, node c)
 {
     node a = op_in(g, y, 0), b = op_in(g, y, 1);
@@ -77,8 +82,12 @@ static node matmul_transpose(graph *g, node y, int i, node c)
 }
 
 const op_def op_matmul = {
-    .name = "matmul", .arity = 2, .kind = OP_BILINEAR,
-    .infer = matmul_infer, .fold = matmul_fold, .transpose = matmul_transpose,
+    .name = "matmul",
+    .arity = 2,
+    .kind = OP_BILINEAR,
+    .infer = matmul_infer,
+    .fold = matmul_fold,
+    .transpose = matmul_transpose,
 };
 
 node g_matmul(graph *g, node a, node b, bool ta, bool tb)

@@ -30,13 +30,19 @@ static node rowmax_partial(graph *g, node y)
 }
 
 const op_def op_logsumexp = {
-    .name = "logsumexp", .arity = 1, .kind = OP_REDUCE,
-    .infer = last_axis_infer, .partial = logsumexp_partial,
+    .name = "logsumexp",
+    .arity = 1,
+    .kind = OP_REDUCE,
+    .infer = last_axis_infer,
+    .partial = logsumexp_partial,
 };
 
 const op_def op_rowmax = {
-    .name = "rowmax", .arity = 1, .kind = OP_REDUCE,
-    .infer = last_axis_infer, .partial = rowmax_partial,
+    .name = "rowmax",
+    .arity = 1,
+    .kind = OP_REDUCE,
+    .infer = last_axis_infer,
+    .partial = rowmax_partial,
 };
 
 node g_logsumexp(graph *g, node x)

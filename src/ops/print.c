@@ -6,7 +6,7 @@
 enum { LINE = 400 };
 
 typedef struct text {
-    char   buf[LINE];
+    char buf[LINE];
     size_t used;
 } text;
 

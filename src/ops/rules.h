@@ -3,7 +3,10 @@
 #define RULES_H
 #include "ops/ops.h"
 
-#define NO_OPERANDS {NODE_NONE, NODE_NONE, NODE_NONE}
+#define NO_OPERANDS                                                                                \
+    {                                                                                              \
+        NODE_NONE, NODE_NONE, NODE_NONE                                                            \
+    }
 
 /* Operand i of y. */
 node op_in(const graph *g, node y, int i);
@@ -12,14 +15,16 @@ node op_in(const graph *g, node y, int i);
 node op_unary(graph *g, int32_t op, node x);
 node op_binary(graph *g, int32_t op, node a, node b);
 
-/* Records "matmul(f32[50,784], f32[100,50]): <what is wrong and what was expected>". Gives false. */
+/* Records "matmul(f32[50,784], f32[100,50]): <what is wrong and what was expected>". Gives
+ * false. */
 bool op_bad(graph *g, const node_rec *rec, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 bool dtype_real(int32_t t); /* f32 or f64 */
 bool op_wants_real(graph *g, const node_rec *rec, int operand);
 
-/* Shape rule of elementwise ops: operands of one shape and one real dtype, which is the result's. */
+/* Shape rule of elementwise ops: operands of one shape and one real dtype, which is the
+ * result's. */
 bool infer_same(graph *g, node_rec *rec);
 /* Keeps the given shape; takes the dtype of operand 0. */
 bool infer_given(graph *g, node_rec *rec);

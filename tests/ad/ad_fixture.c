@@ -1,9 +1,9 @@
 /* Leaves with data, and derivatives checked by differences and by the adjoint identity. */
 #include "ad_fixture.h"
 
-/* A difference of fourth order: error step^4 y^(5)/30 plus rounding 1e-16/step, about 1e-12 each for values near 1;
- * 1e-9 leaves room for high derivatives of compositions. A product in double is right to its terms times 1e-16 times a
- * few dozen operations. */
+/* A difference of fourth order: error step^4 y^(5)/30 plus rounding 1e-16/step, about 1e-12 each
+ * for values near 1; 1e-9 leaves room for high derivatives of compositions. A product in double is
+ * right to its terms times 1e-16 times a few dozen operations. */
 const tolerance fx_smooth = {.step = 1e-3, .difference = 1e-9, .rounding = 1e-13};
 
 void fx_open(fx *f, uint64_t seed)

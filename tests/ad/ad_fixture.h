@@ -1,4 +1,5 @@
-/* A graph with seeded data behind its leaves, and the checks on derivatives that all tests of ad/ share. */
+/* A graph with seeded data behind its leaves, and the checks on derivatives that all tests of ad/
+ * share. */
 #ifndef AD_FIXTURE_H
 #define AD_FIXTURE_H
 #include "ad/ad.h"
@@ -23,7 +24,7 @@ typedef struct nodes {
 void fx_open(fx *f, uint64_t seed);
 void fx_close(fx *f);
 double fx_draw(fx *f, double lo, double hi);
-int64_t fx_dim(fx *f);              /* 1 to 4; 1 for every third draw or so */
+int64_t fx_dim(fx *f);               /* 1 to 4; 1 for every third draw or so */
 shape fx_shape(fx *f, int32_t rank); /* of such dimensions */
 
 node fx_uniform(fx *f, shape s, double lo, double hi); /* an f64 leaf */
@@ -32,10 +33,11 @@ node fx_like(fx *f, node x);                           /* in [-1, 1], of x's sha
 node fx_index(fx *f, int64_t count, int64_t below);    /* an i32 leaf */
 nodes fx_like_all(fx *f, const nodes *x);
 void nodes_add(nodes *list, node n);
-void nodes_append(nodes *list, const nodes *more);     /* but NODE_NONE */
+void nodes_append(nodes *list, const nodes *more); /* but NODE_NONE */
 
 double *fx_value(fx *f, node n); /* to free() */
-/* sum over i of <a_i, b_i>; NODE_NONE is zero. *size, unless NULL: the sum of the absolute values of the terms. */
+/* sum over i of <a_i, b_i>; NODE_NONE is zero. *size, unless NULL: the sum of the absolute values
+ * of the terms. */
 double fx_dot(fx *f, const nodes *a, const nodes *b, double *size);
 /* The largest |a_i - b_i| over the largest |b_i|. NODE_NONE is zero. */
 double fx_distance(fx *f, const nodes *a, const nodes *b);
@@ -43,15 +45,15 @@ double fx_distance(fx *f, const nodes *a, const nodes *b);
 nodes fx_vjp(fx *f, const nodes *y, const nodes *c, const nodes *x);
 nodes fx_jvp(fx *f, const nodes *x, const nodes *t, const nodes *y);
 
-/* What the differences can give: the step, and what is left of the error, relative to 1 + the largest value; and the
- * rounding of one product, relative to the sum of its terms' sizes. */
+/* What the differences can give: the step, and what is left of the error, relative to 1 + the
+ * largest value; and the rounding of one product, relative to the sum of its terms' sizes. */
 typedef struct tolerance {
     double step, difference, rounding;
 } tolerance;
 
 extern const tolerance fx_smooth;
 
-/* JVP of y along random t against differences; VJP by <c, J t> = <J'c, t>; then, while order > 1, the same of the VJP
- * as a function of x and c. */
+/* JVP of y along random t against differences; VJP by <c, J t> = <J'c, t>; then, while order > 1,
+ * the same of the VJP as a function of x and c. */
 void fx_check_derivs(fx *f, const nodes *y, const nodes *x, int order, const tolerance *tol);
 #endif

@@ -1,5 +1,6 @@
-/* Whole models: a multilayer perceptron with soft-max cross-entropy and hyperparameters of every place they can enter a
- * loss. Forward over reverse against reverse over reverse, differences, symmetry, and the number of multiply-adds. */
+/* Whole models: a multilayer perceptron with soft-max cross-entropy and hyperparameters of every
+ * place they can enter a loss. Forward over reverse against reverse over reverse, differences,
+ * symmetry, and the number of multiply-adds. */
 #include "ad_fixture.h"
 
 enum { LAYERS_MAX = 8 };
@@ -34,7 +35,8 @@ static node dense(fx *f, const net *a, int layer, node x, model *m)
     nodes_add(&m->w, w);
     nodes_add(&m->w, b);
     nodes_add(&m->l2, lambda);
-    m->loss = g_add(g, m->loss, g_scale(g, g_sum_all(g, bcast_mul(g, lambda, g_mul(g, w, w))), 0.5));
+    m->loss =
+        g_add(g, m->loss, g_scale(g, g_sum_all(g, bcast_mul(g, lambda, g_mul(g, w, w))), 0.5));
     return g_add(g, g_matmul(g, x, w, false, false), g_bcast(g, b, SHAPE(a->batch, out)));
 }
 
@@ -101,7 +103,8 @@ static const net small_net = {.batch = 6, .width = {5, 4, 3, 4}, .layers = 3};
 
 static node (*const activations[])(graph *g, node x) = {g_tanh, g_relu, g_softplus, g_gelu};
 
-/* Both orders of differentiation are sums of the same few hundred products: 1e-13 is a thousand roundings. */
+/* Both orders of differentiation are sums of the same few hundred products: 1e-13 is a thousand
+ * roundings. */
 TEST(forward_over_reverse_is_reverse_over_reverse)
 {
     for (size_t i = 0; i < COUNT(activations); i++) {
@@ -113,7 +116,8 @@ TEST(forward_over_reverse_is_reverse_over_reverse)
         nodes x = both(&m.w, &m.h), g = gradient(&f, m.loss, &x), gw = part(&g, 0, m.w.n);
         nodes u = fx_like_all(&f, &m.w);
 
-        nodes forward = fx_jvp(&f, &m.w, &u, &g); /* along (w: u, h: 0): H u, then the mixed product */
+        nodes forward =
+            fx_jvp(&f, &m.w, &u, &g); /* along (w: u, h: 0): H u, then the mixed product */
         nodes reverse = fx_vjp(&f, &gw, &u, &x);
         for (int k = 0; k < x.n; k++) {
             nodes one = part(&forward, k, 1), other = part(&reverse, k, 1);
@@ -208,9 +212,10 @@ static int64_t products(const graph *g, const nodes *roots)
     return sum;
 }
 
-/* DESIGN 2: a training step costs 2W + W', the reverse step of SGD 3W + 5W', with W all weights and W' all but the
- * first layer's; the primal weight gradient is not among it, and pairings with u cost no product at all. A
- * piecewise linear net needs its first layer's primal cotangent for the pairings alone: `spared` without them. */
+/* DESIGN 2: a training step costs 2W + W', the reverse step of SGD 3W + 5W', with W all weights
+ * and W' all but the first layer's; the primal weight gradient is not among it, and pairings with
+ * u cost no product at all. A piecewise linear net needs its first layer's primal cotangent for
+ * the pairings alone: `spared` without them. */
 static void check_cost(const net *a, int64_t spared)
 {
     fx f;

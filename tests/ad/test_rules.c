@@ -1,11 +1,12 @@
-/* Every op's rule, to second order: a row an op, on random shapes with dimensions of 1 among them. */
+/* Every op's rule, to second order: a row an op, on random shapes with dimensions of 1 among
+ * them. */
 #include "ad_fixture.h"
 
 enum { SEEDS = 8 };
 
 typedef struct row {
     int32_t op;
-    bool constant; /* nothing passes: every derivative is NODE_NONE */
+    bool constant;                  /* nothing passes: every derivative is NODE_NONE */
     node (*build)(fx *f, nodes *x); /* fills the variables, gives y */
     tolerance tol;                  /* 0: fx_smooth */
 } row;
@@ -169,8 +170,12 @@ static node row_onehot(fx *f, nodes *x)
     return g_onehot(f->g, row_argmax(f, x), 4, F64);
 }
 
-/* Rounding to f32 is 6e-8 of each value: over a step of 1/4, differences of a linear function see it about doubled. */
-#define SINGLE {.step = 0.25, .difference = 2e-6, .rounding = 1e-6}
+/* Rounding to f32 is 6e-8 of each value: over a step of 1/4, differences of a linear function see
+ * it about doubled. */
+#define SINGLE                                                                                     \
+    {                                                                                              \
+        .step = 0.25, .difference = 2e-6, .rounding = 1e-6                                         \
+    }
 
 static const row rows[] = {
     {OP_leaf, .build = row_leaf},
@@ -281,8 +286,8 @@ static node gram(graph *g, node x)
 
 TEST(compositions_are_right_to_second_order)
 {
-    static node (*const build[])(graph *g, node x) = {g_relu,    abs_of,  g_gelu,   g_softmax,
-                                                      sum_all,   self_dot, gram};
+    static node (*const build[])(graph * g, node x) = {g_relu,  abs_of,   g_gelu, g_softmax,
+                                                       sum_all, self_dot, gram};
 
     for (size_t i = 0; i < COUNT(build); i++)
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
@@ -308,11 +313,12 @@ TEST(relu_has_derivative_zero_at_zero)
     fx_close(&f);
 }
 
-/* At +-40 tanh and sigmoid are flat to the last bit and exp overflows in a naive soft-plus or soft-max at +-800. */
+/* At +-40 tanh and sigmoid are flat to the last bit and exp overflows in a naive soft-plus or
+ * soft-max at +-800. */
 TEST(saturated_inputs_give_finite_derivatives)
 {
-    static node (*const build[])(graph *g, node x) = {g_tanh, g_sigmoid, g_softplus,
-                                                      g_erf,  g_gelu,    g_softmax};
+    static node (*const build[])(graph * g, node x) = {g_tanh, g_sigmoid, g_softplus,
+                                                       g_erf,  g_gelu,    g_softmax};
 
     for (size_t i = 0; i < COUNT(build); i++) {
         fx f;

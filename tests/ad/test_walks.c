@@ -51,7 +51,8 @@ TEST(only_nodes_on_the_way_get_derivatives)
     CHECK_OK(test_ctx(), ad_jvp(g, 1, &a, &c, 1, &y, &d));
     for (node n = size; n < graph_size(g); n++)
         for (int i = 0; i < OPERANDS_MAX; i++) CHECK(graph_rec(g, n)->in[i] != e);
-    CHECK_INT(graph_size(g), size + 5); /* 1, t^2, 1 - t^2, (1 - t^2) c for both modes; a folded 0 */
+    CHECK_INT(graph_size(g),
+              size + 5); /* 1, t^2, 1 - t^2, (1 - t^2) c for both modes; a folded 0 */
 
     size = graph_size(g);
     CHECK_OK(test_ctx(), ad_jvp(g, 2, (node[]){a, b}, (node[]){c, c}, 1, &a, &d));

@@ -240,7 +240,7 @@ TEST(malformed_calls_are_refused_by_name)
 /* -- printing */
 
 typedef struct page {
-    char   text[1024];
+    char text[1024];
     size_t used;
 } page;
 

@@ -60,9 +60,15 @@ TEST(functions_of_one_element_have_their_values)
         node (*build)(graph *g, node x);
         double (*want)(double x);
     } rows[] = {
-        {g_exp, exp},     {g_tanh, tanh},           {g_sigmoid, slow_sigmoid},
-        {g_erf, erf},     {g_softplus, slow_softplus}, {g_recip, one_over},
-        {g_step, is_positive}, {g_sign, sign_of},   {g_gelu, slow_gelu},
+        {g_exp, exp},
+        {g_tanh, tanh},
+        {g_sigmoid, slow_sigmoid},
+        {g_erf, erf},
+        {g_softplus, slow_softplus},
+        {g_recip, one_over},
+        {g_step, is_positive},
+        {g_sign, sign_of},
+        {g_gelu, slow_gelu},
         {g_abs, fabs},
     };
     given v = open_given();
@@ -74,7 +80,8 @@ TEST(functions_of_one_element_have_their_values)
         free(y);
     }
     node positive = g_mul(v.g, v.x, v.x);
-    double *l = eval_one(v.g, data, g_log(v.g, positive)), *s = eval_one(v.g, data, g_sqrt(v.g, positive));
+    double *l = eval_one(v.g, data, g_log(v.g, positive)),
+           *s = eval_one(v.g, data, g_sqrt(v.g, positive));
     for (size_t k = 0; k < COUNT(x_data); k++) {
         CHECK_NEAR(l[k], 2.0 * log(fabs(x_data[k])), 1e-14);
         CHECK_NEAR(s[k], fabs(x_data[k]), 1e-14);
