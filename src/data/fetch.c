@@ -72,7 +72,7 @@ static void set_options(CURL *curl, const char *url, const char *protocols, down
     curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)TOTAL_SECONDS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "drmad/" DRMAD_VERSION);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "drmad");
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, d);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
