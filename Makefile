@@ -10,7 +10,7 @@ demo: release ## build drmad and tune 3 layers of L2 penalties on MNIST
 
 release: packages ## build/release: library and command
 	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
-	@ninja -C build/release -j $(JOBS)
+	@ninja --quiet -C build/release -j $(JOBS)
 
 packages:
 	@mkdir -p build
