@@ -25,10 +25,10 @@ check-long: ## all tests, full counts; writes build/results/check-long-DATE.json
 	@DRMAD_LONG=1 tools/run-tests
 
 check-oom: ## only the tests that fail each allocation in turn
-	@tools/run-tests --stage release --match oom
+	@tools/run-tests --stage release --match 'test_oom('
 
 check-alloc: ## only the tests that count allocations after planning
-	@tools/run-tests --stage release --match alloc
+	@tools/run-tests --stage release --match allocates_nothing
 
 bench: release ## the benchmark lines; writes build/results/bench-DATE.json
 	@tools/run-bench
