@@ -1,26 +1,36 @@
 /* What is kept of a training run, so that it can be walked back. One contract for every kind:
  *
- *   forward    record(t, state_t) for t = 0, 1, ..., T in order; state_0 is the start, state_T the result
+ *   forward    record(t, state_t) for t = 0, 1, ..., T in order; state_0 the start, state_T the end
  *   backward   load(t) for t = T-1, ..., 0 in order: hands out state_t and state_{t+1}
  *
- * The reverse step does not know of which kind the trajectory is. A state is one or more flat vectors of params->total
- * elements: the weights w, and for `full` and `replay` also the optimiser's (momentum buffer b).
+ * The reverse step does not know of which kind the trajectory is. A state is one or more flat
+ * vectors of params->total elements: the weights w, and for `full` and `replay` also the
+ * optimiser's (momentum buffer b).
  *
- *   full     every state as it was                                                exact
- *   replay   some states; the steps between are run again by `step`               exact
- *   grid     w to within tau/2 per weight, by its grid crossings; no b            close
- *   line     w on the straight line between w_0 and w_T; no b                     DrMAD as published
+ *   full     every state as it was                                      exact
+ *   replay   some states; the steps between are run again by `step`     exact
+ *   grid     w to within tau/2 per weight, by its grid crossings; no b  close
+ *   line     w on the straight line between w_0 and w_T; no b           DrMAD as published
  *
- * Memory beyond the start comes in chunks under spec.memory; what does not fit spills (full is never chosen then;
- * replay, to spec.spill_dir) or coarsens (grid) and is said in the log. */
+ * Memory beyond the start comes in chunks under spec.memory; what does not fit spills (full is
+ * never chosen then; replay, to spec.spill_dir) or coarsens (grid) and is said in the log. */
 #ifndef TRAJECTORY_H
 #define TRAJECTORY_H
 #include "space/params.h"
 
-typedef enum traj_kind { TRAJ_AUTO, TRAJ_FULL, TRAJ_REPLAY, TRAJ_GRID, TRAJ_LINE, TRAJ_KIND_COUNT } traj_kind;
-typedef enum traj_quality { QUALITY_LOW, QUALITY_NORMAL, QUALITY_HIGH } traj_quality; /* grid: size of tau */
+typedef enum traj_kind {
+    TRAJ_AUTO,
+    TRAJ_FULL,
+    TRAJ_REPLAY,
+    TRAJ_GRID,
+    TRAJ_LINE,
+    TRAJ_KIND_COUNT
+} traj_kind;
+/* grid: size of tau */
+typedef enum traj_quality { QUALITY_LOW, QUALITY_NORMAL, QUALITY_HIGH } traj_quality;
 
-/* Runs training step t: reads state `from` (`vectors` pointers), writes state_{t+1} to `to`; never the same memory. */
+/* Runs training step t: reads state `from` (`vectors` pointers), writes state_{t+1} to `to`;
+ * never the same memory. */
 typedef drmad_status traj_step_fn(void *user, int64_t t, void *const from[], void *const to[]);
 
 typedef struct traj_spec {
@@ -31,8 +41,8 @@ typedef struct traj_spec {
     int64_t            steps;    /* T */
     int32_t            vectors;  /* of a state: 1 = w, 2 = w and b */
     size_t             memory;   /* limit in bytes; 0 = none */
-    const char        *spill_dir; /* replay: where checkpoints beyond the limit go; NULL = nowhere */
-    size_t             mask_bytes; /* grid: bytes of ReLU sign masks that come with each step; 0 = none */
+    const char        *spill_dir;  /* replay: where what is beyond the limit goes; NULL = nowhere */
+    size_t             mask_bytes; /* grid: bytes of ReLU sign masks of each step; 0 = none */
     bool               kinked;   /* the net has kinks (ReLU): a finer grid */
     traj_step_fn      *step;     /* replay only */
     void              *user;
@@ -55,7 +65,8 @@ typedef struct traj_stats {
 
 typedef struct trajectory trajectory;
 
-/* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond. The trajectory is reused for any number of runs. */
+/* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond. The trajectory is reused for
+ * any number of runs. */
 drmad_status traj_new(drmad_ctx *ctx, const traj_spec *spec, trajectory **out);
 void         traj_free(trajectory *tr); /* NULL is fine */
 traj_kind    traj_kind_of(const trajectory *tr);
@@ -64,7 +75,8 @@ const char  *traj_kind_name(traj_kind k);
 size_t       traj_estimate(const traj_spec *spec);
 
 drmad_status traj_begin(trajectory *tr); /* forget the last run */
-/* state[0] = w_t, state[1] = b_t; masks belong to step t (NULL at t = T and when spec.mask_bytes is 0). */
+/* state[0] = w_t, state[1] = b_t; masks belong to step t (NULL at t = T and when spec.mask_bytes
+ * is 0). */
 drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const void *masks);
 drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out);
 traj_stats   traj_stats_of(const trajectory *tr);
@@ -85,5 +97,7 @@ struct trajectory {
     const traj_ops *ops;
     traj_stats      stats;
     void           *kept; /* the kind's own */
+    bool            back; /* all recorded: walking back */
+    int64_t         next; /* the t that record or load must be called with next; -1 = none */
 };
 #endif

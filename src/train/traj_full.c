@@ -1,0 +1,75 @@
+/* full: every state as it was. Exact, and the oracle of the other kinds. Memory is taken a state
+ * at a time on the first run and kept for the next ones. */
+#include "train/traj_kinds.h"
+#include <string.h>
+
+typedef struct full {
+    char **state; /* steps + 1 */
+} full;
+
+static drmad_status full_open(trajectory *tr)
+{
+    drmad_status st = DRMAD_OK;
+    full *f;
+
+    TRY(traj_hold(tr, 1, sizeof *f, &f));
+    tr->kept = f;
+    TRY(traj_hold(tr, (size_t)tr->spec.steps + 1, sizeof *f->state, &f->state));
+done:
+    return st;
+}
+
+static void full_close(trajectory *tr)
+{
+    full *f = tr->kept;
+
+    if (f->state)
+        for (int64_t t = 0; t <= tr->spec.steps; t++) mem_free(tr->ctx, f->state[t]);
+    mem_free(tr->ctx, f->state);
+    mem_free(tr->ctx, f);
+}
+
+static drmad_status full_begin(trajectory *tr)
+{
+    (void)tr;
+    return DRMAD_OK;
+}
+
+static drmad_status full_record(trajectory *tr, int64_t t, void *const state[], const void *masks)
+{
+    drmad_status st = DRMAD_OK;
+    full *f = tr->kept;
+    size_t bytes = traj_vector_bytes(&tr->spec);
+
+    (void)masks; /* the reverse step makes them again from the exact weights */
+    if (!f->state[t]) TRY(traj_hold(tr, traj_state_bytes(&tr->spec), 1, &f->state[t]));
+    for (int32_t i = 0; i < tr->spec.vectors; i++)
+        memcpy(f->state[t] + (size_t)i * bytes, state[i], bytes);
+done:
+    return st;
+}
+
+static drmad_status full_load(trajectory *tr, int64_t t, traj_view *out)
+{
+    const full *f = tr->kept;
+    size_t bytes = traj_vector_bytes(&tr->spec);
+    const char *s0 = f->state[t], *s1 = f->state[t + 1];
+
+    *out = (traj_view){.w0 = s0, .w1 = s1, .exact = true};
+    if (tr->spec.vectors > 1) out->b0 = s0 + bytes, out->b1 = s1 + bytes;
+    return DRMAD_OK;
+}
+
+size_t traj_full_bytes(const traj_spec *s)
+{
+    return sizeof(full) + ((size_t)s->steps + 1) * (traj_state_bytes(s) + sizeof(char *));
+}
+
+const traj_ops traj_full = {
+    .name = "full",
+    .open = full_open,
+    .close = full_close,
+    .begin = full_begin,
+    .record = full_record,
+    .load = full_load,
+};

@@ -1,0 +1,377 @@
+/* grid: w_t rounded to a grid around w_0, kept as the crossings from cell to cell.
+ *
+ *   hat_0 = w_0;   each step, for every weight with |w_i - hat_i| > tau/2:
+ *   n = rint((w_i - hat_i) / tau),  hat_i += n tau,  log (i, n)
+ *
+ * and backwards hat_i -= n tau. So |w_i - hat_i| <= tau/2 at every t, and the rounding errors of
+ * different weights and steps are unrelated; that, not their size, is what keeps the
+ * hypergradient (no hysteresis, no smoothing, no dither: each was measured and hurts). Source:
+ * our own measurements, bench/grid_study.py.
+ *
+ * tau is fixed at t = 0 from the root mean square of the tensor. Steering it towards a given
+ * rate of crossings was measured too and costs more bytes at equal cosine. It changes, by
+ * doubling, in two cases only: the memory limit nears, or the tensor started at zero and still
+ * grows. Nothing is rounded again then: the reader only needs "hat += n tau" with the tau of
+ * that step.
+ *
+ * tau has 8 significant bits. Adding and taking it away then only ever drops the lowest bits of
+ * w_0 once, when a weight grows past a power of two; walking back is exact to one unit in the
+ * last place of the largest |hat_i|.
+ *
+ * Record of step t in the log: [sign masks of step t, t < T] [for each tensor: doublings of tau
+ * in unary, k, events of t-1 -> t]. */
+#include "train/traj_code.h"
+#include <math.h>
+#include <string.h>
+
+typedef struct cell { /* one tensor */
+    code_span span;
+    double size;      /* tau is size * rms */
+    double expected;  /* crossings a step, running mean */
+    unsigned doubled; /* times at the current step */
+    bool late;        /* started at zero */
+} cell;
+
+typedef struct grid {
+    bits log;
+    code_table table;
+    uint64_t *start; /* of each record, in bits */
+    cell *at;
+    char *hat[2];    /* forwards: hat_t and, at the end, w_T itself; backwards: states t+1 and t */
+    uint32_t *masks; /* of the step loaded last */
+    size_t mask_words;
+    size_t fixed; /* bytes held besides the log */
+    double rate;  /* bytes a step, running mean */
+    bool coarsen; /* from the next step on */
+    traj_scan_f32_fn *scan_f32;
+    traj_scan_f64_fn *scan_f64;
+} grid;
+
+enum { SMALL_SHARE = 8, TAU_BITS = 8, RATE_MEMORY = 8, UNARY_MAX = 32 };
+
+/* tau / rms of large tensors. grid.md section 6 gives .1 and .05 for all tensors; .11 with 3/4
+ * of it for tensors below 1/8 of the largest one has 2 % fewer bytes and a better worst layer
+ * (MNIST tanh MLP, T = 1000, learning rate .3, three seeds: lr cosine of the worst layer .977
+ * instead of .931). [quality][kinked] */
+static const double tau_size[3][2] = {{.22, .11}, {.11, .055}, {.033, .033}};
+static const double small_size = .75;
+
+static void choose_scan(grid *g)
+{
+    static const struct {
+        traj_scan_f32_fn *f32;
+        traj_scan_f64_fn *f64;
+    } table[ISA_COUNT] = {{traj_scan_f32_portable, traj_scan_f64_portable},
+                          {traj_scan_f32_avx2, traj_scan_f64_avx2},
+                          {traj_scan_f32_avx512, traj_scan_f64_avx512}};
+    cpu_isa isa = cpu_isa_best();
+
+    g->scan_f32 = table[isa].f32;
+    g->scan_f64 = table[isa].f64;
+}
+
+static void make_cells(const traj_spec *s, cell *at)
+{
+    const param_table *p = s->params;
+    int64_t largest = 0;
+
+    for (int32_t i = 0; i < p->n; i++)
+        if (p->at[i].count > largest) largest = p->at[i].count;
+    for (int32_t i = 0; i < p->n; i++) {
+        int64_t count = p->at[i].count;
+        at[i].span = (code_span){p->at[i].offset, (count + 15) / 16 * 16, 0};
+        at[i].size = tau_size[s->quality][s->kinked];
+        if (count < largest / SMALL_SHARE || p->at[i].role != PARAM_WEIGHT)
+            at[i].size *= small_size;
+    }
+}
+
+static drmad_status grid_open(trajectory *tr)
+{
+    drmad_status st = DRMAD_OK;
+    const traj_spec *s = &tr->spec;
+    grid *g;
+
+    TRY(traj_hold(tr, 1, sizeof *g, &g));
+    tr->kept = g;
+    g->mask_words = (s->mask_bytes + 3) / 4;
+    TRY(traj_hold(tr, (size_t)s->steps + 1, sizeof *g->start, &g->start));
+    TRY(traj_hold(tr, (size_t)s->params->n, sizeof *g->at, &g->at));
+    TRY(traj_hold(tr, traj_vector_bytes(s), 1, &g->hat[0]));
+    TRY(traj_hold(tr, traj_vector_bytes(s), 1, &g->hat[1]));
+    TRY(traj_hold(tr, g->mask_words, sizeof *g->masks, &g->masks));
+    g->fixed = tr->stats.bytes_held;
+    code_table_make(&g->table);
+    choose_scan(g);
+done:
+    return st;
+}
+
+static void grid_close(trajectory *tr)
+{
+    grid *g = tr->kept;
+
+    bits_close(&g->log);
+    mem_free(tr->ctx, g->start);
+    mem_free(tr->ctx, g->at);
+    mem_free(tr->ctx, g->hat[0]);
+    mem_free(tr->ctx, g->hat[1]);
+    mem_free(tr->ctx, g->masks);
+    mem_free(tr->ctx, g);
+}
+
+static drmad_status grid_begin(trajectory *tr)
+{
+    grid *g = tr->kept;
+
+    memset(g->at, 0, (size_t)tr->spec.params->n * sizeof *g->at);
+    make_cells(&tr->spec, g->at);
+    g->rate = 0;
+    g->coarsen = false;
+    bits_begin(&g->log, tr);
+    return g->log.failed;
+}
+
+static double value(const traj_spec *s, const void *w, int64_t i)
+{
+    return s->dtype == F32 ? (double)((const float *)w)[i] : ((const double *)w)[i];
+}
+
+static double sum_squares(const traj_spec *s, const void *w, const param *p)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < p->count; i++) {
+        double x = value(s, w, p->offset + i);
+        sum += x * x;
+    }
+    return sum;
+}
+
+/* Root mean square that sets tau of tensor `i`: a weight's own; else, or where that is zero, of
+ * its layer's weights; where those are zero too or absent, its own again. */
+static double scale_of(const traj_spec *s, const void *w, int32_t i)
+{
+    const param *p = &s->params->at[i], *q = s->params->at;
+    double own = sqrt(sum_squares(s, w, p) / (double)(p->count ? p->count : 1)), sum = 0;
+    int64_t count = 0;
+
+    if (p->role == PARAM_WEIGHT && own != 0) return own;
+    for (int32_t j = 0; j < s->params->n; j++) {
+        if (q[j].layer != p->layer || q[j].role != PARAM_WEIGHT) continue;
+        sum += sum_squares(s, w, &q[j]);
+        count += q[j].count;
+    }
+    return sum != 0 ? sqrt(sum / (double)count) : own;
+}
+
+static double few_bits(double x)
+{
+    int e;
+    double m = frexp(x, &e);
+
+    return ldexp(rint(ldexp(m, TAU_BITS)), e - TAU_BITS);
+}
+
+static drmad_status not_finite(trajectory *tr, int32_t tensor, int64_t i, const void *w, int64_t t)
+{
+    const param *p = &tr->spec.params->at[tensor];
+
+    return FAIL(tr->ctx, DRMAD_E_DIVERGED, "weights: %s[%lld] is %g after %lld steps: %s", p->name,
+                (long long)i, value(&tr->spec, w, p->offset + i), (long long)t,
+                isfinite(value(&tr->spec, w, p->offset + i))
+                    ? "more than a million grid cells in one step"
+                    : "expected a finite number");
+}
+
+/* The first tau, and its growth for a tensor that started at zero. */
+static drmad_status set_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
+{
+    grid *g = tr->kept;
+    cell *c = &g->at[i];
+    const param *p = &tr->spec.params->at[i];
+    double tau = c->size * scale_of(&tr->spec, w, i);
+
+    for (int64_t j = 0; j < p->count && !isfinite(tau); j++)
+        if (!isfinite(value(&tr->spec, w, p->offset + j))) return not_finite(tr, i, j, w, t);
+    if (c->span.tau == 0) c->span.tau = few_bits(tau);
+    for (; tau >= 2 * c->span.tau && tau > 0 && c->doubled < UNARY_MAX; c->doubled++)
+        c->span.tau *= 2;
+    return DRMAD_OK;
+}
+
+static drmad_status first_state(trajectory *tr, const void *w)
+{
+    grid *g = tr->kept;
+
+    for (int32_t i = 0; i < tr->spec.params->n; i++) {
+        drmad_status st = set_tau(tr, i, w, 0);
+        if (st != DRMAD_OK) return st;
+        g->at[i].late = g->at[i].span.tau == 0;
+        g->at[i].expected = (double)g->at[i].span.count / 64; /* soon replaced by what is counted */
+    }
+    memcpy(g->hat[0], w, traj_vector_bytes(&tr->spec));
+    return DRMAD_OK;
+}
+
+static drmad_status put_tensor(trajectory *tr, int32_t i, const void *w, int64_t t)
+{
+    grid *g = tr->kept;
+    cell *c = &g->at[i];
+    drmad_status st = DRMAD_OK;
+
+    c->doubled = 0;
+    if (c->late) TRY(set_tau(tr, i, w, t));
+    if (g->coarsen && c->span.tau > 0 && c->doubled < UNARY_MAX) c->span.tau *= 2, c->doubled++;
+    bits_put(&g->log, (1ull << c->doubled) - 1, c->doubled + 1);
+    if (c->span.tau == 0) {
+        bits_put(&g->log, CODE_NONE, CODE_K_BITS);
+        return DRMAD_OK;
+    }
+    code_writer out = {&g->log, &g->table, code_k(c->expected, c->span.count), -1, 0};
+    bits_put(&g->log, out.k, CODE_K_BITS);
+    int64_t n = tr->spec.dtype == F32
+                    ? code_encode_f32(&out, c->span, g->scan_f32, w, (float *)(void *)g->hat[0])
+                    : code_encode_f64(&out, c->span, g->scan_f64, w, (double *)(void *)g->hat[0]);
+    if (n < 0) return not_finite(tr, i, -1 - n, w, t);
+    tr->stats.events += n;
+    c->expected = (c->expected + (double)n) / 2;
+done:
+    return st;
+}
+
+static void put_masks(grid *g, const void *masks, size_t bytes)
+{
+    const char *from = masks;
+
+    for (size_t i = 0; i < bytes; i += 4) {
+        uint32_t word = 0;
+        memcpy(&word, from + i, bytes - i < 4 ? bytes - i : 4);
+        bits_put(&g->log, word, 32);
+    }
+}
+
+/* Doubles tau when the log, at its present rate, would outgrow the limit, but not before half of
+ * the room is used: a run's first steps say little about the rest. Half as many crossings are
+ * expected from then on. */
+static void watch_limit(trajectory *tr, int64_t t, uint64_t bits_before, int64_t events)
+{
+    grid *g = tr->kept;
+    double used = (double)bits_where(&g->log) / 8, step = used - (double)bits_before / 8;
+    double chunk = BITS_CHUNK_WORDS * sizeof(uint64_t),
+           room = (double)tr->spec.memory - (double)g->fixed - 2 * chunk;
+
+    g->rate += t == 1 ? step : (step - g->rate) / RATE_MEMORY;
+    g->coarsen = tr->spec.memory > 0 && events > 0 && used > room / 2 &&
+                 used + g->rate * (double)(tr->spec.steps - t) > room;
+    if (!g->coarsen) return;
+    g->rate /= 2;
+    tr->stats.coarsened++;
+    base_log(
+        tr->ctx, LOG_WARN,
+        "trajectory grid: %.0f of %zu bytes used after %lld of %lld steps: made twice as coarse",
+        used + (double)g->fixed, tr->spec.memory, (long long)t, (long long)tr->spec.steps);
+}
+
+static drmad_status grid_record(trajectory *tr, int64_t t, void *const state[], const void *masks)
+{
+    drmad_status st = DRMAD_OK;
+    grid *g = tr->kept;
+    uint64_t before = bits_where(&g->log);
+    int64_t events = tr->stats.events;
+
+    g->start[t] = before;
+    if (t < tr->spec.steps && g->mask_words) {
+        if (!masks)
+            return FAIL(tr->ctx, DRMAD_E_USAGE, "trajectory grid: no masks for step %lld",
+                        (long long)t);
+        put_masks(g, masks, tr->spec.mask_bytes);
+    }
+    if (t == 0) return first_state(tr, state[0]);
+    for (int32_t i = 0; i < tr->spec.params->n; i++) TRY(put_tensor(tr, i, state[0], t));
+    if (t < tr->spec.steps) {
+        watch_limit(tr, t, before, tr->stats.events - events);
+        return g->log.failed;
+    }
+    memcpy(g->hat[1], state[0], traj_vector_bytes(&tr->spec));
+    TRY(bits_end(&g->log));
+done:
+    return st;
+}
+
+/* hat_t to hat_{t-1} on `hat`. The second and last time (`leave`) the spacing goes back to that
+ * of step t-1. */
+static void undo(trajectory *tr, int64_t t, char *hat, bool leave)
+{
+    grid *g = tr->kept;
+    size_t skip = t < tr->spec.steps ? 32 * g->mask_words : 0;
+    bits_reader r;
+
+    bits_read_at(&r, &g->log, g->start[t] + skip);
+    for (int32_t i = 0; i < tr->spec.params->n; i++) {
+        cell *c = &g->at[i];
+        unsigned doubled = (unsigned)__builtin_ctzll(~bits_peek(&r));
+        bits_skip(&r, doubled + 1);
+        unsigned k = bits_peek(&r) & CODE_NONE;
+        bits_skip(&r, CODE_K_BITS);
+        if (k != CODE_NONE && tr->spec.dtype == F32)
+            code_undo_f32(&r, &g->table, k, c->span, (float *)(void *)hat);
+        if (k != CODE_NONE && tr->spec.dtype == F64)
+            code_undo_f64(&r, &g->table, k, c->span, (double *)(void *)hat);
+        if (leave) c->span.tau = ldexp(c->span.tau, -(int)doubled);
+    }
+}
+
+static void get_masks(grid *g, int64_t t)
+{
+    bits_reader r;
+
+    bits_read_at(&r, &g->log, g->start[t]);
+    for (size_t i = 0; i < g->mask_words; i++) {
+        g->masks[i] = (uint32_t)bits_peek(&r);
+        bits_skip(&r, 32);
+    }
+}
+
+/* hat[0] holds w_t, hat[1] what was w_{t+1} (at first the exact w_T). To go one step down,
+ * hat[1] is brought from t+2 to t over both steps, which is cheaper than a copy, and the two
+ * change places. */
+static drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
+{
+    grid *g = tr->kept;
+    int64_t last = tr->spec.steps - 1;
+
+    if (t < last) {
+        char *old = g->hat[1];
+        undo(tr, t + 2, old, true);
+        if (t == last - 1) memcpy(old, g->hat[0], traj_vector_bytes(&tr->spec));
+        g->hat[1] = g->hat[0];
+        g->hat[0] = old;
+    }
+    undo(tr, t + 1, g->hat[0], false);
+    if (g->mask_words) get_masks(g, t);
+    *out = (traj_view){.w0 = g->hat[0], .w1 = g->hat[1], .masks = g->mask_words ? g->masks : NULL};
+    return DRMAD_OK;
+}
+
+/* An estimate: 3 % of the weights cross a step at tau = .11 rms (learning rate .3), at 7.2 bits
+ * each. */
+size_t traj_grid_bytes(const traj_spec *s)
+{
+    double crossings =
+        .03 * .11 / tau_size[s->quality][s->kinked] * (double)s->params->weights * (double)s->steps;
+    size_t fixed = sizeof(grid) + (size_t)s->params->n * sizeof(cell) + 2 * traj_vector_bytes(s) +
+                   ((size_t)s->steps + 1) * (sizeof(uint64_t) + s->mask_bytes);
+    size_t all = fixed + (size_t)(crossings * .9);
+
+    return s->memory > 0 && all > s->memory && fixed < s->memory ? s->memory : all;
+}
+
+const traj_ops traj_grid = {
+    .name = "grid",
+    .open = grid_open,
+    .close = grid_close,
+    .begin = grid_begin,
+    .record = grid_record,
+    .load = grid_load,
+};

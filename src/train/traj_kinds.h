@@ -1,0 +1,19 @@
+/* The kinds of trajectory, and the memory they all take. Inside room train only. */
+#ifndef TRAJ_KINDS_H
+#define TRAJ_KINDS_H
+#include "train/trajectory.h"
+
+extern const traj_ops traj_full, traj_replay, traj_grid, traj_line;
+
+/* mem_alloc that adds to stats.bytes_held. Nothing is given back before close. */
+drmad_status traj_hold(trajectory *tr, size_t count, size_t size, void *out_ptr);
+
+size_t traj_vector_bytes(const traj_spec *s); /* one flat vector */
+size_t traj_state_bytes(const traj_spec *s);  /* all vectors of a state */
+
+/* What the kinds expect to hold at most. */
+size_t traj_full_bytes(const traj_spec *s);
+size_t traj_replay_bytes(const traj_spec *s);
+size_t traj_grid_bytes(const traj_spec *s);
+size_t traj_line_bytes(const traj_spec *s);
+#endif

@@ -1,0 +1,222 @@
+/* replay: some states are kept, the ones between are computed again by the training step. Exact.
+ *
+ * Two levels: a checkpoint every L steps and at the end, and room for the L - 1 states inside
+ * one segment. In memory that is T/L + L states, least at L = sqrt(T); each step is run again
+ * once at most. The last segment is kept as it is recorded. What does not fit the limit goes to
+ * an unlinked file: the checkpoints recorded last, because those are wanted back first, while
+ * the disk's cache still has them. */
+#include "train/traj_kinds.h"
+#include "train/traj_spill.h"
+#include <math.h>
+#include <string.h>
+
+typedef struct replay {
+    int64_t length;     /* L */
+    int64_t segments;   /* checkpoint i is state min(i L, T), i = 0 ... segments */
+    int64_t in_memory;  /* the first so many checkpoints */
+    char **checkpoint;  /* in_memory of them */
+    char *slot[2];      /* two spilled checkpoints, by i modulo 2 */
+    int64_t in_slot[2]; /* which; -1 = none */
+    char **inside;      /* L - 1 states of segment `segment`, after its checkpoint */
+    int64_t segment;    /* -1 = none */
+    spill file;
+} replay;
+
+static int64_t count_segments(int64_t steps, int64_t length)
+{
+    return (steps + length - 1) / length;
+}
+
+/* Chooses L and how many checkpoints stay in memory. False when the limit cannot be met. */
+static bool choose(const traj_spec *s, replay *r)
+{
+    int64_t best = (int64_t)ceil(sqrt((double)s->steps));
+    size_t states = s->memory > sizeof *r ? s->memory - sizeof *r : 0;
+    size_t fit = s->memory ? states / (traj_state_bytes(s) + sizeof(char *)) : SIZE_MAX;
+    int64_t room = fit > INT64_MAX / 4 ? INT64_MAX / 4 : (int64_t)fit;
+
+    r->length = best;
+    r->segments = count_segments(s->steps, best);
+    r->in_memory = r->segments + 1;
+    if (best - 1 + r->in_memory <= room) return true;
+    if (!s->spill_dir || room < 2) return false;
+    r->length = best < room - 1 ? best : room - 1;
+    r->segments = count_segments(s->steps, r->length);
+    r->in_memory = room - 2 - (r->length - 1);
+    return true;
+}
+
+static drmad_status hold_states(trajectory *tr, int64_t n, char ***out)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(traj_hold(tr, (size_t)n, sizeof **out, out));
+    for (int64_t i = 0; i < n; i++) TRY(traj_hold(tr, traj_state_bytes(&tr->spec), 1, &(*out)[i]));
+done:
+    return st;
+}
+
+static drmad_status replay_open(trajectory *tr)
+{
+    drmad_status st = DRMAD_OK;
+    const traj_spec *s = &tr->spec;
+    replay *r;
+
+    TRY(traj_hold(tr, 1, sizeof *r, &r));
+    tr->kept = r;
+    spill_none(&r->file);
+    if (!choose(s, r)) {
+        st = FAIL(tr->ctx, DRMAD_E_NOMEM,
+                  "trajectory replay: a limit of %zu bytes holds %zu states of %zu bytes, %s",
+                  s->memory, s->memory / traj_state_bytes(s), traj_state_bytes(s),
+                  s->spill_dir ? "expected 2 or more" : "and no folder to spill to is given");
+        goto done;
+    }
+    TRY(hold_states(tr, r->in_memory, &r->checkpoint));
+    TRY(hold_states(tr, r->length - 1, &r->inside));
+    if (r->in_memory > r->segments) goto done;
+    TRY(traj_hold(tr, traj_state_bytes(s), 1, &r->slot[0]));
+    TRY(traj_hold(tr, traj_state_bytes(s), 1, &r->slot[1]));
+    TRY(spill_open(tr->ctx, s->spill_dir, &r->file));
+done:
+    return st;
+}
+
+static void free_states(trajectory *tr, char **state, int64_t n)
+{
+    for (int64_t i = 0; state && i < n; i++) mem_free(tr->ctx, state[i]);
+    mem_free(tr->ctx, state);
+}
+
+static void replay_close(trajectory *tr)
+{
+    replay *r = tr->kept;
+
+    spill_close(&r->file);
+    free_states(tr, r->checkpoint, r->in_memory);
+    free_states(tr, r->inside, r->length - 1);
+    mem_free(tr->ctx, r->slot[0]);
+    mem_free(tr->ctx, r->slot[1]);
+    mem_free(tr->ctx, r);
+}
+
+static drmad_status replay_begin(trajectory *tr)
+{
+    replay *r = tr->kept;
+
+    r->segment = -1;
+    r->in_slot[0] = r->in_slot[1] = -1;
+    return DRMAD_OK;
+}
+
+static void copy_in(const traj_spec *s, char *to, void *const state[])
+{
+    size_t bytes = traj_vector_bytes(s);
+
+    for (int32_t i = 0; i < s->vectors; i++) memcpy(to + (size_t)i * bytes, state[i], bytes);
+}
+
+static drmad_status keep_checkpoint(trajectory *tr, int64_t i, void *const state[])
+{
+    replay *r = tr->kept;
+    size_t bytes = traj_state_bytes(&tr->spec);
+
+    if (i < r->in_memory) {
+        copy_in(&tr->spec, r->checkpoint[i], state);
+        return DRMAD_OK;
+    }
+    copy_in(&tr->spec, r->slot[i % 2], state);
+    r->in_slot[i % 2] = i;
+    tr->stats.bytes_spilled += bytes;
+    return spill_write(tr->ctx, &r->file, r->slot[i % 2], bytes,
+                       (uint64_t)(i - r->in_memory) * bytes);
+}
+
+static drmad_status replay_record(trajectory *tr, int64_t t, void *const state[], const void *masks)
+{
+    replay *r = tr->kept;
+    int64_t last = r->segments - 1;
+
+    (void)masks; /* running the steps again makes them again */
+    if (t == tr->spec.steps) {
+        r->segment = last;
+        return keep_checkpoint(tr, r->segments, state);
+    }
+    if (t % r->length == 0) return keep_checkpoint(tr, t / r->length, state);
+    if (t > last * r->length) copy_in(&tr->spec, r->inside[t % r->length - 1], state);
+    return DRMAD_OK;
+}
+
+static drmad_status need_checkpoint(trajectory *tr, int64_t i)
+{
+    replay *r = tr->kept;
+    size_t bytes = traj_state_bytes(&tr->spec);
+
+    if (i < r->in_memory || r->in_slot[i % 2] == i) return DRMAD_OK;
+    r->in_slot[i % 2] = i;
+    return spill_read(tr->ctx, &r->file, r->slot[i % 2], bytes,
+                      (uint64_t)(i - r->in_memory) * bytes);
+}
+
+/* State t, in or at the ends of segment s. */
+static char *state_at(const trajectory *tr, int64_t s, int64_t t)
+{
+    const replay *r = tr->kept;
+    int64_t i = t == s * r->length ? s : s + 1;
+    bool inside = t > s * r->length && t < (s + 1) * r->length && t < tr->spec.steps;
+
+    if (inside) return r->inside[t % r->length - 1];
+    return i < r->in_memory ? r->checkpoint[i] : r->slot[i % 2];
+}
+
+static drmad_status run_step(trajectory *tr, int64_t s, int64_t t)
+{
+    void *from[4], *to[4];
+    size_t bytes = traj_vector_bytes(&tr->spec);
+
+    for (int32_t i = 0; i < tr->spec.vectors; i++) {
+        from[i] = state_at(tr, s, t) + (size_t)i * bytes;
+        to[i] = state_at(tr, s, t + 1) + (size_t)i * bytes;
+    }
+    tr->stats.recomputed++;
+    return tr->spec.step(tr->spec.user, t, from, to);
+}
+
+static drmad_status replay_load(trajectory *tr, int64_t t, traj_view *out)
+{
+    drmad_status st = DRMAD_OK;
+    replay *r = tr->kept;
+    int64_t s = t / r->length, end = (s + 1) * r->length;
+    size_t bytes = traj_vector_bytes(&tr->spec);
+
+    TRY(need_checkpoint(tr, s));
+    TRY(need_checkpoint(tr, s + 1));
+    if (end > tr->spec.steps) end = tr->spec.steps;
+    for (int64_t i = s * r->length; r->segment != s && i < end - 1; i++) TRY(run_step(tr, s, i));
+    r->segment = s;
+    *out = (traj_view){.w0 = state_at(tr, s, t), .w1 = state_at(tr, s, t + 1), .exact = true};
+    if (tr->spec.vectors > 1) {
+        out->b0 = (const char *)out->w0 + bytes;
+        out->b1 = (const char *)out->w1 + bytes;
+    }
+done:
+    return st;
+}
+
+size_t traj_replay_bytes(const traj_spec *s)
+{
+    replay r = {0};
+
+    if (!choose(s, &r)) return SIZE_MAX;
+    int64_t states = r.length - 1 + r.in_memory + (r.in_memory > r.segments ? 0 : 2);
+    return sizeof r + (size_t)states * (traj_state_bytes(s) + sizeof(char *));
+}
+
+const traj_ops traj_replay = {
+    .name = "replay",
+    .open = replay_open,
+    .close = replay_close,
+    .begin = replay_begin,
+    .record = replay_record,
+    .load = replay_load,
+};
