@@ -51,6 +51,8 @@ void real_print(double x, char *buf, size_t size)
 
     if (isinf(x)) {
         snprintf(buf, size, x > 0 ? "inf" : "-inf");
+    } else if (x == floor(x) && fabs(x) < 1e16) {
+        snprintf(buf, size, "%.0f", x); /* 1000, not 1e+03 */
     } else {
         for (int digits = 1; digits <= 17; digits++) {
             snprintf(buf, size, "%.*g", digits, x);

@@ -107,6 +107,7 @@ done:
 static drmad_status read_record(reader *r, const record *rec, void *base, bool fresh)
 {
     drmad_status st = DRMAD_OK;
+    int line = r->s->line, column = r->s->column;
     uint64_t seen = 0;
 
     for (;;) {
@@ -118,8 +119,9 @@ static drmad_status read_record(reader *r, const record *rec, void *base, bool f
         const key_def *k = &rec->keys[i];
         bool must = !k->def && k->type != TYPE_RECORD && k->type != TYPE_LIST;
 
-        if (must && !(seen >> i & 1))
-            return spot_fail(r->c, r->s, "the key %s is missing", k->name);
+        if (!must || (seen >> i & 1)) continue;
+        r->s->line = line, r->s->column = column;
+        return spot_fail(r->c, r->s, "the key %s is missing", k->name);
     }
 done:
     return st;

@@ -1,0 +1,281 @@
+/* Study files that are wrong or hostile: each ends at once with a message that names place, key and remedy (F11, F12). */
+#include "base/file.h"
+#include "config/config.h"
+#include "test.h"
+#include <sys/resource.h>
+#include <unistd.h>
+
+static drmad_status load(drmad_ctx *ctx, const char *text, size_t size)
+{
+    drmad_status st = DRMAD_OK;
+    config *c = NULL;
+
+    TRY(config_new(ctx, &c));
+    TRY(config_read(c, "s.yaml", text, size));
+    TRY(config_finish(c));
+done:
+    config_free(c);
+    return st;
+}
+
+typedef struct bad {
+    const char *study, *text; /* part of the message */
+} bad;
+
+static const bad values[] = {
+    /* out of range: the key, its value, its range */
+    {"optimizer: {lr: -0.1}",
+     "s.yaml:1:17: optimizer.lr: \"-0.1\" is out of range; it takes a number from 0 to"},
+    {"train: {batch: 0}",
+     "s.yaml:1:16: train.batch: \"0\" is out of range; it takes a whole number from 1 to"},
+    {"train:\n  steps: 0", "s.yaml:2:10: train.steps: \"0\" is out of range"},
+    {"optimizer: {momentum: 1.5}",
+     "momentum: \"1.5\" is out of range; it takes a number from 0 to 1"},
+    {"seed: 9007199254740993", "seed: \"9007199254740993\" is out of range"},
+    {"outer: {lr: 1e999}", "outer.lr: \"1e999\" is too large"},
+    {"outer: {lr: .inf}", "outer.lr: \".inf\" is out of range"},
+    {"trajectory: {memory: 3}",
+     "trajectory.memory: \"3\" is too small; it takes a size like 512MiB"},
+    {"trajectory: {memory: 9999999TiB}", "is too large"},
+    /* of the wrong type */
+    {"outer: {lr: fast}", "outer.lr: \"fast\" is not a number"},
+    {"outer: {lr: 0x10}", "\"0x10\" is not a number"},
+    {"outer: {lr: 1e}", "\"1e\" is not a number"},
+    {"outer: {lr: .}", "\".\" is not a number"},
+    {"outer: {lr: .nan}", "\".nan\" is no number at all"},
+    {"outer: {lr: NaN}", "\"NaN\" is no number at all"},
+    {"outer: {lr: 1_000}", "\"1_000\" is not a number"},
+    {"outer: {lr: '0.1'}", "\"0.1\" is text in quotes"},
+    {"outer: {lr: }", "outer.lr: has no value"},
+    {"outer: {lr: ~}", "outer.lr: has no value; it takes a number"},
+    {"outer: {lr: [1]}", "outer.lr: is a list; it takes a number"},
+    {"outer: {lr: {a: 1}}", "outer.lr: is a mapping; it takes a number"},
+    {"outer: 3", "s.yaml:1:8: outer: is a single value; it takes keys of its own"},
+    {"outer: ", "outer: has no value; it takes keys of its own"},
+    {"outer: []", "outer: is a list"},
+    {"hyper: 3", "hyper: is a single value; it takes a list"},
+    {"hyper: {kind: lr}", "hyper: is a mapping; it takes a list"},
+    {"hyper: [lr]", "hyper.0: is a single value; it takes keys of its own"},
+    {"model: {layers: 50}", "model.layers: is a single value; it takes a list"},
+    {"model: {layers: [50, 0]}", "model.layers.1: \"0\" is out of range"},
+    {"model: {layers: [50, [1]]}", "model.layers.1: is a list"},
+    {"seed: 1.5", "seed: \"1.5\" is not a whole number"},
+    {"seed: 007", "seed: \"007\" has leading zeros"},
+    {"outer: {trust: yes}", "outer.trust: \"yes\" is neither true nor false"},
+    {"outer: {trust: \"true\"}", "outer.trust: \"true\" is text in quotes"},
+    {"trajectory: {memory: 2GB}", "has no unit of B, KiB, MiB, GiB or TiB"},
+    {"trajectory: {memory: 1.00001KiB}", "is not a whole number of bytes"},
+    {"data: {kind: minst}", "(did you mean mnist?); it takes mnist, idx, npy or synthetic-digits"},
+    {"data: {kind: xyz}", "\"xyz\" is not a word it knows; it takes mnist"},
+    {"name: \"a\\tb\"", "name: \"a?b\" has a control character"},
+    {"name: \"a\\0b\"", "has a NUL in it"},
+    /* unknown keys, with the nearest */
+    {"outer: {stesp: 3}", "s.yaml:1:9: outer: no key is called \"stesp\"; did you mean steps?"},
+    {"optimiser: {lr: 3}", "s.yaml:1:1: no key is called \"optimiser\"; did you mean optimizer?"},
+    {"lr: 3", "no key is called \"lr\"; did you mean optimizer.lr or outer.lr"},
+    {"hyper: [{kind: lr, hihg: 3}]", "hyper.0: no key is called \"hihg\"; did you mean high?"},
+    {"budget: {qwertyuiop: 3}", "\"qwertyuiop\"; known here: runs, minutes"},
+    {"{\"a\\0\": 3}", "no key is called \"a\""},
+    {"\"\": 3", "no key is called \"\""},
+    {"<<: {seed: 1}", "no key is called \"<<\""},
+    {"? [seed]\n: 1", "s.yaml:1:3: a key must be a word"},
+    {"hyper: [{per: layer}]", "s.yaml:1:9: hyper.0: the key kind is missing"},
+    {"hyper: [{kind: lr, ties: [{per: global}]}]", "hyper.0.ties.0: the key until is missing"},
+    /* what must agree */
+    {"hyper:\n- kind: lr\n  low: 3\n  high: 2",
+     "s.yaml:3:8: hyper.0.low: low 3 must lie below high 2"},
+    {"hyper: [{kind: lr, low: .nan}]", "hyper.0.low: \".nan\" is no number at all"},
+    {"hyper: [{kind: l2, start: 0}]", "hyper.0.start: start 0 has no logarithm"},
+    {"hyper: [{kind: l2, low: 0}]", "hyper.0.low: low 0 has no logarithm"},
+    {"hyper: [{kind: l2, start: 1e9}]", "hyper.0.start: start 1e+09 lies outside"},
+    {"hyper: [{kind: momentum, high: 2}]",
+     "hyper.0.high: bounds [0, 2]; momentum makes sense in [0, 1]"},
+    {"hyper: [{kind: l2, transform: logit, high: .inf}]",
+     "hyper.0.high: transform: logit needs finite"},
+    {"train: {steps: 5}\nhyper: [{kind: l2, phases: 6}]",
+     "s.yaml:2:28: hyper.0.phases: 6 phases, but train.steps is 5"},
+    {"data: {train: 10}\ntrain: {batch: 11}",
+     "s.yaml:2:16: train.batch: 11 examples a step, but data.train is 10"},
+    {"data: {valid: 0}\nhyper: [{kind: l2}]",
+     "s.yaml:1:15: data.valid: is 0, but objective.data is valid"},
+    {"objective: {examples: 10001}", "objective.examples: 10001, but data.valid is 10000"},
+    {"objective: {examples: 9, data: train}\ndata: {train: 8}\ntrain: {batch: 1}",
+     "but data.train is 8"},
+    {"data: {train: rest, valid: rest}",
+     "data.train: only one of train, valid and test can be the rest"},
+    {"data: {kind: idx, labels: a}", "data.images: must name a file"},
+    {"data: {kind: npy, images: a}", "data.labels: must name a file"},
+    {"data: {images: a}", "data.images: is only for data.kind idx or npy"},
+    {"data: {kind: idx, images: a, labels: b, test_images: c}",
+     "data.test_labels: test_images and test_labels must"},
+    {"data: {split: sequential}\nouter: {fresh_split: true}",
+     "outer.fresh_split: needs data.split: random"},
+    {"model: {layers: [5]}", "model.layers: 1 sizes; at least input and output"},
+    {"model: {layers: [5, auto, 3]}", "model.layers: entry 1 is auto"},
+    {"train: {loss: squared, label_smoothing: 0.1}",
+     "train.loss: label smoothing is only for cross_entropy"},
+    {"train: {loss: logistic}\nhyper: [{kind: label_smoothing}]", "train.loss: label smoothing"},
+    {"optimizer: {nesterov: true, momentum: 0}", "optimizer.nesterov: needs a momentum above 0"},
+    {"optimizer: {nesterov: true, dampening: 0.5}", "optimizer.nesterov: needs"},
+    {"optimizer: {form: maclaurin, decoupled: true}", "optimizer.form: maclaurin has no"},
+    {"optimizer: {warmup: 3000}", "optimizer.warmup: 3000 steps, but train.steps is 2000"},
+    {"trajectory: {kind: full, stride: fast}", "trajectory.stride: fast is only for kind: grid"},
+    {"trajectory: {coverage: tenth}", "trajectory.coverage: tenth is only for kind: line"},
+    {"trajectory: {spill_dir: /tmp}", "trajectory.spill_dir: is only for kind: replay"},
+    {"name: ../x", "name: \"../x\" must be"},
+    {"name: .x", "name: \".x\" must be"},
+    {"name: ''", "name: \"\" must be"},
+    /* YAML that means something else than it says, or nothing */
+    {"seed: &a 1", "s.yaml:1:7: seed: anchors (&) are not allowed"},
+    {"seed: *a", "s.yaml:1:7: seed: aliases (*) are not allowed"},
+    {"seed: !!int 1", "s.yaml:1:7: seed: tags (!) are not allowed"},
+    {"%TAG ! tag:x,2000:\n---\nseed: 1", "tags (!) are not allowed"},
+    {"hyper: &x [*x]", "s.yaml:1:8: hyper: anchors (&) are not allowed"},
+    {"seed: 1\nouter: {lr: 1}\nseed: 2", "s.yaml:3:1: seed: the key stands here twice"},
+    {"outer:\n\tlr: 1", "s.yaml:2:1: a tab in the indentation"},
+    {"seed: 1\n---\nseed: 2", "s.yaml:2:1: a second document begins"},
+    {"outer: {lr: 1", "not YAML"},
+    {"outer:\n  lr: 1\n steps: 3", "s.yaml:3:2: not YAML: while parsing a block mapping"},
+    {"- 1", "s.yaml:1:1: is a list; a study is made of keys and values"},
+    {"hello", "is a single value"},
+    {"name: \xff", "s.yaml:1:7: not UTF-8 text (byte 0xff)"},
+    {"name: \xc0\x80", "not UTF-8 text"},
+    {"name: \xed\xa0\x80", "not UTF-8 text"},
+    {"name: a\x01", "s.yaml:1:8: a control character (byte 0x01)"},
+};
+
+TEST(bad_studies_are_refused_with_place_key_and_remedy)
+{
+    drmad_ctx *ctx = test_ctx();
+
+    for (size_t i = 0; i < COUNT(values); i++) {
+        const char *s = values[i].study;
+
+        CHECK_FAILS(ctx, load(ctx, s, strlen(s)), DRMAD_E_CONFIG, values[i].text);
+        CHECK(strncmp(drmad_errmsg(ctx), "s.yaml:", 7) == 0);
+    }
+}
+
+static const struct {
+    const char *name, *value, *text;
+} settings[] = {
+    {"outer.lrr", "1", "override: outer.lrr: no key is called \"lrr\"; did you mean lr?"},
+    {"outer", "3", "override: outer: is a single value"},
+    {"seed.x", "1", "override: seed.x: seed is a single value, it has no keys"},
+    {"hyper.0.kind", "lr", "\"0\" is none of its 0 entries"},
+    {"hyper.-1.kind", "lr", "\"-1\" is none of"},
+    {"hyper.x", "lr", "\"x\" is none of"},
+    {"", "1", "no key is called \"\""},
+    {"outer.", "1", "no key is called \"\""},
+    {".outer", "1", "no key is called \"\""},
+    {"seed", "", "override: seed: has no value"},
+    {"seed", "1\n---\n2", "a second document begins"},
+    {"seed", "[1", "override: seed: "},
+    {"seed", "*a", "aliases"},
+    {"a.very.long.key.that.no.table.would.ever.hold.in.its.sixty.four.bytes", "1",
+     "no key is called"},
+};
+
+TEST(bad_overrides_are_refused_with_key_and_remedy)
+{
+    drmad_ctx *ctx = test_ctx();
+
+    for (size_t i = 0; i < COUNT(settings); i++) {
+        config *c = NULL;
+
+        CHECK_OK(ctx, config_new(ctx, &c));
+        CHECK_FAILS(ctx, config_set(c, settings[i].name, settings[i].value), DRMAD_E_CONFIG,
+                    settings[i].text);
+        config_free(c);
+    }
+}
+
+/* `repeat` as often as makes `size` bytes, after `head`. The caller frees it. */
+static char *flood(const char *head, const char *repeat, size_t size)
+{
+    size_t used = strlen(head), step = strlen(repeat);
+    char *text = malloc(size + used + step + 1);
+
+    if (!text) abort();
+    memcpy(text, head, used + 1);
+    for (; used < size; used += step) memcpy(text + used, repeat, step + 1);
+    return text;
+}
+
+static const struct {
+    const char *head, *repeat;
+} floods[] = {
+    {"", "["},
+    {"hyper: ", "["},
+    {"", "{a: "},
+    {"hyper: [{ties: ", "["},
+    {"", "- "},
+    {"", "? "},
+    {"hyper: [", "{kind: lr}, "},
+    {"hyper:\n", "- kind: lr\n"},
+    {"model: {layers: [", "1, "},
+    {"name: ", "a "},
+    {"name: \"", "\\n"},
+    {"name: '", "a\n"},
+    {"", "# comment\n"},
+    {"", "seed: 1\n"},
+    {"", "\n"},
+    {"name: |\n", " a\n"},
+    {"", "&a "},
+    {"", "!a "},
+    {"a: &a [x]\nb: &b [", "*a, "},
+    {"", "? [a, "},
+    {"", "'a': "},
+};
+
+TEST(a_file_cannot_cost_more_than_a_second_or_64_mib)
+{
+    drmad_ctx *ctx = test_ctx();
+    struct rusage before, after;
+
+    getrusage(RUSAGE_SELF, &before);
+    for (size_t i = 0; i < COUNT(floods); i++) {
+        char *text = flood(floods[i].head, floods[i].repeat, CONFIG_BYTES_MAX - 64);
+        double start = base_now();
+        drmad_status st = load(ctx, text, strlen(text));
+
+        if (base_now() - start > 1) test_fail(__FILE__, __LINE__, "flood %zu: over 1 s", i);
+        CHECK(st == DRMAD_OK || st == DRMAD_E_CONFIG); /* comments and empty lines are fine */
+        if (st != DRMAD_OK) CHECK(strncmp(drmad_errmsg(ctx), "s.yaml:", 7) == 0);
+        free(text);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    CHECK(after.ru_maxrss - before.ru_maxrss < 64 * 1024); /* KiB */
+}
+
+TEST(files_that_are_no_study_are_wrong_arguments)
+{
+    drmad_ctx *ctx = test_ctx();
+    const char *dir = test_scratch();
+    char path[300];
+    config *c = NULL;
+
+    snprintf(path, sizeof path, "%s/huge.yaml", dir);
+    FILE *f = fopen(path, "w");
+
+    CHECK(f && ftruncate(fileno(f), 100000000) == 0); /* 100 MB of NUL, none of them on the disk */
+    if (f) fclose(f);
+    CHECK_FAILS(ctx, config_load(ctx, path, NULL, 0, &c), DRMAD_E_CONFIG, "100000000 bytes");
+    snprintf(path, sizeof path, "%s/none.yaml", dir);
+    CHECK_FAILS(ctx, config_load(ctx, path, NULL, 0, &c), DRMAD_E_CONFIG, path);
+    CHECK_FAILS(ctx, config_load(ctx, dir, NULL, 0, &c), DRMAD_E_CONFIG, dir);
+    snprintf(path, sizeof path, "%s/nul.yaml", dir);
+    CHECK_OK(ctx, file_write_atomic(ctx, path, "seed: 1\n\0: 2", 12));
+    CHECK_FAILS(ctx, config_load(ctx, path, NULL, 0, &c), DRMAD_E_CONFIG,
+                "nul.yaml:2:1: a control character (byte 0x00)");
+    CHECK_OK(ctx, file_write_atomic(ctx, path, "", 0)); /* says nothing: all defaults */
+    CHECK_OK(ctx, config_load(ctx, path, NULL, 0, &c));
+    if (c)
+        CHECK_FAILS(ctx, config_need_hyper(c), DRMAD_E_CONFIG, "default: hyper: nothing to tune");
+    config_free(c);
+    CHECK_FAILS(ctx, config_load(ctx, path, (const char *const[]){"abc"}, 1, &c), DRMAD_E_CONFIG,
+                "\"abc\" is not of the form key=value");
+    CHECK_FAILS(ctx, config_load(ctx, path, (const char *const[]){"=1"}, 1, &c), DRMAD_E_CONFIG,
+                "is not of the form key=value");
+    CHECK(c == NULL);
+}
