@@ -4,6 +4,7 @@
  * New nodes come after all old ones, so a walk over the old ones never meets them. A node without
  * an entry in a map has a zero derivative: NODE_NONE. */
 #include "ad/ad.h"
+#include <assert.h>
 
 /* May a derivative pass between y and that operand? */
 static bool passes(const graph *g, node y, int operand)
@@ -113,14 +114,19 @@ done:
     return st;
 }
 
+static bool alike(const graph *g, node a, node b)
+{
+    return graph_dtype(g, a) == graph_dtype(g, b) &&
+           shape_same(graph_shape(g, a), graph_shape(g, b));
+}
+
 /* Is `t` right for a derivative of x? NODE_NONE always is. */
 static bool fits(graph *g, const char *who, node x, node t)
 {
     const node_rec *a = graph_rec(g, x), *b = graph_rec(g, t);
     char want[128], have[128];
 
-    if (x == NODE_NONE || t == NODE_NONE) return true;
-    if (a->dtype == b->dtype && shape_same(&a->shape, &b->shape)) return true;
+    if (x == NODE_NONE || t == NODE_NONE || alike(g, x, t)) return true;
     graph_fail(g, "%s: %s%s for a node of %s%s, expected the same", who,
                dtype_name((dtype)b->dtype), shape_print(&b->shape, have, sizeof have),
                dtype_name((dtype)a->dtype), shape_print(&a->shape, want, sizeof want));
@@ -137,7 +143,9 @@ static bool all_fit(graph *g, const char *who, int n, const node *x, const node 
 /* Adds t to the map at n; integers carry nothing. */
 static void seed(walk *w, node n, node t)
 {
-    if (n != NODE_NONE && op_carries(w->g, n)) w->map[n] = acc(w->g, w->map[n], t);
+    if (n == NODE_NONE || !op_carries(w->g, n)) return;
+    assert(t == NODE_NONE || alike(w->g, n, t)); /* else a rule is wrong */
+    w->map[n] = acc(w->g, w->map[n], t);
 }
 
 static void clear(int n, node *out)

@@ -1,6 +1,7 @@
 /* Builders: one a graph node, or a few composed. All take and give node indices; NODE_NONE in,
  * NODE_NONE out. Builders fold what needs no node: scale(scale), mul by 1, add of 0, bcast to the
- * same shape, transposes into matmul. */
+ * same shape, transposes into matmul. A constant 0 times anything is 0, Inf and NaN included. The
+ * operands of add and mul are put in order of age, so that a + b and b + a are one node. */
 #ifndef OPS_H
 #define OPS_H
 #include "ops/op.h"

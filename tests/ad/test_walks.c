@@ -61,6 +61,44 @@ TEST(only_nodes_on_the_way_get_derivatives)
     graph_free(g);
 }
 
+/* y = tanh(a) exp(b): the cotangent of exp(b) would be a node of its own, and leads nowhere. */
+TEST(cotangents_that_lead_nowhere_are_not_made)
+{
+    graph *g = open_graph();
+    node a = leaf(g, "a"), b = leaf(g, "b"), c = leaf(g, "c"), d;
+    node y = g_mul(g, g_tanh(g, a), g_exp(g, b));
+    int32_t size = graph_size(g);
+
+    CHECK_OK(test_ctx(), ad_vjp(g, 1, &y, &c, 1, &a, &d));
+    CHECK_INT(graph_size(g), size + 5); /* c e^b, 1, t^2, 1 - t^2, their product */
+    graph_free(g);
+}
+
+/* The gradient of w has w's shape; nothing else here has. */
+TEST(pairing_makes_no_gradient)
+{
+    graph *g = open_graph();
+    node x = leaf(g, "x"), w = graph_add_leaf(g, "w", F64, SHAPE(3, 4)), pairs;
+    node u = graph_add_leaf(g, "u", F64, SHAPE(3, 4));
+    node loss = g_sum_all(g, g_tanh(g, g_matmul(g, x, w, false, false)));
+    int32_t size = graph_size(g);
+
+    CHECK_OK(test_ctx(), ad_pairing(g, loss, 1, &w, &u, &pairs));
+    for (node n = size; n < graph_size(g); n++)
+        CHECK(!shape_same(graph_shape(g, n), graph_shape(g, w)));
+    graph_free(g);
+}
+
+TEST(casts_cast_the_cotangent_back)
+{
+    graph *g = open_graph();
+    node x = leaf(g, "x"), c = graph_add_leaf(g, "c", F32, SHAPE(2, 3)), y = g_cast(g, x, F32), d;
+
+    CHECK_OK(test_ctx(), ad_vjp(g, 1, &y, &c, 1, &x, &d));
+    CHECK_INT(d, g_cast(g, c, F64));
+    graph_free(g);
+}
+
 /* y = exp(t), t = tanh(a): both a and t get the whole derivative, and tangents of both add up. */
 TEST(paths_go_on_past_another_x)
 {

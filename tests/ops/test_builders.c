@@ -66,6 +66,7 @@ TEST(moves_of_nothing_make_no_nodes)
     node x = matrix(g, "x"), row = graph_add_leaf(g, "row", F64, SHAPE(1, 3));
     node cube = graph_add_leaf(g, "cube", F64, SHAPE(2, 3, 4));
     const int32_t same[] = {0, 1, 2}, turn[] = {1, 2, 0}, back[] = {2, 0, 1};
+    const int32_t swap[] = {1, 0, 2}, swapped[] = {0, 2, 1};
 
     CHECK_INT(g_bcast(g, x, SHAPE(2, 3)), x);
     CHECK_INT(g_bcast(g, fill(g, 2.0), SHAPE(2, 3)), fill(g, 2.0));
@@ -75,6 +76,7 @@ TEST(moves_of_nothing_make_no_nodes)
     CHECK_INT(g_permute(g, cube, same), cube);
     CHECK_INT(g_permute(g, g_permute(g, cube, turn), back), cube);
     CHECK_INT(g_permute(g, g_permute(g, cube, turn), turn), g_permute(g, cube, back));
+    CHECK_INT(g_permute(g, g_permute(g, cube, swap), turn), g_permute(g, cube, swapped));
     CHECK_INT(g_slice(g, x, 1, 0, 3), x);
     CHECK_INT(g_pad(g, x, 1, 0, 3), x);
     CHECK_INT(g_cast(g, x, F64), x);
