@@ -6,7 +6,7 @@
 static drmad_status open_trajectory(walker *w)
 {
     const train_spec *s = &w->t->spec;
-    traj_spec spec = {
+    w->kept = (traj_spec){
         .kind = w->spec.trajectory,
         .quality = w->spec.quality,
         .dtype = s->dtype,
@@ -20,7 +20,7 @@ static drmad_status open_trajectory(walker *w)
         .step = trainer_step_at,
         .user = w->t,
     };
-    drmad_status st = traj_new(w->ctx, &spec, &w->tr);
+    drmad_status st = traj_new(w->ctx, &w->kept, &w->tr);
 
     if (st != DRMAD_OK) return st;
     const traj_kind kind = traj_kind_of(w->tr);
@@ -140,5 +140,20 @@ size_t walker_bytes(const walker *w)
 {
     const size_t flat = (size_t)w->t->spec.params->total;
 
-    return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) + traj_stats_of(w->tr).bytes_held;
+    return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) + traj_estimate(&w->kept);
+}
+
+void walker_explain(const walker *w, void (*line)(void *user, const char *text), void *user)
+{
+    plan_explain(w->back->plan, line, user);
+}
+
+traj_kind walker_kind(const walker *w)
+{
+    return traj_kind_of(w->tr);
+}
+
+int64_t walker_step_macs(const walker *w)
+{
+    return w->back->plan->counts.macs;
 }

@@ -40,5 +40,8 @@ drmad_status walker_gradient(walker *w, const double *values, uint64_t seed, con
 drmad_status walker_directional(walker *w, const double *values, const double *direction, uint64_t seed,
                                 const examples *objective, double *value, double *slope);
 
-size_t walker_bytes(const walker *w); /* plans, vectors and an estimate of the trajectory */
+size_t  walker_bytes(const walker *w);     /* plans, vectors and an estimate of the trajectory */
+void    walker_explain(const walker *w, void (*line)(void *user, const char *text), void *user);
+traj_kind walker_kind(const walker *w);    /* what `auto` became */
+int64_t walker_step_macs(const walker *w); /* multiply-adds of a reverse step's products */
 #endif

@@ -15,6 +15,7 @@ struct walker {
     trainer      *t;
     walk_spec     spec;
     trajectory   *tr;
+    traj_spec     kept;   /* what tr was made from */
     bool          exact;  /* the trajectory hands out the run's own states */
     job          *back, *tangent;
     bool         *has_cot; /* by use: the reverse plan gives its cotangent */

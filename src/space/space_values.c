@@ -1,8 +1,10 @@
 /* Between the two scales of h, and between h and the leaves of one step.
  *
  *   log       v = exp r                       dv/dr = v
- *   logit     v = low + (high - low) s(r)     dv/dr = (high - low) s(r) s(-r),  s(r) = 1/(1 + exp
- * -r) identity  v = r                           dv/dr = 1
+ *   logit     v = low + (high - low) s(r)     dv/dr = (high - low) s(r) s(-r)
+ *   identity  v = r                           dv/dr = 1
+ *
+ * with s(r) = 1/(1 + exp -r).
  *
  * At a bound the derivative is the transform's own: the outer optimiser projects, it does not stop
  * there. */
@@ -58,6 +60,12 @@ static double clamp_raw(const hyper_slice *sl, double r)
     if (sl->transform == TRANSFORM_LOGIT) low = -LOGIT_RAW_MAX, high = LOGIT_RAW_MAX;
     if (sl->transform == TRANSFORM_LOG) low = log(low), high = fmin(log(high), LOG_RAW_MAX);
     return r < low ? low : r > high ? high : r;
+}
+
+double space_spread(const hyper_slice *sl, double x)
+{
+    if (sl->transform == TRANSFORM_LOG) return sl->low * pow(sl->high / sl->low, x);
+    return sl->low + (sl->high - sl->low) * x;
 }
 
 static int64_t slice_end(const hyper_slice *sl)

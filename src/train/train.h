@@ -68,4 +68,7 @@ drmad_status trainer_row_losses(trainer *t, const examples *e, const double *val
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype */
 size_t      trainer_bytes(const trainer *t);   /* memory held, plans included */
+/* One line a step of the plan. */
+void        trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user);
+int64_t     trainer_step_macs(const trainer *t); /* multiply-adds of a training step's products */
 #endif

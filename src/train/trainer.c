@@ -229,6 +229,16 @@ size_t trainer_bytes(const trainer *t)
     return n;
 }
 
+int64_t trainer_step_macs(const trainer *t)
+{
+    return t->step->plan->counts.macs;
+}
+
+void trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user)
+{
+    plan_explain(t->step->plan, line, user);
+}
+
 /* ---- one step's surroundings ---- */
 
 hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)

@@ -1,0 +1,330 @@
+/* Study file -> objects. */
+#include "study/setup.h"
+#include "data/safetensors.h"
+#include "train/trainer.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FAST_STRIDE = 4 }; /* cap of the adaptive stride: reference measurements, numerics.md table 2b */
+
+uint64_t setup_seed(const setup *s, const char *what, uint64_t number)
+{
+    return rng_u64((rng_key){(uint64_t)s->cfg->set.seed, 0, rng_site(what)}, number) >> 11;
+}
+
+/* ---- data ---- */
+
+static bool dir_has(const char *dir, const char *file)
+{
+    char path[1024];
+
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    if (access(path, R_OK) == 0) return true;
+    snprintf(path, sizeof path, "%s/%s.gz", dir, file);
+    return access(path, R_OK) == 0;
+}
+
+/* Where MNIST is: data.dir, else DRMAD_DATA or its mnist folder, else where `drmad data get` puts it. */
+static drmad_status mnist_folder(drmad_ctx *ctx, const char *dir, char *out, size_t size)
+{
+    static const char first[] = "train-images-idx3-ubyte";
+    const char *env = getenv("DRMAD_DATA"), *home = getenv("HOME"), *xdg = getenv("XDG_DATA_HOME");
+
+    snprintf(out, size, "%s", dir);
+    if (dir[0]) return DRMAD_OK;
+    if (env) {
+        snprintf(out, size, "%s/mnist", env);
+        if (dir_has(out, first)) return DRMAD_OK;
+        snprintf(out, size, "%s", env);
+        if (dir_has(out, first)) return DRMAD_OK;
+    }
+    if (xdg) snprintf(out, size, "%s/drmad/mnist", xdg);
+    else snprintf(out, size, "%s/.local/share/drmad/mnist", home ? home : "");
+    if (dir_has(out, first)) return DRMAD_OK;
+    return FAIL(ctx, DRMAD_E_DATA,
+                "no MNIST in data.dir, in DRMAD_DATA or in %s; get it with `drmad data get mnist`, or draw digits with "
+                "data.kind=synthetic-digits",
+                out);
+}
+
+static drmad_status open_data(setup *s)
+{
+    const config_data *d = &s->cfg->set.data;
+    char dir[1024], path[4][1200];
+    const char *name[4] = {d->images, d->labels, d->test_images, d->test_labels};
+    source_spec spec = {.seed = setup_seed(s, "digits", 0)};
+    drmad_status st = DRMAD_OK;
+
+    switch (d->kind) {
+    case CFG_DATA_MNIST:
+        TRY(mnist_folder(s->ctx, d->dir, dir, sizeof dir));
+        spec.kind = "mnist", spec.dir = dir;
+        break;
+    case CFG_DATA_SYNTHETIC_DIGITS: spec.kind = "synthetic-digits"; break;
+    default:
+        spec.kind = "files";
+        for (int i = 0; i < 4; i++) {
+            const bool join = d->dir[0] && name[i][0] && name[i][0] != '/';
+            snprintf(path[i], sizeof path[i], "%s%s%s", join ? d->dir : "", join ? "/" : "", name[i]);
+        }
+        spec.train_rows = path[0], spec.train_labels = path[1];
+        if (name[2][0]) spec.test_rows = path[2], spec.test_labels = path[3];
+    }
+    TRY(source_open(s->ctx, &spec, &s->train_data, &s->test_data));
+done:
+    return st;
+}
+
+static examples part_examples(const setup *s, int part)
+{
+    const split_part *p = &s->split->part[part];
+    const dataset *d = p->data ? p->data : s->train_data;
+
+    return (examples){.rows = d->rows, .type = d->dtype, .n = d->n, .width = d->width,
+                      .scale = s->cfg->set.data.scale, .list = p->index, .labels = p->labels, .count = p->n};
+}
+
+drmad_status setup_split(setup *s, uint64_t seed)
+{
+    const config_study *c = &s->cfg->set;
+    const split_spec spec = {
+        .count = {c->data.train, c->data.valid, c->data.test},
+        .sequential = c->data.split == CFG_SPLIT_SEQUENTIAL,
+        .strict = c->data.strict,
+        .seed = seed,
+        .corrupt = c->data.label_noise,
+    };
+    split *fresh = NULL;
+    drmad_status st = split_new(s->ctx, s->train_data, s->test_data, &spec, &fresh);
+
+    if (st != DRMAD_OK) return st;
+    split_free(s->split);
+    s->split = fresh;
+    s->split_seed = seed;
+    s->spec.train = part_examples(s, PART_TRAIN);
+    s->valid = part_examples(s, PART_VALID);
+    s->test = part_examples(s, PART_TEST);
+    s->objective = c->objective.data == CFG_OBJECTIVE_TRAIN ? s->spec.train : s->valid;
+    if (c->objective.examples > 0 && c->objective.examples < s->objective.count)
+        s->objective.count = c->objective.examples;
+    if (s->objective.count < 1)
+        return config_refuse(s->cfg, "data.valid", "the objective needs validation examples");
+    return DRMAD_OK;
+}
+
+/* ---- model and training ---- */
+
+static drmad_status read_model(setup *s)
+{
+    const config_study *c = &s->cfg->set;
+    nn_spec *m = &s->spec.model;
+
+    m->layers = c->model.layers.n - 1;
+    if (m->layers < 1) return config_refuse(s->cfg, "model.layers", "needs at least input and output");
+    memcpy(m->sizes, c->model.layers.at, (size_t)c->model.layers.n * sizeof m->sizes[0]);
+    if (m->sizes[0] == 0) m->sizes[0] = s->train_data->width;
+    if (m->sizes[m->layers] == 0) m->sizes[m->layers] = s->train_data->classes;
+    if (m->sizes[0] != s->train_data->width)
+        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row", (long long)m->sizes[0],
+                             s->train_data->name, (long long)s->train_data->width);
+    if (m->sizes[m->layers] < s->train_data->classes)
+        return config_refuse(s->cfg, "model.layers", "%lld outputs for %d classes", (long long)m->sizes[m->layers],
+                             s->train_data->classes);
+    m->activation = (nn_activation)c->model.activation;
+    m->init = (nn_init)c->model.init;
+    m->bias_init = (nn_bias_init)c->model.init_bias;
+    m->init_std = c->model.init_std;
+    return nn_params(s->ctx, m, s->params);
+}
+
+static drmad_status read_weights(setup *s)
+{
+    const char *path = s->cfg->set.model.weights;
+    drmad_status st = DRMAD_OK;
+    st_file *f = NULL;
+
+    if (!path[0]) return DRMAD_OK;
+    TRY(safetensors_read(s->ctx, path, &f));
+    TRY(mem_alloc(s->ctx, (size_t)s->params->total, sizeof *s->start, &s->start));
+    for (int32_t i = 0; i < s->params->n; i++) {
+        const param *p = &s->params->at[i];
+        const st_tensor *t = safetensors_find(f, p->name);
+        char have[64], want[64];
+        if (!t) TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: no tensor %s", path, p->name));
+        if (!shape_same(&t->shape, &p->shape) || (t->dtype != F32 && t->dtype != F64))
+            TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: %s is %s%s, expected f32 or f64 %s", path, p->name, dtype_name(t->dtype),
+                     shape_print(&t->shape, have, sizeof have), shape_print(&p->shape, want, sizeof want)));
+        for (int64_t e = 0; e < p->count; e++)
+            s->start[p->offset + e] =
+                t->dtype == F32 ? (double)((const float *)t->data)[e] : ((const double *)t->data)[e];
+    }
+    s->spec.start = s->start;
+done:
+    mem_free(s->ctx, f);
+    return st;
+}
+
+static void read_training(setup *s)
+{
+    const config_study *c = &s->cfg->set;
+    train_spec *t = &s->spec;
+    bool momentum = c->optimizer.momentum != 0;
+
+    for (int32_t i = 0; i < c->hyper.n; i++) momentum |= c->hyper.at[i].kind == HYPER_MOMENTUM;
+    t->dtype = c->dtype == CFG_F64 ? F64 : F32;
+    t->params = s->params;
+    t->loss = (nn_loss)c->train.loss;
+    t->optim = (optim_spec){.form = (optim_form)c->optimizer.form, .nesterov = c->optimizer.nesterov,
+                            .decoupled = c->optimizer.decoupled, .buffer = momentum,
+                            .dampening = momentum ? c->optimizer.dampening : 0};
+    t->rate = (schedule){.kind = (schedule_kind)c->optimizer.schedule, .rate = c->optimizer.lr,
+                         .final = c->optimizer.final, .gamma = c->optimizer.gamma, .every = c->optimizer.every,
+                         .warmup = c->optimizer.warmup, .steps = c->train.steps};
+    t->momentum = c->optimizer.momentum;
+    t->weight_decay = c->optimizer.weight_decay;
+    t->l2 = c->train.l2;
+    t->l1 = c->train.l1;
+    t->label_smoothing = c->train.label_smoothing;
+    t->steps = c->train.steps;
+    t->batch = c->train.batch;
+    t->order = (batch_order)c->train.order;
+    s->walk = (walk_spec){.trajectory = (traj_kind)c->trajectory.kind,
+                          .quality = (traj_quality)c->trajectory.quality,
+                          .memory = (size_t)c->trajectory.memory,
+                          .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
+                          .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
+                          .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
+    t->masks = c->trajectory.masks && nn_kinked(&t->model) &&
+               (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
+    s->outer = (outer_spec){.kind = (outer_kind)c->outer.optimizer, .lr = c->outer.lr, .momentum = c->outer.momentum,
+                            .beta1 = c->outer.beta1, .beta2 = c->outer.beta2, .eps = 1e-8,
+                            .trust = c->outer.trust && !c->outer.fresh_seed && !c->outer.fresh_split,
+                            .max_growth = c->outer.max_growth, .audit_every = c->outer.audit_every,
+                            .patience = c->outer.patience, .tolerance = c->outer.tolerance};
+}
+
+/* Where a value starts that the file does not give: at what train and optimizer say. */
+static double default_start(const config_study *c, const config_hyper *h)
+{
+    const double own = hyper_kind_of((hyper_kind)h->kind)->start;
+    double x = own;
+
+    if (h->multiplier) return 1;
+    switch (h->kind) {
+    case HYPER_LR: x = c->optimizer.lr; break;
+    case HYPER_MOMENTUM: x = c->optimizer.momentum; break;
+    case HYPER_WEIGHT_DECAY: x = c->optimizer.weight_decay; break;
+    case HYPER_L2: x = c->train.l2; break;
+    case HYPER_L1: x = c->train.l1; break;
+    case HYPER_LABEL_SMOOTHING: x = c->train.label_smoothing; break;
+    default: break;
+    }
+    return x == 0 ? own : x;
+}
+
+static drmad_status read_hyper(setup *s)
+{
+    const config_study *c = &s->cfg->set;
+    drmad_status st = DRMAD_OK;
+    int32_t ties = 0;
+
+    for (int32_t i = 0; i < c->hyper.n; i++) ties += c->hyper.at[i].ties.n;
+    TRY(mem_alloc(s->ctx, (size_t)c->hyper.n + 1, sizeof *s->decl, &s->decl));
+    TRY(mem_alloc(s->ctx, (size_t)ties + 1, sizeof *s->ties, &s->ties));
+    s->decls = c->hyper.n;
+    ties = 0;
+    for (int32_t i = 0; i < s->decls; i++) {
+        const config_hyper *h = &c->hyper.at[i];
+        const hyper_kind_info *info = hyper_kind_of((hyper_kind)h->kind);
+        hyper_decl *d = &s->decl[i];
+        *d = (hyper_decl){.kind = (hyper_kind)h->kind, .per = (hyper_per)h->per, .match = h->match[0] ? h->match : NULL,
+                          .phases = h->phases, .multiplier = h->multiplier, .ties = s->ties + ties, .n_ties = h->ties.n};
+        d->transform = h->transform < 0 ? info->transform : (hyper_transform)h->transform;
+        d->low = isnan(h->low) ? info->low : h->low;
+        d->high = isnan(h->high) ? info->high : h->high;
+        d->start = isnan(h->start) ? default_start(c, h) : h->start;
+        for (int32_t k = 0; k < h->ties.n; k++)
+            s->ties[ties++] = (hyper_tie){(hyper_per)h->ties.at[k].per, h->ties.at[k].until};
+    }
+done:
+    return st;
+}
+
+drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out)
+{
+    const config_study *c = &cfg->set;
+    drmad_status st = DRMAD_OK;
+    setup *s = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *s, &s));
+    s->ctx = ctx;
+    s->cfg = cfg;
+    TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
+    TRY(open_data(s));
+    TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed : setup_seed(s, "split", 0)));
+    TRY(params_new(ctx, &s->params));
+    TRY(read_model(s));
+    TRY(read_weights(s));
+    read_training(s);
+    TRY(read_hyper(s));
+    *out = s, s = NULL;
+done:
+    setup_free(s);
+    return st;
+}
+
+void setup_free(setup *s)
+{
+    if (!s) return;
+    walker_free(s->walker);
+    trainer_free(s->trainer);
+    space_free(s->space);
+    params_free(s->params);
+    split_free(s->split);
+    dataset_free(s->train_data);
+    dataset_free(s->test_data);
+    mem_free(s->ctx, s->decl);
+    mem_free(s->ctx, s->ties);
+    mem_free(s->ctx, s->start);
+    mem_free(s->ctx, s);
+}
+
+drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o)
+{
+    const space_facts facts = {.steps = s->spec.steps, .examples = s->spec.train.count,
+                               .classes = s->train_data->classes, .inputs = s->train_data->width,
+                               .meta_step = meta_step};
+    drmad_status st = DRMAD_OK;
+    space *fresh = NULL;
+
+    TRY(space_new(s->ctx, s->params, &facts, s->decl, s->decls, &fresh));
+    if (o) TRY(outer_loosen(o, fresh));
+    walker_free(s->walker);
+    trainer_free(s->trainer);
+    s->walker = NULL, s->trainer = NULL;
+    space_free(s->space);
+    s->space = fresh, fresh = NULL;
+    s->spec.space = s->space;
+    TRY(trainer_new(s->ctx, &s->spec, &s->trainer));
+    if (walk) TRY(walker_new(s->ctx, s->trainer, &s->walk, &s->walker));
+done:
+    space_free(fresh);
+    return st;
+}
+
+setup_cost setup_cost_of(const setup *s)
+{
+    const double steps = (double)s->spec.steps, forward = (double)s->params->weights;
+    setup_cost c = {.run = steps * (double)trainer_step_macs(s->trainer)};
+
+    c.eval = 3 * forward * (double)s->objective.count; /* W + (W + W') at most */
+    c.back = s->walker ? steps * (double)walker_step_macs(s->walker) : 0;
+    c.meta = c.run > 0 ? (c.run + c.eval + c.back) / c.run : 0;
+    c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
+    c.bytes += (size_t)(s->train_data->n * s->train_data->width) * dtype_size(s->train_data->dtype);
+    return c;
+}

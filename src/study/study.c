@@ -1,0 +1,220 @@
+/* The public calls' frame: loading, events, results, and what several calls need. */
+#include "study/study.h"
+#include "base/version.h"
+#include "data/fetch.h"
+#include "drmad/info.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+drmad_status drmad_study_load(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
+                              drmad_study **out)
+{
+    drmad_status st = DRMAD_OK;
+    drmad_study *s = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *s, &s));
+    s->ctx = ctx;
+    TRY(config_load(ctx, path, overrides, n, &s->cfg));
+    *out = s, s = NULL;
+done:
+    drmad_study_free(s);
+    return st;
+}
+
+static void forget(drmad_study *s)
+{
+    setup_free(s->s);
+    folder_close(s->f);
+    json_decref(s->result);
+    free(s->json);
+    mem_free(s->ctx, s->text);
+    s->s = NULL, s->f = NULL, s->result = NULL, s->json = s->text = NULL;
+    s->text_used = s->text_size = 0;
+}
+
+void drmad_study_free(drmad_study *s)
+{
+    if (!s) return;
+    forget(s);
+    config_free(s->cfg);
+    mem_free(s->ctx, s);
+}
+
+void drmad_study_set_events(drmad_study *s, drmad_event_fn *fn, void *user)
+{
+    s->on_event = fn;
+    s->user = user;
+}
+
+const char *drmad_study_result_json(const drmad_study *s)
+{
+    return s->json ? s->json : "";
+}
+
+const char *drmad_study_result_text(const drmad_study *s)
+{
+    return s->text ? s->text : "";
+}
+
+drmad_status drmad_data_get(drmad_ctx *ctx, const char *name, const char *dir)
+{
+    return data_fetch(ctx, name, dir);
+}
+
+json_t *study_real(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+drmad_status study_put(drmad_study *st, const char *key, json_t *value)
+{
+    if (!value || json_object_set_new(st->result, key, value) != 0)
+        return FAIL(st->ctx, DRMAD_E_NOMEM, "out of memory for the result (%s)", key);
+    return DRMAD_OK;
+}
+
+drmad_status study_say(drmad_study *st, const char *fmt, ...)
+{
+    char line[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    const size_t n = strlen(line), need = st->text_used + n + 2;
+    if (need > st->text_size) {
+        const drmad_status status = mem_resize(st->ctx, &st->text, st->text_size, 2 * need, 1);
+        if (status != DRMAD_OK) return status;
+        st->text_size = 2 * need;
+    }
+    memcpy(st->text + st->text_used, line, n);
+    st->text_used += n;
+    memcpy(st->text + st->text_used++, "\n", 2);
+    return DRMAD_OK;
+}
+
+drmad_status study_event(drmad_study *s, const char *stage, double done, double total, json_t *event)
+{
+    drmad_status st = DRMAD_OK;
+    char *line = NULL;
+
+    if (!event || json_object_set_new(event, "seconds", json_real(base_now() - s->started)) != 0)
+        TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for an event"));
+    line = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (!line) TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for an event"));
+    if (s->f) TRY(folder_log(s->f, line));
+    if (s->on_event) s->on_event(s->user, stage, done, total, line);
+done:
+    free(line);
+    json_decref(event);
+    return st;
+}
+
+/* ---- results ---- */
+
+static drmad_status put_versions(drmad_study *st)
+{
+    json_t *v = json_object();
+    char value[256];
+
+    for (int i = 0; drmad_info_key(i); i++) {
+        const char *key = drmad_info_key(i);
+        if (drmad_info(st->ctx, key, value, sizeof value) == DRMAD_OK)
+            json_object_set_new(v, key, json_string(value));
+    }
+    return study_put(st, "versions", v);
+}
+
+drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_folder)
+{
+    drmad_status st = DRMAD_OK;
+    char *resolved = NULL;
+
+    forget(s);
+    s->started = base_now();
+    s->result = json_object();
+    if (with_folder) {
+        TRY(folder_open(s->ctx, s->cfg, &s->f));
+        TRY(config_print(s->cfg, &resolved));
+        TRY(folder_text(s->f, "study.yaml", resolved));
+    }
+    TRY(setup_new(s->ctx, s->cfg, &s->s));
+    TRY(setup_tie(s->s, 0, walk, NULL));
+    TRY(study_put(s, "schema", json_integer(1)));
+    TRY(study_put(s, "call", json_string(what)));
+    TRY(study_put(s, "study", json_string(s->cfg->set.name)));
+    TRY(study_put(s, "seed", json_integer(s->cfg->set.seed)));
+    TRY(study_put(s, "data", json_string(s->s->train_data->name)));
+    TRY(study_put(s, "data_sha256", json_string(s->s->train_data->sha256)));
+    TRY(study_put(s, "parameters", json_integer(s->s->params->weights)));
+    TRY(study_put(s, "hyperparameters", json_integer(s->s->space->total)));
+    TRY(put_versions(s));
+    TRY(study_say(s, "study %s on %s: %lld training, %lld validation, %lld test examples", s->cfg->set.name,
+                  s->s->train_data->name, (long long)s->s->spec.train.count, (long long)s->s->valid.count,
+                  (long long)s->s->test.count));
+done:
+    mem_free(s->ctx, resolved);
+    return st;
+}
+
+drmad_status study_finish(drmad_study *s)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(study_put(s, "seconds", json_real(base_now() - s->started)));
+    if (s->f) {
+        TRY(folder_json(s->f, "result.json", s->result));
+        TRY(study_say(s, "written to %s", folder_path(s->f)));
+    }
+    s->json = json_dumps(s->result, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (!s->json) TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the result"));
+done:
+    return st;
+}
+
+/* ---- files of tensors ---- */
+
+drmad_status study_save_weights(drmad_study *s)
+{
+    const setup *u = s->s;
+    const char *w = trainer_weights(u->trainer);
+    const size_t size = dtype_size(u->spec.dtype);
+    drmad_status st = DRMAD_OK;
+    st_tensor *at = NULL;
+
+    TRY(mem_alloc(s->ctx, (size_t)u->params->n, sizeof *at, &at));
+    for (int32_t i = 0; i < u->params->n; i++) {
+        const param *p = &u->params->at[i];
+        at[i] = (st_tensor){p->name, u->spec.dtype, p->shape, w + (size_t)p->offset * size};
+    }
+    const st_text text[] = {{"format", "pt"}, {"study", s->cfg->set.name}};
+    const st_file file = {u->params->n, 2, at, text};
+    TRY(folder_tensors(s->f, "weights.safetensors", &file));
+done:
+    mem_free(s->ctx, at);
+    return st;
+}
+
+/* One tensor a slice, [phases, elements], F64: the values themselves, not their transforms. */
+drmad_status study_save_hyper(drmad_study *s, const double *values)
+{
+    const space *h = s->s->space;
+    drmad_status st = DRMAD_OK;
+    st_tensor *at = NULL;
+
+    TRY(mem_alloc(s->ctx, (size_t)h->n_slices + 1, sizeof *at, &at));
+    for (int32_t i = 0; i < h->n_slices; i++) {
+        const hyper_slice *c = &h->slices[i];
+        at[i] = (st_tensor){c->name, F64, SHAPE(c->phases, c->elements), values + c->offset};
+    }
+    const st_text text[] = {{"study", s->cfg->set.name}};
+    const st_file file = {h->n_slices, 1, at, text};
+    TRY(folder_tensors(s->f, "hyperparameters.safetensors", &file));
+done:
+    mem_free(s->ctx, at);
+    return st;
+}
