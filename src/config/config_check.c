@@ -55,6 +55,12 @@ static drmad_status check_counts(const config *c)
     if (rests > 1)
         return config_refuse(c, d->train < 0 ? "data.train" : "data.valid",
                              "only one of train, valid and test can be the rest");
+    if (d->kind == CFG_DATA_SYNTHETIC_DIGITS && (d->train < 0 || d->valid < 0 || d->test < 0))
+        return config_refuse(c,
+                             d->train < 0   ? "data.train"
+                             : d->valid < 0 ? "data.valid"
+                                            : "data.test",
+                             "rest: synthetic-digits are drawn, so there is none");
     if (d->train > 0 && s->train.batch > d->train)
         return config_refuse(c, "train.batch", "%lld examples a step, but data.train is %lld",
                              (long long)s->train.batch, (long long)d->train);

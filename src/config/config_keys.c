@@ -52,10 +52,10 @@ static const char *const words_hyper_transform[] = {
     {.name = #name_, .type = TYPE_INTS, .at = AT(r, name_.n), .items = AT(r, name_.at), \
      .max = max_, .def = def_, .text = text_, NUMBER(low_, high_, special_)},
 #define KEY_RECORD(r, name_) \
-    {.name = #name_, .type = TYPE_RECORD, .at = AT(r, name_), .of = &record_##name_},
+    {.name = #name_, .type = TYPE_RECORD, .at = AT(r, name_), .of = &record_##name_, .special = ""},
 #define KEY_LIST(r, name_, item_, max_, text_) \
     {.name = #name_, .type = TYPE_LIST, .at = AT(r, name_.n), .items = AT(r, name_.at), \
-     .max = max_, .of = &record_##item_, .text = text_},
+     .max = max_, .of = &record_##item_, .text = text_, .special = ""},
 #define RECORD_END(r) \
     }; \
     static const record record_##r = {#r, text_##r, keys_##r, COUNT(keys_##r), sizeof(config_##r)};
@@ -197,7 +197,7 @@ static size_t put_range(char *buf, size_t size, const key_def *k)
 char *key_takes(const key_def *k, char *buf, size_t size)
 {
     size_t used = 0;
-    const char *s = k->special ? k->special : "";
+    const char *s = k->special;
 
     switch (k->type) {
     case TYPE_BOOL: used = (size_t)snprintf(buf, size, "true or false"); break;
@@ -209,9 +209,10 @@ char *key_takes(const key_def *k, char *buf, size_t size)
     default: used += put_range(buf + used, size - used, k); break;
     }
     while (*s && used < size) { /* "auto=0 all=-1" */
-        int word = (int)strcspn(s, "=");
+        char word[24] = "";
 
-        used += (size_t)snprintf(buf + used, size - used, " or %.*s", word, s);
+        memcpy(word, s, strcspn(s, "="));
+        used += (size_t)snprintf(buf + used, size - used, " or %s", word);
         s += strcspn(s, " ");
         s += *s == ' ';
     }

@@ -253,19 +253,31 @@ static void document_hyper(text *t)
     put(t, "\n");
 }
 
+static const char introduction[] =
+    "# The study file\n\n"
+    "This page is printed from `src/config/keys.def`; `tests/config` checks that it is up to "
+    "date.\n\n"
+    "A study is one YAML mapping. Every key has a default, so a study names only what differs:\n\n"
+    "```yaml\n"
+    "name: mnist-l2\n"
+    "data: {kind: mnist, train: 15000, valid: 5000}\n"
+    "train: {steps: 2000, batch: 50}\n"
+    "hyper:\n"
+    "  - {kind: l2, per: unit-in, start: 1e-3}\n"
+    "  - {kind: lr, per: layer, phases: 5}\n"
+    "```\n\n"
+    "On the command line `key=value` overrides a key, its path joined by dots: `outer.lr=0.02`, "
+    "`hyper.0.start=1e-3`, `model.layers=[784,50,10]`, `hyper=[{kind: l2}]`. A list is replaced, "
+    "a section is merged.\n\n"
+    "Anchors, aliases, tags and duplicate keys are refused, and so is every key that does not "
+    "stand here.\n\n";
+
 drmad_status config_document(drmad_ctx *ctx, char **out)
 {
     text t = {.ctx = ctx};
     const record *root = config_root();
 
-    put(&t,
-        "# The study file\n\n"
-        "This page is printed from `src/config/keys.def`; `tests/config` checks that it is up to "
-        "date.\n\n"
-        "A study is one YAML mapping. Every key has a default, so a study names only what "
-        "differs. Anchors, aliases, tags and duplicate keys are refused, and so is every key "
-        "that does not stand here. On the command line `key=value` overrides a key, its path "
-        "joined by dots: `outer.lr=0.02`, `hyper.0.start=1e-3`, `model.layers=[784,50,10]`.\n\n");
+    put_bytes(&t, introduction, sizeof introduction - 1);
     document_keys(&t, root);
     for (int i = 0; i < root->n; i++) {
         const key_def *k = &root->keys[i];

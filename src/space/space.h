@@ -128,8 +128,8 @@ int64_t space_phase(const space *s, const hyper_use *u, int64_t t);
 
 void space_start(const space *s, double *raw);
 void space_clamp(const space *s, double *raw); /* into the bounds */
-/* The value at x in [0, 1] of the slice's range, evenly spread in its logarithm under log, else in the value: what a
- * search without gradients draws from. Not finite when a bound is not. */
+/* The value at x in [0, 1] of the slice's range, evenly spread in its logarithm under log, else in
+ * the value: what a search without gradients draws from. Not finite when a bound is not. */
 double space_spread(const hyper_slice *sl, double x);
 void space_values(const space *s, const double *raw, double *values);
 /* graw = (dvalues/draw)' gvalues */

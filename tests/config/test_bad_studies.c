@@ -1,4 +1,5 @@
-/* Study files that are wrong or hostile: each ends at once with a message that names place, key and remedy (F11, F12). */
+/* Study files that are wrong or hostile: each ends at once with a message that names place, key and
+ * remedy (F11, F12). */
 #include "base/file.h"
 #include "config/config.h"
 #include "test.h"
@@ -103,6 +104,7 @@ static const bad values[] = {
      "but data.train is 8"},
     {"data: {train: rest, valid: rest}",
      "data.train: only one of train, valid and test can be the rest"},
+    {"data: {kind: synthetic-digits, valid: rest}", "s.yaml:1:39: data.valid: rest: synthetic"},
     {"data: {kind: idx, labels: a}", "data.images: must name a file"},
     {"data: {kind: npy, images: a}", "data.labels: must name a file"},
     {"data: {images: a}", "data.images: is only for data.kind idx or npy"},

@@ -235,6 +235,19 @@ TEST(values_never_leave_their_bounds)
     params_free(p);
 }
 
+TEST(a_search_draws_evenly_on_the_scale_of_the_transform)
+{
+    hyper_slice log_slice = {.transform = TRANSFORM_LOG, .low = 1e-4, .high = 1e2};
+    hyper_slice plain = {.transform = TRANSFORM_IDENTITY, .low = -1, .high = 3};
+    hyper_slice logit = {.transform = TRANSFORM_LOGIT, .low = 0, .high = 1};
+
+    CHECK_NEAR(space_spread(&log_slice, 0), 1e-4, 0);
+    CHECK_NEAR(space_spread(&log_slice, 0.5), 0.1, 1e-15);
+    CHECK_NEAR(space_spread(&log_slice, 1), 100, 1e-12);
+    CHECK_NEAR(space_spread(&plain, 0.25), 0, 0);
+    CHECK_NEAR(space_spread(&logit, 0.25), 0.25, 0);
+}
+
 static void check_name(space *s, int64_t i, const char *want)
 {
     char buf[128];
