@@ -3,7 +3,9 @@
  *   study.yaml                    the study as resolved, defaults and overrides included
  *   log.jsonl                     one event a line
  *   checkpoint.safetensors        while a tuning run goes on
- *   result.json, hyperparameters.safetensors, weights.safetensors
+ *   result.json                   what came out
+ *   hyperparameters.safetensors, weights.safetensors      tune (weights also train)
+ *   hypergradients.safetensors    why: dF/dh, h not transformed
  *
  * Ownership: open gives, close takes. Two processes never share a folder: open fails with DRMAD_E_AGAIN. */
 #ifndef FOLDER_H

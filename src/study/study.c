@@ -199,8 +199,7 @@ done:
     return st;
 }
 
-/* One tensor a slice, [phases, elements], F64: the values themselves, not their transforms. */
-drmad_status study_save_hyper(drmad_study *s, const double *values)
+drmad_status study_save_values(drmad_study *s, const char *name, const double *values)
 {
     const space *h = s->s->space;
     drmad_status st = DRMAD_OK;
@@ -213,7 +212,7 @@ drmad_status study_save_hyper(drmad_study *s, const double *values)
     }
     const st_text text[] = {{"study", s->cfg->set.name}};
     const st_file file = {h->n_slices, 1, at, text};
-    TRY(folder_tensors(s->f, "hyperparameters.safetensors", &file));
+    TRY(folder_tensors(s->f, name, &file));
 done:
     mem_free(s->ctx, at);
     return st;

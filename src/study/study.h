@@ -50,6 +50,7 @@ drmad_status study_retrain(drmad_study *st, const char *name, const double *valu
 /* Random search as a baseline; *spent gets the training runs it took. */
 drmad_status study_random_search(drmad_study *st, double *spent);
 
-drmad_status study_save_hyper(drmad_study *st, const double *values);
+/* A vector over the space: one tensor a slice, [phases, elements], F64. */
+drmad_status study_save_values(drmad_study *st, const char *file, const double *values);
 drmad_status study_save_weights(drmad_study *st);
 #endif

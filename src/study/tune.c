@@ -302,7 +302,7 @@ static drmad_status retrain(drmad_study *s, tuning *t)
     space_values(s->s->space, s->s->outer.trust ? outer_best(t->o) : outer_raw(t->o), t->values);
     outer_free(t->o);
     t->o = NULL;
-    TRY(study_save_hyper(s, t->values));
+    TRY(study_save_values(s, "hyperparameters.safetensors", t->values));
     TRY(study_retrain(s, "tuned", t->values, &sum));
     TRY(study_run(s, t->values, setup_seed(s->s, "retrain", 0), &o));
     TRY(study_save_weights(s));

@@ -93,7 +93,8 @@ drmad_status drmad_study_why(drmad_study *s)
     int64_t n = 0;
 
     TRY(config_need_hyper(s->cfg));
-    TRY(study_begin(s, "why", true, false));
+    TRY(study_begin(s, "why", true, true));
+    TRY(folder_log_open(s->f, 0));
     const space *h = s->s->space;
     const size_t total = (size_t)h->total + 1;
     const uint64_t seed = setup_seed(s->s, "run", 0);
@@ -106,6 +107,7 @@ drmad_status drmad_study_why(drmad_study *s)
     space_values(h, raw, values);
     TRY(walker_gradient(s->s->walker, values, seed, &s->s->objective, &r, grad));
     TRY(study_event(s, "walked back", 1, 1 + AUDITED, json_pack("{s:s,s:f}", "event", "gradient", "objective", r.value.loss)));
+    TRY(study_save_values(s, "hypergradients.safetensors", grad));
     n = knobs_of(h, values, grad, k);
     for (int64_t i = 0; i < n && i < AUDITED; i++) {
         TRY(audit(s, &k[i], values, seed));
