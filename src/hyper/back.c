@@ -1,6 +1,17 @@
-/* The walk over the steps: what is loaded, bound and collected for each. */
+/* The walk over the steps: what is loaded, bound and collected for each.
+ *
+ * With strides (`fast`) s steps [a, a + s) are taken as one: momentum mu^s, c = (1 - mu^s)/(1 - mu), rate s lr, the
+ * gradient that of step a. In Maclaurin's form that is (s alpha, beta^s). The length adapts: the largest s up to the cap
+ * with s r (1 - mu^s)/(1 + mu^s) < 1/2, r = lr/(1 - mu) |Hu|/|u|, where s steps as one would otherwise be unstable.
+ * Source: measured rule, reference numerics.md section 6 (own). Approximate by design: docs/MATH.md, "Strides". */
 #include "hyper/walker.h"
 #include <math.h>
+#include <string.h>
+
+typedef struct stride_rule {
+    double curvature; /* |Hu|/|u|, decaying maximum */
+    double norm;      /* |w~| after the last block */
+} stride_rule;
 
 /* 1/lr of every tuned rate, 0 where the rate is 0; made again when the leaf was filled again. */
 static void invert_rates(walker *w)
@@ -20,21 +31,25 @@ static void invert_rates(walker *w)
     }
 }
 
-static void collect(walker *w, int64_t step, double *dvalues)
+/* A rate's cotangent is that of one step: each of the s steps gets it. All others are those of the whole block. */
+static void collect(walker *w, int64_t step, int64_t s, double *dvalues)
 {
     trainer *t = w->t;
 
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (!w->has_cot[i]) continue;
-        const hyper_at at = trainer_at(t, &t->use[i], step);
-        space_scatter(t->spec.space, t->use[i].use, &at, t->slot[trainer_use_ref(t, i, USE_COT).slot], dvalues);
+        const int64_t times = t->use[i].use->kind == HYPER_LR ? s : 1;
+        for (int64_t k = 0; k < times; k++) {
+            const hyper_at at = trainer_at(t, &t->use[i], step + k);
+            space_scatter(t->spec.space, t->use[i].use, &at, t->slot[trainer_use_ref(t, i, USE_COT).slot], dvalues);
+        }
     }
     for (int32_t k = 0; k < w->sums; k++) {
-        const momentum_sum *s = &w->sum[k];
-        const hyper_slice *slice = &t->spec.space->slices[t->use[s->use].use->slice];
-        hyper_at at = trainer_at(t, &t->use[s->use], step);
-        at.t = (s->phase * t->spec.steps + slice->phases - 1) / slice->phases; /* a step of that phase */
-        space_scatter(t->spec.space, t->use[s->use].use, &at, t->slot[s->slot + 1], dvalues);
+        const momentum_sum *m = &w->sum[k];
+        const hyper_slice *slice = &t->spec.space->slices[t->use[m->use].use->slice];
+        hyper_at at = trainer_at(t, &t->use[m->use], step);
+        at.t = (m->phase * t->spec.steps + slice->phases - 1) / slice->phases; /* a step of that phase */
+        space_scatter(t->spec.space, t->use[m->use].use, &at, t->slot[m->slot + 1], dvalues);
     }
 }
 
@@ -72,6 +87,74 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
     return job_run(w->back, t->slot);
 }
 
+/* ---- strides ---- */
+
+/* The largest rate that the leaves hold. */
+static double largest_rate(const walker *w)
+{
+    const trainer *t = w->t;
+    double x = trainer_get(t, t->slot[SLOT_LR], 0);
+
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
+        if (t->use[i].use->kind != HYPER_LR) continue;
+        const void *lr = t->slot[trainer_use_ref(t, i, USE_VALUE).slot];
+        for (size_t e = 0; e < t->use[i].count; e++) x = fmax(x, trainer_get(t, lr, (int64_t)e));
+    }
+    return x;
+}
+
+/* Steps of one block that ends before step `end`; never across a change of phase. */
+static int64_t block_length(const walker *w, const stride_rule *r, int64_t end)
+{
+    const trainer *t = w->t;
+    const double mu = t->spec.momentum;
+    const double rate = largest_rate(w) / (t->spec.optim.form == FORM_PYTORCH ? 1 - mu : 1);
+    int64_t s = 1;
+
+    while (s < w->spec.stride && s < end) {
+        const double decay = pow(mu, (double)(s + 1));
+        if ((double)(s + 1) * rate * r->curvature * (1 - decay) / (1 + decay) >= 0.5) break;
+        for (int32_t i = 0; i < t->spec.space->n_uses; i++)
+            if (space_phase(t->spec.space, t->use[i].use, end - s - 1) != space_phase(t->spec.space, t->use[i].use, end - 1))
+                return s;
+        s++;
+    }
+    return s;
+}
+
+/* The leaves of one step turned into those of s steps as one; they are filled anew for the next block. */
+static void stretch(walker *w, int64_t s)
+{
+    trainer *t = w->t;
+    const double mu = t->spec.momentum, decay = pow(mu, (double)s);
+    const bool torch_form = t->spec.optim.form == FORM_PYTORCH;
+
+    trainer_put(t, t->slot[SLOT_LR], 0, (double)s * trainer_get(t, t->slot[SLOT_LR], 0));
+    trainer_put(t, t->slot[SLOT_MU], 0, decay);
+    if (torch_form && t->spec.optim.buffer)
+        trainer_put(t, t->slot[SLOT_GAIN], 0, trainer_get(t, t->slot[SLOT_GAIN], 0) * (1 - decay) / (1 - mu));
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
+        use_state *u = &t->use[i];
+        if (u->use->kind != HYPER_LR) continue;
+        void *lr = t->slot[trainer_use_ref(t, i, USE_VALUE).slot];
+        for (size_t e = 0; e < u->count; e++)
+            trainer_put(t, lr, (int64_t)e, (double)s * trainer_get(t, lr, (int64_t)e));
+        u->phase = -1;
+    }
+}
+
+static void learn_curvature(walker *w, stride_rule *r)
+{
+    const trainer *t = w->t;
+    double n[3];
+
+    for (int k = 0; k < 3; k++) n[k] = sqrt(trainer_get(t, t->slot[w->norm_slot + k], 0));
+    const double now = n[0] > 0 ? n[1] / n[0] : 0;
+    r->curvature = isfinite(r->curvature) ? fmax(now, 0.95 * r->curvature) : now; /* unknown before the first block */
+    if (n[2] > 1.05 * r->norm) r->curvature *= 2;
+    r->norm = n[2];
+}
+
 /* h~ += (dw_0/dh)' w~ for initial scales: w_0 = scale * draw. */
 static void collect_start(walker *w, double *dvalues)
 {
@@ -105,24 +188,67 @@ static drmad_status check_growth(walker *w, int64_t step, double first, walk_rep
     return DRMAD_OK;
 }
 
-drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
+/* Loads the steps of one block, runs them as one; *step becomes its first step. */
+static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, double *dvalues)
 {
     trainer *t = w->t;
-    const int64_t T = t->spec.steps, last = w->spec.tenth ? T / 10 : T, look = T / 50 + 1;
-    const double first = walker_norm(w, w->wcot);
+    const int64_t end = *step + 1;
     drmad_status st = DRMAD_OK;
     traj_view v;
 
+    TRY(traj_load(w->tr, *step, &v));
+    trainer_prepare(t, *step);
+    const int64_t s = w->spec.stride > 1 ? block_length(w, r, end) : 1;
+    if (s > 1) {
+        memcpy(w->ahead, v.w1, (size_t)t->spec.params->total * t->size);
+        while (*step > end - s) TRY(traj_load(w->tr, --*step, &v));
+        v.w1 = w->ahead;
+        trainer_prepare(t, *step);
+    }
+    if (w->spec.stride > 1) stretch(w, s);
+    TRY(reverse_step(w, *step, &v));
+    collect(w, *step, s, dvalues);
+    if (w->spec.stride > 1) learn_curvature(w, r);
+done:
+    return st;
+}
+
+/* The authors' T/10: each tenth point of the line with the batches 0, 1, ..., T/10 - 1, nothing rescaled. */
+static drmad_status reverse_tenth(walker *w, int64_t *step, double *dvalues)
+{
+    const int64_t i = *step / 10;
+    drmad_status st = DRMAD_OK;
+    traj_view v;
+
+    TRY(traj_load(w->tr, *step, &v));
+    while (*step > 10 * i) TRY(traj_load(w->tr, --*step, &v));
+    if (i >= w->t->spec.steps / 10) return DRMAD_OK;
+    trainer_prepare(w->t, i);
+    TRY(reverse_step(w, i, &v));
+    collect(w, i, 1, dvalues);
+done:
+    return st;
+}
+
+drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
+{
+    trainer *t = w->t;
+    const int64_t T = t->spec.steps, look = T / 50 + 1;
+    const double first = walker_norm(w, w->wcot);
+    stride_rule rule = {.curvature = HUGE_VAL, .norm = first};
+    drmad_status st = DRMAD_OK;
+
     for (int64_t i = 0; i < t->spec.space->n_uses; i++) w->inverted[i] = -1;
     r->growth = 1;
-    for (int64_t step = last - 1; step >= 0; step--) {
+    for (int64_t step = T - 1, seen = T; step >= 0; step--) {
         TRY(base_stopped(w->ctx));
-        TRY(traj_load(w->tr, step, &v));
-        trainer_prepare(t, step);
-        TRY(reverse_step(w, step, &v));
-        collect(w, step, dvalues);
+        if (w->spec.tenth) TRY(reverse_tenth(w, &step, dvalues));
+        else TRY(reverse_block(w, &rule, &step, dvalues));
         r->steps++;
-        if (step % look == 0) TRY(check_growth(w, step, first, r));
+        if (seen - step >= look || step == 0) {
+            TRY(check_growth(w, step, first, r));
+            seen = step;
+        }
     }
     trainer_prepare(t, 0);
     collect_start(w, dvalues);

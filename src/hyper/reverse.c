@@ -290,23 +290,30 @@ done:
     return st;
 }
 
-/* |u|^2 and |Hu|^2 over all tensors, for the stride rule. */
+/* Adds <x, x> to *sum. */
+static void add_square(graph *g, node x, node *sum)
+{
+    node square = g_reshape(g, g_dot(g, x, x), SHAPE(1, 1));
+
+    *sum = *sum == NODE_NONE ? square : g_add(g, *sum, square);
+}
+
+/* |u|^2, |Hu|^2 and |w~|^2 over all tensors, for the stride rule. */
 static drmad_status put_norms(walker *w, const parts *p)
 {
-    graph *g = w->back->g;
-    node uu = NODE_NONE, hh = NODE_NONE;
+    node sum[3] = {NODE_NONE, NODE_NONE, NODE_NONE};
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
-        node a = g_reshape(g, g_dot(g, p->u[i], p->u[i]), SHAPE(1, 1));
-        node b = g_reshape(g, g_dot(g, p->hess[i], p->hess[i]), SHAPE(1, 1));
-        uu = i ? g_add(g, uu, a) : a;
-        hh = i ? g_add(g, hh, b) : b;
+        add_square(w->back->g, p->u[i], &sum[0]);
+        add_square(w->back->g, p->hess[i], &sum[1]);
+        add_square(w->back->g, p->w_out[i], &sum[2]);
     }
-    TRY(trainer_add_slots(w->t, 2, &w->norm_slot));
-    for (int k = 0; k < 2; k++) TRY(mem_alloc(w->ctx, 1, w->t->size, &w->t->slot[w->norm_slot + k]));
-    TRY(job_output(w->back, uu, (slot_ref){w->norm_slot, 0}, NODE_NONE));
-    TRY(job_output(w->back, hh, (slot_ref){w->norm_slot + 1, 0}, NODE_NONE));
+    TRY(trainer_add_slots(w->t, 3, &w->norm_slot));
+    for (int k = 0; k < 3; k++) {
+        TRY(mem_alloc(w->ctx, 1, w->t->size, &w->t->slot[w->norm_slot + k]));
+        TRY(job_output(w->back, sum[k], (slot_ref){w->norm_slot + k, 0}, NODE_NONE));
+    }
 done:
     return st;
 }
@@ -318,6 +325,7 @@ drmad_status walker_build_back(walker *w)
 
     TRY(job_new(w->ctx, &w->back));
     TRY(parts_new(w, &p));
+    p.n->strided = w->spec.stride > 1;
     TRY(build_gradient(w, &p));
     TRY(build_optimiser(w, &p));
     TRY(build_second_order(w, &p));

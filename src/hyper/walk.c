@@ -24,7 +24,11 @@ static drmad_status open_trajectory(walker *w)
 
     if (st != DRMAD_OK) return st;
     const traj_kind kind = traj_kind_of(w->tr);
-    w->exact = (kind == TRAJ_FULL || kind == TRAJ_REPLAY) && !w->spec.path_only;
+    w->exact = (kind == TRAJ_FULL || kind == TRAJ_REPLAY) && !w->spec.path_only &&
+               w->spec.stride == 1;
+    if (w->spec.stride > 1 && space_has(s->space, HYPER_MOMENTUM))
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "trajectory.stride: fast steps over the buffers that momentum's hypergradient is made of; use exact");
     return space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
 }
 
@@ -72,6 +76,7 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     TRY(mem_alloc(ctx, flat, t->size, &w->wcot));
     TRY(mem_alloc(ctx, flat, t->size, &w->bcot));
     TRY(mem_alloc(ctx, flat, sizeof *w->dw, &w->dw));
+    if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->ahead));
     TRY(momentum_sums(w));
     TRY(walker_build_back(w));
     *out = w, w = NULL;
@@ -88,14 +93,14 @@ void walker_free(walker *w)
             mem_free(w->ctx, w->t->slot[w->sum[k].slot + i]);
             w->t->slot[w->sum[k].slot + i] = NULL;
         }
-    for (int i = 0; w->norm_slot && i < 2; i++) {
+    for (int i = 0; w->norm_slot && i < 3; i++) {
         mem_free(w->ctx, w->t->slot[w->norm_slot + i]);
         w->t->slot[w->norm_slot + i] = NULL;
     }
     traj_free(w->tr);
     job_free(w->back);
     job_free(w->tangent);
-    void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot, w->bcot, w->wtan, w->btan, w->dw};
+    void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot, w->bcot, w->wtan, w->btan, w->dw, w->ahead};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);
 }
@@ -112,12 +117,13 @@ drmad_status walker_gradient(walker *w, const double *values, uint64_t seed, con
                              walk_report *r, double *dvalues)
 {
     trainer *t = w->t;
+    double start = base_now();
     drmad_status st = DRMAD_OK;
 
     *r = (walk_report){.trajectory = traj_kind_of(w->tr)};
     TRY(trainer_run(t, values, seed, w->tr, &r->run));
     r->train_seconds = r->run.seconds;
-    double start = base_now();
+    start = base_now();
     TRY(trainer_eval(t, objective, values, &r->value, w->dw, dvalues));
     r->eval_seconds = base_now() - start;
 

@@ -24,13 +24,14 @@ struct walker {
     int32_t       sums;
     void         *wcot, *bcot;
     void         *wtan, *btan;
-    int32_t       norm_slot; /* fast: |u|^2, |Hu|^2 */
+    int32_t       norm_slot; /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
+    void         *ahead;     /* strides: the weights at the end of a block */
     double       *dw;        /* dF/dw at the end, flat */
 };
 
 drmad_status walker_build_back(walker *w);
 drmad_status walker_build_tangent(walker *w);
-/* The steps from T-1 down to `to`, adding into dvalues. */
+/* All steps, from the last to the first, adding into dvalues. */
 drmad_status walker_back(walker *w, walk_report *report, double *dvalues);
 double       walker_norm(const walker *w, const void *flat);
 #endif

@@ -206,25 +206,6 @@ static void read_training(setup *s)
                             .patience = c->outer.patience, .tolerance = c->outer.tolerance};
 }
 
-/* Where a value starts that the file does not give: at what train and optimizer say. */
-static double default_start(const config_study *c, const config_hyper *h)
-{
-    const double own = hyper_kind_of((hyper_kind)h->kind)->start;
-    double x = own;
-
-    if (h->multiplier) return 1;
-    switch (h->kind) {
-    case HYPER_LR: x = c->optimizer.lr; break;
-    case HYPER_MOMENTUM: x = c->optimizer.momentum; break;
-    case HYPER_WEIGHT_DECAY: x = c->optimizer.weight_decay; break;
-    case HYPER_L2: x = c->train.l2; break;
-    case HYPER_L1: x = c->train.l1; break;
-    case HYPER_LABEL_SMOOTHING: x = c->train.label_smoothing; break;
-    default: break;
-    }
-    return x == 0 ? own : x;
-}
-
 static drmad_status read_hyper(setup *s)
 {
     const config_study *c = &s->cfg->set;
@@ -238,14 +219,11 @@ static drmad_status read_hyper(setup *s)
     ties = 0;
     for (int32_t i = 0; i < s->decls; i++) {
         const config_hyper *h = &c->hyper.at[i];
-        const hyper_kind_info *info = hyper_kind_of((hyper_kind)h->kind);
         hyper_decl *d = &s->decl[i];
         *d = (hyper_decl){.kind = (hyper_kind)h->kind, .per = (hyper_per)h->per, .match = h->match[0] ? h->match : NULL,
                           .phases = h->phases, .multiplier = h->multiplier, .ties = s->ties + ties, .n_ties = h->ties.n};
-        d->transform = h->transform < 0 ? info->transform : (hyper_transform)h->transform;
-        d->low = isnan(h->low) ? info->low : h->low;
-        d->high = isnan(h->high) ? info->high : h->high;
-        d->start = isnan(h->start) ? default_start(c, h) : h->start;
+        d->transform = (hyper_transform)h->transform;
+        d->low = h->low, d->high = h->high, d->start = h->start;
         for (int32_t k = 0; k < h->ties.n; k++)
             s->ties[ties++] = (hyper_tie){(hyper_per)h->ties.at[k].per, h->ties.at[k].until};
     }

@@ -19,7 +19,8 @@ typedef enum slot_id {
     SLOT_INDEX,              /* i32 [B]: rows of the table */
     SLOT_ROW_WEIGHT,         /* [B,1]: 0 pads an evaluation chunk */
     SLOT_ROW_LOSS,           /* [B,1] */
-    SLOT_LR, SLOT_GAIN,      /* one element: the base rate; c of the first and later steps */
+    SLOT_LR, SLOT_MU,        /* one element: base rate, momentum where the space has no say */
+    SLOT_GAIN,               /* one element: c, see optim.h */
     SLOT_LOSS, SLOT_CORRECT, /* one element */
     SLOT_FIXED_COUNT         /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
 } slot_id;

@@ -128,8 +128,8 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
         if (s->optim.buffer) {
             in.b = job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_B, i));
             in.mu = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
-            if (in.mu == NODE_NONE) in.mu = g_fill(j->g, s->dtype, one, s->momentum);
-            if (s->optim.dampening != 0)
+            if (in.mu == NODE_NONE) in.mu = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
+            if (s->optim.dampening != 0 || n->strided)
                 in.c = job_leaf(j, "c", s->dtype, one, (slot_ref){SLOT_GAIN, 0});
         }
         n->step[i] = optim_build(j->g, &s->optim, &in);

@@ -289,6 +289,7 @@ void trainer_prepare(trainer *t, int64_t step)
     }
     fill_leaves(t, step);
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
+    trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
     trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
     t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;

@@ -44,6 +44,7 @@ typedef struct net {
     node *w;                        /* by tensor */
     node *use;                      /* by use: its leaf, NODE_NONE when it is none of the training graph's */
     optim_step *step;               /* by tensor */
+    bool  strided;                  /* c is a leaf even where it is always 1: for reverse strides */
 } net;
 
 drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out);
