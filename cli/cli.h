@@ -84,8 +84,9 @@ int help_print(const command *c); /* one command's, on standard output; gives th
 typedef struct term {
     bool tty, color, quiet;
     int verbose;
-    double start, drawn; /* seconds; of the progress line */
-    bool open;           /* a progress line stands there */
+    char stage[32];
+    double since, seen, drawn; /* seconds: start of the stage, last event, last drawing */
+    bool open;                 /* a progress line stands there */
 } term;
 void term_init(term *t, const args *a);
 void term_say(term *t, const char *label,

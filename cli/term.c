@@ -21,7 +21,8 @@ void term_init(term *t, const args *a)
 {
     const char *kind = getenv("TERM"), *no_color = getenv("NO_COLOR");
 
-    *t = (term){.quiet = a->quiet, .verbose = a->verbose, .start = now()};
+    *t = (term){.quiet = a->quiet, .verbose = a->verbose, .since = now()};
+    t->seen = t->since;
     t->tty = isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
     t->color = t->tty && !(no_color && no_color[0]); /* no-color.org */
 }
@@ -74,25 +75,38 @@ static void put_duration(double s)
     else fprintf(stderr, "%ld:%02ld:%02ld", n / 3600, n / 60 % 60, n % 60);
 }
 
+/* A new stage begins with the event before its first one. */
+static void enter(term *t, const char *stage)
+{
+    if (strcmp(t->stage, stage) == 0) return;
+    snprintf(t->stage, sizeof t->stage, "%s", stage);
+    t->since = t->seen;
+}
+
+static void put_bar(double share)
+{
+    fprintf(stderr, " [");
+    for (int i = 0; i < BAR; i++) putc(i < lround(share * BAR) ? '#' : '.', stderr);
+    fprintf(stderr, "] %3.0f %%", 100 * share);
+}
+
 void term_progress(term *t, const char *stage, double done, double total)
 {
     double s = now(), share = total > 0 ? fmin(1, fmax(0, done / total)) : 0;
 
-    if (!t->tty || t->quiet || s - t->drawn < redraw_s) return;
+    enter(t, stage);
+    t->seen = s;
+    if (!t->tty || t->quiet || (t->open && s - t->drawn < redraw_s)) return;
     t->drawn = s;
     term_clear(t);
     t->open = true;
     put_clean(stage, LABEL_MAX);
-    if (total > 0) {
-        fprintf(stderr, " [");
-        for (int i = 0; i < BAR; i++) putc(i < lround(share * BAR) ? '#' : '.', stderr);
-        fprintf(stderr, "] %3.0f %%", 100 * share);
-    }
+    if (total > 0) put_bar(share);
     fprintf(stderr, "  ");
-    put_duration(s - t->start);
-    if (share > 0.01) { /* before that the estimate is noise */
+    put_duration(s - t->since);
+    if (share > 0 && share < 1) {
         fprintf(stderr, ", left ");
-        put_duration((s - t->start) * (1 - share) / share);
+        put_duration((s - t->since) * (1 - share) / share);
     }
     fflush(stderr);
 }

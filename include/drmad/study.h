@@ -14,9 +14,9 @@ extern "C" {
 
 typedef struct drmad_study drmad_study;
 
-/* One call an event. `stage` names what runs; `done` of `total` of the whole call is finished
- * (total 0: not known); `json` is the event as one JSON object without a newline, also kept in the
- * run folder's log.jsonl. */
+/* One call an event. `stage` names what runs; `done` of `total` of it is finished (total 0: not
+ * known); `json` is the event as one JSON object without a newline, also kept in the run folder's
+ * log.jsonl. */
 typedef void drmad_event_fn(void *user, const char *stage, double done, double total,
                             const char *json);
 
