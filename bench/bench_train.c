@@ -1,0 +1,117 @@
+/* What a training step, a reverse step and a meta-iteration cost on one core: shares of the peak and ratios to each
+ * other, within this process. Gather of the batch and L2 per input unit are on. Processor time, medians. */
+#include "hyper/walker.h"
+#include "lab.h"
+
+enum { REPEATS = 9 };
+
+static const char *small_net[] = {"data.train=15000", "data.valid=5000", "model.layers=[auto, 50, 50, 50, auto]",
+                                  "model.activation=tanh", "train.batch=50", "train.steps=1000", "optimizer.lr=0.05",
+                                  "optimizer.momentum=0.9", "hyper=[{kind: l2, per: unit-in, start: 1e-3}]",
+                                  "trajectory.kind=grid"};
+static const char *large_net[] = {"data.train=15000", "data.valid=5000", "model.layers=[auto, 800, 800, auto]",
+                                  "model.activation=relu", "train.batch=128", "train.steps=40", "optimizer.lr=0.02",
+                                  "optimizer.momentum=0.9", "hyper=[{kind: l2, per: unit-in, start: 1e-4}]",
+                                  "trajectory.kind=grid", "trajectory.masks=false"};
+
+/* Useful multiply-adds of a training step of one example: 2W + W' (DESIGN section 2). */
+static double step_macs(const setup *s)
+{
+    const nn_spec *m = &s->spec.model;
+    double w = 0, first = (double)(m->sizes[0] * m->sizes[1]);
+
+    for (int32_t l = 0; l < m->layers; l++) w += (double)(m->sizes[l] * m->sizes[l + 1]);
+    return 2 * w + (w - first);
+}
+
+typedef struct times {
+    double step, reverse, plain, recorded, meta, peak;
+} times;
+
+/* One repetition: a plain run, a recorded run, a whole hypergradient; the peak before and after. */
+static void once(lab *l, times *t)
+{
+    trainer *tr = l->s->trainer;
+    train_report run;
+    walk_report r;
+    const double steps = (double)l->s->spec.steps, before = peak_flops(cpu_isa_best());
+
+    double start = cpu_seconds();
+    lab_must(l, trainer_run(tr, l->values, 1, NULL, &run));
+    t->plain = cpu_seconds() - start;
+    start = cpu_seconds();
+    lab_must(l, trainer_run(tr, l->values, 1, l->s->walker->tr, &run));
+    t->recorded = cpu_seconds() - start;
+    start = cpu_seconds();
+    lab_must(l, walker_gradient(l->s->walker, l->values, 1, &l->s->objective, &r, l->grad));
+    t->meta = cpu_seconds() - start;
+    t->step = t->plain / steps;
+    t->reverse = (t->meta - t->recorded) / steps; /* the evaluation is taken off below */
+    const double wall = r.train_seconds + r.eval_seconds + r.reverse_seconds;
+    t->reverse = t->meta / steps * r.reverse_seconds / wall;
+    t->peak = fmax(before, peak_flops(cpu_isa_best()));
+}
+
+static double column(const times *t, size_t offset)
+{
+    double x[REPEATS];
+
+    for (int i = 0; i < REPEATS; i++) memcpy(&x[i], (const char *)&t[i] + offset, sizeof x[i]);
+    return median(x, REPEATS);
+}
+#define COLUMN(t, name) column(t, offsetof(times, name))
+
+static void measure(const char *name, const char *const *pairs, int n)
+{
+    times t[REPEATS + 1];
+    lab l;
+
+    lab_open(&l, pairs, n, true);
+    for (int i = 0; i <= REPEATS; i++) once(&l, &t[i == 0 ? REPEATS : i - 1]); /* the first warms up */
+    const double flops = 2 * step_macs(l.s) * (double)l.s->spec.batch;
+    const double step = COLUMN(t, step), peak = COLUMN(t, peak);
+    printf("%s: step %.1f us (%.1f GFLOP/s of %.1f), reverse %.1f us, recording %+.1f %%\n", name, 1e6 * step,
+           1e-9 * flops / step, 1e-9 * peak, 1e6 * COLUMN(t, reverse), 100 * (COLUMN(t, recorded) / COLUMN(t, plain) - 1));
+    printf("step_%s_peak_share ratio %.3f useful FLOP/s over the FMA peak of this core\n", name, flops / step / peak);
+    if (strcmp(name, "small") == 0)
+        printf("grid_encoder_share ratio %.3f (recorded - plain)/plain, lr .05\n",
+               COLUMN(t, recorded) / COLUMN(t, plain) - 1);
+    printf("reverse_over_step_%s ratio %.3f reverse step over training step\n", name, COLUMN(t, reverse) / step);
+    printf("%s ratio %.3f hypergradient over plain run, %s net\n", strcmp(name, "small") == 0 ? "meta_over_plain" : "meta_over_plain_large",
+           COLUMN(t, meta) / COLUMN(t, plain), name);
+    lab_close(&l);
+}
+
+/* Wall seconds of one step of each kind, for comparisons with other programs. */
+static void print_times(const char *const *pairs, int n)
+{
+    lab l;
+    train_report run;
+    walk_report r;
+    double plain[REPEATS], reverse[REPEATS];
+
+    lab_open(&l, pairs, n, true);
+    const double steps = (double)l.s->spec.steps;
+    for (int i = 0; i < REPEATS; i++) {
+        lab_must(&l, trainer_run(l.s->trainer, l.values, 1, NULL, &run));
+        lab_must(&l, walker_gradient(l.s->walker, l.values, 1, &l.s->objective, &r, l.grad));
+        plain[i] = run.seconds / steps, reverse[i] = r.reverse_seconds / steps;
+    }
+    printf("{\"step\": %.9g, \"reverse\": %.9g}\n", median(plain, REPEATS), median(reverse, REPEATS));
+    lab_close(&l);
+}
+
+int main(int argc, char **argv)
+{
+    const bool small = argc > 2 && strcmp(argv[2], "small") == 0;
+
+    if (argc > 2 && strcmp(argv[1], "times") == 0) {
+        if (small) print_times(small_net, COUNT(small_net));
+        else print_times(large_net, COUNT(large_net));
+        return 0;
+    }
+    print_machine("bench_train", cpu_isa_best());
+    measure("small", small_net, COUNT(small_net));
+    measure("large", large_net, COUNT(large_net));
+    return 0;
+}

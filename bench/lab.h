@@ -1,0 +1,81 @@
+/* A study made from key=value pairs, for benchmarks: data, trainer and walker, and the vectors they need. */
+#ifndef LAB_H
+#define LAB_H
+#include "base/pool.h"
+#include "peak.h"
+#include "study/setup.h"
+#include "train/trainer.h"
+#include <math.h>
+
+typedef struct lab {
+    drmad_ctx *ctx;
+    config    *cfg;
+    setup     *s;
+    double    *raw, *values, *grad;
+} lab;
+
+static inline void lab_must(lab *l, drmad_status st)
+{
+    if (st == DRMAD_OK) return;
+    fprintf(stderr, "%s\n", drmad_errmsg(l->ctx));
+    exit(drmad_status_exit(st));
+}
+
+static inline void lab_log(void *user, int level, const char *line)
+{
+    (void)user;
+    if (level <= LOG_WARN) fprintf(stderr, "%s\n", line);
+}
+
+/* MNIST from DRMAD_DATA or ../shared/data; `walk`: with a walker. */
+static inline void lab_open(lab *l, const char *const *pairs, int n, bool walk)
+{
+    memset(l, 0, sizeof *l);
+    if (!getenv("DRMAD_DATA")) setenv("DRMAD_DATA", "../shared/data", 1);
+    l->ctx = drmad_ctx_new(NULL, NULL);
+    drmad_ctx_set_log(l->ctx, lab_log, NULL);
+    lab_must(l, config_new(l->ctx, &l->cfg));
+    lab_must(l, config_set(l->cfg, "threads", "1"));
+    for (int i = 0; i < n; i++) {
+        char key[128];
+        const char *eq = strchr(pairs[i], '=');
+        snprintf(key, sizeof key, "%.*s", (int)(eq - pairs[i]), pairs[i]);
+        lab_must(l, config_set(l->cfg, key, eq + 1));
+    }
+    lab_must(l, config_finish(l->cfg));
+    lab_must(l, setup_new(l->ctx, l->cfg, &l->s));
+    lab_must(l, setup_tie(l->s, 0, walk, NULL));
+    const size_t total = (size_t)l->s->space->total + 1;
+    lab_must(l, mem_alloc(l->ctx, total, sizeof(double), &l->raw));
+    lab_must(l, mem_alloc(l->ctx, total, sizeof(double), &l->values));
+    lab_must(l, mem_alloc(l->ctx, total, sizeof(double), &l->grad));
+    space_start(l->s->space, l->raw);
+    space_values(l->s->space, l->raw, l->values);
+}
+
+static inline void lab_close(lab *l)
+{
+    mem_free(l->ctx, l->raw);
+    mem_free(l->ctx, l->values);
+    mem_free(l->ctx, l->grad);
+    setup_free(l->s);
+    config_free(l->cfg);
+    drmad_ctx_free(l->ctx);
+}
+
+static inline double lab_cosine(const double *a, const double *b, int64_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+
+    for (int64_t i = 0; i < n; i++) ab += a[i] * b[i], aa += a[i] * a[i], bb += b[i] * b[i];
+    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
+}
+
+static inline double lab_norm(const double *a, int64_t n)
+{
+    double aa = 0;
+
+    for (int64_t i = 0; i < n; i++) aa += a[i] * a[i];
+    return sqrt(aa);
+}
+#endif
