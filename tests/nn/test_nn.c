@@ -1,0 +1,293 @@
+/* The perceptron, losses and penalties, computed by the naive evaluator, against plain loops. */
+#include "nn/nn.h"
+#include "eval.h"
+#include "test.h"
+
+enum { ROWS = 5, LEAVES = 16 };
+
+typedef struct fixture {
+    graph *g;
+    const void *leaf[LEAVES];
+} fixture;
+
+static void open_graph(fixture *f)
+{
+    memset(f, 0, sizeof *f);
+    CHECK_OK(test_ctx(), graph_new(test_ctx(), &f->g));
+}
+
+static node bind(fixture *f, dtype t, shape s, const void *data)
+{
+    node n = graph_add_leaf(f->g, "leaf", t, s);
+
+    f->leaf[graph_leaves(f->g) - 1] = data;
+    return n;
+}
+
+static void fill(double *x, int n, double scale, uint32_t site)
+{
+    for (int i = 0; i < n; i++) x[i] = scale * rng_normal((rng_key){17, 0, site}, (uint64_t)i);
+}
+
+static void check_values(fixture *f, node n, const double *want, int count, const char *what)
+{
+    CHECK_OK(test_ctx(), graph_status(f->g));
+    double *got = eval_one(f->g, f->leaf, n);
+
+    for (int i = 0; i < count; i++) /* sums of a few terms in another order */
+        if (!(fabs(got[i] - want[i]) <= 1e-13 * (1 + fabs(want[i]))))
+            test_fail(__FILE__, __LINE__, "%s[%d] = %.17g, expected %.17g", what, i, got[i],
+                      want[i]);
+    free(got);
+}
+
+/* ---- losses ---- */
+
+enum { CLASSES = 4 };
+
+/* -sum_k q_k log softmax(z)_k with q = (1 - e) onehot + e/K, by the definition. */
+static double cross_entropy(const double *z, int label, double e)
+{
+    double sum = 0, loss = 0;
+
+    for (int k = 0; k < CLASSES; k++) sum += exp(z[k]);
+    for (int k = 0; k < CLASSES; k++)
+        loss -= ((k == label ? 1 - e : 0) + e / CLASSES) * log(exp(z[k]) / sum);
+    return loss;
+}
+
+static double squared(const double *z, int label)
+{
+    double loss = 0;
+
+    for (int k = 0; k < CLASSES; k++) loss += pow(z[k] - (k == label), 2) / 2;
+    return loss;
+}
+
+/* -sum_k y log s(z) + (1 - y) log(1 - s(z)) */
+static double logistic(const double *z, int label)
+{
+    double loss = 0;
+
+    for (int k = 0; k < CLASSES; k++) {
+        const double s = 1 / (1 + exp(-z[k]));
+        loss -= k == label ? log(s) : log(1 - s);
+    }
+    return loss;
+}
+
+TEST(row_losses_are_their_closed_forms)
+{
+    static const int32_t labels[ROWS] = {3, 0, 2, 1, 0};
+    double z[ROWS * CLASSES], want[4][ROWS];
+    const double e = 0.2;
+    fixture f;
+
+    fill(z, ROWS * CLASSES, 2, 1);
+    for (int i = 0; i < ROWS; i++) {
+        want[0][i] = cross_entropy(z + i * CLASSES, labels[i], 0);
+        want[1][i] = cross_entropy(z + i * CLASSES, labels[i], e);
+        want[2][i] = squared(z + i * CLASSES, labels[i]);
+        want[3][i] = logistic(z + i * CLASSES, labels[i]);
+    }
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z), y = bind(&f, I32, SHAPE(ROWS), labels);
+    node smooth = bind(&f, F64, SHAPE(1, 1), &e);
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NODE_NONE), want[0], ROWS,
+                 "cross-entropy");
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, smooth), want[1], ROWS,
+                 "smoothed");
+    check_values(&f, nn_row_loss(f.g, LOSS_SQUARED, out, y, NODE_NONE), want[2], ROWS, "squared");
+    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NODE_NONE), want[3], ROWS, "logistic");
+    CHECK(nn_row_loss(f.g, LOSS_SQUARED, NODE_NONE, y, NODE_NONE) == NODE_NONE);
+    graph_free(f.g);
+}
+
+TEST(losses_of_huge_outputs_are_finite)
+{
+    static const double z[2 * CLASSES] = {1e4, -1e4, 0, 3, -1e4, 1e4, 0, 3};
+    static const int32_t labels[2] = {1, 1};
+    static const double want[2] = {2e4, 0},
+                        logit[2] = {2e4 + 0.6931471805599453 + 3.0485873515737421,
+                                    0.6931471805599453 + 3.0485873515737421};
+    fixture f;
+
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(2, CLASSES), z), y = bind(&f, I32, SHAPE(2), labels);
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NODE_NONE), want, 2,
+                 "cross-entropy");
+    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NODE_NONE), logit, 2, "logistic");
+    graph_free(f.g);
+}
+
+TEST(right_answers_are_counted_and_ties_go_to_the_first)
+{
+    static const double z[4 * 3] = {1, 2, 3, 3, 2, 1, 2, 2, 1, 2, 2, 1};
+    static const int32_t labels[4] = {2, 1, 0, 1};
+    static const double want[4] = {1, 0, 1, 0};
+    fixture f;
+
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(4, 3), z), y = bind(&f, I32, SHAPE(4), labels);
+    check_values(&f, nn_row_correct(f.g, out, y), want, 4, "correct");
+    CHECK(nn_row_correct(f.g, NODE_NONE, y) == NODE_NONE);
+    graph_free(f.g);
+}
+
+/* ---- penalties ---- */
+
+enum { OUT = 3, IN = 4 };
+
+TEST(penalties_are_their_sums_in_every_use_shape)
+{
+    static const int64_t use[][2] = {{1, 1}, {1, IN}, {OUT, 1}, {OUT, IN}};
+    double w[OUT * IN], lambda[OUT * IN];
+
+    fill(w, OUT * IN, 1, 2);
+    fill(lambda, OUT * IN, 0.1, 3);
+    for (size_t k = 0; k < COUNT(use); k++) {
+        double l2 = 0, l1 = 0;
+        fixture f;
+
+        for (int i = 0; i < OUT; i++)
+            for (int j = 0; j < IN; j++) {
+                const double h =
+                    lambda[(use[k][0] > 1 ? i : 0) * use[k][1] + (use[k][1] > 1 ? j : 0)];
+                l2 += h / 2 * w[i * IN + j] * w[i * IN + j];
+                l1 += h * fabs(w[i * IN + j]);
+            }
+        open_graph(&f);
+        node x = bind(&f, F64, SHAPE(OUT, IN), w);
+        node h = bind(&f, F64, SHAPE(use[k][0], use[k][1]), lambda);
+        check_values(&f, nn_l2(f.g, x, h), &l2, 1, "l2");
+        check_values(&f, nn_l1(f.g, x, h), &l1, 1, "l1");
+        CHECK(shape_same(graph_shape(f.g, nn_l2(f.g, x, h)), &SHAPE(1, 1)));
+        graph_free(f.g);
+    }
+}
+
+/* ---- the perceptron ---- */
+
+static double activation(nn_activation a, double z)
+{
+    switch (a) {
+    case ACT_RELU: return z > 0 ? z : 0;
+    case ACT_SIGMOID: return 1 / (1 + exp(-z));
+    case ACT_SOFTPLUS: return log(1 + exp(z));
+    case ACT_GELU: return z * erfc(-z / sqrt(2)) / 2;
+    default: return tanh(z);
+    }
+}
+
+/* One layer by plain loops: y = x w' + b, through the activation when `a` is one. */
+static void layer(const double *x, const double *w, const double *b, int in, int out, int a,
+                  double *y, double *kink)
+{
+    for (int r = 0; r < ROWS; r++)
+        for (int o = 0; o < out; o++) {
+            double z = b[o];
+            for (int i = 0; i < in; i++) z += w[o * in + i] * x[r * in + i];
+            if (kink) kink[r * out + o] = z > 0;
+            y[r * out + o] = a < ACT_COUNT ? activation((nn_activation)a, z) : z;
+        }
+}
+
+TEST(forward_is_the_plain_loops_for_every_activation)
+{
+    enum { D0 = 3, D1 = 6, D2 = 5, D3 = 2 };
+    static const int size[] = {D0, D1, D2, D3};
+    double w[6][D1 * D2], x[ROWS * D0], h1[ROWS * D1], h2[ROWS * D2], y[ROWS * D3];
+    double kink[2][ROWS * D1];
+
+    fill(x, ROWS * D0, 1, 4);
+    for (int a = 0; a < ACT_COUNT; a++) {
+        nn_spec spec = {.layers = 3, .sizes = {D0, D1, D2, D3}, .activation = (nn_activation)a};
+        node leaf[6], kinks[2] = {NODE_NONE, NODE_NONE};
+        fixture f;
+
+        open_graph(&f);
+        for (int l = 0; l < 3; l++) {
+            fill(w[2 * l], size[l] * size[l + 1], 0.7, 10 + (uint32_t)l);
+            fill(w[2 * l + 1], size[l + 1], 0.3, 20 + (uint32_t)l);
+            leaf[2 * l] = bind(&f, F64, SHAPE(size[l + 1], size[l]), w[2 * l]);
+            leaf[2 * l + 1] = bind(&f, F64, SHAPE(size[l + 1]), w[2 * l + 1]);
+        }
+        layer(x, w[0], w[1], D0, D1, a, h1, kink[0]);
+        layer(h1, w[2], w[3], D1, D2, a, h2, kink[1]);
+        layer(h2, w[4], w[5], D2, D3, ACT_COUNT, y, NULL);
+        node in = bind(&f, F64, SHAPE(ROWS, D0), x);
+        node z = nn_forward(f.g, &spec, leaf, in, kinks);
+        check_values(&f, z, y, ROWS * D3, "forward");
+        CHECK_INT(nn_kinked(&spec), a == ACT_RELU);
+        for (int l = 0; l < 2; l++) {
+            CHECK_INT(kinks[l] != NODE_NONE, a == ACT_RELU);
+            if (a == ACT_RELU) check_values(&f, kinks[l], kink[l], ROWS * size[l + 1], "kinks");
+        }
+        CHECK(nn_forward(f.g, &spec, leaf, in, NULL) == z);
+        graph_free(f.g);
+    }
+}
+
+TEST(a_model_without_hidden_layers_has_no_kinks)
+{
+    const nn_spec spec = {.layers = 1, .sizes = {3, 2}, .activation = ACT_RELU};
+
+    CHECK(!nn_kinked(&spec));
+}
+
+TEST(parameters_have_pytorchs_names_and_shapes)
+{
+    const nn_spec spec = {.layers = 2, .sizes = {5, 3, 2}};
+    drmad_ctx *ctx = test_ctx();
+    param_table *p = NULL;
+
+    CHECK_OK(ctx, params_new(ctx, &p));
+    CHECK_OK(ctx, nn_params(ctx, &spec, p));
+    CHECK_INT(p->n, 4);
+    CHECK_INT(p->layers, 2);
+    CHECK_INT(p->weights, 5 * 3 + 3 + 3 * 2 + 2);
+    CHECK_STR(p->at[0].name, "layers.0.weight");
+    CHECK_STR(p->at[3].name, "layers.1.bias");
+    CHECK(shape_same(&p->at[2].shape, &SHAPE(2, 3)));
+    CHECK(shape_same(&p->at[3].shape, &SHAPE(2)));
+    CHECK(p->at[0].role == PARAM_WEIGHT && p->at[1].role == PARAM_BIAS);
+    CHECK_INT(p->at[2].layer, 1);
+    params_free(p);
+}
+
+TEST(models_that_cannot_be_are_refused_by_name)
+{
+    nn_spec spec = {.layers = 0, .sizes = {5, 3}};
+    drmad_ctx *ctx = test_ctx();
+    param_table *p = NULL;
+
+    CHECK_OK(ctx, params_new(ctx, &p));
+    CHECK_FAILS(ctx, nn_params(ctx, &spec, p), DRMAD_E_CONFIG, "model.layers");
+    spec.layers = NN_LAYERS_MAX + 1;
+    CHECK_FAILS(ctx, nn_params(ctx, &spec, p), DRMAD_E_CONFIG, "expected 1 to 64");
+    spec.layers = 1;
+    spec.sizes[1] = 0;
+    CHECK_FAILS(ctx, nn_params(ctx, &spec, p), DRMAD_E_CONFIG, "size 0");
+    spec.sizes[1] = (1 << 24) + 1;
+    CHECK_FAILS(ctx, nn_params(ctx, &spec, p), DRMAD_E_CONFIG, "size 16777217");
+    params_free(p);
+}
+
+static drmad_status make_params(drmad_ctx *ctx, void *arg)
+{
+    drmad_status st = DRMAD_OK;
+    param_table *p = NULL;
+
+    TRY(params_new(ctx, &p));
+    TRY(nn_params(ctx, arg, p));
+done:
+    params_free(p);
+    return st;
+}
+
+TEST(running_out_of_memory_leaves_nothing)
+{
+    nn_spec spec = {.layers = 2, .sizes = {5, 3, 2}};
+
+    test_oom(make_params, &spec);
+}
