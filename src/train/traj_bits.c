@@ -42,14 +42,37 @@ void bits_close(bits *b)
     if (b->tr) mem_free(b->tr->ctx, b->chunk);
 }
 
-void bits_turn(bits *b)
+static uint64_t *next_chunk(bits *b)
 {
     drmad_status st = want_chunk(b, b->current + 1);
 
     if (st == DRMAD_OK) b->current++;
     if (b->failed == DRMAD_OK) b->failed = st;
-    b->at = b->chunk[b->current];
-    b->end = b->at + BITS_CHUNK_WORDS;
+    b->end = b->chunk[b->current] + BITS_CHUNK_WORDS;
+    return b->chunk[b->current];
+}
+
+/* Whether a word is full hangs on the lengths as on a die: masked, not branched on. */
+void bits_put(bits *b, const bits_word *words, int n)
+{
+    uint64_t acc = b->acc, *at = b->at;
+    uint64_t fill = b->fill;
+
+    for (int i = 0; i < n; i++) {
+        uint64_t v = words[i].value;
+        uint64_t over = v >> 1 >> (63 - fill);
+        acc |= v << fill;
+        *at = acc;
+        fill += words[i].length;
+        uint64_t full = 0 - fill / 64;
+        acc = (acc & ~full) | (over & full);
+        at += fill / 64;
+        fill %= 64;
+        if (at == b->end) at = next_chunk(b);
+    }
+    b->acc = acc;
+    b->at = at;
+    b->fill = (unsigned)fill;
 }
 
 drmad_status bits_end(bits *b)

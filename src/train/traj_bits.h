@@ -20,6 +20,12 @@ typedef struct bits {
     drmad_status failed; /* the first failure; what was written since then is lost */
 } bits;
 
+/* The low `length` bits of `value`; length <= 57, the bits above are 0. */
+typedef struct bits_word {
+    uint64_t value;
+    uint64_t length;
+} bits_word;
+
 typedef struct bits_reader {
     const bits *from;
     size_t current;
@@ -32,21 +38,9 @@ void bits_begin(bits *b, trajectory *tr); /* an empty string; keeps the chunks *
 void bits_close(bits *b);
 drmad_status bits_end(bits *b);     /* writes out what is in `acc`; then it can be read */
 uint64_t bits_where(const bits *b); /* bits so far */
-void bits_turn(bits *b);            /* `at` has reached `end`: go to the next chunk */
+void bits_put(bits *b, const bits_word *words, int n); /* appends */
 void bits_read_at(bits_reader *r, const bits *b, uint64_t bit);
 void bits_read_turn(bits_reader *r);
-
-/* Appends the low `n` bits of `v`; n <= 57, and the bits of v above are 0. */
-static inline void bits_put(bits *b, uint64_t v, unsigned n)
-{
-    b->acc |= v << b->fill;
-    b->fill += n;
-    if (b->fill < 64) return;
-    *b->at++ = b->acc;
-    b->fill -= 64;
-    b->acc = v >> (n - b->fill); /* n - fill >= 1 of the bits have gone out */
-    if (b->at == b->end) bits_turn(b);
-}
 
 /* The next 64 bits; those beyond the end are 0. */
 static inline uint64_t bits_peek(const bits_reader *r)

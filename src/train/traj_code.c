@@ -31,7 +31,10 @@ void code_table_make(code_table *t)
             if (lengths[s] != n) continue;
             code_word w = {mirrored(next++, n), (uint8_t)n, (uint8_t)s};
             t->put[s] = w;
-            for (unsigned i = w.bits; i < 1u << CODE_BITS; i += 1u << n) t->get[i] = w;
+            uint8_t bucket = (uint8_t)(s < CODE_SKIP ? s / 2 : 0);
+            uint8_t total = (uint8_t)(n + bucket - (bucket > 0));
+            for (unsigned i = w.bits; i < 1u << CODE_BITS; i += 1u << n)
+                t->get[i] = (code_sign){(uint8_t)n, (uint8_t)s, bucket, total};
         }
     }
 }
@@ -46,49 +49,67 @@ unsigned code_k(double events, int64_t count)
     return k;
 }
 
-static inline void put_symbol(code_writer *c, unsigned s)
+void code_flush(code_writer *c)
 {
-    bits_put(c->out, c->table->put[s].bits, c->table->put[s].length);
+    bits_put(c->out, c->word, c->waiting);
+    c->waiting = 0;
 }
 
-static void put_skips(code_writer *c, uint64_t *gap)
+void code_put(code_writer *c, uint64_t value, unsigned length)
 {
-    uint64_t skip = 1ull << (c->k + CODE_BUCKETS - 1);
-
-    for (; *gap >= skip; *gap -= skip) put_symbol(c, CODE_SKIP);
+    c->word[c->waiting++] = (bits_word){value, length};
+    if (c->waiting >= CODE_WORDS) code_flush(c);
 }
 
-static inline void put_event(code_writer *c, int64_t i, unsigned down)
+static inline bits_word symbol(const code_writer *c, unsigned s)
 {
-    uint64_t gap = (uint64_t)(i - c->last - 1);
-
-    if (gap >> c->k >> (CODE_BUCKETS - 1)) put_skips(c, &gap);
-    uint64_t unit = gap >> c->k;
-    unsigned bucket = unit ? 64 - (unsigned)__builtin_clzll(unit) : 0;
-    unsigned rest = c->k + bucket - (bucket > 0);
-    code_word e = c->table->put[2 * bucket + (down ^ c->down)];
-    bits_put(c->out, e.bits | (gap & ((1ull << rest) - 1)) << e.length, e.length + rest);
-    c->last = i;
-    c->down = down;
+    return (bits_word){c->table->put[s].bits, c->table->put[s].length};
 }
 
-static void put_units(code_writer *c, uint32_t more)
+/* The rare parts of an event. They take and give the place for the next word. */
+static bits_word *skips(code_writer *c, bits_word *o, uint64_t n)
 {
-    if (more <= AGAIN_MAX) {
-        for (uint32_t j = 0; j < more; j++) put_symbol(c, CODE_AGAIN);
-    } else {
-        put_symbol(c, CODE_FAR);
-        bits_put(c->out, more, 32);
+    for (; n > 0; n--) {
+        *o++ = symbol(c, CODE_SKIP);
+        if (o < c->word + CODE_WORDS) continue;
+        c->waiting = CODE_WORDS;
+        code_flush(c);
+        o = c->word;
     }
+    return o;
+}
+
+static bits_word *units_more(const code_writer *c, bits_word *o, uint32_t more)
+{
+    if (more > AGAIN_MAX) {
+        *o++ = symbol(c, CODE_FAR);
+        *o++ = (bits_word){more, 32};
+        return o;
+    }
+    for (; more > 0; more--) *o++ = symbol(c, CODE_AGAIN);
+    return o;
+}
+
+/* A crossing `gap` weights after the last one, less than a skip, in the same direction or not. */
+static inline bits_word event(const code_table *t, unsigned k, uint64_t gap, unsigned turned)
+{
+    unsigned bucket = 63 - (unsigned)__builtin_clzll(gap >> k << 1 | 1);
+    unsigned rest = k + bucket - (bucket > 0);
+    code_word e = t->put[2 * bucket + turned];
+
+    return (bits_word){e.bits | (gap & ((1ull << rest) - 1)) << e.length, e.length + rest};
 }
 
 #define REAL float
+#define ABS fabsf
 #define NAME(x) x##_f32
 typedef traj_scan_f32_fn traj_scan_fn_f32;
 #include "train/traj_code_real.inc"
 #undef REAL
+#undef ABS
 #undef NAME
 #define REAL double
+#define ABS fabs
 #define NAME(x) x##_f64
 typedef traj_scan_f64_fn traj_scan_fn_f64;
 #include "train/traj_code_real.inc"

@@ -27,18 +27,27 @@ typedef struct code_word {
     uint8_t length, symbol;
 } code_word;
 
+typedef struct code_sign { /* what the next CODE_BITS bits mean */
+    uint8_t length, symbol;
+    uint8_t bucket; /* of a gap; more bits of it follow: */
+    uint8_t total;  /* length and what follows, but for k */
+} code_sign;
+
 typedef struct code_table {
     code_word put[CODE_SYMBOLS];
-    code_word get[1 << CODE_BITS]; /* by the next CODE_BITS bits */
+    code_sign get[1 << CODE_BITS];
 } code_table;
 
-/* A tensor's events as they go out. */
+enum { CODE_WORDS = 256, CODE_WORDS_MORE = 8 };
+
+/* Events on their way out. Code words are made first and packed afterwards, many at a time:
+ * making them has no order, packing has. */
 typedef struct code_writer {
     bits *out;
     const code_table *table;
-    unsigned k;
-    int64_t last;  /* the last weight that crossed; -1 before the first */
-    unsigned down; /* its direction */
+    unsigned k; /* of the tensor */
+    int waiting;
+    bits_word word[CODE_WORDS + CODE_WORDS_MORE];
 } code_writer;
 
 /* One tensor of one step. tau > 0; count a multiple of 16 (the gap after a tensor is zero and
@@ -49,6 +58,8 @@ typedef struct code_span {
 } code_span;
 
 void code_table_make(code_table *t);
+void code_put(code_writer *c, uint64_t value, unsigned length); /* plain bits */
+void code_flush(code_writer *c);                                /* packs what waits */
 /* The k that suits `events` among `count`. */
 unsigned code_k(double events, int64_t count);
 

@@ -214,7 +214,8 @@ static drmad_status first_state(trajectory *tr, const void *w)
     return DRMAD_OK;
 }
 
-static drmad_status put_tensor(trajectory *tr, int32_t i, const void *w, int64_t t)
+static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, const void *w,
+                               int64_t t)
 {
     grid *g = tr->kept;
     cell *c = &g->at[i];
@@ -223,16 +224,16 @@ static drmad_status put_tensor(trajectory *tr, int32_t i, const void *w, int64_t
     c->doubled = 0;
     if (c->late) TRY(set_tau(tr, i, w, t));
     if (g->coarsen && c->span.tau > 0 && c->doubled < UNARY_MAX) c->span.tau *= 2, c->doubled++;
-    bits_put(&g->log, (1ull << c->doubled) - 1, c->doubled + 1);
+    code_put(out, (1ull << c->doubled) - 1, c->doubled + 1);
     if (c->span.tau == 0) {
-        bits_put(&g->log, CODE_NONE, CODE_K_BITS);
+        code_put(out, CODE_NONE, CODE_K_BITS);
         return DRMAD_OK;
     }
-    code_writer out = {&g->log, &g->table, code_k(c->expected, c->span.count), -1, 0};
-    bits_put(&g->log, out.k, CODE_K_BITS);
+    out->k = code_k(c->expected, c->span.count);
+    code_put(out, out->k, CODE_K_BITS);
     int64_t n = tr->spec.dtype == F32
-                    ? code_encode_f32(&out, c->span, g->scan_f32, w, (float *)(void *)g->hat[0])
-                    : code_encode_f64(&out, c->span, g->scan_f64, w, (double *)(void *)g->hat[0]);
+                    ? code_encode_f32(out, c->span, g->scan_f32, w, (float *)(void *)g->hat[0])
+                    : code_encode_f64(out, c->span, g->scan_f64, w, (double *)(void *)g->hat[0]);
     if (n < 0) return not_finite(tr, i, -1 - n, w, t);
     tr->stats.events += n;
     c->expected = (c->expected + (double)n) / 2;
@@ -240,24 +241,24 @@ done:
     return st;
 }
 
-static void put_masks(grid *g, const void *masks, size_t bytes)
+static void put_masks(code_writer *out, const void *masks, size_t bytes)
 {
     const char *from = masks;
 
     for (size_t i = 0; i < bytes; i += 4) {
         uint32_t word = 0;
         memcpy(&word, from + i, bytes - i < 4 ? bytes - i : 4);
-        bits_put(&g->log, word, 32);
+        code_put(out, word, 32);
     }
 }
 
 /* Doubles tau when the log, at its present rate, would outgrow the limit, but not before half of
  * the room is used: a run's first steps say little about the rest. Half as many crossings are
  * expected from then on. */
-static void watch_limit(trajectory *tr, int64_t t, uint64_t bits_before, int64_t events)
+static void watch_limit(trajectory *tr, int64_t t, int64_t events)
 {
     grid *g = tr->kept;
-    double used = (double)bits_where(&g->log) / 8, step = used - (double)bits_before / 8;
+    double used = (double)bits_where(&g->log) / 8, step = used - (double)g->start[t] / 8;
     double chunk = BITS_CHUNK_WORDS * sizeof(uint64_t),
            room = (double)tr->spec.memory - (double)g->fixed - 2 * chunk;
 
@@ -273,26 +274,37 @@ static void watch_limit(trajectory *tr, int64_t t, uint64_t bits_before, int64_t
         used + (double)g->fixed, tr->spec.memory, (long long)t, (long long)tr->spec.steps);
 }
 
+static drmad_status put_record(trajectory *tr, int64_t t, const void *w, const void *masks)
+{
+    drmad_status st = DRMAD_OK;
+    grid *g = tr->kept;
+    code_writer out;
+
+    out.out = &g->log;
+    out.table = &g->table;
+    out.waiting = 0;
+    if (t < tr->spec.steps) put_masks(&out, masks, tr->spec.mask_bytes);
+    for (int32_t i = 0; t > 0 && i < tr->spec.params->n; i++) TRY(put_tensor(tr, &out, i, w, t));
+    code_flush(&out);
+    st = g->log.failed;
+done:
+    return st;
+}
+
 static drmad_status grid_record(trajectory *tr, int64_t t, void *const state[], const void *masks)
 {
     drmad_status st = DRMAD_OK;
     grid *g = tr->kept;
-    uint64_t before = bits_where(&g->log);
-    int64_t events = tr->stats.events;
+    int64_t before = tr->stats.events;
 
-    g->start[t] = before;
-    if (t < tr->spec.steps && g->mask_words) {
-        if (!masks)
-            return FAIL(tr->ctx, DRMAD_E_USAGE, "trajectory grid: no masks for step %lld",
-                        (long long)t);
-        put_masks(g, masks, tr->spec.mask_bytes);
-    }
-    if (t == 0) return first_state(tr, state[0]);
-    for (int32_t i = 0; i < tr->spec.params->n; i++) TRY(put_tensor(tr, i, state[0], t));
-    if (t < tr->spec.steps) {
-        watch_limit(tr, t, before, tr->stats.events - events);
-        return g->log.failed;
-    }
+    if (!masks && g->mask_words && t < tr->spec.steps)
+        return FAIL(tr->ctx, DRMAD_E_USAGE, "trajectory grid: no masks for step %lld",
+                    (long long)t);
+    g->start[t] = bits_where(&g->log);
+    TRY(put_record(tr, t, state[0], masks));
+    if (t == 0) TRY(first_state(tr, state[0]));
+    if (t > 0 && t < tr->spec.steps) watch_limit(tr, t, tr->stats.events - before);
+    if (t < tr->spec.steps) goto done;
     memcpy(g->hat[1], state[0], traj_vector_bytes(&tr->spec));
     TRY(bits_end(&g->log));
 done:
