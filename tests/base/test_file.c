@@ -225,8 +225,7 @@ TEST(what_cannot_be_read_is_refused_before_any_allocation)
     CHECK(bytes == NULL && size == 0);
     CHECK_OK(ctx, file_read_all(ctx, at_path, 10, &bytes, &size));
     mem_free(ctx, bytes);
-    CHECK(truncate(at_path, (off_t)1 << 50) == 0 ||
-          errno == EFBIG); /* sparse: huge, yet no bytes */
+    CHECK(truncate(at_path, (off_t)1 << 31) == 0); /* sparse: huge, yet no bytes */
     CHECK_FAILS(ctx, file_read_all(ctx, at_path, 1 << 20, &bytes, &size), DRMAD_E_DATA, "at most");
 }
 

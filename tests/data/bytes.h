@@ -19,6 +19,14 @@ static inline void put(bytes *b, const void *data, size_t n)
     b->n += n;
 }
 
+static inline void put_zeros(bytes *b, size_t n)
+{
+    b->at = realloc(b->at, b->n + n + 1);
+    if (!b->at) abort();
+    memset(b->at + b->n, 0, n);
+    b->n += n;
+}
+
 static inline void put_byte(bytes *b, unsigned v)
 {
     const uint8_t byte = (uint8_t)v;
@@ -33,7 +41,10 @@ static inline void put_u32_be(bytes *b, uint32_t v)
 
 static inline void put_random(bytes *b, size_t n, uint64_t seed)
 {
-    for (size_t i = 0; i < n; i++) put_byte(b, rng_u64((rng_key){seed, 0, 0}, i) & 255);
+    const size_t start = b->n;
+
+    put_zeros(b, n);
+    for (size_t i = 0; i < n; i++) b->at[start + i] = (uint8_t)rng_u64((rng_key){seed, 0, 0}, i);
 }
 
 static inline void put_idx_head(bytes *b, unsigned type, unsigned rank, const uint32_t *dims)

@@ -285,9 +285,7 @@ TEST(extra_bytes_are_refused)
             bytes b = {0};
             char place[64];
             put(&b, files[f].at, files[f].n);
-            b.at = realloc(b.at, b.n + extra[e]);
-            memset(b.at + b.n, 0, extra[e]);
-            b.n += extra[e];
+            put_zeros(&b, extra[e]);
             snprintf(place, sizeof place, "%zu extra bytes from byte %zu", extra[e], files[f].n);
             CHECK_FAILS(ctx, parse_bytes(ctx, &b, &a), DRMAD_E_DATA, f == 2 ? "gzip" : place);
             free(b.at);

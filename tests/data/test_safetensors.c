@@ -242,11 +242,10 @@ TEST(a_file_cut_or_grown_anywhere_is_refused)
         CHECK_FAILS(ctx, parse_n(ctx, &b, cut, &f), DRMAD_E_DATA, place);
     }
     const size_t n = b.n;
-    for (size_t extra = 1; extra <= 1 << 20; extra <<= 20) {
-        put_random(&b, n + extra - b.n, 1);
-        snprintf(place, sizeof place, "%zu extra bytes from byte %zu on", extra, n);
+    for (int i = 0; i < 2; i++) {
+        put_zeros(&b, i == 0 ? 1 : (1 << 20) - 1);
+        snprintf(place, sizeof place, "%zu extra bytes from byte %zu on", b.n - n, n);
         CHECK_FAILS(ctx, parse_n(ctx, &b, b.n, &f), DRMAD_E_DATA, place);
-        if (extra > 1) break;
     }
     free(b.at);
 }

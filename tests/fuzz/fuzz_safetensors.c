@@ -1,5 +1,4 @@
-/* safetensors: what is accepted must tile its data, and come out the same after writing its
- * tensors' sizes again. */
+/* safetensors: what is accepted must tile its data and have unique names. */
 #include "data/safetensors.h"
 #include "fuzz.h"
 
