@@ -1,0 +1,267 @@
+/* A step of products and elementwise work, tile by tile. Tiles are fixed by shape; what they sum is added in the order
+ * of the tiles, so results do not depend on who ran them. */
+#include "base/pool.h"
+#include "exec/cpu/cpu.h"
+#include <string.h>
+
+typedef struct tile {
+    int64_t   r0, r1, c0, c1, number, down;
+    cpu_lane *lane;
+} tile;
+
+typedef struct run {
+    cpu_code       *code;
+    const cpu_step *step;
+} run;
+
+static char *address(uintptr_t a)
+{
+    return (char *)a; /* NOLINT: rows and columns are counted from tile origins */
+}
+
+void cpu_bad_index(cpu_code *code, int64_t index, int64_t rows)
+{
+    atomic_store(&code->bad_rows, rows);
+    atomic_store(&code->bad_index, index);
+}
+
+/* ---- products ---- */
+
+static void multiply(const run *x, const cpu_gemm *g, const tile *t)
+{
+    const dtype type = x->step->plan->type;
+    const int64_t size = (int64_t)dtype_size(type);
+    const uintptr_t a = cpu_base(x->code, t->lane, &g->a, type) + (uintptr_t)(t->r0 * g->a_row);
+    const uintptr_t b = cpu_base(x->code, t->lane, &g->b, type) + (uintptr_t)(t->c0 * g->b_col);
+    uintptr_t c = cpu_base(x->code, t->lane, &g->c, type);
+    gemm_shape s = g->shape;
+
+    s.m = t->r1 - t->r0, s.n = t->c1 - t->c0;
+    if (g->c.kind != SLOT_TILE) c += (uintptr_t)(t->r0 * s.ldc * size + t->c0 * size);
+    if (type == F32)
+        gemm_f32(x->code->isa, &s, (const float *)a, (const float *)b, (float *)c, t->lane->work);
+    else
+        gemm_f64(x->code->isa, &s, (const double *)a, (const double *)b, (double *)c, t->lane->work);
+}
+
+/* ---- loads ---- */
+
+static double read_number(dtype t, const void *p)
+{
+    switch (t) {
+    case F32: return (double)*(const float *)p;
+    case F64: return *(const double *)p;
+    case I32: return *(const int32_t *)p;
+    default: return *(const uint8_t *)p;
+    }
+}
+
+typedef struct block {
+    int64_t rows, cols, c;
+} block;
+
+static void gather(const run *x, const cpu_load *l, const tile *t, block b, const int32_t *index)
+{
+    const cpu_group *g = &x->step->group;
+    const dtype type = x->step->plan->type;
+    const int64_t from_size = (int64_t)dtype_size(l->type), size = (int64_t)dtype_size(type);
+    const char *table = address(t->lane->base[l->a]);
+    char *y = address(t->lane->at[l->y]);
+    ew_cast_fn *cast = ew_cast(x->code->isa, l->type, type);
+
+    for (int64_t r = 0; r < b.rows; r++) {
+        int64_t i = index[r];
+        if (i < 0 || i >= l->rows) {
+            cpu_bad_index(x->code, i, l->rows);
+            i = 0;
+        }
+        cast(b.cols, y + r * b.cols * size, table + (i * g->cols + b.c) * from_size);
+    }
+}
+
+static void load_any(const run *x, const cpu_load *l, const tile *t, block b)
+{
+    const dtype type = x->step->plan->type;
+    const char *a = address(t->lane->at[l->a]);
+    char *y = address(t->lane->at[l->y]);
+    const cpu_slot *s = &x->step->group.slot[l->a];
+
+    for (int64_t i = 0; i < b.rows * b.cols; i++) {
+        const double v = read_number(l->type, a + i / b.cols * s->row + i % b.cols * s->col);
+        if (type == F32) ((float *)(void *)y)[i] = (float)v;
+        else ((double *)(void *)y)[i] = v;
+    }
+}
+
+static void load(const run *x, const cpu_load *l, const tile *t, block b)
+{
+    const dtype type = x->step->plan->type;
+    const tile_fns *fns = tile_get(x->code->isa, type);
+    const void *a = l->a >= 0 ? address(t->lane->at[l->a]) : NULL;
+    void *y = address(t->lane->at[l->y]);
+    const int32_t *index = l->index >= 0 ? (const int32_t *)t->lane->at[l->index] : NULL;
+
+    switch (l->kind) {
+    case LOAD_SPLAT: ew_get(x->code->isa, type, EW_SPLAT)(b.rows * b.cols, y, a, y, y, 0); break;
+    case LOAD_COLS: fns->spread_cols(b.rows, b.cols, y, a); break;
+    case LOAD_ROWS: fns->spread_rows(b.rows, b.cols, y, a); break;
+    case LOAD_CAST: ew_cast(x->code->isa, l->type, type)(b.rows * b.cols, y, a); break;
+    case LOAD_GATHER: gather(x, l, t, b, index); break;
+    case LOAD_ONEHOT: fns->onehot(b.rows, b.cols, y, index, b.c); break;
+    case LOAD_ANY: load_any(x, l, t, b); break;
+    }
+}
+
+/* ---- sums ---- */
+
+static char *col_sum_at(const run *x, const cpu_sum *s, const tile *t)
+{
+    const cpu_group *g = &x->step->group;
+    const int64_t size = (int64_t)dtype_size(x->step->plan->type);
+
+    if (x->step->down == 1) return address(t->lane->base[s->y]);
+    return x->code->partial + s->partial + t->down * g->cols * size;
+}
+
+static void sums_begin(const run *x, const tile *t)
+{
+    const cpu_group *g = &x->step->group;
+    const size_t size = dtype_size(x->step->plan->type);
+
+    for (int32_t i = 0; i < g->sums; i++) {
+        const cpu_sum *s = &g->sum[i];
+        if (s->to == AT_ONE) ((double *)(void *)(x->code->partial + s->partial))[t->number] = 0;
+        if (s->to == AT_COL)
+            memset(col_sum_at(x, s, t) + (size_t)t->c0 * size, 0, (size_t)(t->c1 - t->c0) * size);
+    }
+}
+
+/* Rows r.. of the sub-tile, which ends them when it reaches c1. */
+static void sum_rows(const run *x, const cpu_sum *s, const tile *t, block b)
+{
+    const dtype type = x->step->plan->type;
+    double *acc = t->lane->row_sum + (s - x->step->group.sum) * x->step->group.sub_rows;
+    char *y = address(t->lane->at[s->y]);
+
+    if (b.c == t->c0) memset(acc, 0, (size_t)b.rows * sizeof *acc);
+    tile_get(x->code->isa, type)->row_sums(b.rows, b.cols, acc, address(t->lane->at[s->a]));
+    if (b.c + b.cols < t->c1) return;
+    for (int64_t r = 0; r < b.rows; r++) {
+        if (type == F32) ((float *)(void *)y)[r] = (float)acc[r];
+        else ((double *)(void *)y)[r] = acc[r];
+    }
+}
+
+static void sum_block(const run *x, const cpu_sum *s, const tile *t, block b)
+{
+    const dtype type = x->step->plan->type;
+    const cpu_isa isa = x->code->isa;
+    const uintptr_t *at = t->lane->at;
+    double *one = (double *)(void *)(x->code->partial + s->partial);
+
+    if (s->to == AT_ROW) sum_rows(x, s, t, b);
+    else if (s->to == AT_COL)
+        tile_get(isa, type)->add_rows(b.rows, b.cols, col_sum_at(x, s, t) + b.c * (int64_t)dtype_size(type),
+                                      address(at[s->a]));
+    else if (s->b >= 0)
+        one[t->number] += ew_dot(isa, type)(b.rows * b.cols, address(at[s->a]), address(at[s->b]));
+    else
+        one[t->number] += ew_sum(isa, type)(b.rows * b.cols, address(at[s->a]));
+}
+
+/* ---- the program ---- */
+
+static void run_block(const run *x, const tile *t, int64_t r, block b)
+{
+    const cpu_group *g = &x->step->group;
+    const int64_t n = b.rows * b.cols;
+    uintptr_t *at = t->lane->at;
+
+    for (int32_t i = 0; i < g->slots; i++) {
+        const cpu_slot *s = &g->slot[i];
+        const bool local = s->kind == SLOT_TILE;
+        at[i] = t->lane->base[i] + (uintptr_t)((local ? r - t->r0 : r) * s->row + (local ? b.c - t->c0 : b.c) * s->col);
+    }
+    for (int32_t i = 0; i < g->eachs; i++) load(x, &g->each[i], t, b);
+    for (int32_t i = 0; i < g->instrs; i++) {
+        const cpu_instr *in = &g->instr[i];
+        in->fn(n, (void *)at[in->y], (const void *)at[in->a], (const void *)at[in->b], (const void *)at[in->c], in->s);
+    }
+    for (int32_t i = 0; i < g->sums; i++) sum_block(x, &g->sum[i], t, b);
+    for (int32_t i = 0; i < g->lates; i++)
+        g->late[i].fn(n, (void *)at[g->late[i].y], (const void *)at[g->late[i].a], NULL, NULL, 0);
+}
+
+static void run_program(const run *x, const tile *t)
+{
+    const cpu_group *g = &x->step->group;
+    const dtype type = x->step->plan->type;
+
+    for (int32_t i = 0; i < g->slots; i++) {
+        t->lane->base[i] = cpu_base(x->code, t->lane, &g->slot[i], type);
+        t->lane->at[i] = t->lane->base[i];
+    }
+    for (int32_t i = 0; i < g->onces; i++)
+        load(x, &g->once[i], t, (block){g->sub_rows, g->sub_cols, 0});
+    sums_begin(x, t);
+    for (int64_t r = t->r0; r < t->r1; r += g->sub_rows)
+        for (int64_t c = t->c0; c < t->c1; c += g->sub_cols) {
+            const int64_t rows = t->r1 - r < g->sub_rows ? t->r1 - r : g->sub_rows;
+            const int64_t cols = t->c1 - c < g->sub_cols ? t->c1 - c : g->sub_cols;
+            run_block(x, t, r, (block){rows, cols, c});
+        }
+}
+
+static cpu_lane *take_lane(cpu_code *code)
+{
+    for (int32_t i = 0;; i = i + 1 < code->lanes ? i + 1 : 0)
+        if (!atomic_flag_test_and_set_explicit(&code->lane[i].taken, memory_order_acquire)) return &code->lane[i];
+}
+
+static void run_tile(void *arg, int64_t number)
+{
+    const run *x = arg;
+    const cpu_step *s = x->step;
+    const int64_t i = number / s->across, j = number % s->across;
+    tile t = {.r0 = i * s->tile_rows, .c0 = j * s->tile_cols, .number = number, .down = i};
+
+    t.r1 = i + 1 < s->down ? t.r0 + s->tile_rows : s->rows;
+    t.c1 = j + 1 < s->across ? t.c0 + s->tile_cols : s->cols;
+    t.lane = take_lane(x->code);
+    for (int32_t k = 0; k < s->gemms; k++) multiply(x, &s->gemm[k], &t);
+    if (s->down * s->across == 1) t.r1 = s->group.rows, t.c1 = s->group.cols; /* perhaps one long row */
+    if (s->group.slots) run_program(x, &t);
+    atomic_flag_clear_explicit(&t.lane->taken, memory_order_release);
+}
+
+/* ---- sums of the tiles ---- */
+
+static void add_partials(const run *x, const cpu_sum *s)
+{
+    const cpu_step *c = x->step;
+    const cpu_group *g = &c->group;
+    const dtype type = c->plan->type;
+    char *y = address(cpu_base(x->code, &x->code->lane[0], &g->slot[s->y], type));
+    const double *one = (const double *)(void *)(x->code->partial + s->partial);
+    double sum = 0;
+
+    if (s->to == AT_COL && c->down > 1) {
+        memset(y, 0, (size_t)g->cols * dtype_size(type));
+        tile_get(x->code->isa, type)->add_rows(c->down, g->cols, y, x->code->partial + s->partial);
+    }
+    if (s->to != AT_ONE) return;
+    for (int64_t i = 0; i < c->down * c->across; i++) sum += one[i];
+    if (type == F32) *(float *)(void *)y = (float)sum;
+    else *(double *)(void *)y = sum;
+}
+
+void cpu_run_group(cpu_code *code, const cpu_step *s)
+{
+    run x = {code, s};
+    const int64_t tiles = s->down * s->across;
+
+    if (s->spread) pool_run(code->ctx, tiles, run_tile, &x);
+    else
+        for (int64_t i = 0; i < tiles; i++) run_tile(&x, i);
+    for (int32_t i = 0; i < s->group.sums; i++) add_partials(&x, &s->group.sum[i]);
+}

@@ -1,0 +1,88 @@
+/* A plan, a backend's code for it, the arena, and what is bound to leaves and outputs. */
+#include "exec/backend.h"
+
+struct program {
+    drmad_ctx     *ctx;
+    const plan    *plan;
+    const backend *on;
+    void          *code, *arena;
+    const void   **leaf;
+    void         **out;
+    bool          *reads; /* by leaf: the plan needs it */
+};
+
+static void find_leaves(program *p)
+{
+    const plan *q = p->plan;
+
+    for (int32_t i = 0; i < q->steps; i++)
+        for (int32_t j = 0; j < q->step[i].n; j++) {
+            const plan_node *v = &q->node[q->order[q->step[i].first + j]];
+            for (int k = 0; k < 2 * v->n_in; k++) {
+                const node u = k % 2 ? v->in[k / 2].index : v->in[k / 2].src;
+                if (u != NODE_NONE && q->node[u].cls == PN_LEAF) p->reads[graph_rec(q->g, u)->attr.n] = true;
+            }
+        }
+}
+
+drmad_status program_new(drmad_ctx *ctx, const plan *q, const backend *b, program **out)
+{
+    drmad_status st = DRMAD_OK;
+    program *p = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *p, &p));
+    p->ctx = ctx;
+    p->plan = q;
+    p->on = b;
+    if (b->version != BACKEND_VERSION)
+        TRY(FAIL(ctx, DRMAD_E_INTERNAL, "backend %s: version %d, expected %d", b->name, b->version, BACKEND_VERSION));
+    TRY(mem_alloc(ctx, (size_t)graph_leaves(q->g) + 1, sizeof *p->leaf, &p->leaf));
+    TRY(mem_alloc(ctx, (size_t)graph_leaves(q->g) + 1, sizeof *p->reads, &p->reads));
+    TRY(mem_alloc(ctx, (size_t)q->outs + 1, sizeof *p->out, &p->out));
+    find_leaves(p);
+    TRY(b->alloc(ctx, q->counts.arena ? q->counts.arena : 1, &p->arena));
+    TRY(b->bind(ctx, q, &p->code));
+    *out = p, p = NULL;
+done:
+    program_free(p);
+    return st;
+}
+
+void program_free(program *p)
+{
+    if (!p) return;
+    p->on->release(p->code);
+    p->on->free(p->ctx, p->arena);
+    mem_free(p->ctx, p->leaf);
+    mem_free(p->ctx, p->reads);
+    mem_free(p->ctx, p->out);
+    mem_free(p->ctx, p);
+}
+
+void program_set_leaf(program *p, int32_t number, const void *memory)
+{
+    p->leaf[number] = memory;
+}
+
+void program_set_output(program *p, int32_t i, void *memory)
+{
+    p->out[i] = memory;
+}
+
+drmad_status program_run(program *p)
+{
+    const plan *q = p->plan;
+
+    for (int32_t i = 0; i < graph_leaves(q->g); i++)
+        if (p->reads[i] && !p->leaf[i])
+            return FAIL(p->ctx, DRMAD_E_USAGE, "program: leaf %s has no memory", graph_leaf_name(q->g, i));
+    for (int32_t i = 0; i < q->outs; i++)
+        if (!p->out[i]) return FAIL(p->ctx, DRMAD_E_USAGE, "program: output %d has no memory", i);
+    return p->on->run(p->code, &(bound_memory){p->leaf, p->out, p->arena});
+}
+
+size_t program_bytes(const program *p)
+{
+    return p->plan->counts.arena + p->on->bytes(p->code);
+}
