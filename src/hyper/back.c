@@ -1,9 +1,11 @@
 /* The walk over the steps: what is loaded, bound and collected for each.
  *
- * With strides (`fast`) s steps [a, a + s) are taken as one: momentum mu^s, c = (1 - mu^s)/(1 - mu), rate s lr, the
- * gradient that of step a. In Maclaurin's form that is (s alpha, beta^s). The length adapts: the largest s up to the cap
- * with s r (1 - mu^s)/(1 + mu^s) < 1/2, r = lr/(1 - mu) |Hu|/|u|, where s steps as one would otherwise be unstable.
- * Source: measured rule, reference numerics.md section 6 (own). Approximate by design: docs/MATH.md, "Strides". */
+ * With strides (`fast`) s steps [a, a + s) are taken as one: momentum mu^s, rate s lr,
+ * c = (1 - mu^s)/(1 - mu), the gradient that of step a; in Maclaurin's form (s alpha, beta^s).
+ * The length adapts: the largest s up to the cap with s r (1 - mu^s)/(1 + mu^s) < 1/2,
+ * r = lr/(1 - mu) |Hu|/|u|, where s steps as one would otherwise be unstable.
+ * Source: measured rule, reference numerics.md section 6 (own). Approximate by design:
+ * docs/MATH.md, "Strides". */
 #include "hyper/walker.h"
 #include <math.h>
 #include <string.h>
@@ -31,7 +33,8 @@ static void invert_rates(walker *w)
     }
 }
 
-/* A rate's cotangent is that of one step: each of the s steps gets it. All others are those of the whole block. */
+/* A rate's cotangent is that of one step: each of the s steps gets it. All others are those of the
+ * whole block. */
 static void collect(walker *w, int64_t step, int64_t s, double *dvalues)
 {
     trainer *t = w->t;
@@ -41,14 +44,16 @@ static void collect(walker *w, int64_t step, int64_t s, double *dvalues)
         const int64_t times = t->use[i].use->kind == HYPER_LR ? s : 1;
         for (int64_t k = 0; k < times; k++) {
             const hyper_at at = trainer_at(t, &t->use[i], step + k);
-            space_scatter(t->spec.space, t->use[i].use, &at, t->slot[trainer_use_ref(t, i, USE_COT).slot], dvalues);
+            space_scatter(t->spec.space, t->use[i].use, &at,
+                          t->slot[trainer_use_ref(t, i, USE_COT).slot], dvalues);
         }
     }
     for (int32_t k = 0; k < w->sums; k++) {
         const momentum_sum *m = &w->sum[k];
         const hyper_slice *slice = &t->spec.space->slices[t->use[m->use].use->slice];
         hyper_at at = trainer_at(t, &t->use[m->use], step);
-        at.t = (m->phase * t->spec.steps + slice->phases - 1) / slice->phases; /* a step of that phase */
+        at.t = (m->phase * t->spec.steps + slice->phases - 1) /
+               slice->phases; /* a step of that phase */
         space_scatter(t->spec.space, t->use[m->use].use, &at, t->slot[m->slot + 1], dvalues);
     }
 }
@@ -115,14 +120,16 @@ static int64_t block_length(const walker *w, const stride_rule *r, int64_t end)
         const double decay = pow(mu, (double)(s + 1));
         if ((double)(s + 1) * rate * r->curvature * (1 - decay) / (1 + decay) >= 0.5) break;
         for (int32_t i = 0; i < t->spec.space->n_uses; i++)
-            if (space_phase(t->spec.space, t->use[i].use, end - s - 1) != space_phase(t->spec.space, t->use[i].use, end - 1))
+            if (space_phase(t->spec.space, t->use[i].use, end - s - 1) !=
+                space_phase(t->spec.space, t->use[i].use, end - 1))
                 return s;
         s++;
     }
     return s;
 }
 
-/* The leaves of one step turned into those of s steps as one; they are filled anew for the next block. */
+/* The leaves of one step turned into those of s steps as one; they are filled anew for the next
+ * block. */
 static void stretch(walker *w, int64_t s)
 {
     trainer *t = w->t;
@@ -132,7 +139,8 @@ static void stretch(walker *w, int64_t s)
     trainer_put(t, t->slot[SLOT_LR], 0, (double)s * trainer_get(t, t->slot[SLOT_LR], 0));
     trainer_put(t, t->slot[SLOT_MU], 0, decay);
     if (torch_form && t->spec.optim.buffer)
-        trainer_put(t, t->slot[SLOT_GAIN], 0, trainer_get(t, t->slot[SLOT_GAIN], 0) * (1 - decay) / (1 - mu));
+        trainer_put(t, t->slot[SLOT_GAIN], 0,
+                    trainer_get(t, t->slot[SLOT_GAIN], 0) * (1 - decay) / (1 - mu));
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         use_state *u = &t->use[i];
         if (u->use->kind != HYPER_LR) continue;
@@ -150,7 +158,8 @@ static void learn_curvature(walker *w, stride_rule *r)
 
     for (int k = 0; k < 3; k++) n[k] = sqrt(trainer_get(t, t->slot[w->norm_slot + k], 0));
     const double now = n[0] > 0 ? n[1] / n[0] : 0;
-    r->curvature = isfinite(r->curvature) ? fmax(now, 0.95 * r->curvature) : now; /* unknown before the first block */
+    r->curvature = isfinite(r->curvature) ? fmax(now, 0.95 * r->curvature)
+                                          : now; /* unknown before the first block */
     if (n[2] > 1.05 * r->norm) r->curvature *= 2;
     r->norm = n[2];
 }
@@ -182,7 +191,8 @@ static drmad_status check_growth(walker *w, int64_t step, double first, walk_rep
     const double norm = walker_norm(w, w->wcot);
 
     if (!isfinite(norm))
-        return FAIL(w->ctx, DRMAD_E_DIVERGED, "the way back diverged: |dF/dw| is %g at step %lld of %lld", norm,
+        return FAIL(w->ctx, DRMAD_E_DIVERGED,
+                    "the way back diverged: |dF/dw| is %g at step %lld of %lld", norm,
                     (long long)step, (long long)w->t->spec.steps);
     if (first > 0 && norm / first > r->growth) r->growth = norm / first;
     return DRMAD_OK;
@@ -213,7 +223,8 @@ done:
     return st;
 }
 
-/* The authors' T/10: each tenth point of the line with the batches 0, 1, ..., T/10 - 1, nothing rescaled. */
+/* The authors' T/10: each tenth point of the line with the batches 0, 1, ..., T/10 - 1, nothing
+ * rescaled. */
 static drmad_status reverse_tenth(walker *w, int64_t *step, double *dvalues)
 {
     const int64_t i = *step / 10;

@@ -1,4 +1,4 @@
-/* Forward mode: one tangent carried through the run, exact, in O(1) memory. The audit's instrument. */
+/* Forward mode: one tangent carried through the run, exact, in O(1) memory. For audits. */
 #include "ad/ad.h"
 #include "hyper/walker.h"
 #include <string.h>
@@ -30,15 +30,18 @@ drmad_status walker_build_tangent(walker *w)
     for (int32_t i = 0; i < tensors; i++) {
         const param *p = &t->spec.params->at[i];
         x[nx] = n->w[i], y[ny++] = n->step[i].w1;
-        tan[nx++] = job_leaf(j, "tangent of w", t->spec.dtype, p->shape, trainer_tensor_ref(t, SLOT_WTAN, i));
+        tan[nx++] = job_leaf(j, "tangent of w", t->spec.dtype, p->shape,
+                             trainer_tensor_ref(t, SLOT_WTAN, i));
         if (n->step[i].b1 == NODE_NONE) continue;
         x[nx] = n->step[i].in.b, y[ny++] = n->step[i].b1;
-        tan[nx++] = job_leaf(j, "tangent of b", t->spec.dtype, p->shape, trainer_tensor_ref(t, SLOT_BTAN, i));
+        tan[nx++] = job_leaf(j, "tangent of b", t->spec.dtype, p->shape,
+                             trainer_tensor_ref(t, SLOT_BTAN, i));
     }
     for (int32_t i = 0; i < uses; i++) {
         if (n->use[i] == NODE_NONE) continue;
         x[nx] = n->use[i];
-        tan[nx++] = job_leaf(j, "tangent of h", t->spec.dtype, t->use[i].leaf, trainer_use_ref(t, i, USE_TAN));
+        tan[nx++] = job_leaf(j, "tangent of h", t->spec.dtype, t->use[i].leaf,
+                             trainer_use_ref(t, i, USE_TAN));
     }
     TRY(ad_jvp(j->g, nx, x, tan, ny, y, out));
     for (int32_t i = 0, k = 0; i < tensors; i++) {
@@ -68,7 +71,8 @@ static void fill_tangents(walker *w, int64_t step, const double *direction)
 
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         const hyper_at at = trainer_at(t, &t->use[i], step);
-        space_fetch(t->spec.space, t->use[i].use, &at, direction, t->slot[trainer_use_ref(t, i, USE_TAN).slot]);
+        space_fetch(t->spec.space, t->use[i].use, &at, direction,
+                    t->slot[trainer_use_ref(t, i, USE_TAN).slot]);
     }
 }
 
@@ -87,11 +91,13 @@ static void start_tangent(walker *w)
         const void *tan = t->slot[trainer_use_ref(t, i, USE_TAN).slot];
         for (int64_t e = 0; e < p->count; e++)
             trainer_put(t, w->wtan, p->offset + e,
-                        t->draw[p->offset + e] * trainer_get(t, tan, use_index(&u->leaf, &p->shape, e)));
+                        t->draw[p->offset + e] *
+                            trainer_get(t, tan, use_index(&u->leaf, &p->shape, e)));
     }
 }
 
-static drmad_status tangent_run(walker *w, const double *values, const double *direction, uint64_t seed)
+static drmad_status tangent_run(walker *w, const double *values, const double *direction,
+                                uint64_t seed)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
@@ -116,8 +122,9 @@ done:
     return st;
 }
 
-drmad_status walker_directional(walker *w, const double *values, const double *direction, uint64_t seed,
-                                const examples *objective, double *value, double *slope)
+drmad_status walker_directional(walker *w, const double *values, const double *direction,
+                                uint64_t seed, const examples *objective, double *value,
+                                double *slope)
 {
     trainer *t = w->t;
     const space *s = t->spec.space;
@@ -133,7 +140,8 @@ drmad_status walker_directional(walker *w, const double *values, const double *d
     TRY(trainer_eval(t, objective, values, &f, w->dw, dvalues));
     *value = f.loss;
     *slope = 0;
-    for (int64_t i = 0; i < t->spec.params->total; i++) *slope += w->dw[i] * trainer_get(t, w->wtan, i);
+    for (int64_t i = 0; i < t->spec.params->total; i++)
+        *slope += w->dw[i] * trainer_get(t, w->wtan, i);
     for (int64_t i = 0; i < s->total; i++) *slope += dvalues[i] * direction[i];
 done:
     mem_free(w->ctx, dvalues);

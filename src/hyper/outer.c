@@ -8,11 +8,11 @@ enum { N_STEP, N_SCALE, N_LAST, N_BEST, N_MOMENTS, N_IDLE, N_HALVED, N_NUMBERS }
 enum { V_RAW, V_LAST, V_GRAD, V_MEAN, V_SQUARE, V_BEST, V_VECTORS };
 
 struct outer {
-    drmad_ctx   *ctx;
-    outer_spec   spec;
+    drmad_ctx *ctx;
+    outer_spec spec;
     const space *s;
-    double      *state;
-    double      *values, *dvalues, *move, *along; /* scratch */
+    double *state;
+    double *values, *dvalues, *move, *along; /* scratch */
 };
 
 static double *vec(const outer *o, int v)
@@ -116,7 +116,8 @@ drmad_status outer_loosen(outer *o, const space *fine)
     const int kept[] = {V_RAW, V_LAST, V_BEST};
     for (size_t i = 0; i < COUNT(kept); i++)
         TRY(space_loosen(old.s, vec(&old, kept[i]), fine, vec(o, kept[i])));
-    o->state[N_LAST] = HUGE_VAL; /* the gradient there is unknown in the finer space: nothing to go back to */
+    o->state[N_LAST] =
+        HUGE_VAL; /* the gradient there is unknown in the finer space: nothing to go back to */
     scratch_free(&old);
     return DRMAD_OK;
 done:
@@ -151,7 +152,8 @@ static double direction(const outer *o, const double *g, int64_t i)
     return m[i] / (1 - pow(p->beta1, k)) / (sqrt(v[i] / (1 - pow(p->beta2, k))) + p->eps);
 }
 
-/* raw = last - scale lr direction, inside the bounds. `move` = raw - last; gives the predicted change of F. */
+/* raw = last - scale lr direction, inside the bounds. `move` = raw - last; gives the predicted
+ * change of F. */
 static double propose(outer *o)
 {
     double *raw = vec(o, V_RAW), *last = vec(o, V_LAST), *g = vec(o, V_GRAD), predicted = 0;
@@ -166,7 +168,8 @@ static double propose(outer *o)
     return predicted;
 }
 
-static drmad_status audit(outer *o, walker *w, uint64_t seed, const examples *objective, outer_report *r)
+static drmad_status audit(outer *o, walker *w, uint64_t seed, const examples *objective,
+                          outer_report *r)
 {
     const double start = base_now();
     double value;
@@ -174,7 +177,8 @@ static drmad_status audit(outer *o, walker *w, uint64_t seed, const examples *ob
     /* the move in values: the transforms' Jacobian is diagonal, so the chain rule applies it too */
     space_values(o->s, vec(o, V_LAST), o->values);
     space_chain(o->s, vec(o, V_LAST), o->move, o->along);
-    drmad_status st = walker_directional(w, o->values, o->along, seed, objective, &value, &r->audit_exact);
+    drmad_status st =
+        walker_directional(w, o->values, o->along, seed, objective, &value, &r->audit_exact);
     r->audit_cheap = r->predicted;
     r->audited = st == DRMAD_OK;
     r->audit_seconds = base_now() - start;
@@ -209,21 +213,24 @@ static void take_back(outer *o, const char *why, outer_report *r)
         r->verdict = OUTER_STOPPED;
         r->why = "no move in this direction improves F, however short";
     }
-    if (r->verdict == OUTER_STOPPED) memcpy(vec(o, V_RAW), vec(o, V_BEST), (size_t)o->s->total * sizeof(double));
+    if (r->verdict == OUTER_STOPPED)
+        memcpy(vec(o, V_RAW), vec(o, V_BEST), (size_t)o->s->total * sizeof(double));
     else r->predicted = propose(o);
 }
 
 static const char *distrust(const outer *o, const outer_report *r, drmad_status st)
 {
-    if (st == DRMAD_E_DIVERGED) return r->walk.run.steps < 1 || r->walk.steps == 0 ? "the run diverged"
-                                                                                     : "the way back diverged";
+    if (st == DRMAD_E_DIVERGED)
+        return r->walk.run.steps < 1 || r->walk.steps == 0 ? "the run diverged"
+                                                           : "the way back diverged";
     if (o->spec.trust && r->value > o->state[N_LAST]) return "F became worse";
     if (o->spec.max_growth > 0 && r->walk.growth > o->spec.max_growth && isfinite(o->state[N_LAST]))
         return "dF/dw grew too much on the way back";
     return NULL;
 }
 
-drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *objective, outer_report *r)
+drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *objective,
+                        outer_report *r)
 {
     drmad_status st;
     double norm = 0;

@@ -1,9 +1,10 @@
-/* The outer loop: hypergradients move h. One meta-step = one hypergradient at h, the judgement of the last move, and
- * the next move, on the scale of h's transforms.
+/* The outer loop: hypergradients move h. One meta-step = one hypergradient at h, the judgement of
+ * the last move, and the next move, on the scale of h's transforms.
  *
- * Trust region: while split and seed stay the same, F is a function of h. A move after which F is worse than before, or
- * not finite, is taken back and halved, up to OUTER_HALVINGS times; a good one lets the length grow again. With fresh
- * seeds it is off, because two values of F are then not comparable.
+ * Trust region: while split and seed stay the same, F is a function of h. A move after which F is
+ * worse than before, or not finite, is taken back and halved, up to OUTER_HALVINGS times; a good
+ * one lets the length grow again. With fresh seeds it is off, because two values of F are then not
+ * comparable.
  * Ownership: outer_new gives, outer_free takes; space is borrowed. */
 #ifndef OUTER_H
 #define OUTER_H
@@ -14,14 +15,16 @@ enum { OUTER_HALVINGS = 8 };
 
 typedef struct outer_spec {
     outer_kind kind;
-    double     lr;            /* length of a move on the transformed scale; SGD: factor of the gradient */
-    double     momentum;      /* SGD */
-    double     beta1, beta2, eps; /* Adam (Kingma and Ba, ICLR 2015) */
-    bool       trust;
-    double     max_growth;    /* |dF/dw| may grow this much on the way back before the gradient is distrusted; 0 = any */
-    int64_t    audit_every;   /* meta-steps between audits; 0 = never */
-    int64_t    patience;      /* stop after that many meta-steps without improvement of F; 0 = never */
-    double     tolerance;     /* an improvement is at least this much, relative */
+    double lr;       /* length of a move on the transformed scale; SGD: factor of the gradient */
+    double momentum; /* SGD */
+    double beta1, beta2, eps; /* Adam (Kingma and Ba, ICLR 2015) */
+    bool trust;
+    double
+        /* |dF/dw| may grow this much on the way back before the gradient is distrusted; 0 = any */
+        max_growth;
+    int64_t audit_every; /* meta-steps between audits; 0 = never */
+    int64_t patience;    /* stop after that many meta-steps without improvement of F; 0 = never */
+    double tolerance;    /* an improvement is at least this much, relative */
 } outer_spec;
 
 typedef enum outer_verdict {
@@ -32,31 +35,32 @@ typedef enum outer_verdict {
 
 typedef struct outer_report {
     outer_verdict verdict;
-    int64_t       step;       /* meta-steps done, this one included */
-    walk_report   walk;
-    double        value;      /* F at the h just tried; HUGE_VAL when its run was not finite */
-    double        best;
-    double        gradient_norm; /* on the transformed scale */
-    double        scale;      /* length factor of the next move, 1 = full */
-    double        predicted;  /* change of F that the gradient promises for the next move */
-    bool          audited;
-    double        audit_exact, audit_cheap; /* dF along the next move: forward mode, hypergradient */
-    double        audit_seconds;
-    const char   *why;        /* OUTER_TAKEN_BACK, OUTER_STOPPED: the reason, else NULL */
+    int64_t step; /* meta-steps done, this one included */
+    walk_report walk;
+    double value; /* F at the h just tried; HUGE_VAL when its run was not finite */
+    double best;
+    double gradient_norm; /* on the transformed scale */
+    double scale;         /* length factor of the next move, 1 = full */
+    double predicted;     /* change of F that the gradient promises for the next move */
+    bool audited;
+    double audit_exact, audit_cheap; /* dF along the next move: forward mode, hypergradient */
+    double audit_seconds;
+    const char *why; /* OUTER_TAKEN_BACK, OUTER_STOPPED: the reason, else NULL */
 } outer_report;
 
 typedef struct outer outer;
 
 drmad_status outer_new(drmad_ctx *ctx, const outer_spec *spec, const space *s, outer **out);
-void         outer_free(outer *o); /* NULL is fine */
+void outer_free(outer *o); /* NULL is fine */
 
 /* One meta-step at the current h. */
-drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *objective, outer_report *r);
+drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *objective,
+                        outer_report *r);
 
 const double *outer_raw(const outer *o);  /* the h to try next, transformed */
 const double *outer_best(const outer *o); /* the h with the smallest F so far */
-double        outer_best_value(const outer *o);
-int64_t       outer_steps(const outer *o);
+double outer_best_value(const outer *o);
+int64_t outer_steps(const outer *o);
 /* The whole state as doubles, for checkpoints: a run continued from it makes the same bits. */
 double *outer_state(outer *o, size_t *n);
 /* Carries h over to a finer space of the same declarations; the optimiser's averages start anew. */

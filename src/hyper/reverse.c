@@ -2,12 +2,13 @@
  *
  * With w~ = dF/dw', b~ = dF/db' on entry and L the batch's loss with penalties (DESIGN section 2):
  *
- *   (w^, b^, u, lr~, mu~, wd~) = VJP of the optimiser's fragment, its gradient operand taken as a leaf
+ *   (w^, b^, u, lr~, mu~, wd~) = VJP of the optimiser's fragment, its gradient operand a leaf
  *   (H u, h~)                  = one JVP of the joint gradient (dL/dw, dL/dh) along (w: u, h: 0)
  *   w~ = w^ + H u              b~ = b^
  *
- * The fragment's outputs and the values behind them are read from the trajectory (optim_substitutes), so the primal
- * weight gradient is formed only where a momentum's hypergradient needs it on a path without b.
+ * The fragment's outputs and the values behind them are read from the trajectory
+ * (optim_substitutes), so the primal weight gradient is formed only where a momentum's
+ * hypergradient needs it on a path without b.
  * Checked: tests/hyper/, against differences of whole runs in double and against forward mode. */
 #include "ad/ad.h"
 #include "hyper/walker.h"
@@ -16,20 +17,20 @@
 
 /* Everything the reverse graph is made of; arrays by tensor or by use. */
 typedef struct parts {
-    net        *n;
-    node       *grad, *grad_leaf, *u, *wcot, *bcot; /* by tensor */
-    node       *w_out, *b_out, *hess;
-    node       *use_grad, *use_cot;                 /* by use */
-    optim_momentum *momentum;                       /* by sum */
-    node       *list, *mapped, *from, *to;          /* scratch */
-    int32_t     tensors, uses;
+    net *n;
+    node *grad, *grad_leaf, *u, *wcot, *bcot; /* by tensor */
+    node *w_out, *b_out, *hess;
+    node *use_grad, *use_cot;        /* by use */
+    optim_momentum *momentum;        /* by sum */
+    node *list, *mapped, *from, *to; /* scratch */
+    int32_t tensors, uses;
 } parts;
 
 static void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad, p->grad_leaf, p->u,        p->wcot,     p->bcot,  p->w_out, p->b_out,
-                   p->hess, p->use_grad,  p->use_cot,  p->momentum, p->list,  p->mapped,
-                   p->from, p->to};
+    void *all[] = {p->grad,     p->grad_leaf, p->u,      p->wcot,     p->bcot,
+                   p->w_out,    p->b_out,     p->hess,   p->use_grad, p->use_cot,
+                   p->momentum, p->list,      p->mapped, p->from,     p->to};
 
     net_free(ctx, p->n);
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
@@ -39,12 +40,14 @@ static drmad_status parts_new(walker *w, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = 4 * n + 2 * uses + 2 * (size_t)w->sums + NN_LAYERS_MAX;
-    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u, &p->wcot, &p->bcot, &p->w_out, &p->b_out, &p->hess};
+    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u,     &p->wcot,
+                          &p->bcot, &p->w_out,     &p->b_out, &p->hess};
     drmad_status st = DRMAD_OK;
 
     *p = (parts){.tensors = (int32_t)n, .uses = (int32_t)uses - 1};
     TRY(net_new(w->ctx, w->t, &p->n));
-    for (size_t i = 0; i < COUNT(by_tensor); i++) TRY(mem_alloc(w->ctx, n, sizeof(node), by_tensor[i]));
+    for (size_t i = 0; i < COUNT(by_tensor); i++)
+        TRY(mem_alloc(w->ctx, n, sizeof(node), by_tensor[i]));
     TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_grad));
     TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_cot));
     TRY(mem_alloc(w->ctx, (size_t)w->sums + 1, sizeof *p->momentum, &p->momentum));
@@ -98,7 +101,8 @@ static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
     p->w_out[i] = cot[0], p->b_out[i] = cot[1], p->u[i] = cot[2];
     for (int k = 0; k < 3; k++) {
         const hyper_use *u = space_find(t->spec.space, kind[k], i);
-        if (u && !(kind[k] == HYPER_MOMENTUM && !w->exact)) p->use_cot[u - t->spec.space->uses] = cot[3 + k];
+        if (u && !(kind[k] == HYPER_MOMENTUM && !w->exact))
+            p->use_cot[u - t->spec.space->uses] = cot[3 + k];
     }
 done:
     return st;
@@ -112,11 +116,14 @@ static drmad_status build_optimiser(walker *w, parts *p)
 
     for (int32_t i = 0; i < p->tensors; i++) {
         const param *q = &t->spec.params->at[i];
-        p->grad_leaf[i] = job_leaf(j, "gradient", t->spec.dtype, q->shape, (slot_ref){SLOT_NONE, 0});
-        p->wcot[i] = job_leaf(j, "dF/dw", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_WCOT, i));
+        p->grad_leaf[i] =
+            job_leaf(j, "gradient", t->spec.dtype, q->shape, (slot_ref){SLOT_NONE, 0});
+        p->wcot[i] =
+            job_leaf(j, "dF/dw", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_WCOT, i));
         p->bcot[i] = NODE_NONE;
         if (t->spec.optim.buffer)
-            p->bcot[i] = job_leaf(j, "dF/db", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_BCOT, i));
+            p->bcot[i] =
+                job_leaf(j, "dF/db", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_BCOT, i));
     }
     TRY(trainer_build_update(t, j, p->n, p->grad_leaf));
     for (int32_t i = 0; i < p->tensors; i++) TRY(build_update_adjoint(w, p, i));
@@ -160,7 +167,8 @@ static void build_momentum_sums(walker *w, parts *p)
         optim_momentum *m = &p->momentum[k];
 
         m->z = job_leaf(j, "momentum sum", t->spec.dtype, q->shape, z);
-        m->active = job_leaf(j, "active", t->spec.dtype, shape_ones(q->shape.rank), (slot_ref){sum->slot, 0});
+        m->active = job_leaf(j, "active", t->spec.dtype, shape_ones(q->shape.rank),
+                             (slot_ref){sum->slot, 0});
         node cot = g_mul(j->g, g_bcast(j->g, o->in.lr, q->shape), p->wcot[i]); /* of s, or of b' */
         if (t->spec.optim.form == FORM_PYTORCH) cot = g_neg(j->g, cot);
         m->step_cot = t->spec.optim.nesterov ? cot : NODE_NONE;
@@ -210,7 +218,8 @@ static void put_back(const walker *w, parts *p, const node *list)
     }
 }
 
-/* The fragment's values from the trajectory; then the gradient itself wherever it is still asked for. */
+/* The fragment's values from the trajectory; then the gradient itself wherever it is still asked
+ * for. */
 static drmad_status substitute_known(walker *w, parts *p)
 {
     trainer *t = w->t;
@@ -234,7 +243,8 @@ static drmad_status substitute_known(walker *w, parts *p)
         if (t->spec.optim.buffer)
             k.b1 = job_leaf(j, "b'", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_B1, i));
         k.inv_lr = job_leaf(j, "1/lr", t->spec.dtype, leaf, inverse);
-        pairs += optim_substitutes(j->g, &t->spec.optim, &p->n->step[i], &k, p->from + pairs, p->to + pairs);
+        pairs += optim_substitutes(j->g, &t->spec.optim, &p->n->step[i], &k, p->from + pairs,
+                                   p->to + pairs);
         if (!paired(p->from, pairs, p->grad_leaf[i]))
             p->from[pairs] = p->grad_leaf[i], p->to[pairs++] = p->grad[i];
     }
@@ -278,12 +288,14 @@ static drmad_status put_outputs(walker *w, parts *p)
     }
     for (int32_t i = 0; i < p->uses; i++) {
         w->has_cot[i] = p->use_cot[i] != NODE_NONE;
-        if (w->has_cot[i]) TRY(job_output(j, p->use_cot[i], trainer_use_ref(t, i, USE_COT), NODE_NONE));
+        if (w->has_cot[i])
+            TRY(job_output(j, p->use_cot[i], trainer_use_ref(t, i, USE_COT), NODE_NONE));
     }
     for (int32_t k = 0; k < w->sums; k++) {
         const momentum_sum *s = &w->sum[k];
         const shape leaf = t->use[s->use].leaf;
-        TRY(job_output(j, g_sum_to(j->g, p->momentum[k].product, leaf), (slot_ref){s->slot + 1, 0}, NODE_NONE));
+        TRY(job_output(j, g_sum_to(j->g, p->momentum[k].product, leaf), (slot_ref){s->slot + 1, 0},
+                       NODE_NONE));
         TRY(job_output(j, p->momentum[k].z1, (slot_ref){s->slot + 2, 0}, p->momentum[k].z));
     }
 done:

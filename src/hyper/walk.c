@@ -24,11 +24,12 @@ static drmad_status open_trajectory(walker *w)
 
     if (st != DRMAD_OK) return st;
     const traj_kind kind = traj_kind_of(w->tr);
-    w->exact = (kind == TRAJ_FULL || kind == TRAJ_REPLAY) && !w->spec.path_only &&
-               w->spec.stride == 1;
+    w->exact =
+        (kind == TRAJ_FULL || kind == TRAJ_REPLAY) && !w->spec.path_only && w->spec.stride == 1;
     if (w->spec.stride > 1 && space_has(s->space, HYPER_MOMENTUM))
         return FAIL(w->ctx, DRMAD_E_CONFIG,
-                    "trajectory.stride: fast steps over the buffers that momentum's hypergradient is made of; use exact");
+                    "trajectory.stride: fast steps over the buffers that momentum's hypergradient "
+                    "is made of; use exact");
     return space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
 }
 
@@ -52,7 +53,8 @@ static drmad_status momentum_sums(walker *w)
             w->sum[w->sums++] = (momentum_sum){i, k, slot};
             TRY(mem_alloc(w->ctx, 1, t->size, &t->slot[slot]));
             TRY(mem_alloc(w->ctx, t->use[i].count, t->size, &t->slot[slot + 1]));
-            TRY(mem_alloc(w->ctx, (size_t)t->spec.params->at[s->uses[i].tensor].count, t->size, &t->slot[slot + 2]));
+            TRY(mem_alloc(w->ctx, (size_t)t->spec.params->at[s->uses[i].tensor].count, t->size,
+                          &t->slot[slot + 2]));
         }
     }
 done:
@@ -100,7 +102,8 @@ void walker_free(walker *w)
     traj_free(w->tr);
     job_free(w->back);
     job_free(w->tangent);
-    void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot, w->bcot, w->wtan, w->btan, w->dw, w->ahead};
+    void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot, w->bcot,
+                   w->wtan,    w->btan,     w->dw,  w->ahead};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);
 }
@@ -109,12 +112,13 @@ static void clear_sums(walker *w)
 {
     for (int32_t k = 0; k < w->sums; k++) {
         const int32_t tensor = w->t->spec.space->uses[w->sum[k].use].tensor;
-        memset(w->t->slot[w->sum[k].slot + 2], 0, (size_t)w->t->spec.params->at[tensor].count * w->t->size);
+        memset(w->t->slot[w->sum[k].slot + 2], 0,
+               (size_t)w->t->spec.params->at[tensor].count * w->t->size);
     }
 }
 
-drmad_status walker_gradient(walker *w, const double *values, uint64_t seed, const examples *objective,
-                             walk_report *r, double *dvalues)
+drmad_status walker_gradient(walker *w, const double *values, uint64_t seed,
+                             const examples *objective, walk_report *r, double *dvalues)
 {
     trainer *t = w->t;
     double start = base_now();
@@ -146,7 +150,8 @@ size_t walker_bytes(const walker *w)
 {
     const size_t flat = (size_t)w->t->spec.params->total;
 
-    return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) + traj_estimate(&w->kept);
+    return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) +
+           traj_estimate(&w->kept);
 }
 
 void walker_explain(const walker *w, void (*line)(void *user, const char *text), void *user)

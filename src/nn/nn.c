@@ -9,10 +9,12 @@ drmad_status nn_params(drmad_ctx *ctx, const nn_spec *s, param_table *p)
     char name[64];
 
     if (s->layers < 1 || s->layers > NN_LAYERS_MAX)
-        return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: %d layers, expected 1 to %d", s->layers, NN_LAYERS_MAX);
+        return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: %d layers, expected 1 to %d", s->layers,
+                    NN_LAYERS_MAX);
     for (int32_t l = 0; l <= s->layers; l++)
         if (s->sizes[l] < 1 || s->sizes[l] > 1 << 24)
-            return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: size %lld, expected 1 to 2^24", (long long)s->sizes[l]);
+            return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: size %lld, expected 1 to 2^24",
+                        (long long)s->sizes[l]);
     for (int32_t l = 0; l < s->layers; l++) {
         snprintf(name, sizeof name, "layers.%d.weight", l);
         TRY(params_add(p, name, SHAPE(s->sizes[l + 1], s->sizes[l]), PARAM_WEIGHT, l));
@@ -31,9 +33,7 @@ bool nn_kinked(const nn_spec *s)
 static node activate(graph *g, nn_activation a, node z, node *kink)
 {
     switch (a) {
-    case ACT_RELU:
-        *kink = g_step(g, z);
-        return g_relu(g, z);
+    case ACT_RELU: *kink = g_step(g, z); return g_relu(g, z);
     case ACT_SIGMOID: return g_sigmoid(g, z);
     case ACT_SOFTPLUS: return g_softplus(g, z);
     case ACT_GELU: return g_gelu(g, z);
@@ -126,7 +126,8 @@ void nn_draw(const nn_spec *s, const param_table *p, uint64_t seed, double *w)
         const bool zero = q->role == PARAM_BIAS && s->bias_init == BIAS_ZERO;
 
         for (int64_t e = 0; e < q->count; e++) {
-            double x = s->init == INIT_PYTORCH ? 2 * rng_uniform(key, (uint64_t)e) - 1 : rng_normal(key, (uint64_t)e);
+            double x = s->init == INIT_PYTORCH ? 2 * rng_uniform(key, (uint64_t)e) - 1
+                                               : rng_normal(key, (uint64_t)e);
             w[q->offset + e] = zero ? 0 : size * x;
         }
     }

@@ -5,7 +5,8 @@ drmad_status optim_check(drmad_ctx *ctx, const optim_spec *o)
 {
     if (o->nesterov && (!o->buffer || o->dampening != 0))
         return FAIL(ctx, DRMAD_E_CONFIG,
-                    "optimizer.nesterov: needs momentum > 0 and dampening 0, as in PyTorch; dampening is %g",
+                    "optimizer.nesterov: needs momentum > 0 and dampening 0, as in PyTorch; "
+                    "dampening is %g",
                     o->dampening);
     if (o->form == FORM_MACLAURIN && (o->nesterov || o->dampening != 0 || !o->buffer))
         return FAIL(ctx, DRMAD_E_CONFIG,
@@ -46,8 +47,7 @@ optim_step optim_build(graph *g, const optim_spec *o, const optim_in *in)
         st.w1 = g_add(g, in->w, times(g, in->lr, st.b1));
         return st;
     }
-    if (in->wd != NODE_NONE && o->decoupled)
-        w = g_sub(g, w, times(g, in->lr, times(g, in->wd, w)));
+    if (in->wd != NODE_NONE && o->decoupled) w = g_sub(g, w, times(g, in->lr, times(g, in->wd, w)));
     st.w1 = g_sub(g, w, times(g, in->lr, st.s));
     return st;
 }
@@ -61,7 +61,8 @@ static node p_from_buffers(graph *g, const optim_spec *o, const optim_step *st, 
     return gain == NODE_NONE ? rest : times(g, g_recip(g, gain), rest);
 }
 
-int optim_substitutes(graph *g, const optim_spec *o, const optim_step *st, const optim_known *k, node from[], node to[])
+int optim_substitutes(graph *g, const optim_spec *o, const optim_step *st, const optim_known *k,
+                      node from[], node to[])
 {
     const optim_in *in = &st->in;
     int n = 0;
@@ -71,7 +72,8 @@ int optim_substitutes(graph *g, const optim_spec *o, const optim_step *st, const
         from[n] = st->p, to[n++] = p_from_buffers(g, o, st, k->b1);
         return n;
     }
-    /* The displacement: w - w' = lr s + (decoupled) lr wd w. In Maclaurin's form s is b' and w' - w = lr b'. */
+    /* The displacement: w - w' = lr s + (decoupled) lr wd w. In Maclaurin's form s is b' and
+     * w' - w = lr b'. */
     node d = g_sub(g, in->w, k->w1);
     if (in->wd != NODE_NONE && o->decoupled)
         d = g_sub(g, d, times(g, in->lr, times(g, in->wd, in->w)));

@@ -5,7 +5,8 @@
 double schedule_at(const schedule *s, int64_t t)
 {
     if (t < s->warmup) return s->rate * (double)(t + 1) / (double)s->warmup;
-    const double left = (double)(s->steps - s->warmup), x = left > 0 ? (double)(t - s->warmup) / left : 0;
+    const double left = (double)(s->steps - s->warmup),
+                 x = left > 0 ? (double)(t - s->warmup) / left : 0;
 
     switch (s->kind) {
     case SCHEDULE_COSINE:

@@ -3,16 +3,21 @@
 #define SCHEDULE_H
 #include <stdint.h>
 
-typedef enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_STEP } schedule_kind;
+typedef enum schedule_kind {
+    SCHEDULE_CONSTANT,
+    SCHEDULE_COSINE,
+    SCHEDULE_LINEAR,
+    SCHEDULE_STEP
+} schedule_kind;
 
 typedef struct schedule {
     schedule_kind kind;
-    double        rate;    /* before any decay */
-    double        final;   /* cosine, linear: the factor reached at the last step */
-    double        gamma;   /* step: the factor each `every` steps */
-    int64_t       every;
-    int64_t       warmup;  /* steps of a linear rise from rate / warmup, before everything else */
-    int64_t       steps;   /* T */
+    double rate;  /* before any decay */
+    double final; /* cosine, linear: the factor reached at the last step */
+    double gamma; /* step: the factor each `every` steps */
+    int64_t every;
+    int64_t warmup; /* steps of a linear rise from rate / warmup, before everything else */
+    int64_t steps;  /* T */
 } schedule;
 
 double schedule_at(const schedule *s, int64_t t);

@@ -1,5 +1,6 @@
-/* drmad check: the derivatives of the user's own study, in double, against forward mode and differences; then how far the
- * study's own trajectory is from the exact one. drmad explain: the plans. --dry-run: what tuning would cost. */
+/* drmad check: the derivatives of the user's own study, in double, against forward mode and
+ * differences; then how far the study's own trajectory is from the exact one. drmad explain: the
+ * plans. --dry-run: what tuning would cost. */
 #include "study/study.h"
 #include "train/trainer.h"
 #include <math.h>
@@ -10,7 +11,7 @@ enum { CHECK_STEPS = 20, CHECK_ROWS = 256 };
 
 typedef struct check {
     double *values, *exact, *along, *point;
-    double  worst; /* largest relative error against forward mode */
+    double worst; /* largest relative error against forward mode */
     int64_t failed;
 } check;
 
@@ -23,18 +24,20 @@ static double norm_of(const double *x, int64_t n)
 }
 
 /* F at values + step * along. */
-static drmad_status value_at(drmad_study *s, const check *c, double step, uint64_t seed, double *out)
+static drmad_status value_at(drmad_study *s, const check *c, double step, uint64_t seed,
+                             double *out)
 {
     outcome o;
 
-    for (int64_t i = 0; i < s->s->space->total; i++) c->point[i] = c->values[i] + step * c->along[i];
+    for (int64_t i = 0; i < s->s->space->total; i++)
+        c->point[i] = c->values[i] + step * c->along[i];
     const drmad_status st = study_run(s, c->point, seed, &o);
     *out = o.valid.loss;
     return st;
 }
 
-/* One random direction inside one slice: reverse, forward, difference. The verdict is forward mode's: differences are
- * no judge of a net with kinks. */
+/* One random direction inside one slice: reverse, forward, difference. The verdict is forward
+ * mode's: differences are no judge of a net with kinks. */
 static drmad_status check_slice(drmad_study *s, check *c, int32_t i, uint64_t seed)
 {
     const double step = 1e-5;
@@ -58,8 +61,9 @@ static drmad_status check_slice(drmad_study *s, check *c, int32_t i, uint64_t se
     c->worst = fmax(c->worst, error);
     c->failed += !right;
     TRY(study_event(s, "checking", (double)i + 1, (double)h->n_slices,
-                    json_pack("{s:s,s:s,s:f,s:f,s:f,s:b}", "event", "check", "slice", q->name, "reverse",
-                              reverse, "forward", slope, "difference", difference, "right", right)));
+                    json_pack("{s:s,s:s,s:f,s:f,s:f,s:b}", "event", "check", "slice", q->name,
+                              "reverse", reverse, "forward", slope, "difference", difference,
+                              "right", right)));
     TRY(study_say(s, "%-5s %-36s reverse %+.9e  forward %+.9e  difference %+.6e",
                   right ? "ok" : "WRONG", q->name, reverse, slope, difference));
 done:
@@ -106,15 +110,18 @@ drmad_status drmad_study_check(drmad_study *s)
     space_start(h, raw);
     space_values(h, raw, c.values);
     TRY(walker_gradient(s->s->walker, c.values, seed, &s->s->objective, &r, c.exact));
-    TRY(study_say(s, "derivatives of %lld steps in double, each slice along one random direction", (long long)s->s->spec.steps));
+    TRY(study_say(s, "derivatives of %lld steps in double, each slice along one random direction",
+                  (long long)s->s->spec.steps));
     for (int32_t i = 0; i < h->n_slices; i++) TRY(check_slice(s, &c, i, seed));
     TRY(study_put(s, "slices", json_integer(h->n_slices)));
     TRY(study_put(s, "wrong", json_integer(c.failed)));
     TRY(study_put(s, "worst_relative_error", study_real(c.worst)));
-    TRY(study_say(s, "%d slices, %lld wrong, largest relative error %.2g", h->n_slices, (long long)c.failed, c.worst));
+    TRY(study_say(s, "%d slices, %lld wrong, largest relative error %.2g", h->n_slices,
+                  (long long)c.failed, c.worst));
     TRY(study_finish(s));
     if (c.failed)
-        TRY(FAIL(s->ctx, DRMAD_E_INTERNAL, "%lld of %d slices have wrong derivatives", (long long)c.failed, h->n_slices));
+        TRY(FAIL(s->ctx, DRMAD_E_INTERNAL, "%lld of %d slices have wrong derivatives",
+                 (long long)c.failed, h->n_slices));
 done:
     mem_free(s->ctx, c.values);
     mem_free(s->ctx, c.exact);
@@ -128,7 +135,7 @@ done:
 
 typedef struct listing {
     drmad_study *s;
-    json_t      *lines;
+    json_t *lines;
     drmad_status st;
 } listing;
 
@@ -217,8 +224,12 @@ drmad_status drmad_study_dry_run(drmad_study *s)
     const setup_cost cost = setup_cost_of(s->s);
     TRY(time_step(s, &step));
     const double meta = cost.meta * (double)c->outer.steps;
-    const double audits = c->outer.audit_every > 0 ? (double)((c->outer.steps + c->outer.audit_every - 1) / c->outer.audit_every) : 0;
-    const double rest = audits * (1 + cost.back / cost.run) + 2 * (double)c->retrain.seeds + 1 + (double)c->baselines.random;
+    const double audits =
+        c->outer.audit_every > 0
+            ? (double)((c->outer.steps + c->outer.audit_every - 1) / c->outer.audit_every)
+            : 0;
+    const double rest = audits * (1 + cost.back / cost.run) + 2 * (double)c->retrain.seeds + 1 +
+                        (double)c->baselines.random;
     double runs = meta + rest;
     if (c->budget.runs > 0 && meta > c->budget.runs) runs = c->budget.runs + rest;
     const double hours = runs * step * (double)c->train.steps / 3600;
@@ -228,9 +239,12 @@ drmad_status drmad_study_dry_run(drmad_study *s)
     TRY(study_put(s, "step_seconds", json_real(step)));
     TRY(study_put(s, "peak_bytes", json_integer((json_int_t)cost.bytes)));
     TRY(study_put(s, "trajectory", json_string(traj_kind_name(walker_kind(s->s->walker)))));
-    TRY(study_say(s, "%lld hyperparameters, %lld weights, %s trajectory", (long long)s->s->space->total,
-                  (long long)s->s->params->weights, traj_kind_name(walker_kind(s->s->walker))));
-    TRY(study_say(s, "%.1f training-run equivalents (%.2f a meta-step), about %.2f hours at %.3g ms a step, %.1f MiB at the peak",
+    TRY(study_say(s, "%lld hyperparameters, %lld weights, %s trajectory",
+                  (long long)s->s->space->total, (long long)s->s->params->weights,
+                  traj_kind_name(walker_kind(s->s->walker))));
+    TRY(study_say(s,
+                  "%.1f training-run equivalents (%.2f a meta-step), about %.2f hours at %.3g ms a "
+                  "step, %.1f MiB at the peak",
                   runs, cost.meta, hours, 1e3 * step, (double)cost.bytes / 1048576));
     TRY(study_finish(s));
 done:

@@ -1,4 +1,5 @@
-/* What a result is held against: retraining from scratch over seeds, and random search, all compute charged. */
+/* What a result is held against: retraining from scratch over seeds, and random search, all compute
+ * charged. */
 #include "study/study.h"
 #include <math.h>
 
@@ -10,7 +11,8 @@ drmad_status study_run(drmad_study *s, const double *values, uint64_t seed, outc
 
     *out = (outcome){.valid = {HUGE_VAL, 1}, .test = {NAN, NAN}, .train_loss = HUGE_VAL};
     st = trainer_run(u->trainer, values, seed, NULL, &run);
-    if (st == DRMAD_OK) st = trainer_eval(u->trainer, &u->objective, values, &out->valid, NULL, NULL);
+    if (st == DRMAD_OK)
+        st = trainer_eval(u->trainer, &u->objective, values, &out->valid, NULL, NULL);
     if (st == DRMAD_E_DIVERGED) return DRMAD_OK; /* an outcome, not an error: `finite` says so */
     if (st != DRMAD_OK) return st;
     if (u->test.count > 0) st = trainer_eval(u->trainer, &u->test, values, &out->test, NULL, NULL);
@@ -22,9 +24,10 @@ drmad_status study_run(drmad_study *s, const double *values, uint64_t seed, outc
 
 static json_t *outcome_json(const outcome *o)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b}", "train_loss", study_real(o->train_loss), "objective_loss",
-                     study_real(o->valid.loss), "objective_error", study_real(o->valid.error), "test_loss",
-                     study_real(o->test.loss), "test_error", study_real(o->test.error), "finite", o->finite);
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b}", "train_loss", study_real(o->train_loss),
+                     "objective_loss", study_real(o->valid.loss), "objective_error",
+                     study_real(o->valid.error), "test_loss", study_real(o->test.loss),
+                     "test_error", study_real(o->test.error), "finite", o->finite);
 }
 
 static void add(summary *m, const outcome *o, double *square)
@@ -41,8 +44,8 @@ static void add(summary *m, const outcome *o, double *square)
 static void close_mean(summary *m, double square)
 {
     const double n = m->finite;
-    double *x[] = {&m->mean.train_loss, &m->mean.valid.loss, &m->mean.valid.error, &m->mean.test.loss,
-                   &m->mean.test.error};
+    double *x[] = {&m->mean.train_loss, &m->mean.valid.loss, &m->mean.valid.error,
+                   &m->mean.test.loss, &m->mean.test.error};
 
     for (size_t i = 0; i < COUNT(x); i++) *x[i] = n > 0 ? *x[i] / n : NAN;
     m->mean.finite = n > 0;
@@ -64,23 +67,29 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
         add(out, &o, &square);
         json_t *j = outcome_json(&o);
         TRY(study_event(s, "retrain", (double)i + 1, (double)seeds,
-                        json_pack("{s:s,s:s,s:I,s:O}", "event", "retrain", "of", name, "number", (json_int_t)i, "run", j)));
-        if (json_array_append_new(runs, j) != 0) TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the runs"));
+                        json_pack("{s:s,s:s,s:I,s:O}", "event", "retrain", "of", name, "number",
+                                  (json_int_t)i, "run", j)));
+        if (json_array_append_new(runs, j) != 0)
+            TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the runs"));
     }
     close_mean(out, square);
     TRY(study_put(s, name,
                   json_pack("{s:o,s:o,s:O}", "mean", outcome_json(&out->mean), "test_error_sd",
                             study_real(out->test_error_sd), "runs", runs)));
     if (seeds > 0)
-        TRY(study_say(s, "%-22s objective %.4f (error %5.2f %%)   test %.4f (error %5.2f %%, sd %.2f)   %d of %d runs finite",
+        TRY(study_say(s,
+                      "%-22s objective %.4f (error %5.2f %%)   test %.4f (error %5.2f %%, sd %.2f) "
+                      "  %d of %d runs finite",
                       name, out->mean.valid.loss, 100 * out->mean.valid.error, out->mean.test.loss,
-                      100 * out->mean.test.error, 100 * out->test_error_sd, out->finite, out->runs));
+                      100 * out->mean.test.error, 100 * out->test_error_sd, out->finite,
+                      out->runs));
 done:
     json_decref(runs);
     return st;
 }
 
-/* The declarations with one value each, for a fair comparison: a search without gradients cannot use more. */
+/* The declarations with one value each, for a fair comparison: a search without gradients cannot
+ * use more. */
 static void tie_all(setup *u)
 {
     for (int32_t i = 0; i < u->decls; i++) {
@@ -99,7 +108,8 @@ static drmad_status draw(drmad_study *s, uint64_t number, double *values)
         const hyper_slice *c = space_slice_of(h, i);
         values[i] = space_spread(c, rng_uniform(key, (uint64_t)i));
         if (!isfinite(values[i]))
-            return FAIL(s->ctx, DRMAD_E_CONFIG, "baselines.random: %s needs finite bounds to draw from", c->name);
+            return FAIL(s->ctx, DRMAD_E_CONFIG,
+                        "baselines.random: %s needs finite bounds to draw from", c->name);
     }
     return DRMAD_OK;
 }
@@ -129,7 +139,8 @@ drmad_status study_random_search(drmad_study *s, double *spent)
         }
         *spent += 1;
         TRY(study_event(s, "random search", (double)k + 1, (double)runs,
-                        json_pack("{s:s,s:I,s:o}", "event", "random", "number", (json_int_t)k, "run", outcome_json(&o))));
+                        json_pack("{s:s,s:I,s:o}", "event", "random", "number", (json_int_t)k,
+                                  "run", outcome_json(&o))));
     }
     if (!isfinite(best_loss)) {
         TRY(study_say(s, "random search: none of %lld runs is finite", (long long)runs));

@@ -14,9 +14,9 @@ enum { TEXT_MAX = 1 << 30 };
 
 struct folder {
     drmad_ctx *ctx;
-    char       path[1024];
-    int        lock, log;
-    int64_t    log_bytes;
+    char path[1024];
+    int lock, log;
+    int64_t log_bytes;
 };
 
 static void join(const folder *f, const char *name, char *out, size_t size)
@@ -37,7 +37,8 @@ drmad_status folder_open(drmad_ctx *ctx, const config *cfg, folder **out)
     f->lock = f->log = -1;
     const int n = c->output.dir[0] ? snprintf(f->path, sizeof f->path, "%s", c->output.dir)
                                    : snprintf(f->path, sizeof f->path, "runs/%s", c->name);
-    if (n < 0 || (size_t)n >= sizeof f->path) TRY(config_refuse(cfg, "output.dir", "the path is too long"));
+    if (n < 0 || (size_t)n >= sizeof f->path)
+        TRY(config_refuse(cfg, "output.dir", "the path is too long"));
     TRY(file_make_folder(ctx, f->path));
     TRY(file_check_folder(ctx, f->path));
     join(f, ".lock", path, sizeof path);
@@ -134,7 +135,8 @@ drmad_status folder_log_open(folder *f, int64_t bytes)
 
     join(f, "log.jsonl", path, sizeof path);
     f->log = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (f->log < 0 || fstat(f->log, &info) != 0) return FAIL(f->ctx, DRMAD_E_OUTPUT, "%s: %s", path, strerror(errno));
+    if (f->log < 0 || fstat(f->log, &info) != 0)
+        return FAIL(f->ctx, DRMAD_E_OUTPUT, "%s: %s", path, strerror(errno));
     if (info.st_size < bytes) bytes = info.st_size;
     if (ftruncate(f->log, bytes) != 0 || lseek(f->log, 0, SEEK_END) < 0)
         return FAIL(f->ctx, DRMAD_E_IO, "%s: %s", path, strerror(errno));

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FAST_STRIDE = 4 }; /* cap of the adaptive stride: reference measurements, numerics.md table 2b */
+enum {
+    FAST_STRIDE = 4
+}; /* cap of the adaptive stride: reference measurements, numerics.md table 2b */
 
 uint64_t setup_seed(const setup *s, const char *what, uint64_t number)
 {
@@ -27,7 +29,8 @@ static bool dir_has(const char *dir, const char *file)
     return access(path, R_OK) == 0;
 }
 
-/* Where MNIST is: data.dir, else DRMAD_DATA or its mnist folder, else where `drmad data get` puts it. */
+/* Where MNIST is: data.dir, else DRMAD_DATA or its mnist folder, else where `drmad data get` puts
+ * it. */
 static drmad_status mnist_folder(drmad_ctx *ctx, const char *dir, char *out, size_t size)
 {
     static const char first[] = "train-images-idx3-ubyte";
@@ -45,7 +48,8 @@ static drmad_status mnist_folder(drmad_ctx *ctx, const char *dir, char *out, siz
     else snprintf(out, size, "%s/.local/share/drmad/mnist", home ? home : "");
     if (dir_has(out, first)) return DRMAD_OK;
     return FAIL(ctx, DRMAD_E_DATA,
-                "no MNIST in data.dir, in DRMAD_DATA or in %s; get it with `drmad data get mnist`, or draw digits with "
+                "no MNIST in data.dir, in DRMAD_DATA or in %s; get it with `drmad data get mnist`, "
+                "or draw digits with "
                 "data.kind=synthetic-digits",
                 out);
 }
@@ -68,7 +72,8 @@ static drmad_status open_data(setup *s)
         spec.kind = "files";
         for (int i = 0; i < 4; i++) {
             const bool join = d->dir[0] && name[i][0] && name[i][0] != '/';
-            snprintf(path[i], sizeof path[i], "%s%s%s", join ? d->dir : "", join ? "/" : "", name[i]);
+            snprintf(path[i], sizeof path[i], "%s%s%s", join ? d->dir : "", join ? "/" : "",
+                     name[i]);
         }
         spec.train_rows = path[0], spec.train_labels = path[1];
         if (name[2][0]) spec.test_rows = path[2], spec.test_labels = path[3];
@@ -83,8 +88,14 @@ static examples part_examples(const setup *s, int part)
     const split_part *p = &s->split->part[part];
     const dataset *d = p->data ? p->data : s->train_data;
 
-    return (examples){.rows = d->rows, .type = d->dtype, .n = d->n, .width = d->width,
-                      .scale = s->cfg->set.data.scale, .list = p->index, .labels = p->labels, .count = p->n};
+    return (examples){.rows = d->rows,
+                      .type = d->dtype,
+                      .n = d->n,
+                      .width = d->width,
+                      .scale = s->cfg->set.data.scale,
+                      .list = p->index,
+                      .labels = p->labels,
+                      .count = p->n};
 }
 
 drmad_status setup_split(setup *s, uint64_t seed)
@@ -123,16 +134,18 @@ static drmad_status read_model(setup *s)
     nn_spec *m = &s->spec.model;
 
     m->layers = c->model.layers.n - 1;
-    if (m->layers < 1) return config_refuse(s->cfg, "model.layers", "needs at least input and output");
+    if (m->layers < 1)
+        return config_refuse(s->cfg, "model.layers", "needs at least input and output");
     memcpy(m->sizes, c->model.layers.at, (size_t)c->model.layers.n * sizeof m->sizes[0]);
     if (m->sizes[0] == 0) m->sizes[0] = s->train_data->width;
     if (m->sizes[m->layers] == 0) m->sizes[m->layers] = s->train_data->classes;
     if (m->sizes[0] != s->train_data->width)
-        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row", (long long)m->sizes[0],
-                             s->train_data->name, (long long)s->train_data->width);
+        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row",
+                             (long long)m->sizes[0], s->train_data->name,
+                             (long long)s->train_data->width);
     if (m->sizes[m->layers] < s->train_data->classes)
-        return config_refuse(s->cfg, "model.layers", "%lld outputs for %d classes", (long long)m->sizes[m->layers],
-                             s->train_data->classes);
+        return config_refuse(s->cfg, "model.layers", "%lld outputs for %d classes",
+                             (long long)m->sizes[m->layers], s->train_data->classes);
     m->activation = (nn_activation)c->model.activation;
     m->init = (nn_init)c->model.init;
     m->bias_init = (nn_bias_init)c->model.init_bias;
@@ -155,11 +168,12 @@ static drmad_status read_weights(setup *s)
         char have[64], want[64];
         if (!t) TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: no tensor %s", path, p->name));
         if (!shape_same(&t->shape, &p->shape) || (t->dtype != F32 && t->dtype != F64))
-            TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: %s is %s%s, expected f32 or f64 %s", path, p->name, dtype_name(t->dtype),
-                     shape_print(&t->shape, have, sizeof have), shape_print(&p->shape, want, sizeof want)));
+            TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: %s is %s%s, expected f32 or f64 %s", path, p->name,
+                     dtype_name(t->dtype), shape_print(&t->shape, have, sizeof have),
+                     shape_print(&p->shape, want, sizeof want)));
         for (int64_t e = 0; e < p->count; e++)
-            s->start[p->offset + e] =
-                t->dtype == F32 ? (double)((const float *)t->data)[e] : ((const double *)t->data)[e];
+            s->start[p->offset + e] = t->dtype == F32 ? (double)((const float *)t->data)[e]
+                                                      : ((const double *)t->data)[e];
     }
     s->spec.start = s->start;
 done:
@@ -177,12 +191,18 @@ static void read_training(setup *s)
     t->dtype = c->dtype == CFG_F64 ? F64 : F32;
     t->params = s->params;
     t->loss = (nn_loss)c->train.loss;
-    t->optim = (optim_spec){.form = (optim_form)c->optimizer.form, .nesterov = c->optimizer.nesterov,
-                            .decoupled = c->optimizer.decoupled, .buffer = momentum,
+    t->optim = (optim_spec){.form = (optim_form)c->optimizer.form,
+                            .nesterov = c->optimizer.nesterov,
+                            .decoupled = c->optimizer.decoupled,
+                            .buffer = momentum,
                             .dampening = momentum ? c->optimizer.dampening : 0};
-    t->rate = (schedule){.kind = (schedule_kind)c->optimizer.schedule, .rate = c->optimizer.lr,
-                         .final = c->optimizer.final, .gamma = c->optimizer.gamma, .every = c->optimizer.every,
-                         .warmup = c->optimizer.warmup, .steps = c->train.steps};
+    t->rate = (schedule){.kind = (schedule_kind)c->optimizer.schedule,
+                         .rate = c->optimizer.lr,
+                         .final = c->optimizer.final,
+                         .gamma = c->optimizer.gamma,
+                         .every = c->optimizer.every,
+                         .warmup = c->optimizer.warmup,
+                         .steps = c->train.steps};
     t->momentum = c->optimizer.momentum;
     t->weight_decay = c->optimizer.weight_decay;
     t->l2 = c->train.l2;
@@ -199,11 +219,18 @@ static void read_training(setup *s)
                           .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
     t->masks = c->trajectory.masks && nn_kinked(&t->model) &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
-    s->outer = (outer_spec){.kind = (outer_kind)c->outer.optimizer, .lr = c->outer.lr, .momentum = c->outer.momentum,
-                            .beta1 = c->outer.beta1, .beta2 = c->outer.beta2, .eps = 1e-8,
-                            .trust = c->outer.trust && !c->outer.fresh_seed && !c->outer.fresh_split,
-                            .max_growth = c->outer.max_growth, .audit_every = c->outer.audit_every,
-                            .patience = c->outer.patience, .tolerance = c->outer.tolerance};
+    s->outer =
+        (outer_spec){.kind = (outer_kind)c->outer.optimizer,
+                     .lr = c->outer.lr,
+                     .momentum = c->outer.momentum,
+                     .beta1 = c->outer.beta1,
+                     .beta2 = c->outer.beta2,
+                     .eps = 1e-8,
+                     .trust = c->outer.trust && !c->outer.fresh_seed && !c->outer.fresh_split,
+                     .max_growth = c->outer.max_growth,
+                     .audit_every = c->outer.audit_every,
+                     .patience = c->outer.patience,
+                     .tolerance = c->outer.tolerance};
 }
 
 static drmad_status read_hyper(setup *s)
@@ -220,8 +247,13 @@ static drmad_status read_hyper(setup *s)
     for (int32_t i = 0; i < s->decls; i++) {
         const config_hyper *h = &c->hyper.at[i];
         hyper_decl *d = &s->decl[i];
-        *d = (hyper_decl){.kind = (hyper_kind)h->kind, .per = (hyper_per)h->per, .match = h->match[0] ? h->match : NULL,
-                          .phases = h->phases, .multiplier = h->multiplier, .ties = s->ties + ties, .n_ties = h->ties.n};
+        *d = (hyper_decl){.kind = (hyper_kind)h->kind,
+                          .per = (hyper_per)h->per,
+                          .match = h->match[0] ? h->match : NULL,
+                          .phases = h->phases,
+                          .multiplier = h->multiplier,
+                          .ties = s->ties + ties,
+                          .n_ties = h->ties.n};
         d->transform = (hyper_transform)h->transform;
         d->low = h->low, d->high = h->high, d->start = h->start;
         for (int32_t k = 0; k < h->ties.n; k++)
@@ -243,7 +275,8 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out)
     s->cfg = cfg;
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
     TRY(open_data(s));
-    TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed : setup_seed(s, "split", 0)));
+    TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
+                                               : setup_seed(s, "split", 0)));
     TRY(params_new(ctx, &s->params));
     TRY(read_model(s));
     TRY(read_weights(s));
@@ -273,8 +306,10 @@ void setup_free(setup *s)
 
 drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o)
 {
-    const space_facts facts = {.steps = s->spec.steps, .examples = s->spec.train.count,
-                               .classes = s->train_data->classes, .inputs = s->train_data->width,
+    const space_facts facts = {.steps = s->spec.steps,
+                               .examples = s->spec.train.count,
+                               .classes = s->train_data->classes,
+                               .inputs = s->train_data->width,
                                .meta_step = meta_step};
     drmad_status st = DRMAD_OK;
     space *fresh = NULL;

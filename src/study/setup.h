@@ -1,5 +1,5 @@
-/* From a checked study file to the objects that do the work: data, split, model, trainer, space, walker. The only place
- * that knows both the words of the file and the rooms' structs.
+/* From a checked study file to the objects that do the work: data, split, model, trainer, space,
+ * walker. The only place that knows both the words of the file and the rooms' structs.
  * Ownership: setup_new gives, setup_free takes; the config is borrowed. */
 #ifndef SETUP_H
 #define SETUP_H
@@ -7,41 +7,42 @@
 #include "hyper/outer.h"
 
 typedef struct setup {
-    drmad_ctx        *ctx;
-    const config     *cfg;
-    dataset          *train_data, *test_data; /* test_data NULL: test rows are split off too */
-    split            *split;
-    uint64_t          split_seed;
-    param_table      *params;
-    train_spec        spec;
-    walk_spec         walk;
-    outer_spec        outer;
-    hyper_decl       *decl;
-    hyper_tie        *ties; /* of all declarations */
-    int32_t           decls;
-    double           *start; /* weights from a file, or NULL */
-    space            *space;
-    trainer          *trainer;
-    walker           *walker;  /* NULL without hyperparameters */
-    examples          valid, test, objective;
+    drmad_ctx *ctx;
+    const config *cfg;
+    dataset *train_data, *test_data; /* test_data NULL: test rows are split off too */
+    split *split;
+    uint64_t split_seed;
+    param_table *params;
+    train_spec spec;
+    walk_spec walk;
+    outer_spec outer;
+    hyper_decl *decl;
+    hyper_tie *ties; /* of all declarations */
+    int32_t decls;
+    double *start; /* weights from a file, or NULL */
+    space *space;
+    trainer *trainer;
+    walker *walker; /* NULL without hyperparameters */
+    examples valid, test, objective;
 } setup;
 
 /* Everything but what setup_tie makes. */
 drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out);
-void         setup_free(setup *s); /* NULL is fine */
+void setup_free(setup *s); /* NULL is fine */
 
-/* Space, trainer and walker for the granularities that hold at `meta_step`; the former ones are freed. `walk` false:
- * no walker. When `o` is given its h moves over to the new space. */
+/* Space, trainer and walker for the granularities that hold at `meta_step`; the former ones are
+ * freed. `walk` false: no walker. When `o` is given its h moves over to the new space. */
 drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o);
 
 /* Shares the examples out anew. The trainer must be made again (setup_tie) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
-/* Multiply-adds of one training run, one evaluation of F with its gradient, and one walk back, from the plans; cost of
- * a meta-step in training runs. */
+/* Multiply-adds of one training run, one evaluation of F with its gradient, and one walk back, from
+ * the plans; cost of a meta-step in training runs. */
 typedef struct setup_cost {
-    double run, eval, back, meta; /* run, eval, back: multiply-adds; meta: (run + eval + back) / run */
-    size_t bytes;                 /* peak memory: data, plans, trajectory */
+    double run, eval, back,
+        meta;     /* run, eval, back: multiply-adds; meta: (run + eval + back) / run */
+    size_t bytes; /* peak memory: data, plans, trajectory */
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
 

@@ -97,7 +97,8 @@ drmad_status study_say(drmad_study *st, const char *fmt, ...)
     return DRMAD_OK;
 }
 
-drmad_status study_event(drmad_study *s, const char *stage, double done, double total, json_t *event)
+drmad_status study_event(drmad_study *s, const char *stage, double done, double total,
+                         json_t *event)
 {
     drmad_status st = DRMAD_OK;
     char *line = NULL;
@@ -153,9 +154,9 @@ drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_
     TRY(study_put(s, "parameters", json_integer(s->s->params->weights)));
     TRY(study_put(s, "hyperparameters", json_integer(s->s->space->total)));
     TRY(put_versions(s));
-    TRY(study_say(s, "study %s on %s: %lld training, %lld validation, %lld test examples", s->cfg->set.name,
-                  s->s->train_data->name, (long long)s->s->spec.train.count, (long long)s->s->valid.count,
-                  (long long)s->s->test.count));
+    TRY(study_say(s, "study %s on %s: %lld training, %lld validation, %lld test examples",
+                  s->cfg->set.name, s->s->train_data->name, (long long)s->s->spec.train.count,
+                  (long long)s->s->valid.count, (long long)s->s->test.count));
 done:
     mem_free(s->ctx, resolved);
     return st;

@@ -7,14 +7,14 @@
 
 /* A tuning run between two meta-steps. */
 typedef struct tuning {
-    outer  *o;
+    outer *o;
     double *values, *before; /* scratch; the outer state before a meta-step */
-    double  spent;           /* training runs so far */
-    double  earlier;         /* seconds of the runs this one goes on from */
-    double  saved;           /* when the last checkpoint was written */
+    double spent;            /* training runs so far */
+    double earlier;          /* seconds of the runs this one goes on from */
+    double saved;            /* when the last checkpoint was written */
     int64_t tied;            /* the meta-step whose ties the space holds */
-    bool    resumed;
-    json_t *path;            /* one object a meta-step */
+    bool resumed;
+    json_t *path; /* one object a meta-step */
 } tuning;
 
 static void tuning_free(drmad_study *s, tuning *t)
@@ -57,7 +57,8 @@ static drmad_status fingerprint(drmad_study *s, char out[SHA256_TEXT])
         char *from = strstr(text, ignored[i]);
         if (!from) continue;
         char *to = from + 1;
-        do to = strchr(to, '\n'); while (to && (to[1] == ' ' ? to++, true : false));
+        do to = strchr(to, '\n');
+        while (to && (to[1] == ' ' ? to++, true : false));
         memmove(from, to ? to : from + strlen(from), to ? strlen(to) + 1 : 1);
     }
     TRY(blob_sha256(s->ctx, text, strlen(text), s->s->train_data->sha256, SHA256_TEXT, out));
@@ -107,7 +108,8 @@ static drmad_status restore(drmad_study *s, const st_file *f, tuning *t)
 
     TRY(fingerprint(s, print));
     if (strcmp(text_of(f, "study_sha256"), print) != 0)
-        TRY(FAIL(s->ctx, DRMAD_E_CONFIG, "%s/%s: of another study or other data; leave --resume out to start anew",
+        TRY(FAIL(s->ctx, DRMAD_E_CONFIG,
+                 "%s/%s: of another study or other data; leave --resume out to start anew",
                  folder_path(s->f), checkpoint_name));
     t->tied = strtoll(text_of(f, "tied"), NULL, 10);
     if (t->tied != 0) {
@@ -118,14 +120,16 @@ static drmad_status restore(drmad_study *s, const st_file *f, tuning *t)
     }
     double *to = outer_state(t->o, &n);
     if (!state || state->dtype != F64 || shape_count(&state->shape) != (int64_t)n)
-        TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/%s: no state of %zu numbers", folder_path(s->f), checkpoint_name, n));
+        TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/%s: no state of %zu numbers", folder_path(s->f),
+                 checkpoint_name, n));
     memcpy(to, state->data, n * sizeof *to);
     t->spent = strtod(text_of(f, "spent"), NULL);
     t->earlier = strtod(text_of(f, "seconds"), NULL);
     json_decref(t->path);
     t->path = json_loads(text_of(f, "path"), JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_array(t->path))
-        TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/%s: damaged path", folder_path(s->f), checkpoint_name));
+        TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/%s: damaged path", folder_path(s->f),
+                 checkpoint_name));
     TRY(folder_log_open(s->f, strtoll(text_of(f, "log_bytes"), NULL, 10)));
     t->resumed = true;
 done:
@@ -157,16 +161,18 @@ static const char *verdict_word(outer_verdict v)
 
 static json_t *step_json(const outer_report *r, double spent)
 {
-    json_t *j = json_pack("{s:s,s:I,s:s,s:o,s:o,s:o,s:f,s:f,s:f,s:f,s:s,s:I}", "event", "meta-step", "step",
-                          (json_int_t)r->step, "verdict", verdict_word(r->verdict), "objective", study_real(r->value),
-                          "best", study_real(r->best), "error", study_real(r->walk.value.error), "gradient_norm",
-                          r->gradient_norm, "growth", r->walk.growth, "length", r->scale, "spent_runs", spent,
+    json_t *j = json_pack("{s:s,s:I,s:s,s:o,s:o,s:o,s:f,s:f,s:f,s:f,s:s,s:I}", "event", "meta-step",
+                          "step", (json_int_t)r->step, "verdict", verdict_word(r->verdict),
+                          "objective", study_real(r->value), "best", study_real(r->best), "error",
+                          study_real(r->walk.value.error), "gradient_norm", r->gradient_norm,
+                          "growth", r->walk.growth, "length", r->scale, "spent_runs", spent,
                           "trajectory", traj_kind_name(r->walk.trajectory), "trajectory_bytes",
                           (json_int_t)r->walk.kept.bytes_held);
     if (j && r->why) json_object_set_new(j, "why", json_string(r->why));
     if (j && r->audited)
-        json_object_set_new(j, "audit", json_pack("{s:o,s:o}", "exact", study_real(r->audit_exact), "hypergradient",
-                                                  study_real(r->audit_cheap)));
+        json_object_set_new(j, "audit",
+                            json_pack("{s:o,s:o}", "exact", study_real(r->audit_exact),
+                                      "hypergradient", study_real(r->audit_cheap)));
     return j;
 }
 
@@ -174,10 +180,12 @@ static json_t *step_json(const outer_report *r, double spent)
 static void health(drmad_study *s, const outer_report *r)
 {
     if (r->walk.growth > s->s->outer.max_growth)
-        base_log(s->ctx, LOG_WARN, "meta-step %lld: |dF/dw| grew %.3g-fold on the way back; limit %g",
+        base_log(s->ctx, LOG_WARN,
+                 "meta-step %lld: |dF/dw| grew %.3g-fold on the way back; limit %g",
                  (long long)r->step, r->walk.growth, s->s->outer.max_growth);
     if (r->audited && fabs(r->audit_exact - r->audit_cheap) > 0.5 * fabs(r->audit_exact))
-        base_log(s->ctx, LOG_WARN, "meta-step %lld: audit: the move changes F by %.4g, the hypergradient said %.4g",
+        base_log(s->ctx, LOG_WARN,
+                 "meta-step %lld: audit: the move changes F by %.4g, the hypergradient said %.4g",
                  (long long)r->step, r->audit_exact, r->audit_cheap);
 }
 
@@ -190,7 +198,8 @@ static drmad_status prepare(drmad_study *s, tuning *t, int64_t k, uint64_t *seed
 
     if (c->fresh_split) TRY(setup_split(s->s, setup_seed(s->s, "split", (uint64_t)k)));
     if (change >= 0 && change <= k) {
-        for (int64_t next = change; next >= 0 && next <= k; next = space_next_change(s->s->decl, s->s->decls, next))
+        for (int64_t next = change; next >= 0 && next <= k;
+             next = space_next_change(s->s->decl, s->s->decls, next))
             change = next;
         TRY(setup_tie(s->s, change, true, t->o));
         t->tied = change;
@@ -231,7 +240,8 @@ static drmad_status meta_step(drmad_study *s, tuning *t, outer_report *r)
     }
     t->spent += cost.meta + (r->audited ? 1 + 2 * cost.eval / cost.run + cost.back / cost.run : 0);
     json_t *event = step_json(r, t->spent);
-    if (event && json_array_append(t->path, event) != 0) TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory"));
+    if (event && json_array_append(t->path, event) != 0)
+        TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory"));
     health(s, r);
     TRY(study_event(s, "tuning", (double)r->step, (double)total, event));
 done:
@@ -267,8 +277,8 @@ static drmad_status tune_loop(drmad_study *s, tuning *t)
     }
     TRY(save(s, t));
     TRY(study_put(s, "stopped_because", json_string(why)));
-    TRY(study_say(s, "%lld meta-steps (%s), %.1f training runs' worth of work", (long long)outer_steps(t->o), why,
-                  t->spent));
+    TRY(study_say(s, "%lld meta-steps (%s), %.1f training runs' worth of work",
+                  (long long)outer_steps(t->o), why, t->spent));
 done:
     return st;
 }
@@ -284,15 +294,18 @@ static drmad_status report_path(drmad_study *s, const tuning *t)
     TRY(study_put(s, "path", json_incref(t->path)));
     TRY(study_put(s, "best_objective", study_real(outer_best_value(t->o))));
     TRY(study_put(s, "trajectory", json_string(traj_kind_name(walker_kind(s->s->walker)))));
-    TRY(study_say(s, "objective, one seed: %.4f at the start, %.4f at the best", start, outer_best_value(t->o)));
+    TRY(study_say(s, "objective, one seed: %.4f at the start, %.4f at the best", start,
+                  outer_best_value(t->o)));
     if (!isfinite(outer_best_value(t->o)))
-        TRY(FAIL(s->ctx, DRMAD_E_DIVERGED, "no finite run: lower optimizer.lr or the bounds of lr"));
+        TRY(FAIL(s->ctx, DRMAD_E_DIVERGED,
+                 "no finite run: lower optimizer.lr or the bounds of lr"));
 done:
     return st;
 }
 
-/* Retrains with the tuned values, then with those of the start, over the same seeds; keeps the weights of the first
- * tuned run. The spaces of the two may differ (ties), and the outer loop ends here. */
+/* Retrains with the tuned values, then with those of the start, over the same seeds; keeps the
+ * weights of the first tuned run. The spaces of the two may differ (ties), and the outer loop ends
+ * here. */
 static drmad_status retrain(drmad_study *s, tuning *t)
 {
     drmad_status st = DRMAD_OK;
@@ -326,7 +339,8 @@ static drmad_status show_finished(drmad_study *s, bool *done)
     if (!text) goto done;
     json_decref(s->result);
     s->result = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    if (!s->result) TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/result.json: damaged", folder_path(s->f)));
+    if (!s->result)
+        TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/result.json: damaged", folder_path(s->f)));
     s->json = json_dumps(s->result, JSON_COMPACT | JSON_REAL_PRECISION(17));
     TRY(study_say(s, "%s is finished: nothing to go on with", folder_path(s->f)));
 done:
@@ -348,7 +362,8 @@ drmad_status drmad_study_tune(drmad_study *s, int resume)
         if (finished) goto done;
     }
     TRY(tuning_open(s, resume != 0, &t));
-    if (t.resumed) base_log(s->ctx, LOG_INFO, "going on after meta-step %lld", (long long)outer_steps(t.o));
+    if (t.resumed)
+        base_log(s->ctx, LOG_INFO, "going on after meta-step %lld", (long long)outer_steps(t.o));
     TRY(tune_loop(s, &t));
     TRY(report_path(s, &t));
     TRY(study_put(s, "spent_runs", json_real(t.spent)));

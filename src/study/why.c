@@ -10,9 +10,9 @@ enum { SHOWN = 20, AUDITED = 3 };
 typedef struct knob {
     int32_t slice;
     int64_t phase;
-    double  per_log; /* dF/d log h; dF/dh where a value is not positive */
-    double  gain;    /* predicted for 10 % in the better direction */
-    double  exact;   /* the same by forward mode, NaN where not audited */
+    double per_log; /* dF/d log h; dF/dh where a value is not positive */
+    double gain;    /* predicted for 10 % in the better direction */
+    double exact;   /* the same by forward mode, NaN where not audited */
 } knob;
 
 static int by_gain(const void *a, const void *b)
@@ -69,17 +69,20 @@ static drmad_status show(drmad_study *s, const knob *q)
     drmad_status st = DRMAD_OK;
 
     if (c->phases > 1) snprintf(phase, sizeof phase, "phase %lld", (long long)q->phase);
-    json_t *j = json_pack("{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:o}", "slice", c->name, "kind", kind, "per", per, "phase",
-                          (json_int_t)q->phase, "values", (json_int_t)c->elements, "dF_dlog", q->per_log, "gain_10_percent",
-                          q->gain, "audit_dF_dlog", study_real(q->exact));
+    json_t *j =
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:o}", "slice", c->name, "kind", kind, "per", per,
+                  "phase", (json_int_t)q->phase, "values", (json_int_t)c->elements, "dF_dlog",
+                  q->per_log, "gain_10_percent", q->gain, "audit_dF_dlog", study_real(q->exact));
     json_t *list = json_object_get(s->result, "sensitivities");
-    if (!j || json_array_append_new(list, j) != 0) TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the table"));
+    if (!j || json_array_append_new(list, j) != 0)
+        TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the table"));
     if (json_array_size(list) > SHOWN) return DRMAD_OK;
     if (isfinite(q->exact))
-        TRY(study_say(s, "%-36s %-10s %8lld  %+.3e  %.2e  audit %+.3e", c->name, phase, (long long)c->elements,
-                      q->per_log, q->gain, q->exact));
+        TRY(study_say(s, "%-36s %-10s %8lld  %+.3e  %.2e  audit %+.3e", c->name, phase,
+                      (long long)c->elements, q->per_log, q->gain, q->exact));
     else
-        TRY(study_say(s, "%-36s %-10s %8lld  %+.3e  %.2e", c->name, phase, (long long)c->elements, q->per_log, q->gain));
+        TRY(study_say(s, "%-36s %-10s %8lld  %+.3e  %.2e", c->name, phase, (long long)c->elements,
+                      q->per_log, q->gain));
 done:
     return st;
 }
@@ -106,20 +109,23 @@ drmad_status drmad_study_why(drmad_study *s)
     space_start(h, raw);
     space_values(h, raw, values);
     TRY(walker_gradient(s->s->walker, values, seed, &s->s->objective, &r, grad));
-    TRY(study_event(s, "walked back", 1, 1 + AUDITED, json_pack("{s:s,s:f}", "event", "gradient", "objective", r.value.loss)));
+    TRY(study_event(s, "walked back", 1, 1 + AUDITED,
+                    json_pack("{s:s,s:f}", "event", "gradient", "objective", r.value.loss)));
     TRY(study_save_values(s, "hypergradients.safetensors", grad));
     n = knobs_of(h, values, grad, k);
     for (int64_t i = 0; i < n && i < AUDITED; i++) {
         TRY(audit(s, &k[i], values, seed));
-        TRY(study_event(s, "audit", (double)i + 2, 1 + AUDITED, json_pack("{s:s,s:f}", "event", "audit", "slope", k[i].exact)));
+        TRY(study_event(s, "audit", (double)i + 2, 1 + AUDITED,
+                        json_pack("{s:s,s:f}", "event", "audit", "slope", k[i].exact)));
     }
     TRY(study_put(s, "objective", study_real(r.value.loss)));
     TRY(study_put(s, "growth", study_real(r.growth)));
     TRY(study_put(s, "trajectory", json_string(traj_kind_name(r.trajectory))));
     TRY(study_put(s, "sensitivities", json_array()));
-    TRY(study_say(s, "F = %.4f; |dF/dw| grew %.3g-fold on the way back (%s trajectory)", r.value.loss, r.growth,
-                  traj_kind_name(r.trajectory)));
-    TRY(study_say(s, "%-36s %-10s %8s  %10s  %8s", "knob", "when", "values", "dF/dlog h", "for 10 %"));
+    TRY(study_say(s, "F = %.4f; |dF/dw| grew %.3g-fold on the way back (%s trajectory)",
+                  r.value.loss, r.growth, traj_kind_name(r.trajectory)));
+    TRY(study_say(s, "%-36s %-10s %8s  %10s  %8s", "knob", "when", "values", "dF/dlog h",
+                  "for 10 %"));
     for (int64_t i = 0; i < n; i++) TRY(show(s, &k[i]));
     TRY(study_finish(s));
 done:
@@ -152,9 +158,11 @@ drmad_status drmad_study_train(drmad_study *s, int resume)
     TRY(study_put(s, "objective_error", study_real(o.valid.error)));
     TRY(study_put(s, "test_loss", study_real(o.test.loss)));
     TRY(study_put(s, "test_error", study_real(o.test.error)));
-    TRY(study_say(s, "training loss %.4f, objective %.4f (error %.2f %%), test %.4f (error %.2f %%)", o.train_loss,
-                  o.valid.loss, 100 * o.valid.error, o.test.loss, 100 * o.test.error));
-    TRY(study_event(s, "trained", 1, 1, json_pack("{s:s,s:f}", "event", "trained", "objective", o.valid.loss)));
+    TRY(study_say(
+        s, "training loss %.4f, objective %.4f (error %.2f %%), test %.4f (error %.2f %%)",
+        o.train_loss, o.valid.loss, 100 * o.valid.error, o.test.loss, 100 * o.test.error));
+    TRY(study_event(s, "trained", 1, 1,
+                    json_pack("{s:s,s:f}", "event", "trained", "objective", o.valid.loss)));
     TRY(study_finish(s));
 done:
     mem_free(s->ctx, values);

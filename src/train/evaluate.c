@@ -6,8 +6,8 @@
 
 enum { CHUNK = 512 };
 
-/* The graph of one chunk: sum of weighted row losses, count of right answers, row losses; with `grad` the gradient of
- * the sum. */
+/* The graph of one chunk: sum of weighted row losses, count of right answers, row losses; with
+ * `grad` the gradient of the sum. */
 static drmad_status eval_job(trainer *t, bool grad, job **out)
 {
     const train_spec *s = &t->spec;
@@ -24,9 +24,11 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     for (int32_t i = 0; i < tensors; i++)
         n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
                            trainer_tensor_ref(t, SLOT_W, i));
-    node rows = job_leaf(j, "rows", s->train.type, SHAPE(CHUNK, s->train.width), (slot_ref){SLOT_ROWS, 0});
+    node rows =
+        job_leaf(j, "rows", s->train.type, SHAPE(CHUNK, s->train.width), (slot_ref){SLOT_ROWS, 0});
     node labels = job_leaf(j, "labels", I32, SHAPE(CHUNK), (slot_ref){SLOT_LABELS, 0});
-    node weight = job_leaf(j, "row weight", s->dtype, SHAPE(CHUNK, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
+    node weight =
+        job_leaf(j, "row weight", s->dtype, SHAPE(CHUNK, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
     node x = g_scale(j->g, g_cast(j->g, rows, s->dtype), s->train.scale);
     scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
     if (scale != NODE_NONE) x = g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
@@ -35,7 +37,8 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     node total = g_dot(j->g, weight, loss), one = g_ones_like(j->g, total);
 
     TRY(job_output(j, total, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
-    TRY(job_output(j, g_dot(j->g, weight, nn_row_correct(j->g, z, labels)), (slot_ref){SLOT_CORRECT, 0}, NODE_NONE));
+    TRY(job_output(j, g_dot(j->g, weight, nn_row_correct(j->g, z, labels)),
+                   (slot_ref){SLOT_CORRECT, 0}, NODE_NONE));
     TRY(job_output(j, loss, (slot_ref){SLOT_ROW_LOSS, 0}, NODE_NONE));
     if (grad) {
         TRY(ad_vjp(j->g, 1, &total, &one, tensors, n->w, dw));
@@ -44,7 +47,8 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
         if (scale != NODE_NONE) {
             const hyper_use *u = space_find(s->space, HYPER_INPUT_SCALE, -1);
             TRY(ad_vjp(j->g, 1, &total, &one, 1, &scale, &dscale));
-            TRY(job_output(j, dscale, trainer_use_ref(t, (int32_t)(u - s->space->uses), USE_COT), NODE_NONE));
+            TRY(job_output(j, dscale, trainer_use_ref(t, (int32_t)(u - s->space->uses), USE_COT),
+                           NODE_NONE));
         }
     }
     TRY(job_compile(j));
@@ -56,9 +60,9 @@ done:
 
 /* Memory of one chunk. */
 typedef struct chunk {
-    char    *rows;
+    char *rows;
     int32_t *labels;
-    void    *weight, *row_loss;
+    void *weight, *row_loss;
 } chunk;
 
 static void chunk_free(trainer *t, chunk *c)
@@ -108,11 +112,13 @@ static void add_grad(trainer *t, double *dvalues)
     if (!u) return;
     const use_state *us = &t->use[u - t->spec.space->uses];
     const hyper_at at = trainer_at(t, us, t->spec.steps - 1);
-    space_scatter(t->spec.space, u, &at, t->slot[trainer_use_ref(t, (int32_t)(us - t->use), USE_COT).slot], dvalues);
+    space_scatter(t->spec.space, u, &at,
+                  t->slot[trainer_use_ref(t, (int32_t)(us - t->use), USE_COT).slot], dvalues);
 }
 
 /* Runs every chunk; the sums go to *out, row losses to row_loss where given. */
-static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *out, double *dvalues, double *row_loss)
+static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *out, double *dvalues,
+                          double *row_loss)
 {
     drmad_status st = DRMAD_OK;
     double loss = 0, correct = 0;
@@ -143,13 +149,14 @@ static drmad_status check_examples(const trainer *t, const examples *e)
 
     if (e->count < 1) return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: no examples");
     if (e->width != own->width || e->type != own->type)
-        return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: rows of %lld %s, training has %lld %s", (long long)e->width,
-                    dtype_name(e->type), (long long)own->width, dtype_name(own->type));
+        return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: rows of %lld %s, training has %lld %s",
+                    (long long)e->width, dtype_name(e->type), (long long)own->width,
+                    dtype_name(own->type));
     return DRMAD_OK;
 }
 
-drmad_status trainer_eval(trainer *t, const examples *e, const double *values, eval_result *out, double *dw,
-                          double *dvalues)
+drmad_status trainer_eval(trainer *t, const examples *e, const double *values, eval_result *out,
+                          double *dw, double *dvalues)
 {
     const bool grad = dw != NULL;
     job **j = grad ? &t->eval_grad : &t->eval;
@@ -165,10 +172,12 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
         memset(t->slot[SLOT_WGRAD], 0, (size_t)t->spec.params->total * t->size);
     }
     TRY(sweep(t, *j, e, out, grad ? dvalues : NULL, NULL));
-    for (int64_t i = 0; grad && i < t->spec.params->total; i++) dw[i] = t->grad_sum[i] / (double)e->count;
+    for (int64_t i = 0; grad && i < t->spec.params->total; i++)
+        dw[i] = t->grad_sum[i] / (double)e->count;
     for (int64_t i = 0; grad && i < t->spec.space->total; i++) dvalues[i] /= (double)e->count;
     if (!isfinite(out->loss))
-        st = FAIL(t->ctx, DRMAD_E_DIVERGED, "evaluation loss %g after %lld steps", out->loss, (long long)t->spec.steps);
+        st = FAIL(t->ctx, DRMAD_E_DIVERGED, "evaluation loss %g after %lld steps", out->loss,
+                  (long long)t->spec.steps);
 done:
     return st;
 }

@@ -1,5 +1,6 @@
-/* A job: one graph, its plan and program, and for every leaf and output the slot of memory it is bound to. Slots belong
- * to the trainer: a job is run again and again while the pointers in the slots move (state_t, state_{t+1}, ...). */
+/* A job: one graph, its plan and program, and for every leaf and output the slot of memory it is
+ * bound to. Slots belong to the trainer: a job is run again and again while the pointers in the
+ * slots move (state_t, state_{t+1}, ...). */
 #ifndef JOB_H
 #define JOB_H
 #include "exec/backend.h"
@@ -7,22 +8,29 @@
 #include "train/train.h"
 
 typedef enum slot_id {
-    SLOT_NONE,               /* nothing: a leaf that no live node may read */
-    SLOT_W, SLOT_B,          /* flat: the state a step starts from */
-    SLOT_W1, SLOT_B1,        /* flat: the state it leads to */
-    SLOT_W_OUT, SLOT_B_OUT,  /* flat: where a training step writes */
-    SLOT_WCOT, SLOT_BCOT,    /* flat: w~, b~, overwritten in place */
-    SLOT_WTAN, SLOT_BTAN,    /* flat: tangents of w, b, overwritten in place */
-    SLOT_WGRAD,              /* flat: dF/dw of one evaluation chunk */
-    SLOT_ROWS,               /* training: the whole table; evaluation: one chunk */
-    SLOT_LABELS,             /* i32 [B] */
-    SLOT_INDEX,              /* i32 [B]: rows of the table */
-    SLOT_ROW_WEIGHT,         /* [B,1]: 0 pads an evaluation chunk */
-    SLOT_ROW_LOSS,           /* [B,1] */
-    SLOT_LR, SLOT_MU,        /* one element: base rate, momentum where the space has no say */
-    SLOT_GAIN,               /* one element: c, see optim.h */
-    SLOT_LOSS, SLOT_CORRECT, /* one element */
-    SLOT_FIXED_COUNT         /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
+    SLOT_NONE, /* nothing: a leaf that no live node may read */
+    SLOT_W,
+    SLOT_B, /* flat: the state a step starts from */
+    SLOT_W1,
+    SLOT_B1, /* flat: the state it leads to */
+    SLOT_W_OUT,
+    SLOT_B_OUT, /* flat: where a training step writes */
+    SLOT_WCOT,
+    SLOT_BCOT, /* flat: w~, b~, overwritten in place */
+    SLOT_WTAN,
+    SLOT_BTAN,       /* flat: tangents of w, b, overwritten in place */
+    SLOT_WGRAD,      /* flat: dF/dw of one evaluation chunk */
+    SLOT_ROWS,       /* training: the whole table; evaluation: one chunk */
+    SLOT_LABELS,     /* i32 [B] */
+    SLOT_INDEX,      /* i32 [B]: rows of the table */
+    SLOT_ROW_WEIGHT, /* [B,1]: 0 pads an evaluation chunk */
+    SLOT_ROW_LOSS,   /* [B,1] */
+    SLOT_LR,
+    SLOT_MU,   /* one element: base rate, momentum where the space has no say */
+    SLOT_GAIN, /* one element: c, see optim.h */
+    SLOT_LOSS,
+    SLOT_CORRECT,    /* one element */
+    SLOT_FIXED_COUNT /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
 } slot_id;
 
 typedef struct slot_ref {
@@ -32,22 +40,23 @@ typedef struct slot_ref {
 
 typedef struct job {
     drmad_ctx *ctx;
-    graph     *g;
-    plan      *plan;
-    program   *prog;
-    slot_ref  *leaf;      /* by leaf number */
-    int32_t    leaves;
-    slot_ref  *out;
-    node      *out_node;
-    int32_t   *out_alias; /* leaf number, or -1 */
-    int32_t    outs;
+    graph *g;
+    plan *plan;
+    program *prog;
+    slot_ref *leaf; /* by leaf number */
+    int32_t leaves;
+    slot_ref *out;
+    node *out_node;
+    int32_t *out_alias; /* leaf number, or -1 */
+    int32_t outs;
 } job;
 
 drmad_status job_new(drmad_ctx *ctx, job **out);
-void         job_free(job *j); /* NULL is fine */
+void job_free(job *j); /* NULL is fine */
 /* A leaf bound to `ref`. The first error sticks in the graph. */
-node         job_leaf(job *j, const char *name, dtype t, shape s, slot_ref ref);
-/* An output; alias: a leaf's node whose memory it may overwrite, or NODE_NONE. A NODE_NONE output is a zero: an error. */
+node job_leaf(job *j, const char *name, dtype t, shape s, slot_ref ref);
+/* An output; alias: a leaf's node whose memory it may overwrite, or NODE_NONE. A NODE_NONE output
+ * is a zero: an error. */
 drmad_status job_output(job *j, node y, slot_ref ref, node alias);
 drmad_status job_compile(job *j);
 drmad_status job_run(job *j, void *const slots[]);

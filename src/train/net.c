@@ -40,13 +40,15 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
     if (n->use[i] == NODE_NONE) {
         snprintf(name, sizeof name, "%s%s%s", hyper_kind_of(kind)->word, tensor < 0 ? "" : "/",
                  tensor < 0 ? "" : t->spec.params->at[tensor].name);
-        n->use[i] = job_leaf(j, name, t->spec.dtype, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
+        n->use[i] =
+            job_leaf(j, name, t->spec.dtype, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
         t->use[i].used = true;
     }
     return n->use[i];
 }
 
-/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for a constant 0. */
+/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
+ * a constant 0. */
 static node leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
 {
     node leaf = trainer_use_leaf(t, j, n, kind, tensor);
@@ -76,8 +78,7 @@ static node weigh(trainer *t, job *j, node rows, node weight)
     if (weight == NODE_NONE || rows == NODE_NONE) return rows;
     if (shape_count(graph_shape(j->g, weight)) == batch)
         weight = g_reshape(j->g, weight, SHAPE(batch, 1));
-    else
-        weight = g_bcast(j->g, g_reshape(j->g, weight, SHAPE(1, 1)), SHAPE(batch, 1));
+    else weight = g_bcast(j->g, g_reshape(j->g, weight, SHAPE(1, 1)), SHAPE(batch, 1));
     return g_mul(j->g, rows, weight);
 }
 
@@ -128,7 +129,8 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
         if (s->optim.buffer) {
             in.b = job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_B, i));
             in.mu = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
-            if (in.mu == NODE_NONE) in.mu = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
+            if (in.mu == NODE_NONE)
+                in.mu = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
             if (s->optim.dampening != 0 || n->strided)
                 in.c = job_leaf(j, "c", s->dtype, one, (slot_ref){SLOT_GAIN, 0});
         }

@@ -1,5 +1,6 @@
-/* Training: T steps of an optimiser from a drawn start, recorded into a trajectory if one is given; and evaluation.
- * One step is one plan. What a walk back needs besides lies in trainer.h (for hyper/).
+/* Training: T steps of an optimiser from a drawn start, recorded into a trajectory if one is given;
+ * and evaluation. One step is one plan. What a walk back needs besides lies in trainer.h (for
+ * hyper/).
  * Ownership: trainer_new borrows everything in the spec. Threads: one trainer, one thread. */
 #ifndef TRAIN_H
 #define TRAIN_H
@@ -12,63 +13,64 @@
 
 /* Rows of a data set, by a list of row numbers. Everything is borrowed. */
 typedef struct examples {
-    const void    *rows; /* [n, width] */
-    dtype          type;
-    int64_t        n, width;
-    double         scale; /* inputs are rows * scale */
+    const void *rows; /* [n, width] */
+    dtype type;
+    int64_t n, width;
+    double scale;          /* inputs are rows * scale */
     const int32_t *list;   /* [count]: row numbers */
     const int32_t *labels; /* [count]: of those rows */
-    int64_t        count;
+    int64_t count;
 } examples;
 
 typedef struct train_spec {
-    dtype              dtype;
-    nn_spec            model;
+    dtype dtype;
+    nn_spec model;
     const param_table *params; /* nn_params of the model */
-    nn_loss            loss;
-    optim_spec         optim;
-    schedule           rate; /* base learning rate at each step */
-    double             momentum, weight_decay, l2, l1, label_smoothing; /* where the space has no say */
-    int64_t            steps, batch;
-    batch_order        order;
-    examples           train;
-    const space       *space;
-    const double      *start; /* fixed start weights, flat, or NULL: drawn from the run's seed */
-    bool               masks; /* a step gives the ReLU sign masks out */
+    nn_loss loss;
+    optim_spec optim;
+    schedule rate;                                          /* base learning rate at each step */
+    double momentum, weight_decay, l2, l1, label_smoothing; /* where the space has no say */
+    int64_t steps, batch;
+    batch_order order;
+    examples train;
+    const space *space;
+    const double *start; /* fixed start weights, flat, or NULL: drawn from the run's seed */
+    bool masks;          /* a step gives the ReLU sign masks out */
 } train_spec;
 
 typedef struct trainer trainer;
 
 typedef struct train_report {
-    double  first_loss, last_loss; /* data loss of the first and last batch */
-    double  mean_loss;             /* of the last tenth of the steps */
-    double  seconds;
-    int64_t steps;                 /* done: fewer than T when it diverged or was stopped */
+    double first_loss, last_loss; /* data loss of the first and last batch */
+    double mean_loss;             /* of the last tenth of the steps */
+    double seconds;
+    int64_t steps; /* done: fewer than T when it diverged or was stopped */
 } train_report;
 
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out);
-void         trainer_free(trainer *t); /* NULL is fine */
+void trainer_free(trainer *t); /* NULL is fine */
 
-/* One run with hyperparameters `values` (space->total doubles). Recorded into tr unless NULL. A loss or weight that is
- * not finite ends the run with DRMAD_E_DIVERGED. */
-drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr, train_report *out);
+/* One run with hyperparameters `values` (space->total doubles). Recorded into tr unless NULL. A
+ * loss or weight that is not finite ends the run with DRMAD_E_DIVERGED. */
+drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
+                         train_report *out);
 
 typedef struct eval_result {
     double loss;  /* mean over the rows, without penalties and smoothing */
     double error; /* fraction wrong */
 } eval_result;
 
-/* Evaluates the weights of the last run. dw (flat, params->total) and dvalues (space->total) take dF/dw and dF/dh;
- * both NULL for the values alone. */
-drmad_status trainer_eval(trainer *t, const examples *e, const double *values, eval_result *out, double *dw,
-                          double *dvalues);
+/* Evaluates the weights of the last run. dw (flat, params->total) and dvalues (space->total) take
+ * dF/dw and dF/dh; both NULL for the values alone. */
+drmad_status trainer_eval(trainer *t, const examples *e, const double *values, eval_result *out,
+                          double *dw, double *dvalues);
 
 /* Losses of single rows with the weights of the last run, [e->count]. */
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype */
-size_t      trainer_bytes(const trainer *t);   /* memory held, plans included */
+size_t trainer_bytes(const trainer *t);        /* memory held, plans included */
 /* One line a step of the plan. */
-void        trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user);
-int64_t     trainer_step_macs(const trainer *t); /* multiply-adds of a training step's products */
+void trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user);
+int64_t trainer_step_macs(const trainer *t); /* multiply-adds of a training step's products */
 #endif

@@ -1,4 +1,5 @@
-/* The trainer: what it holds, and the loop over steps. Evaluation is in evaluate.c, the graph in net.c. */
+/* The trainer: what it holds, and the loop over steps. Evaluation is in evaluate.c, the graph in
+ * net.c. */
 #include "ad/ad.h"
 #include "train/trainer.h"
 #include <math.h>
@@ -123,7 +124,7 @@ done:
     return st;
 }
 
-/* The training step: gradient, update in place, data loss, and the sign masks if they are wanted. */
+/* The training step: gradient, update in place, data loss, and the sign masks if wanted. */
 static drmad_status step_job(trainer *t)
 {
     const int32_t tensors = t->spec.params->n;
@@ -159,9 +160,11 @@ done:
 static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
 {
     if (s->batch < 1 || s->batch > s->train.count)
-        return FAIL(ctx, DRMAD_E_CONFIG, "train.batch: %lld of %lld training examples", (long long)s->batch,
-                    (long long)s->train.count);
-    if (s->steps < 1) return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1", (long long)s->steps);
+        return FAIL(ctx, DRMAD_E_CONFIG, "train.batch: %lld of %lld training examples",
+                    (long long)s->batch, (long long)s->train.count);
+    if (s->steps < 1)
+        return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
+                    (long long)s->steps);
     if (s->model.sizes[0] != s->train.width)
         return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: %lld inputs, the data has %lld columns",
                     (long long)s->model.sizes[0], (long long)s->train.width);
@@ -196,8 +199,10 @@ void trainer_free(trainer *t)
     job_free(t->eval);
     job_free(t->eval_grad);
     for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++)
-        for (int k = 0; k < USE_SLOTS; k++) mem_free(t->ctx, t->slot[trainer_use_ref(t, i, (use_slot)k).slot]);
-    for (int32_t l = 0; t->slot && l < MASK_SLOTS; l++) mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
+        for (int k = 0; k < USE_SLOTS; k++)
+            mem_free(t->ctx, t->slot[trainer_use_ref(t, i, (use_slot)k).slot]);
+    for (int32_t l = 0; t->slot && l < MASK_SLOTS; l++)
+        mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     if (t->slot) mem_free(t->ctx, t->slot[SLOT_WGRAD]);
     for (int i = 0; i < 4; i++) mem_free(t->ctx, t->state[i / 2][i % 2]);
@@ -272,7 +277,8 @@ static void fill_leaves(trainer *t, int64_t step)
 
         if (!u->moving && phase == u->phase) continue;
         const hyper_at at = trainer_at(t, u, step);
-        space_fetch(t->spec.space, u->use, &at, t->values, t->slot[trainer_use_ref(t, i, USE_VALUE).slot]);
+        space_fetch(t->spec.space, u->use, &at, t->values,
+                    t->slot[trainer_use_ref(t, i, USE_VALUE).slot]);
         u->phase = phase;
         u->filled++;
     }
@@ -318,7 +324,8 @@ void trainer_start(trainer *t, void *w)
         const void *scale = t->slot[trainer_use_ref(t, (int32_t)(us - t->use), USE_VALUE).slot];
         for (int64_t e = 0; e < p->count; e++)
             trainer_put(t, w, p->offset + e,
-                        t->draw[p->offset + e] * trainer_get(t, scale, use_index(&us->leaf, &p->shape, e)));
+                        t->draw[p->offset + e] *
+                            trainer_get(t, scale, use_index(&us->leaf, &p->shape, e)));
     }
 }
 
@@ -368,8 +375,8 @@ static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const
 
 static drmad_status diverged(trainer *t, int64_t step, double loss)
 {
-    return FAIL(t->ctx, DRMAD_E_DIVERGED, "training diverged: loss %g at step %lld of %lld", loss, (long long)step,
-                (long long)t->spec.steps);
+    return FAIL(t->ctx, DRMAD_E_DIVERGED, "training diverged: loss %g at step %lld of %lld", loss,
+                (long long)step, (long long)t->spec.steps);
 }
 
 static void note_loss(const trainer *t, int64_t step, double loss, train_report *out)
@@ -382,7 +389,8 @@ static void note_loss(const trainer *t, int64_t step, double loss, train_report 
     out->steps = step + 1;
 }
 
-drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr, train_report *out)
+drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
+                         train_report *out)
 {
     const double start = base_now();
     drmad_status st = DRMAD_OK;
@@ -395,7 +403,8 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     memset(t->state[0][1], 0, (size_t)t->spec.params->total * t->size);
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
-        void *const *from = t->state[t->now], *const *to = t->spec.masks ? t->state[1 - t->now] : from;
+        void *const *from = t->state[t->now], *const *to =
+                                                  t->spec.masks ? t->state[1 - t->now] : from;
 
         TRY(base_stopped(t->ctx));
         if (!t->spec.masks) TRY(record(t, tr, step, from)); /* the step overwrites it */

@@ -1,5 +1,5 @@
-/* The inside of a trainer, for hyper/, which walks its runs back: how the training graph is built, and what must be in
- * place before step t runs in either direction. */
+/* The inside of a trainer, for hyper/, which walks its runs back: how the training graph is built,
+ * and what must be in place before step t runs in either direction. */
 #ifndef TRAINER_H
 #define TRAINER_H
 #include "train/job.h"
@@ -9,72 +9,76 @@ typedef enum use_slot { USE_VALUE, USE_COT, USE_TAN, USE_INVERSE, USE_SLOTS } us
 /* One use of the space: its leaf and when it was last filled. */
 typedef struct use_state {
     const hyper_use *use;
-    bool             by_row;  /* gathered for each batch: the leaf is [B] */
-    bool             moving;  /* changes every step */
-    bool             used;    /* the training graph reads it */
-    shape            leaf;    /* shape of the leaf */
-    size_t           count;
-    int64_t          phase;   /* the phase the leaf holds; -1 = none */
-    int64_t          filled;  /* counts the fills, so that others can follow */
+    bool by_row; /* gathered for each batch: the leaf is [B] */
+    bool moving; /* changes every step */
+    bool used;   /* the training graph reads it */
+    shape leaf;  /* shape of the leaf */
+    size_t count;
+    int64_t phase;  /* the phase the leaf holds; -1 = none */
+    int64_t filled; /* counts the fills, so that others can follow */
 } use_state;
 
 struct trainer {
-    drmad_ctx    *ctx;
-    train_spec    spec;
-    size_t        size;   /* of an element */
-    void        **slot;
-    int32_t       n_slots;
-    job          *step, *eval, *eval_grad;
-    use_state    *use;    /* space->n_uses */
+    drmad_ctx *ctx;
+    train_spec spec;
+    size_t size; /* of an element */
+    void **slot;
+    int32_t n_slots;
+    job *step, *eval, *eval_grad;
+    use_state *use;       /* space->n_uses */
     const double *values; /* of the current run */
-    uint64_t      seed;
-    double       *draw;   /* start weights before initial scales, flat */
-    void         *state[2][2]; /* two states of {w, b} */
-    int32_t       now;         /* the one that holds the last run's result */
-    int32_t      *local, *index, *batch_labels; /* [batch] */
+    uint64_t seed;
+    double *draw;                          /* start weights before initial scales, flat */
+    void *state[2][2];                     /* two states of {w, b} */
+    int32_t now;                           /* the one that holds the last run's result */
+    int32_t *local, *index, *batch_labels; /* [batch] */
     unsigned char *mask_bits;
-    size_t        mask_bytes;
-    double       *grad_sum; /* evaluation: flat */
+    size_t mask_bytes;
+    double *grad_sum; /* evaluation: flat */
 };
 
 /* The training graph of one step, on leaves bound to SLOT_W, SLOT_B and the batch. */
 typedef struct net {
-    node  loss, total;              /* data loss; with penalties and weights */
-    node  kinks[NN_LAYERS_MAX];     /* step() nodes of the hidden layers */
-    node *w;                        /* by tensor */
-    node *use;                      /* by use: its leaf, NODE_NONE when it is none of the training graph's */
-    optim_step *step;               /* by tensor */
-    bool  strided;                  /* c is a leaf even where it is always 1: for reverse strides */
+    node loss, total;          /* data loss; with penalties and weights */
+    node kinks[NN_LAYERS_MAX]; /* step() nodes of the hidden layers */
+    node *w;                   /* by tensor */
+    node *use;        /* by use: its leaf, NODE_NONE when it is none of the training graph's */
+    optim_step *step; /* by tensor */
+    bool strided;     /* c is a leaf even where it is always 1: for reverse strides */
 } net;
 
 drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out);
-void         net_free(drmad_ctx *ctx, net *n); /* NULL is fine */
+void net_free(drmad_ctx *ctx, net *n); /* NULL is fine */
 drmad_status trainer_build_loss(trainer *t, job *j, net *n);
 /* The optimiser's fragments on gradient nodes `grad` (by tensor). */
 drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad);
 
 /* More slots, all NULL; *first is the number of the first. */
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first);
-slot_ref     trainer_use_ref(const trainer *t, int32_t use, use_slot what);
-slot_ref     trainer_mask_ref(const trainer *t, int32_t layer);
-slot_ref     trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor);
-/* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant serves. */
-node         trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
+slot_ref trainer_use_ref(const trainer *t, int32_t use, use_slot what);
+slot_ref trainer_mask_ref(const trainer *t, int32_t layer);
+slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor);
+/* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant
+ * serves. */
+node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
 
 /* Batch, hyperparameter leaves, base rate and c of step t into their slots. */
 void trainer_prepare(trainer *t, int64_t step);
-void trainer_restart(trainer *t, const double *values, uint64_t seed); /* forgets what the leaves hold */
-hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step); /* where and how leaf u is filled */
+void trainer_restart(trainer *t, const double *values,
+                     uint64_t seed); /* forgets what the leaves hold */
+hyper_at trainer_at(const trainer *t, const use_state *u,
+                    int64_t step); /* where and how leaf u is filled */
 /* traj_step_fn: user is the trainer. */
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
-void trainer_start(trainer *t, void *w); /* w_0 of (values, seed), flat; draw holds it without initial scales */
+void trainer_start(trainer *t,
+                   void *w); /* w_0 of (values, seed), flat; draw holds it without initial scales */
 /* Packs and unpacks the sign masks of one step. */
 void trainer_masks_pack(trainer *t);
 void trainer_masks_unpack(trainer *t, const unsigned char *bits);
 
 /* Elements of a flat buffer in spec.dtype as doubles, and back. */
 double trainer_get(const trainer *t, const void *flat, int64_t i);
-void   trainer_put(const trainer *t, void *flat, int64_t i, double x);
+void trainer_put(const trainer *t, void *flat, int64_t i, double x);
 /* Where element e of a tensor lies in a use-shaped leaf. */
 int64_t use_index(const shape *leaf, const shape *tensor, int64_t e);
 #endif

@@ -1,12 +1,13 @@
-/* Hypergradients of whole runs in F64, slice by slice, against central differences and forward mode. */
+/* Hypergradients of whole runs in F64, slice by slice, against central differences and forward
+ * mode. */
 #include "toy.h"
 
 typedef struct setting {
-    const char   *name;
-    optim_spec    optim;
-    double        momentum, weight_decay, dampening;
+    const char *name;
+    optim_spec optim;
+    double momentum, weight_decay, dampening;
     schedule_kind schedule;
-    int64_t       warmup;
+    int64_t warmup;
 } setting;
 
 static const setting settings[] = {
@@ -30,7 +31,8 @@ static void use_setting(toy *t, const setting *s)
     if (s->optim.form == FORM_MACLAURIN) t->spec.rate.rate = 0.8;
 }
 
-/* Fourth-order central difference along d, and how far the second-order one at twice the step is off. */
+/* Fourth-order central difference along d, and how far the second-order one at twice the step is
+ * off. */
 static double difference(toy *t, const double *d, double h, double *doubt)
 {
     const int64_t n = t->s->total;
@@ -55,8 +57,8 @@ static double inner(const double *a, const double *b, int64_t n)
     return s;
 }
 
-/* One direction: the tolerance is 1e-6 of the slice's largest entry (times the direction's 1-norm) while differences
- * are good to that, else 1e-9 of it against forward mode. */
+/* One direction: the tolerance is 1e-6 of the slice's largest entry (times the direction's 1-norm)
+ * while differences are good to that, else 1e-9 of it against forward mode. */
 static void check_direction(toy *t, const double *d, double largest, const char *what)
 {
     const int64_t n = t->s->total;
@@ -71,7 +73,8 @@ static void check_direction(toy *t, const double *d, double largest, const char 
     }
     CHECK_OK(t->ctx, walker_directional(t->w, t->values, d, 42, &t->valid, &value, &slope));
     if (!(fabs(got - slope) <= 1e-9 * largest * norm))
-        test_fail(__FILE__, __LINE__, "%s: %.15g, forward mode %.15g (difference %.9g)", what, got, slope, want);
+        test_fail(__FILE__, __LINE__, "%s: %.15g, forward mode %.15g (difference %.9g)", what, got,
+                  slope, want);
 }
 
 static void check_slice(toy *t, const hyper_slice *s, const char *setting_name)
@@ -85,14 +88,16 @@ static void check_slice(toy *t, const hyper_slice *s, const char *setting_name)
     snprintf(what, sizeof what, "%s: %s (%lld values)", setting_name, s->name, (long long)count);
     if (!(largest > 0)) test_fail(__FILE__, __LINE__, "%s: all zero", what);
     for (int k = 0; k < coordinates && k < count; k++) {
-        const int64_t i = s->offset + (int64_t)rng_below((rng_key){5, (uint32_t)k, 1}, (uint64_t)s->offset, (uint64_t)count);
+        const int64_t i = s->offset + (int64_t)rng_below((rng_key){5, (uint32_t)k, 1},
+                                                         (uint64_t)s->offset, (uint64_t)count);
         d[i] = 1;
         check_direction(t, d, largest, what);
         d[i] = 0;
     }
     for (int k = 0; k < directions; k++) {
         for (int64_t i = 0; i < count; i++)
-            d[s->offset + i] = rng_normal((rng_key){6, (uint32_t)k, 1}, (uint64_t)i) / sqrt((double)count);
+            d[s->offset + i] =
+                rng_normal((rng_key){6, (uint32_t)k, 1}, (uint64_t)i) / sqrt((double)count);
         check_direction(t, d, largest, what);
     }
     free(d);
@@ -127,15 +132,33 @@ static void check_granularity(hyper_per per)
     check_all(&settings[3], per, 0);
 }
 
-TEST(hypergradients_per_global_equal_differences) { check_granularity(PER_GLOBAL); }
-TEST(hypergradients_per_layer_equal_differences) { check_granularity(PER_LAYER); }
-TEST(hypergradients_per_tensor_equal_differences) { check_granularity(PER_TENSOR); }
-TEST(hypergradients_per_unit_in_equal_differences) { check_granularity(PER_UNIT_IN); }
-TEST(hypergradients_per_unit_out_equal_differences) { check_granularity(PER_UNIT_OUT); }
-TEST(hypergradients_per_weight_equal_differences) { check_granularity(PER_WEIGHT); }
+TEST(hypergradients_per_global_equal_differences)
+{
+    check_granularity(PER_GLOBAL);
+}
+TEST(hypergradients_per_layer_equal_differences)
+{
+    check_granularity(PER_LAYER);
+}
+TEST(hypergradients_per_tensor_equal_differences)
+{
+    check_granularity(PER_TENSOR);
+}
+TEST(hypergradients_per_unit_in_equal_differences)
+{
+    check_granularity(PER_UNIT_IN);
+}
+TEST(hypergradients_per_unit_out_equal_differences)
+{
+    check_granularity(PER_UNIT_OUT);
+}
+TEST(hypergradients_per_weight_equal_differences)
+{
+    check_granularity(PER_WEIGHT);
+}
 
-/* The read-outs of a trajectory that keeps w alone (displacement, transposed momentum sum) are identities on the exact
- * path; what is lost is the rounding of w - w', a few digits. */
+/* The read-outs of a trajectory that keeps w alone (displacement, transposed momentum sum) are
+ * identities on the exact path; what is lost is the rounding of w - w', a few digits. */
 static void check_path(const setting *set, int64_t phases)
 {
     walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
@@ -162,7 +185,8 @@ static void check_path(const setting *set, int64_t phases)
         toy_close(&t);
     }
     if (!(worst <= 1e-11 * largest))
-        test_fail(__FILE__, __LINE__, "%s, %lld phases: off by %g of %g", set->name, (long long)phases, worst, largest);
+        test_fail(__FILE__, __LINE__, "%s, %lld phases: off by %g of %g", set->name,
+                  (long long)phases, worst, largest);
     free(exact);
 }
 

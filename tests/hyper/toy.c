@@ -16,7 +16,9 @@ void toy_init(toy *t, drmad_ctx *ctx)
     t->valid.list += 20, t->valid.labels += 20, t->valid.count = 10;
     t->spec = (train_spec){
         .dtype = F64,
-        .model = {.layers = 3, .sizes = {TOY_WIDTH, 5, 4, TOY_CLASSES}, .init_std = 0.6,
+        .model = {.layers = 3,
+                  .sizes = {TOY_WIDTH, 5, 4, TOY_CLASSES},
+                  .init_std = 0.6,
                   .bias_init = BIAS_LIKE_WEIGHT},
         .optim = {.buffer = true},
         .rate = {.rate = 0.3, .steps = 20},
@@ -30,8 +32,10 @@ void toy_init(toy *t, drmad_ctx *ctx)
 
 drmad_status toy_open(toy *t, const hyper_decl *decls, int32_t n, const walk_spec *walk)
 {
-    const space_facts facts = {.steps = t->spec.steps, .examples = t->spec.train.count,
-                               .classes = TOY_CLASSES, .inputs = TOY_WIDTH};
+    const space_facts facts = {.steps = t->spec.steps,
+                               .examples = t->spec.train.count,
+                               .classes = TOY_CLASSES,
+                               .inputs = TOY_WIDTH};
     drmad_status st = DRMAD_OK;
 
     TRY(params_new(t->ctx, &t->params));
@@ -82,24 +86,34 @@ int32_t toy_declare(const toy *t, hyper_per per, int64_t phases, hyper_decl *out
         hyper_transform transform;
         bool tensors;
     } kinds[] = {
-        {HYPER_L2, 0.02, TRANSFORM_LOG, true},          {HYPER_L1, 0.01, TRANSFORM_LOG, true},
-        {HYPER_WEIGHT_DECAY, 0.03, TRANSFORM_LOG, true}, {HYPER_LR, 0.3, TRANSFORM_LOG, true},
-        {HYPER_MOMENTUM, 0.7, TRANSFORM_LOGIT, true},    {HYPER_INIT_SCALE, 1.1, TRANSFORM_LOG, true},
+        {HYPER_L2, 0.02, TRANSFORM_LOG, true},
+        {HYPER_L1, 0.01, TRANSFORM_LOG, true},
+        {HYPER_WEIGHT_DECAY, 0.03, TRANSFORM_LOG, true},
+        {HYPER_LR, 0.3, TRANSFORM_LOG, true},
+        {HYPER_MOMENTUM, 0.7, TRANSFORM_LOGIT, true},
+        {HYPER_INIT_SCALE, 1.1, TRANSFORM_LOG, true},
         {HYPER_LABEL_SMOOTHING, 0.1, TRANSFORM_LOGIT, false},
-        {HYPER_INPUT_SCALE, 0.9, TRANSFORM_LOG, false},  {HYPER_EXAMPLE_WEIGHT, 0.9, TRANSFORM_LOG, false},
+        {HYPER_INPUT_SCALE, 0.9, TRANSFORM_LOG, false},
+        {HYPER_EXAMPLE_WEIGHT, 0.9, TRANSFORM_LOG, false},
         {HYPER_LOSS_WEIGHT, 1.1, TRANSFORM_LOG, false},
     };
     int32_t n = 0;
 
     for (size_t i = 0; i < COUNT(kinds); i++) {
-        hyper_decl d = {.kind = kinds[i].kind, .per = per, .phases = phases, .transform = kinds[i].transform,
-                        .low = 1e-4, .high = kinds[i].transform == TRANSFORM_LOGIT ? 0.99 : 10,
+        hyper_decl d = {.kind = kinds[i].kind,
+                        .per = per,
+                        .phases = phases,
+                        .transform = kinds[i].transform,
+                        .low = 1e-4,
+                        .high = kinds[i].transform == TRANSFORM_LOGIT ? 0.99 : 10,
                         .start = kinds[i].start};
         if (d.kind == HYPER_MOMENTUM && !t->spec.optim.buffer) continue;
         if (d.kind == HYPER_INIT_SCALE || d.kind == HYPER_INPUT_SCALE) d.phases = 1;
         if (!kinds[i].tensors) {
-            d.per = d.kind == HYPER_EXAMPLE_WEIGHT ? PER_EXAMPLE : d.kind == HYPER_LOSS_WEIGHT ? PER_CLASS
-                    : d.kind == HYPER_INPUT_SCALE && per == PER_UNIT_IN ? PER_UNIT_IN : PER_GLOBAL;
+            d.per = d.kind == HYPER_EXAMPLE_WEIGHT                      ? PER_EXAMPLE
+                    : d.kind == HYPER_LOSS_WEIGHT                       ? PER_CLASS
+                    : d.kind == HYPER_INPUT_SCALE && per == PER_UNIT_IN ? PER_UNIT_IN
+                                                                        : PER_GLOBAL;
             if (phases == 0 && d.phases == 0) d.phases = 3;
         }
         out[n++] = d;

@@ -7,26 +7,28 @@
 enum { TOY_ROWS = 30, TOY_WIDTH = 6, TOY_CLASSES = 3 };
 
 typedef struct toy {
-    drmad_ctx   *ctx;
+    drmad_ctx *ctx;
     param_table *params;
-    space       *s;
-    trainer     *t;
-    walker      *w;
-    train_spec   spec;
-    examples     valid;
-    double       rows[TOY_ROWS * TOY_WIDTH];
-    int32_t      labels[TOY_ROWS], list[TOY_ROWS];
-    double      *raw, *values, *grad;
+    space *s;
+    trainer *t;
+    walker *w;
+    train_spec spec;
+    examples valid;
+    double rows[TOY_ROWS * TOY_WIDTH];
+    int32_t labels[TOY_ROWS], list[TOY_ROWS];
+    double *raw, *values, *grad;
 } toy;
 
-/* The plain problem: tanh 6-5-4-3, 20 steps of batch 7 on 20 rows, 10 rows for F. Change t->spec, then toy_open. */
-void         toy_init(toy *t, drmad_ctx *ctx);
+/* The plain problem: tanh 6-5-4-3, 20 steps of batch 7 on 20 rows, 10 rows for F. Change t->spec,
+ * then toy_open. */
+void toy_init(toy *t, drmad_ctx *ctx);
 drmad_status toy_open(toy *t, const hyper_decl *decls, int32_t n, const walk_spec *walk);
-void         toy_close(toy *t);
+void toy_close(toy *t);
 
 /* F after training with `values`. */
 double toy_value(toy *t, const double *values);
-/* Every declaration that makes sense with granularity `per` and `phases` (0 = every step); gives their number. */
+/* Every declaration that makes sense with granularity `per` and `phases` (0 = every step); gives
+ * their number. */
 int32_t toy_declare(const toy *t, hyper_per per, int64_t phases, hyper_decl *out);
 enum { TOY_DECLS_MAX = 10 };
 #endif
