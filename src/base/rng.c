@@ -63,33 +63,29 @@ uint64_t rng_below(rng_key k, uint64_t element, uint64_t n)
     return (uint64_t)(((__extension__ (unsigned __int128)rng_u64(k, element)) * n) >> 64);
 }
 
+/* Six rounds: with four, pairs of values of small n were up to 12 times less even than by chance. */
 rng_perm rng_perm_make(rng_key k, uint64_t n)
 {
-    rng_perm p = {.n = n, .half = 1};
+    rng_perm p = {.n = n};
+    unsigned bits = 2;
 
-    while (p.half < 32 && (UINT64_C(1) << (2 * p.half)) < n) p.half++;
-    for (unsigned r = 0; r < 4; r++) p.key[r] = rng_u64(k, r);
+    while (bits < 64 && (UINT64_C(1) << bits) < n) bits++;
+    p.mask = UINT64_MAX >> (64 - bits);
+    p.shift = (bits + 1) / 2;
+    for (unsigned r = 0; r < RNG_PERM_ROUNDS; r++) {
+        p.times[r] = rng_u64(k, 2 * r) | 1;
+        p.plus[r] = rng_u64(k, 2 * r + 1);
+    }
     return p;
-}
-
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    return x ^ x >> 31;
 }
 
 uint64_t rng_perm_at(const rng_perm *p, uint64_t i)
 {
-    const uint64_t mask = (UINT64_C(1) << p->half) - 1;
-
     do {
-        uint64_t l = i >> p->half, r = i & mask;
-        for (int round = 0; round < 4; round++) {
-            uint64_t t = l ^ (mix(r ^ p->key[round]) & mask);
-            l = r, r = t;
+        for (int r = 0; r < RNG_PERM_ROUNDS; r++) {
+            i = (i * p->times[r] + p->plus[r]) & p->mask;
+            i ^= i >> p->shift;
         }
-        i = l << p->half | r;
     } while (i >= p->n);
     return i;
 }

@@ -15,12 +15,14 @@ double   rng_uniform(rng_key k, uint64_t element);             /* [0, 1), 53 bit
 double   rng_normal(rng_key k, uint64_t element);              /* standard normal, Box-Muller */
 uint64_t rng_below(rng_key k, uint64_t element, uint64_t n);   /* [0, n), n > 0 */
 
-/* A random permutation of [0, n) with random access, keyed by `k`: a balanced Feistel network on the next even power
- * of two, walked until the value falls below n (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA
- * 2002). The round function is the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). n >= 1. */
+/* A random permutation of [0, n) with random access, keyed by `k`: rounds of x -> a x + c and
+ * x -> x ^ x >> s, each one to one on the next power of two, walked until the value falls below n
+ * (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002; such
+ * rounds for sampling: Kensler, "Correlated multi-jittered sampling", Pixar, 2013). n >= 1. */
+enum { RNG_PERM_ROUNDS = 6 };
 typedef struct rng_perm {
-    uint64_t n, key[4];
-    unsigned half;
+    uint64_t n, mask, times[RNG_PERM_ROUNDS], plus[RNG_PERM_ROUNDS];
+    unsigned shift;
 } rng_perm;
 
 rng_perm rng_perm_make(rng_key k, uint64_t n);

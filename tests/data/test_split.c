@@ -171,6 +171,26 @@ TEST(an_epoch_of_shuffled_batches_meets_every_row_at_most_once)
     CHECK(memcmp(first, out, sizeof out) == 0); /* pure: asked again out of order */
 }
 
+/* Where the first two rows of an epoch come from, over all pairs: 1559 degrees of freedom, so chi2
+ * over them strays from 1 by 0.036; 1.2 is five of that. */
+TEST(shuffled_pairs_are_even)
+{
+    enum { N = 40, EACH = 100, EPOCHS = N * (N - 1) * EACH };
+    static int count[N][N];
+    double chi2 = 0;
+    int32_t out[2];
+
+    memset(count, 0, sizeof count);
+    for (int64_t e = 0; e < EPOCHS; e++) {
+        batch_indices(BATCH_SHUFFLE, 2, e * (N / 2), 2, N, out);
+        count[out[0]][out[1]]++;
+    }
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++)
+            if (i != j) chi2 += pow(count[i][j] - EACH, 2) / EACH;
+    CHECK(chi2 / (N * (N - 1) - 1) < 1.2);
+}
+
 TEST(batches_with_replacement_are_uniform)
 {
     enum { N = 20, STEPS = 4000, BATCH = 5 };
