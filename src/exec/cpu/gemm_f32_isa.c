@@ -1,51 +1,234 @@
-/* Products in float. A block of op(B), DEEP x WIDE, is packed into `work` without its
- * transpose; each row of op(A) then runs along it with WIDE sums in registers. */
-#include "exec/cpu/gemm_isa.h"
+/* Blocks and packing of the F32 product (micro-kernels: gemm_tile_isa.c and gemm_dot_isa.c).
+ *
+ * m is cut so that a block of A stays in the second-level cache, k so that one panel of op(B), 2 or 3 vectors wide,
+ * stays in the first. For each panel: pack it, then run down the block of A while it is hot. Packing costs a fixed
+ * share of the work, about 1.5 cycles a vector against rows / 2. A is read in place, and packed only when it is
+ * transposed and large, where its columns would touch a cache line for each p. */
+#include "exec/cpu/gemm_f32.h"
 
-enum { DEEP = 256, WIDE = 16 };
+#if defined(ISA_IS_avx512)
+enum { K_BLOCK = 224 }; /* 224 x 32 floats: 28 of 48 KiB */
+#else
+enum { K_BLOCK = 208 }; /* 208 x 24 floats: 20 of 32 KiB */
+#endif
+#ifndef DOT_MIN
+#define DOT_MIN 128
+#define DOT_MMAX 100000
+#endif
+enum { A_BLOCK = 64 * 1024, K_IN_PLACE = 64, M_IN_PLACE = 16, N_IN_PLACE = 128, CHUNK = 8 };
+
+static int64_t k_block(const gemm_shape *s)
+{
+    int64_t run = run_at(cut_evenly(s->k, K_BLOCK), 0);
+
+    return (run + CHUNK - 1) / CHUNK * CHUNK;
+}
+
+static int64_t m_block(const gemm_shape *s)
+{
+    return run_at(cut_evenly(s->m, A_BLOCK / k_block(s)), 0);
+}
+
+static bool pack_a(const gemm_shape *s)
+{
+    return s->ta || s->n > N_IN_PLACE;
+}
+
+static bool b_in_place(const gemm_shape *s)
+{
+    return !s->tb && (s->k <= K_IN_PLACE || s->m <= M_IN_PLACE);
+}
+
+static bool by_dots(const gemm_shape *s)
+{
+    return s->tb && !s->ta && s->k >= DOT_MIN && s->m <= DOT_MMAX;
+}
 
 size_t GEMM_ISA(gemm_f32_work)(const gemm_shape *s)
 {
-    (void)s;
-    return DEEP * WIDE * sizeof(float);
+    if (s->m <= 0 || s->n <= 0 || s->k <= 0 || by_dots(s)) return 0;
+    size_t b = PANEL_WIDE * (size_t)k_block(s);
+    size_t a = pack_a(s) ? (size_t)(k_block(s) * m_block(s)) : 0;
+    return (a + b) * sizeof(float);
 }
 
-static void pack(const gemm_shape *s, const float *b, int64_t deep, int64_t wide, float *out)
+/* out(p, j) = b[j * step + p], CHUNK values of p and of j: a transpose. */
+#if defined(ISA_IS_portable)
+INLINE void transpose(const float *b, int64_t step, float *out, int64_t out_step)
 {
-    int64_t step_p = s->tb ? 1 : s->ldb, step_j = s->tb ? s->ldb : 1;
+    for (int p = 0; p < CHUNK; p++)
+        for (int j = 0; j < CHUNK; j++) out[p * out_step + j] = b[j * step + p];
+}
+#else
+/* Rows j and j + 4 share a register, so that three rounds of shuffles inside 128 bits do. */
+INLINE void transpose(const float *b, int64_t step, float *out, int64_t out_step)
+{
+    for (int half = 0; half < 2; half++, b += 4, out += 4 * out_step) {
+        __m256 r[4];
+        UNROLL for (int j = 0; j < 4; j++)
+            r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b + j * step)),
+                                        _mm_loadu_ps(b + (j + 4) * step), 1);
+        __m256 t0 = _mm256_unpacklo_ps(r[0], r[1]), t1 = _mm256_unpackhi_ps(r[0], r[1]);
+        __m256 t2 = _mm256_unpacklo_ps(r[2], r[3]), t3 = _mm256_unpackhi_ps(r[2], r[3]);
+        _mm256_storeu_ps(out, _mm256_shuffle_ps(t0, t2, 0x44));
+        _mm256_storeu_ps(out + out_step, _mm256_shuffle_ps(t0, t2, 0xee));
+        _mm256_storeu_ps(out + 2 * out_step, _mm256_shuffle_ps(t1, t3, 0x44));
+        _mm256_storeu_ps(out + 3 * out_step, _mm256_shuffle_ps(t1, t3, 0xee));
+    }
+}
+#endif
 
-    for (int64_t p = 0; p < deep; p++)
-        for (int64_t j = 0; j < WIDE; j++) out[p * WIDE + j] = j < wide ? b[p * step_p + j * step_j] : 0;
+/* out(p, i) = a[i * step + p] for four i. */
+static void turn_four(const float *a, int64_t step, int64_t k, float *out, int64_t out_step)
+{
+    typedef float v4 __attribute__((vector_size(16)));
+    int64_t p = 0;
+
+    for (; p + 4 <= k; p += 4) {
+        v4 r[4], t[4];
+        for (int i = 0; i < 4; i++) memcpy(&r[i], a + i * step + p, sizeof r[i]);
+        t[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), t[1] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+        t[2] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), t[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+        r[0] = __builtin_shufflevector(t[0], t[1], 0, 1, 4, 5), r[1] = __builtin_shufflevector(t[0], t[1], 2, 3, 6, 7);
+        r[2] = __builtin_shufflevector(t[2], t[3], 0, 1, 4, 5), r[3] = __builtin_shufflevector(t[2], t[3], 2, 3, 6, 7);
+        for (int i = 0; i < 4; i++) memcpy(out + (p + i) * out_step, &r[i], sizeof r[i]);
+    }
+    for (; p < k; p++)
+        for (int i = 0; i < 4; i++) out[p * out_step + i] = a[i * step + p];
 }
 
-static void row(const float *a, int64_t step, const float *b, int64_t deep, float *sum)
+/* A panel of op(B), k x wide columns, to out(p, j) = out[p * out_step + j], zeros up to out_step columns. */
+static void pack_straight(const float *b, int64_t step, int64_t k, int wide, float *out, int out_step)
 {
-    float acc[WIDE] = {0};
-
-    for (int64_t p = 0; p < deep; p++)
-        for (int j = 0; j < WIDE; j++) acc[j] += a[p * step] * b[p * WIDE + j];
-    for (int j = 0; j < WIDE; j++) sum[j] = acc[j];
+    for (int64_t p = 0; p < k; p++, b += step, out += out_step) {
+        int j = 0;
+        for (; j + VL <= wide; j += VL) vf_store(out + j, vf_load(b + j));
+        if (j < wide) vf_store(out + j, vf_load_n(b + j, wide - j));
+    }
 }
 
-static void block(const gemm_shape *s, const float *a, const float *b, float *c, const int64_t size[2], bool acc)
+static void pack_turned(const float *b, int64_t step, int64_t k, int wide, float *out, int out_step)
 {
-    float sum[WIDE];
-    int64_t step_i = s->ta ? 1 : s->lda, step_p = s->ta ? s->lda : 1;
+    int j = 0;
 
-    for (int64_t i = 0; i < s->m; i++) {
-        row(a + i * step_i, step_p, b, size[0], sum);
-        for (int64_t j = 0; j < size[1]; j++) c[i * s->ldc + j] = acc ? c[i * s->ldc + j] + sum[j] : sum[j];
+    for (; j + CHUNK <= wide; j += CHUNK) {
+        const float *from = b + j * step;
+        int64_t p = 0;
+        for (; p + CHUNK <= k; p += CHUNK) transpose(from + p, step, out + p * out_step + j, out_step);
+        for (; p < k; p++)
+            for (int q = 0; q < CHUNK; q++) out[p * out_step + j + q] = from[q * step + p];
+    }
+    for (; j < out_step; j++)
+        for (int64_t p = 0; p < k; p++) out[p * out_step + j] = j < wide ? b[j * step + p] : 0;
+}
+
+/* `rows` rows of op(A) to out[p * rows + i]. */
+static void pack_tile(const gemm_shape *s, const float *a, int64_t k, int64_t rows, float *out)
+{
+    int64_t step = s->lda;
+
+    if (s->ta && rows == 4) { /* the usual case with AVX2 */
+        for (int64_t p = 0; p < k; p++) memcpy(out + 4 * p, a + p * step, 4 * sizeof *out);
+    } else if (s->ta) {
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t i = 0; i < rows; i++) out[p * rows + i] = a[p * step + i];
+    } else {
+        int64_t i = 0;
+        for (; i + 4 <= rows; i += 4) turn_four(a + i * step, step, k, out + i, rows);
+        for (; i < rows; i++)
+            for (int64_t p = 0; p < k; p++) out[p * rows + i] = a[i * step + p];
+    }
+}
+
+/* Tiles of A's block one after another, each k x its rows. */
+static void pack_tiles(const gemm_shape *s, const float *a, int64_t k, int64_t m, float *out)
+{
+    even_cut cut = cut_evenly(m, TILE_ROWS);
+
+    for (int64_t i = 0, rows; i < m; i += rows, out += rows * k) {
+        rows = run_at(cut, i);
+        pack_tile(s, a + i * (s->ta ? 1 : s->lda), k, rows, out);
+    }
+}
+
+/* One block of A against one panel of B. */
+typedef struct panel {
+    const float *a, *b;
+    float       *c;
+    int64_t      m, k, b_step;
+    int          wide;
+    bool         acc, packed;
+} panel;
+
+static void run_panel(const gemm_shape *s, const panel *w)
+{
+    static const int rows_most[VECS_MAX] = {TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3};
+    int vecs = (w->wide + VL - 1) / VL;
+    even_cut cut = cut_evenly(w->m, w->packed ? TILE_ROWS : rows_most[vecs - 1]);
+    gemm_tile t = {.b = w->b, .k = w->k, .a_step = s->lda, .b_step = w->b_step, .c_step = s->ldc,
+                   .tail = w->wide - (vecs - 1) * VL, .by_col = w->packed, .acc = w->acc};
+
+    for (int64_t i = 0, rows; i < w->m; i += rows) {
+        rows = run_at(cut, i);
+        t.a = w->a + (w->packed ? i * w->k : i * s->lda);
+        t.c = w->c + i * s->ldc;
+        gemm_tile_run(&t, (int)rows, vecs);
+    }
+}
+
+/* TILE_VECS vectors a panel, but no single vector at the end where that can be helped: its tiles have few sums. */
+static int panel_wide(int64_t left, bool packed)
+{
+    int64_t vecs = (left + VL - 1) / VL, most = packed ? TILE_VECS : VECS_MAX;
+    int64_t take = vecs <= most ? vecs : vecs == TILE_VECS + 1 ? (vecs + 1) / 2 : TILE_VECS;
+
+    return (int)(left < take * VL ? left : take * VL);
+}
+
+static void run_block(const gemm_shape *s, panel w, const float *b, float *c, float *work)
+{
+    for (int64_t j = 0; j < s->n; j += w.wide) {
+        w.wide = panel_wide(s->n - j, w.packed);
+        int whole = (w.wide + VL - 1) / VL * VL;
+        const float *from = b + (s->tb ? j * s->ldb : j);
+        if (b_in_place(s) && w.wide == whole) {
+            w.b = from, w.b_step = s->ldb;
+        } else {
+            if (s->tb) pack_turned(from, s->ldb, w.k, w.wide, work, whole);
+            else pack_straight(from, s->ldb, w.k, w.wide, work, whole);
+            w.b = work, w.b_step = whole;
+        }
+        w.c = c + j;
+        run_panel(s, &w);
+    }
+}
+
+static void run_blocks(const gemm_shape *s, const float *a, const float *b, float *c, float *work)
+{
+    int64_t deep = k_block(s), high = m_block(s);
+    float *a_work = work + PANEL_WIDE * deep;
+
+    for (int64_t i = 0; i < s->m; i += high) {
+        for (int64_t p = 0; p < s->k; p += deep) {
+            const float *from = a + (s->ta ? p * s->lda + i : i * s->lda + p);
+            panel w = {.a = from, .m = s->m - i < high ? s->m - i : high,
+                       .k = s->k - p < deep ? s->k - p : deep, .acc = s->acc || p > 0, .packed = pack_a(s)};
+            if (w.packed) {
+                pack_tiles(s, from, w.k, w.m, a_work);
+                w.a = a_work;
+            }
+            run_block(s, w, b + (s->tb ? p : p * s->ldb), c + i * s->ldc, work);
+        }
     }
 }
 
 void GEMM_ISA(gemm_f32)(const gemm_shape *s, const float *a, const float *b, float *c, void *work)
 {
-    for (int64_t j = 0; j < s->n; j += WIDE) {
-        for (int64_t p = 0; p < s->k || p == 0; p += DEEP) { /* k = 0: one empty block writes the zeros */
-            int64_t size[2] = {s->k - p < DEEP ? s->k - p : DEEP, s->n - j < WIDE ? s->n - j : WIDE};
-
-            if (size[0] > 0) pack(s, b + (s->tb ? j * s->ldb + p : p * s->ldb + j), size[0], size[1], work);
-            block(s, a + (s->ta ? p * s->lda : p), work, c + j, size, s->acc || p > 0);
-        }
+    if (s->k <= 0) {
+        for (int64_t i = 0; i < s->m && !s->acc; i++) memset(c + i * s->ldc, 0, (size_t)s->n * sizeof *c);
+    } else if (by_dots(s)) {
+        gemm_dot(s, a, b, c);
+    } else {
+        run_blocks(s, a, b, c, work);
     }
 }
