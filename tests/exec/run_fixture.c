@@ -1,0 +1,178 @@
+#include "run_fixture.h"
+
+void rx_open(rx *x, dtype t, uint64_t seed)
+{
+    *x = (rx){.ctx = test_ctx(), .type = t, .seed = seed, .target = *backend_cpu.target};
+    CHECK_OK(x->ctx, graph_new(x->ctx, &x->g));
+}
+
+void rx_close(rx *x)
+{
+    for (int i = 0; i < RX_LEAVES; i++) free(x->data[i]);
+    graph_free(x->g);
+}
+
+double rx_draw(rx *x, double lo, double hi)
+{
+    return lo + (hi - lo) * rng_uniform((rng_key){x->seed, 0, 0}, x->drawn++);
+}
+
+int64_t rx_below(rx *x, int64_t n)
+{
+    return (int64_t)rng_below((rng_key){x->seed, 0, 1}, x->drawn++, (uint64_t)n);
+}
+
+static node add_leaf(rx *x, dtype t, shape s, void **data)
+{
+    const int32_t number = graph_leaves(x->g);
+    const size_t count = (size_t)shape_count(&s);
+    char name[16];
+
+    if (number >= RX_LEAVES) abort();
+    snprintf(name, sizeof name, "leaf%d", number);
+    *data = x->data[number] = malloc((count + 1) * dtype_size(t));
+    return graph_add_leaf(x->g, name, t, s);
+}
+
+node rx_leaf(rx *x, shape s)
+{
+    void *data;
+    node n = add_leaf(x, x->type, s, &data);
+
+    for (int64_t i = 0; i < shape_count(&s); i++) {
+        const double v = rx_draw(x, -1, 1);
+        if (x->type == F32) ((float *)data)[i] = (float)v;
+        else ((double *)data)[i] = v;
+    }
+    return n;
+}
+
+node rx_index(rx *x, int64_t count, int64_t below)
+{
+    void *data;
+    node n = add_leaf(x, I32, SHAPE(count), &data);
+
+    for (int64_t i = 0; i < count; i++) ((int32_t *)data)[i] = (int32_t)rx_below(x, below);
+    return n;
+}
+
+node rx_bytes(rx *x, shape s)
+{
+    void *data;
+    node n = add_leaf(x, U8, s, &data);
+
+    for (int64_t i = 0; i < shape_count(&s); i++) ((uint8_t *)data)[i] = (uint8_t)rx_below(x, 256);
+    return n;
+}
+
+static size_t out_bytes(const rx *x, const plan_output *o)
+{
+    return (size_t)shape_count(graph_shape(x->g, o->y)) * dtype_size(graph_dtype(x->g, o->y));
+}
+
+bool rx_run(rx *x, int n, const plan_output *out, int threads, bool in_place, void **y)
+{
+    drmad_status st = DRMAD_OK;
+    plan *p = NULL;
+    program *prog = NULL;
+
+    for (int i = 0; i < n; i++) y[i] = malloc(out_bytes(x, &out[i]) + 1);
+    TRY(drmad_ctx_set_threads(x->ctx, threads));
+    TRY(plan_new(x->ctx, x->g, out, n, &x->target, &p));
+    TRY(program_new(x->ctx, p, &backend_cpu, &prog));
+    for (int32_t i = 0; i < graph_leaves(x->g); i++) program_set_leaf(prog, i, x->data[i]);
+    for (int32_t i = 0; i < n; i++) {
+        program_set_output(prog, i, y[i]);
+        if (!in_place || out[i].alias < 0) continue;
+        memcpy(y[i], x->data[out[i].alias], out_bytes(x, &out[i]));
+        program_set_leaf(prog, out[i].alias, y[i]);
+    }
+    TRY(program_run(prog));
+done:
+    if (st != DRMAD_OK) test_fail(__FILE__, __LINE__, "run: %s", drmad_errmsg(x->ctx));
+    program_free(prog);
+    plan_free(p);
+    return st == DRMAD_OK;
+}
+
+static double number(dtype t, const void *y, int64_t i)
+{
+    return t == F32 ? (double)((const float *)y)[i] : t == F64 ? ((const double *)y)[i] : ((const int32_t *)y)[i];
+}
+
+/* Compares with the evaluator's values; one failure an output is enough. */
+static void compare(rx *x, const plan_output *o, int i, const void *y, const double *want, double tol, const char *how)
+{
+    const int64_t count = shape_count(graph_shape(x->g, o->y));
+    const dtype t = graph_dtype(x->g, o->y);
+    double most = 1e-30;
+
+    for (int64_t k = 0; k < count; k++)
+        if (fabs(want[k]) > most) most = fabs(want[k]);
+    for (int64_t k = 0; k < count; k++) {
+        const double got = number(t, y, k);
+        if (fabs(got - want[k]) <= tol * most || (isnan(got) && isnan(want[k])) || got == want[k]) continue;
+        test_fail(__FILE__, __LINE__, "seed %llu %s: output %d (node %d) element %lld = %.9g, expected %.9g",
+                  (unsigned long long)x->seed, how, i, o->y, (long long)k, got, want[k]);
+        return;
+    }
+}
+
+static void compare_all(rx *x, int n, const plan_output *out, int threads, bool in_place, double *const *want,
+                        void **same, double tol, const char *how)
+{
+    void *y[RX_OUTS] = {0};
+    const bool first = !same[0];
+
+    if (rx_run(x, n, out, threads, in_place, y))
+        for (int i = 0; i < n; i++) {
+            compare(x, &out[i], i, y[i], want[i], tol, how);
+            if (!first && memcmp(y[i], same[i], out_bytes(x, &out[i])) != 0)
+                test_fail(__FILE__, __LINE__, "seed %llu %s: output %d differs in its bits", (unsigned long long)x->seed,
+                          how, i);
+        }
+    for (int i = 0; i < n; i++)
+        if (first) same[i] = y[i];
+        else free(y[i]);
+}
+
+/* same[0] == NULL tells compare_all to keep the outputs, so a new set starts there. */
+static void drop(int n, void **same)
+{
+    for (int i = 0; i < n; i++) {
+        free(same[i]);
+        same[i] = NULL;
+    }
+}
+
+void rx_check(rx *x, int n, const plan_output *out, double tol)
+{
+    const plan_target usual = x->target;
+    double *want[RX_OUTS];
+    void *same[RX_OUTS] = {0};
+    node roots[RX_OUTS];
+
+    CHECK_OK(x->ctx, graph_status(x->g));
+    if (graph_status(x->g) != DRMAD_OK) return;
+    for (int i = 0; i < n; i++) {
+        roots[i] = out[i].y;
+        want[i] = calloc((size_t)shape_count(graph_shape(x->g, out[i].y)) + 1, sizeof(double));
+    }
+    eval(x->g, (const void *const *)x->data, n, roots, want);
+    for (int tiles = 0; tiles < 3; tiles++) {
+        x->target.fuse = tiles < 2;
+        if (tiles == 1) x->target.tile_bytes = 512, x->target.tile_macs = 1000;
+        compare_all(x, n, out, 1, false, want, same, tol, tiles == 0 ? "fused" : tiles == 1 ? "small tiles" : "unfused");
+        compare_all(x, n, out, 1, true, want, same, tol, "in place");
+        if (tiles < 2) compare_all(x, n, out, 2, true, want, same, tol, "2 threads");
+        if (tiles < 2) compare_all(x, n, out, 5, false, want, same, tol, "5 threads");
+        drop(n, same);
+    }
+    x->target = usual;
+    for (int i = 0; i < n; i++) free(want[i]);
+}
+
+void rx_check_one(rx *x, node y, double tol)
+{
+    rx_check(x, 1, &(plan_output){y, -1}, tol);
+}

@@ -1,0 +1,182 @@
+/* Random graphs of all operations, with shared values, views, broadcasts, reductions and in-place outputs: every way of
+ * running them gives what the naive evaluator gives. */
+#include "run_fixture.h"
+
+enum { POOL = 96 };
+
+typedef struct pool_of_nodes {
+    int  n;
+    node at[POOL];
+} list;
+
+static node pick(rx *x, const list *l)
+{
+    return l->at[rx_below(x, l->n)];
+}
+
+/* A value of shape s made from what there is: found, spread, or summed down. */
+static node shaped(rx *x, const list *l, shape s)
+{
+    for (int tries = 0; tries < 20; tries++) {
+        node a = pick(x, l);
+        const shape *t = graph_shape(x->g, a);
+        if (shape_same(t, &s)) return a;
+        if (t->rank != s.rank) continue;
+        bool up = true, down = true;
+        for (int32_t i = 0; i < s.rank; i++) {
+            up &= t->dim[i] == s.dim[i] || t->dim[i] == 1;
+            down &= t->dim[i] == s.dim[i] || s.dim[i] == 1;
+        }
+        if (up) return g_bcast(x->g, a, s);
+        if (down) return g_sum_to(x->g, a, s);
+    }
+    return rx_leaf(x, s);
+}
+
+static node bounded(rx *x, node a)
+{
+    return g_tanh(x->g, a);
+}
+
+/* Smooth in all arguments, so that roundings stay small. */
+static node smooth_op(rx *x, const list *l)
+{
+    graph *g = x->g;
+    node a = pick(x, l);
+    const shape s = *graph_shape(g, a);
+
+    switch (rx_below(x, 14)) {
+    case 0: return g_exp(g, bounded(x, a));
+    case 1: return g_log(g, g_exp(g, bounded(x, a)));
+    case 2: return g_sqrt(g, g_add(g, g_ones_like(g, a), g_sigmoid(g, a)));
+    case 3: return g_recip(g, g_add(g, g_ones_like(g, a), g_softplus(g, a)));
+    case 4: return g_erf(g, a);
+    case 5: return bounded(x, a);
+    case 6: return g_sub(g, a, shaped(x, l, s));
+    case 7: return g_mul(g, bounded(x, a), bounded(x, shaped(x, l, s)));
+    case 8: return g_add(g, g_mul(g, bounded(x, a), shaped(x, l, s)), shaped(x, l, s));
+    case 9: return g_sub(g, shaped(x, l, s), g_scale(g, a, rx_draw(x, -1, 1)));
+    case 10: { /* tanh backwards */
+        node y = g_tanh(g, a), d = g_sub(g, g_ones_like(g, y), g_mul(g, y, y));
+        return g_add(g, g_mul(g, shaped(x, l, s), d), g_mul(g, y, d));
+    }
+    case 11: return g_scale(g, a, rx_draw(x, -2, 2));
+    case 12: return g_softmax(g, a);
+    default: return g_logsumexp(g, a);
+    }
+}
+
+static node product_op(rx *x, const list *l)
+{
+    graph *g = x->g;
+    node a = pick(x, l);
+    const shape *s = graph_shape(g, a);
+
+    if (s->rank != 2) return bounded(x, a);
+    const bool ta = rx_below(x, 2), tb = rx_below(x, 2);
+    const int64_t k = s->dim[!ta], n = 1 + rx_below(x, 6) * 5;
+    node b = shaped(x, l, tb ? SHAPE(n, k) : SHAPE(k, n));
+    node y = g_matmul(g, a, b, ta, tb);
+    if (rx_below(x, 2)) y = g_add(g, y, g_matmul(g, shaped(x, l, *s), b, ta, tb));
+    return rx_below(x, 2) ? bounded(x, y) : g_scale(g, y, 0.2);
+}
+
+static node move_op(rx *x, const list *l)
+{
+    graph *g = x->g;
+    node a = pick(x, l);
+    const shape s = *graph_shape(g, a);
+    const int32_t axis = (int32_t)rx_below(x, s.rank);
+    const int64_t at = rx_below(x, s.dim[axis]);
+
+    switch (rx_below(x, 9)) {
+    case 0: return g_slice(g, a, axis, at, 1 + rx_below(x, s.dim[axis] - at));
+    case 1: return g_pad(g, a, axis, at, s.dim[axis] + at + 1);
+    case 2: return s.rank == 2 ? g_transpose(g, a) : a;
+    case 3: return g_gather(g, a, rx_index(x, 1 + rx_below(x, 9), s.dim[0]));
+    case 4: return g_scatter_add(g, a, rx_index(x, s.dim[0], 4), 4);
+    case 5: return g_reshape(g, a, s.rank == 2 ? SHAPE(s.dim[1], s.dim[0]) : SHAPE(1, shape_count(&s)));
+    case 6: return g_sum(g, a, 1u << axis);
+    case 7: return g_cast(g, g_cast(g, a, x->type == F32 ? F64 : F32), x->type);
+    default: return g_scale(g, g_cast(g, g_gather(g, rx_bytes(x, SHAPE(7, s.dim[s.rank - 1])), rx_index(x, 5, 7)),
+                                      x->type), 1.0 / 255);
+    }
+}
+
+/* Jumps where a rounding decides: in double only. */
+static node jump_op(rx *x, const list *l)
+{
+    graph *g = x->g;
+    node a = pick(x, l);
+    const shape *s = graph_shape(g, a);
+
+    switch (rx_below(x, 5)) {
+    case 0: return g_relu(g, a);
+    case 1: return g_abs(g, a);
+    case 2: return s->rank == 2 ? g_onehot(g, g_argmax(g, a), s->dim[1], x->type) : a;
+    case 3: return s->rank == 3 ? g_sum(g, a, 5) : g_rowmax(g, a);
+    default: return g_rowmax(g, a);
+    }
+}
+
+static void grow(rx *x, list *l, int n)
+{
+    while (l->n < n) {
+        const int64_t kind = rx_below(x, x->type == F64 ? 10 : 9);
+        node y = kind < 5 ? smooth_op(x, l) : kind < 7 ? product_op(x, l) : kind < 9 ? move_op(x, l) : jump_op(x, l);
+        if (graph_status(x->g) != DRMAD_OK) return;
+        if (shape_count(graph_shape(x->g, y)) < 4000) l->at[l->n++] = y;
+    }
+}
+
+/* Outputs: some of the last nodes; where a leaf of that size is free, over it. */
+static int choose_outputs(rx *x, const list *l, plan_output *out)
+{
+    bool taken[RX_LEAVES] = {false};
+    int n = 0;
+
+    for (int i = l->n - 1; i >= 0 && n < 8; i -= 1 + (int)rx_below(x, 4)) {
+        out[n] = (plan_output){l->at[i], -1};
+        for (int32_t k = 0; k < graph_leaves(x->g) && out[n].alias < 0; k++) {
+            const node leaf = graph_leaf(x->g, k);
+            if (taken[k] || graph_dtype(x->g, leaf) != graph_dtype(x->g, l->at[i])) continue;
+            if (shape_count(graph_shape(x->g, leaf)) != shape_count(graph_shape(x->g, l->at[i]))) continue;
+            taken[k] = true;
+            out[n].alias = k;
+        }
+        n++;
+    }
+    return n;
+}
+
+static void random_graph(dtype t, uint64_t seed, int nodes, double tol)
+{
+    rx x;
+    list l = {.n = 0};
+    plan_output out[RX_OUTS];
+
+    rx_open(&x, t, seed);
+    const int64_t rows = 1 + rx_below(&x, 12), cols = 1 + rx_below(&x, 40);
+    l.at[l.n++] = rx_leaf(&x, SHAPE(rows, cols));
+    l.at[l.n++] = rx_leaf(&x, SHAPE(rows, cols));
+    l.at[l.n++] = rx_leaf(&x, SHAPE(1, cols));
+    l.at[l.n++] = rx_leaf(&x, SHAPE(rows, 1));
+    l.at[l.n++] = rx_leaf(&x, SHAPE(1, 1));
+    if (rx_below(&x, 3) == 0) l.at[l.n++] = rx_leaf(&x, SHAPE(3, rows, cols));
+    grow(&x, &l, nodes);
+    rx_check(&x, choose_outputs(&x, &l, out), out, tol);
+    rx_close(&x);
+}
+
+/* Values stay below some hundred, depth below 40, so 1e-13 relative to the largest is some hundred roundings. */
+TEST(random_graphs_in_double)
+{
+    for (int i = 0; i < test_count(150, 2000); i++) random_graph(F64, (uint64_t)i, 12 + i % 40, 1e-12);
+}
+
+/* Single: the evaluator rounds after each node, the program not within fused pairs, and exp, recip and soft-max in
+ * chains of 40 pass a rounding (6e-8) on some ten times over. */
+TEST(random_graphs_in_single)
+{
+    for (int i = 0; i < test_count(150, 2000); i++) random_graph(F32, (uint64_t)i, 12 + i % 24, 1e-4);
+}
