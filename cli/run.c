@@ -80,8 +80,12 @@ static void on_event(void *user, const char *stage, double done, double total, c
 {
     listener *l = user;
 
-    if (l->json) printf("%s\n", json);
-    else term_progress(l->t, stage, done, total);
+    if (l->json) {
+        printf("%s\n", json);
+        fflush(stdout); /* a reader at the pipe's other end sees each event as it happens */
+    } else {
+        term_progress(l->t, stage, done, total);
+    }
 }
 
 /* The words after the study are overrides; an option wins over them. */

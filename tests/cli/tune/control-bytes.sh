@@ -1,0 +1,3 @@
+printf "name: \"\\e[2Jx\"\n" >s.yaml
+drmad tune s.yaml 2>said || echo "status $?"
+tr -d "\n\t -~" <said | wc -c
