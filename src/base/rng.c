@@ -63,7 +63,7 @@ uint64_t rng_below(rng_key k, uint64_t element, uint64_t n)
     return (uint64_t)(((__extension__ (unsigned __int128)rng_u64(k, element)) * n) >> 64);
 }
 
-/* Six rounds: with four, pairs of values of small n were up to 12 times less even than by chance. */
+/* Six rounds: with four, pairs of values of small n were up to 12 times less even than chance. */
 rng_perm rng_perm_make(rng_key k, uint64_t n)
 {
     rng_perm p = {.n = n};
