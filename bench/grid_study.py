@@ -46,9 +46,10 @@ def out_by_in(net):
     return np.concatenate(parts)
 
 
-def tau_of(net, w0, size):
+def tau_of(net, w0, size, steps):
     """The spacing of every weight, by the rule of traj_grid.c."""
     tau = np.empty(net.P)
+    size /= max(1, steps / 1000) ** (1 / 3)
     largest = max(b - a for a, b, *_ in net.sl)
     for a, b, c, *_ in net.sl:
         rms = np.sqrt((w0[a:b].astype(float) ** 2).mean())
@@ -174,7 +175,7 @@ def arguments():
 
 def study(args, net, seed, rate, momentum):
     states, walk_back = train(net, args, seed, rate, momentum)
-    tau = tau_of(net, states[0], QUALITY[args.quality][1])
+    tau = tau_of(net, states[0], QUALITY[args.quality][1], args.steps)
     if args.fit:
         return histogram(net, states, tau)
     path = Decoded(args, net, states)

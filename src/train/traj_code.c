@@ -10,32 +10,44 @@ enum { UNITS_MAX = 1 << 20, AGAIN_MAX = 4, K_MAX = CODE_NONE - 1 };
  * off by .1 bit an event where directions are independent. Their Kraft sum is 1, so that every
  * bit pattern is a code. */
 static const uint8_t lengths[CODE_SYMBOLS] = {3, 4, 4, 5, 4, 4,  3,  4,  3, 4,  4,
-                                              4, 5, 5, 7, 7, 10, 10, 10, 8, 10, 7};
+                                              4, 5, 5, 8, 8, 10, 10, 10, 8, 10, 6};
 
-static uint16_t mirrored(unsigned v, unsigned n)
+static unsigned mirrored(unsigned v, unsigned n)
 {
     unsigned out = 0;
 
     for (unsigned i = 0; i < n; i++) out |= (v >> i & 1) << (n - 1 - i);
-    return (uint16_t)out;
+    return out;
 }
 
-/* Canonical: codes of one length are consecutive, shorter ones first. Mirrored, because the
- * lowest bit goes first. */
+static unsigned rest_of(unsigned bucket) /* bits that follow a gap's symbol, but for k */
+{
+    return bucket > 0 ? bucket - 1 : 0;
+}
+
+static void add_code(code_table *t, unsigned s, unsigned code, unsigned n)
+{
+    unsigned bucket = s < CODE_SKIP ? s / 2 : 0, mirror = mirrored(code, n);
+
+    t->symbol[s] = (code_word){(uint16_t)mirror, (uint8_t)n, (uint8_t)rest_of(bucket)};
+    for (unsigned i = mirror; i < 1u << CODE_BITS; i += 1u << n)
+        t->get[i] =
+            (code_sign){(uint8_t)n, (uint8_t)s, (uint8_t)bucket, (uint8_t)(n + rest_of(bucket))};
+}
+
+/* Canonical: codes of one length are consecutive, shorter ones first. Mirrored, because the lowest
+ * bit goes first. */
 void code_table_make(code_table *t)
 {
     unsigned next = 0;
 
-    for (unsigned n = 1; n <= CODE_BITS; n++, next <<= 1) {
-        for (unsigned s = 0; s < CODE_SYMBOLS; s++) {
-            if (lengths[s] != n) continue;
-            code_word w = {mirrored(next++, n), (uint8_t)n, (uint8_t)s};
-            t->put[s] = w;
-            uint8_t bucket = (uint8_t)(s < CODE_SKIP ? s / 2 : 0);
-            uint8_t total = (uint8_t)(n + bucket - (bucket > 0));
-            for (unsigned i = w.bits; i < 1u << CODE_BITS; i += 1u << n)
-                t->get[i] = (code_sign){(uint8_t)n, (uint8_t)s, bucket, total};
-        }
+    for (unsigned n = 1; n <= CODE_BITS; n++, next <<= 1)
+        for (unsigned s = 0; s < CODE_SYMBOLS; s++)
+            if (lengths[s] == n) add_code(t, s, next++, n);
+    for (unsigned unit = 0, bucket = 0; unit < 1u << (CODE_BUCKETS - 1); unit++) {
+        if (unit >> bucket) bucket++;
+        t->event[0][unit] = t->symbol[2 * bucket];
+        t->event[1][unit] = t->symbol[2 * bucket + 1];
     }
 }
 
@@ -63,7 +75,7 @@ void code_put(code_writer *c, uint64_t value, unsigned length)
 
 static inline bits_word symbol(const code_writer *c, unsigned s)
 {
-    return (bits_word){c->table->put[s].bits, c->table->put[s].length};
+    return (bits_word){c->table->symbol[s].bits, c->table->symbol[s].length};
 }
 
 /* The rare parts of an event. They take and give the place for the next word. */
@@ -93,9 +105,8 @@ static bits_word *units_more(const code_writer *c, bits_word *o, uint32_t more)
 /* A crossing `gap` weights after the last one, less than a skip, in the same direction or not. */
 static inline bits_word event(const code_table *t, unsigned k, uint64_t gap, unsigned turned)
 {
-    unsigned bucket = 63 - (unsigned)__builtin_clzll(gap >> k << 1 | 1);
-    unsigned rest = k + bucket - (bucket > 0);
-    code_word e = t->put[2 * bucket + turned];
+    code_word e = t->event[turned][gap >> k];
+    unsigned rest = k + e.rest;
 
     return (bits_word){e.bits | (gap & ((1ull << rest) - 1)) << e.length, e.length + rest};
 }

@@ -24,17 +24,18 @@ enum {
 
 typedef struct code_word {
     uint16_t bits;
-    uint8_t length, symbol;
+    uint8_t length;
+    uint8_t rest; /* bits that follow, but for k */
 } code_word;
 
 typedef struct code_sign { /* what the next CODE_BITS bits mean */
-    uint8_t length, symbol;
-    uint8_t bucket; /* of a gap; more bits of it follow: */
-    uint8_t total;  /* length and what follows, but for k */
+    uint8_t length, symbol, bucket;
+    uint8_t total; /* length, and what follows but for k */
 } code_sign;
 
 typedef struct code_table {
-    code_word put[CODE_SYMBOLS];
+    code_word symbol[CODE_SYMBOLS];
+    code_word event[2][1 << (CODE_BUCKETS - 1)]; /* by "other direction" and gap / 2^k */
     code_sign get[1 << CODE_BITS];
 } code_table;
 
