@@ -161,7 +161,7 @@ static void walk(const bench *b, float *velocity, int64_t t)
 
     for (int64_t i = 0; i < b->params->total; i++) {
         x = x * 1664525u + 1013904223u;
-        velocity[i] = .9f * velocity[i] + 1.45e-4f * ((float)(x >> 8) * 0x1p-23f - 1);
+        velocity[i] = .9f * velocity[i] + 1.09e-4f * ((float)(x >> 8) * 0x1p-23f - 1);
         b->w[i] += velocity[i];
     }
 }
