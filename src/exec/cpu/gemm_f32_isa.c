@@ -11,11 +11,7 @@ enum { K_BLOCK = 224 }; /* 224 x 32 floats: 28 of 48 KiB */
 #else
 enum { K_BLOCK = 208 }; /* 208 x 24 floats: 20 of 32 KiB */
 #endif
-#ifndef DOT_MIN
-#define DOT_MIN 128
-#define DOT_MMAX 100000
-#endif
-enum { A_BLOCK = 64 * 1024, K_IN_PLACE = 64, M_IN_PLACE = 16, N_IN_PLACE = 128, CHUNK = 8 };
+enum { A_BLOCK = 32 * 1024, K_IN_PLACE = 64, M_IN_PLACE = 16, N_IN_PLACE = 128, K_DOTS = 128, CHUNK = 8, GROUP = 8 * TILE_VECS * VL };
 
 static int64_t k_block(const gemm_shape *s)
 {
@@ -41,13 +37,13 @@ static bool b_in_place(const gemm_shape *s)
 
 static bool by_dots(const gemm_shape *s)
 {
-    return s->tb && !s->ta && s->k >= DOT_MIN && s->m <= DOT_MMAX;
+    return s->tb && !s->ta && s->k >= K_DOTS && s->n <= N_IN_PLACE;
 }
 
 size_t GEMM_ISA(gemm_f32_work)(const gemm_shape *s)
 {
     if (s->m <= 0 || s->n <= 0 || s->k <= 0 || by_dots(s)) return 0;
-    size_t b = PANEL_WIDE * (size_t)k_block(s);
+    size_t b = GROUP * (size_t)k_block(s);
     size_t a = pack_a(s) ? (size_t)(k_block(s) * m_block(s)) : 0;
     return (a + b) * sizeof(float);
 }
@@ -97,16 +93,16 @@ static void turn_four(const float *a, int64_t step, int64_t k, float *out, int64
         for (int i = 0; i < 4; i++) out[p * out_step + i] = a[i * step + p];
 }
 
-/* A panel of op(B), k x wide columns, to out(p, j) = out[p * out_step + j], zeros up to out_step columns. */
-static void pack_straight(const float *b, int64_t step, int64_t k, int wide, float *out, int out_step)
+/* One row of a panel: `wide` columns, zeros up to a whole vector. */
+INLINE void copy_row(const float *b, int wide, float *out)
 {
-    for (int64_t p = 0; p < k; p++, b += step, out += out_step) {
-        int j = 0;
-        for (; j + VL <= wide; j += VL) vf_store(out + j, vf_load(b + j));
-        if (j < wide) vf_store(out + j, vf_load_n(b + j, wide - j));
-    }
+    int j = 0;
+
+    for (; j + VL <= wide; j += VL) vf_store(out + j, vf_load(b + j));
+    if (j < wide) vf_store(out + j, vf_load_n(b + j, wide - j));
 }
 
+/* A panel of B^T, k x wide columns, to out(p, j) = out[p * out_step + j], zeros up to out_step columns. */
 static void pack_turned(const float *b, int64_t step, int64_t k, int wide, float *out, int out_step)
 {
     int j = 0;
@@ -151,6 +147,20 @@ static void pack_tiles(const gemm_shape *s, const float *a, int64_t k, int64_t m
     }
 }
 
+/* Rows of B that the next group of panels will want: fetched a few at a time while this group computes. */
+typedef struct ahead {
+    const float *at;
+    int64_t      rows, length, step, pace;
+} ahead;
+
+static void look_ahead(ahead *h)
+{
+    enum { LINE = 16 };
+
+    for (int64_t i = 0; i < h->pace && h->rows > 0; i++, h->rows--, h->at += h->step)
+        for (int64_t l = 0; l < h->length; l += LINE) __builtin_prefetch(h->at + l, 0, 2);
+}
+
 /* One block of A against one panel of B. */
 typedef struct panel {
     const float *a, *b;
@@ -158,9 +168,10 @@ typedef struct panel {
     int64_t      m, k, b_step;
     int          wide;
     bool         acc, packed;
+    ahead        next;
 } panel;
 
-static void run_panel(const gemm_shape *s, const panel *w)
+static void run_panel(const gemm_shape *s, panel *w)
 {
     static const int rows_most[VECS_MAX] = {TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3};
     int vecs = (w->wide + VL - 1) / VL;
@@ -172,6 +183,7 @@ static void run_panel(const gemm_shape *s, const panel *w)
         rows = run_at(cut, i);
         t.a = w->a + (w->packed ? i * w->k : i * s->lda);
         t.c = w->c + i * s->ldc;
+        look_ahead(&w->next);
         gemm_tile_run(&t, (int)rows, vecs);
     }
 }
@@ -185,28 +197,68 @@ static int panel_wide(int64_t left, bool packed)
     return (int)(left < take * VL ? left : take * VL);
 }
 
+static int whole_vectors(int wide)
+{
+    return (wide + VL - 1) / VL * VL;
+}
+
+/* Packs the panels of `wide` columns one after another, each k x its columns in whole vectors. B is read along its
+ * rows: narrower strips would miss the cache for each p. */
+static void pack_straight(const gemm_shape *s, const panel *w, const float *b, int64_t wide, float *out)
+{
+    for (int64_t p = 0; p < w->k; p++, b += s->ldb) {
+        for (int64_t j = 0, take; j < wide; j += take) {
+            take = panel_wide(wide - j, w->packed);
+            copy_row(b + j, (int)take, out + w->k * j + p * whole_vectors((int)take));
+        }
+    }
+}
+
+static void pack_group(const gemm_shape *s, const panel *w, const float *b, int64_t wide, float *out)
+{
+    if (!s->tb) {
+        pack_straight(s, w, b, wide, out);
+        return;
+    }
+    for (int64_t j = 0, take; j < wide; j += take) {
+        take = panel_wide(wide - j, w->packed);
+        pack_turned(b + j * s->ldb, s->ldb, w->k, (int)take, out + w->k * j, whole_vectors((int)take));
+    }
+}
+
+static ahead after(const gemm_shape *s, const panel *w, const float *b, int64_t from)
+{
+    int64_t wide = s->n - from < GROUP ? s->n - from : GROUP, tiles = (w->m + TILE_ROWS - 1) / TILE_ROWS;
+    ahead h = {.at = b + (s->tb ? from * s->ldb : from), .rows = s->tb ? wide : w->k, .length = s->tb ? w->k : wide,
+               .step = s->ldb};
+
+    if (wide <= 0) h.rows = 0;
+    h.pace = 1 + h.rows / (tiles * (GROUP / (TILE_VECS * VL)));
+    return h;
+}
+
 static void run_block(const gemm_shape *s, panel w, const float *b, float *c, float *work)
 {
-    for (int64_t j = 0; j < s->n; j += w.wide) {
-        w.wide = panel_wide(s->n - j, w.packed);
-        int whole = (w.wide + VL - 1) / VL * VL;
-        const float *from = b + (s->tb ? j * s->ldb : j);
-        if (b_in_place(s) && w.wide == whole) {
-            w.b = from, w.b_step = s->ldb;
-        } else {
-            if (s->tb) pack_turned(from, s->ldb, w.k, w.wide, work, whole);
-            else pack_straight(from, s->ldb, w.k, w.wide, work, whole);
-            w.b = work, w.b_step = whole;
+    bool loose = b_in_place(s);
+
+    for (int64_t from = 0, wide; from < s->n; from += wide) {
+        wide = s->n - from < GROUP ? s->n - from : GROUP;
+        if (!loose) pack_group(s, &w, b + (s->tb ? from * s->ldb : from), wide, work);
+        if (!loose) w.next = after(s, &w, b, from + wide);
+        for (int64_t j = 0; j < wide; j += w.wide) {
+            w.wide = panel_wide(wide - j, w.packed);
+            w.b = work + w.k * j, w.b_step = whole_vectors(w.wide), w.c = c + from + j;
+            if (loose && w.wide == w.b_step) w.b = b + from + j, w.b_step = s->ldb;
+            else if (loose) pack_straight(s, &w, b + from + j, w.wide, work + w.k * j);
+            run_panel(s, &w);
         }
-        w.c = c + j;
-        run_panel(s, &w);
     }
 }
 
 static void run_blocks(const gemm_shape *s, const float *a, const float *b, float *c, float *work)
 {
     int64_t deep = k_block(s), high = m_block(s);
-    float *a_work = work + PANEL_WIDE * deep;
+    float *a_work = work + GROUP * deep;
 
     for (int64_t i = 0; i < s->m; i += high) {
         for (int64_t p = 0; p < s->k; p += deep) {
