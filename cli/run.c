@@ -12,29 +12,44 @@
 static _Atomic(drmad_ctx *) stop_ctx;
 static atomic_int stop_signals;
 
-/* The first signal asks for a clean end, the second ends at once. */
+/* The first signal asks for a clean end, the second ends at once; SIGUSR1 only for a checkpoint. */
 static void on_signal(int sig)
 {
     drmad_ctx *ctx = atomic_load(&stop_ctx);
 
+    if (ctx && sig == SIGUSR1) {
+        drmad_ctx_checkpoint(ctx);
+        return;
+    }
     if (!ctx || atomic_fetch_add(&stop_signals, 1) > 0) _exit(128 + sig);
     drmad_ctx_stop(ctx, sig);
 }
 
+static void on_checkpoint(int sig)
+{
+    drmad_ctx *ctx = atomic_load(&stop_ctx);
+
+    (void)sig;
+    if (ctx) drmad_ctx_checkpoint(ctx);
+}
+
+static void catch_signal(int sig, void (*handler)(int))
+{
+    struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
+
+    /* nohup and background jobs of a shell ignore some on purpose */
+    if (sigaction(sig, NULL, &old) == 0 && old.sa_handler == SIG_IGN) return;
+    sigaction(sig, &sa, NULL);
+}
+
 static void catch_signals(drmad_ctx *ctx)
 {
-    const int caught[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-
     atomic_store(&stop_ctx, ctx);
-    for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++) {
-        struct sigaction old;
-
-        /* nohup and background jobs of a shell ignore some on purpose */
-        if (sigaction(caught[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN) continue;
-        sigaction(caught[i], &sa, NULL);
-    }
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, below */
+    catch_signal(SIGINT, on_signal);
+    catch_signal(SIGTERM, on_signal);
+    catch_signal(SIGHUP, on_signal);
+    catch_signal(SIGUSR1, on_checkpoint);
+    catch_signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, below */
 }
 
 drmad_ctx *run_open(term *t, const args *a)

@@ -13,8 +13,8 @@ extern "C" {
 DRMAD_API const char *drmad_info_key(int i);
 
 /* Writes the value of `key` into buf (size bytes, always terminated; a longer value is cut). An
- * unknown key is DRMAD_E_USAGE. `threads` is the context's, `isa` the instruction set that the
- * kernels use here. */
+ * unknown key is DRMAD_E_USAGE. `threads` is the context's, `isa` the best instruction set
+ * of this processor that has kernels. */
 DRMAD_API drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size);
 
 #ifdef __cplusplus
