@@ -12,15 +12,11 @@
 static _Atomic(drmad_ctx *) stop_ctx;
 static atomic_int stop_signals;
 
-/* The first signal asks for a clean end, the second ends at once; SIGUSR1 only for a checkpoint. */
+/* The first signal asks for a clean end, the second ends at once. */
 static void on_signal(int sig)
 {
     drmad_ctx *ctx = atomic_load(&stop_ctx);
 
-    if (ctx && sig == SIGUSR1) {
-        drmad_ctx_checkpoint(ctx);
-        return;
-    }
     if (!ctx || atomic_fetch_add(&stop_signals, 1) > 0) _exit(128 + sig);
     drmad_ctx_stop(ctx, sig);
 }
@@ -50,6 +46,7 @@ static void catch_signals(drmad_ctx *ctx)
     catch_signal(SIGHUP, on_signal);
     catch_signal(SIGUSR1, on_checkpoint);
     catch_signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, below */
+    catch_signal(SIGXFSZ, SIG_IGN); /* and a file that may not grow one of its writer */
 }
 
 drmad_ctx *run_open(term *t, const args *a)

@@ -1,7 +1,7 @@
 /* A context: allocator, log, threads and the last error. Everything else in drmad hangs on one.
  * Ownership: new gives, free takes; free it last. Two contexts share nothing.
- * Threads:   one context, one calling thread at a time; drmad_ctx_stop() may be called from anywhere, also from a
- *            signal handler. */
+ * Threads:   one context, one calling thread at a time; drmad_ctx_stop() and drmad_ctx_checkpoint()
+ *            may be called from anywhere, also from a signal handler. */
 #ifndef DRMAD_CTX_H
 #define DRMAD_CTX_H
 #include <stddef.h>
@@ -43,6 +43,10 @@ DRMAD_API int          drmad_ctx_threads(const drmad_ctx *ctx);
 /* Asks whatever runs on `ctx` to stop after a clean checkpoint; `signal` is told apart in the status returned
  * (SIGTERM: DRMAD_E_TERMINATED, everything else: DRMAD_E_INTERRUPTED). Async-signal-safe. */
 DRMAD_API void drmad_ctx_stop(drmad_ctx *ctx, int signal);
+
+/* Asks a tuning run on `ctx` to write a checkpoint after the meta-step under way and to go on.
+ * Async-signal-safe. */
+DRMAD_API void drmad_ctx_checkpoint(drmad_ctx *ctx);
 
 DRMAD_API const char *drmad_errmsg(const drmad_ctx *ctx); /* last error, "" when there was none; valid until the next call */
 DRMAD_API const char *drmad_status_text(drmad_status st);

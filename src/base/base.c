@@ -78,6 +78,16 @@ void drmad_ctx_stop(drmad_ctx *ctx, int signal)
     atomic_store(&ctx->stop, signal ? signal : SIGINT);
 }
 
+void drmad_ctx_checkpoint(drmad_ctx *ctx)
+{
+    atomic_store(&ctx->checkpoint, true);
+}
+
+bool base_checkpoint_wanted(drmad_ctx *ctx)
+{
+    return atomic_exchange(&ctx->checkpoint, false);
+}
+
 drmad_status base_stopped(drmad_ctx *ctx)
 {
     int sig = atomic_load(&ctx->stop);

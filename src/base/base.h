@@ -16,6 +16,7 @@ struct drmad_ctx {
     pool           *pool; /* made on first use */
     int             threads;
     atomic_int      stop; /* the signal, 0 = go on */
+    atomic_bool     checkpoint; /* one was asked for */
     char            errmsg[1024];
 };
 
@@ -32,6 +33,8 @@ drmad_status base_fail(drmad_ctx *ctx, drmad_status code, const char *fmt, ...) 
 
 /* DRMAD_OK, or the status for the signal that asked us to stop. */
 drmad_status base_stopped(drmad_ctx *ctx);
+/* Whether a checkpoint was asked for since the last call. */
+bool base_checkpoint_wanted(drmad_ctx *ctx);
 
 enum { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DETAIL };
 void base_log(drmad_ctx *ctx, int level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
