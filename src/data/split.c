@@ -91,8 +91,8 @@ static drmad_status corrupt(split *s, const split_spec *spec)
     split_part *part = &s->part[PART_TRAIN];
     const uint64_t n = (uint64_t)part->n, classes = (uint64_t)part->data->classes;
     const rng_perm perm =
-        rng_perm_make((rng_key){spec->seed, 0, rng_site("data.corrupt.which")}, n);
-    const rng_key key = {spec->seed, 0, rng_site("data.corrupt.to")};
+        rng_perm_make((rng_key){spec->noise_seed, 0, rng_site("data.corrupt.which")}, n);
+    const rng_key key = {spec->noise_seed, 0, rng_site("data.corrupt.to")};
 
     drmad_status st = mem_alloc(s->ctx, (size_t)n, 1, &s->wrong);
     if (st != DRMAD_OK || spec->corrupt == 0) return st;

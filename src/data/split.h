@@ -12,7 +12,8 @@ typedef struct split_spec {
     bool sequential; /* rows in the file's order; else by a permutation from `seed` */
     bool strict;     /* a row that two parts share is an error, else a warning */
     uint64_t seed;
-    double corrupt; /* share of the training labels made wrong, 0 to 1 */
+    double corrupt;      /* share of the training labels made wrong, 0 to 1 */
+    uint64_t noise_seed; /* which ones, and what they become */
 } split_spec;
 
 typedef struct split_part {

@@ -82,11 +82,6 @@ const double *outer_raw(const outer *o)
     return vec(o, V_RAW);
 }
 
-const double *outer_best(const outer *o)
-{
-    return vec(o, V_BEST);
-}
-
 double outer_best_value(const outer *o)
 {
     return o->state[N_BEST];
@@ -185,83 +180,126 @@ static drmad_status audit(outer *o, walker *w, uint64_t seed, const examples *ob
     return st == DRMAD_E_DIVERGED ? DRMAD_OK : st;
 }
 
-static void accept(outer *o, double value)
+/* Whether F got better counts for patience in every meta-step, also in one that is taken back. */
+static void note_value(outer *o, double value)
+{
+    const double best = o->state[N_BEST];
+    const bool better = !isfinite(best) || value < best - o->spec.tolerance * fabs(best);
+
+    o->state[N_IDLE] = better && isfinite(value) ? 0 : o->state[N_IDLE] + 1;
+    if (!(value < best)) return;
+    o->state[N_BEST] = value;
+    memcpy(vec(o, V_BEST), vec(o, V_RAW), (size_t)o->s->total * sizeof(double));
+}
+
+/* From `last` once more, half as far. Where nothing is known of `last`: to the best, or, with the
+ * next seed, again to the same place. */
+static void take_back(outer *o, bool worse, outer_report *r)
 {
     const size_t bytes = (size_t)o->s->total * sizeof(double);
-    const double best = o->state[N_BEST];
+    const bool known = isfinite(o->state[N_LAST]), best = isfinite(o->state[N_BEST]);
+    const bool there = memcmp(vec(o, V_RAW), vec(o, V_BEST), bytes) == 0;
 
-    memcpy(vec(o, V_LAST), vec(o, V_RAW), bytes);
-    o->state[N_LAST] = value;
-    o->state[N_HALVED] = 0;
-    o->state[N_IDLE] = value < best - o->spec.tolerance * fabs(best) ? 0 : o->state[N_IDLE] + 1;
-    if (value < best) {
-        o->state[N_BEST] = value;
-        memcpy(vec(o, V_BEST), vec(o, V_RAW), bytes);
-    }
-}
-
-static void take_back(outer *o, const char *why, outer_report *r)
-{
     r->verdict = OUTER_TAKEN_BACK;
-    r->why = why;
     o->state[N_SCALE] *= 0.5;
     o->state[N_HALVED] += 1;
-    if (!isfinite(o->state[N_LAST])) {
-        r->verdict = OUTER_STOPPED;
-        r->why = "the first run is not finite";
-    } else if (o->state[N_HALVED] > OUTER_HALVINGS) {
-        r->verdict = OUTER_STOPPED;
-        r->why = "no move in this direction improves F, however short";
+    if (o->state[N_HALVED] > OUTER_HALVINGS || (!known && there && !o->spec.fresh)) {
+        r->verdict = worse ? OUTER_STOPPED : OUTER_UNSTABLE;
+        if (worse) r->why = "no move in this direction improves F, however short";
     }
-    if (r->verdict == OUTER_STOPPED)
-        memcpy(vec(o, V_RAW), vec(o, V_BEST), (size_t)o->s->total * sizeof(double));
-    else r->predicted = propose(o);
+    if (r->verdict == OUTER_TAKEN_BACK && known) r->predicted = propose(o);
+    else if (best) memcpy(vec(o, V_RAW), vec(o, V_BEST), bytes);
 }
 
-static const char *distrust(const outer *o, const outer_report *r, drmad_status st)
+/* Why the run or its hypergradient (on the transformed scale) cannot be used; NULL when it can. */
+static const char *unusable(const outer *o, const double *g, const outer_report *r, drmad_status st)
 {
-    if (st == DRMAD_E_DIVERGED)
-        return r->walk.run.steps < 1 || r->walk.steps == 0 ? "the run diverged"
-                                                           : "the way back diverged";
-    if (o->spec.trust && r->value > o->state[N_LAST]) return "F became worse";
-    if (o->spec.max_growth > 0 && r->walk.growth > o->spec.max_growth && isfinite(o->state[N_LAST]))
-        return "dF/dw grew too much on the way back";
+    const bool exact = r->walk.trajectory == TRAJ_FULL || r->walk.trajectory == TRAJ_REPLAY;
+
+    if (!isfinite(r->value)) return "the run diverged";
+    if (st == DRMAD_E_DIVERGED) return "the way back diverged";
+    for (int64_t i = 0; i < o->s->total; i++)
+        if (!(fabs(g[i]) <= OUTER_LARGEST)) return "the hypergradient is not finite or above 1e12";
+    if (!exact && o->spec.max_growth > 0 && r->walk.growth > o->spec.max_growth &&
+        isfinite(o->state[N_LAST]))
+        return "dF/dw grew beyond outer.max_growth on the way back";
     return NULL;
+}
+
+/* h is good: its gradient `g` gives the next move. */
+static void accept(outer *o, const double *g, outer_report *r)
+{
+    const size_t bytes = (size_t)o->s->total * sizeof(double);
+
+    memcpy(vec(o, V_LAST), vec(o, V_RAW), bytes);
+    memcpy(vec(o, V_GRAD), g, bytes);
+    o->state[N_LAST] = r->value;
+    o->state[N_HALVED] = 0;
+    moments(o, vec(o, V_GRAD));
+    o->state[N_SCALE] = fmin(1, o->state[N_SCALE] * 1.5);
+    r->predicted = propose(o);
+}
+
+/* The run, the walk back and what is to be said about them; g = dF/dh, transformed. */
+static drmad_status measure(outer *o, walker *w, uint64_t seed, const examples *objective,
+                            double *g, outer_report *r)
+{
+    space_values(o->s, vec(o, V_RAW), o->values);
+    const drmad_status st = walker_gradient(w, o->values, seed, objective, &r->walk, o->dvalues);
+    if (st != DRMAD_OK && st != DRMAD_E_DIVERGED) return st;
+    if (st == DRMAD_OK || r->walk.steps > 0) r->value = r->walk.value.loss;
+    else r->diverged_at = r->walk.run.steps - !isfinite(r->walk.run.last_loss);
+    if (st == DRMAD_OK) space_chain(o->s, vec(o, V_RAW), o->dvalues, g);
+    r->why = unusable(o, g, r, st);
+    return DRMAD_OK;
+}
+
+static double norm_of(const double *x, int64_t n)
+{
+    double s = 0;
+
+    for (int64_t i = 0; i < n; i++) s += x[i] * x[i];
+    return sqrt(s);
 }
 
 drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *objective,
                         outer_report *r)
 {
-    drmad_status st;
-    double norm = 0;
+    double *g = o->along;
+    drmad_status st = DRMAD_OK;
 
-    *r = (outer_report){.verdict = OUTER_MOVED, .value = HUGE_VAL};
-    space_values(o->s, vec(o, V_RAW), o->values);
-    st = walker_gradient(w, o->values, seed, objective, &r->walk, o->dvalues);
-    if (st != DRMAD_OK && st != DRMAD_E_DIVERGED) return st;
-    if (st == DRMAD_OK) r->value = r->walk.value.loss;
+    *r = (outer_report){
+        .verdict = OUTER_MOVED, .value = HUGE_VAL, .gradient_norm = NAN, .diverged_at = -1};
+    TRY(measure(o, w, seed, objective, g, r));
     o->state[N_STEP] += 1;
-
-    const char *why = distrust(o, r, st);
-    if (why) {
-        take_back(o, why, r);
-    } else {
-        accept(o, r->value);
-        space_chain(o->s, vec(o, V_LAST), o->dvalues, vec(o, V_GRAD));
-        const double *g = vec(o, V_GRAD);
-        for (int64_t i = 0; i < o->s->total; i++) norm += g[i] * g[i];
-        moments(o, g);
-        o->state[N_SCALE] = fmin(1, o->state[N_SCALE] * 1.5);
-        r->predicted = propose(o);
-        if (o->spec.patience > 0 && o->state[N_IDLE] >= (double)o->spec.patience)
-            r->verdict = OUTER_STOPPED, r->why = "patience is out";
-    }
-    st = DRMAD_OK;
-    r->gradient_norm = sqrt(norm);
     r->step = outer_steps(o);
-    if (!why && o->spec.audit_every > 0 && (r->step - 1) % o->spec.audit_every == 0)
-        st = audit(o, w, seed, objective, r);
+    const bool worse = !r->why && o->spec.trust && r->value > o->state[N_LAST];
+    if (worse) r->why = "F became worse";
+    if (!r->why) r->gradient_norm = norm_of(g, o->s->total);
+    note_value(o, r->value);
+    if (r->why) take_back(o, worse, r);
+    else accept(o, g, r);
+    if (r->verdict == OUTER_MOVED && o->spec.audit_every > 0 &&
+        (r->step - 1) % o->spec.audit_every == 0)
+        TRY(audit(o, w, seed, objective, r));
+    if (r->verdict < OUTER_STOPPED && o->spec.patience > 0 &&
+        o->state[N_IDLE] >= (double)o->spec.patience)
+        r->verdict = OUTER_STOPPED, r->why = "patience is out";
     r->best = o->state[N_BEST];
     r->scale = o->state[N_SCALE];
+done:
     return st;
+}
+
+void outer_judge(outer *o, double value)
+{
+    note_value(o, value);
+    if (!isfinite(value)) return;
+    memcpy(vec(o, V_LAST), vec(o, V_RAW), (size_t)o->s->total * sizeof(double));
+    o->state[N_LAST] = value;
+}
+
+const double *outer_chosen(const outer *o)
+{
+    return vec(o, o->spec.fresh && isfinite(o->state[N_LAST]) ? V_LAST : V_BEST);
 }

@@ -1,10 +1,12 @@
 /* The outer loop: hypergradients move h. One meta-step = one hypergradient at h, the judgement of
  * the last move, and the next move, on the scale of h's transforms.
  *
- * Trust region: while split and seed stay the same, F is a function of h. A move after which F is
- * worse than before, or not finite, is taken back and halved, up to OUTER_HALVINGS times; a good
- * one lets the length grow again. With fresh seeds it is off, because two values of F are then not
- * comparable.
+ * A move is taken back and halved, up to OUTER_HALVINGS times, when the run it leads to is not
+ * finite or its hypergradient is not to be used: not finite, above OUTER_LARGEST, or grown beyond
+ * the limit on a path that is not exact. No such number ever enters h.
+ * Trust region: while split and seed stay the same, F is a function of h, and a move after which F
+ * is worse than before is taken back too; a good one lets the length grow again. With fresh seeds
+ * or splits it is off, because two values of F are then not comparable.
  * Ownership: outer_new gives, outer_free takes; space is borrowed. */
 #ifndef OUTER_H
 #define OUTER_H
@@ -12,6 +14,7 @@
 
 typedef enum outer_kind { OUTER_ADAM, OUTER_SGD, OUTER_SIGN } outer_kind;
 enum { OUTER_HALVINGS = 8 };
+#define OUTER_LARGEST 1e12 /* entry of a hypergradient */
 
 typedef struct outer_spec {
     outer_kind kind;
@@ -19,9 +22,8 @@ typedef struct outer_spec {
     double momentum; /* SGD */
     double beta1, beta2, eps; /* Adam (Kingma and Ba, ICLR 2015) */
     bool trust;
-    double
-        /* |dF/dw| may grow this much on the way back before the gradient is distrusted; 0 = any */
-        max_growth;
+    bool fresh;          /* seed or split are new in each meta-step */
+    double max_growth;   /* of |dF/dw| on the way back over an approximate path; 0 = any */
     int64_t audit_every; /* meta-steps between audits; 0 = never */
     int64_t patience;    /* stop after that many meta-steps without improvement of F; 0 = never */
     double tolerance;    /* an improvement is at least this much, relative */
@@ -29,8 +31,9 @@ typedef struct outer_spec {
 
 typedef enum outer_verdict {
     OUTER_MOVED,      /* F measured, next h proposed */
-    OUTER_TAKEN_BACK, /* F was worse or not finite: back and shorter */
-    OUTER_STOPPED     /* patience is out, or the shortest move still fails */
+    OUTER_TAKEN_BACK, /* F was worse or something was not finite: back and shorter */
+    OUTER_STOPPED,    /* patience is out, or no move improves F any more */
+    OUTER_UNSTABLE    /* even the shortest move leads to what cannot be used */
 } outer_verdict;
 
 typedef struct outer_report {
@@ -39,13 +42,14 @@ typedef struct outer_report {
     walk_report walk;
     double value; /* F at the h just tried; HUGE_VAL when its run was not finite */
     double best;
-    double gradient_norm; /* on the transformed scale */
+    double gradient_norm; /* on the transformed scale; NAN where it cannot be used */
     double scale;         /* length factor of the next move, 1 = full */
     double predicted;     /* change of F that the gradient promises for the next move */
     bool audited;
     double audit_exact, audit_cheap; /* dF along the next move: forward mode, hypergradient */
     double audit_seconds;
-    const char *why; /* OUTER_TAKEN_BACK, OUTER_STOPPED: the reason, else NULL */
+    const char *why;     /* all but OUTER_MOVED: the reason, else NULL */
+    int64_t diverged_at; /* the training step whose loss was not finite; -1: none */
 } outer_report;
 
 typedef struct outer outer;
@@ -57,8 +61,11 @@ void outer_free(outer *o); /* NULL is fine */
 drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *objective,
                         outer_report *r);
 
-const double *outer_raw(const outer *o);  /* the h to try next, transformed */
-const double *outer_best(const outer *o); /* the h with the smallest F so far */
+const double *outer_raw(const outer *o); /* the h to try next, transformed */
+/* The last h was run without a walk back and gave F = value, HUGE_VAL when not finite. */
+void outer_judge(outer *o, double value);
+/* The h to keep: the one with the smallest F; with fresh seeds the last that was finite. */
+const double *outer_chosen(const outer *o);
 double outer_best_value(const outer *o);
 int64_t outer_steps(const outer *o);
 /* The whole state as doubles, for checkpoints: a run continued from it makes the same bits. */

@@ -1,6 +1,5 @@
 /* drmad check: the derivatives of the user's own study, in double, against forward mode and
- * differences; then how far the study's own trajectory is from the exact one. drmad explain: the
- * plans. --dry-run: what tuning would cost. */
+ * differences. drmad explain: the plans. --dry-run: what tuning would cost. */
 #include "study/study.h"
 #include "train/trainer.h"
 #include <math.h>
@@ -61,11 +60,11 @@ static drmad_status check_slice(drmad_study *s, check *c, int32_t i, uint64_t se
     c->worst = fmax(c->worst, error);
     c->failed += !right;
     TRY(study_event(s, "checking", (double)i + 1, (double)h->n_slices,
-                    json_pack("{s:s,s:s,s:f,s:f,s:f,s:b}", "event", "check", "slice", q->name,
-                              "reverse", reverse, "forward", slope, "difference", difference,
-                              "right", right)));
-    TRY(study_say(s, "%-5s %-36s reverse %+.9e  forward %+.9e  difference %+.6e",
-                  right ? "ok" : "WRONG", q->name, reverse, slope, difference));
+                    json_pack("{s:s,s:s,s:o,s:o,s:o,s:b}", "event", "check", "slice", q->name,
+                              "reverse", study_real(reverse), "forward", study_real(slope),
+                              "difference", study_real(difference), "right", right)));
+    TRY(study_say(s, "%-30s %18.9e %18.9e %14.5e  %s", q->name, reverse, slope, difference,
+                  right ? "right" : "WRONG"));
 done:
     return st;
 }
@@ -110,15 +109,17 @@ drmad_status drmad_study_check(drmad_study *s)
     space_start(h, raw);
     space_values(h, raw, c.values);
     TRY(walker_gradient(s->s->walker, c.values, seed, &s->s->objective, &r, c.exact));
-    TRY(study_say(s, "derivatives of %lld steps in double, each slice along one random direction",
+    TRY(study_say(s, "check      %lld steps in f64, along one random direction a slice",
                   (long long)s->s->spec.steps));
+    TRY(study_say(s, "\n%-30s %18s %18s %14s", "slope of the objective", "hypergradient",
+                  "forward mode", "difference"));
     for (int32_t i = 0; i < h->n_slices; i++) TRY(check_slice(s, &c, i, seed));
     TRY(study_put(s, "slices", json_integer(h->n_slices)));
     TRY(study_put(s, "wrong", json_integer(c.failed)));
     TRY(study_put(s, "worst_relative_error", study_real(c.worst)));
-    TRY(study_say(s, "%d slices, %lld wrong, largest relative error %.2g", h->n_slices,
-                  (long long)c.failed, c.worst));
-    TRY(study_finish(s));
+    TRY(study_say(s, "\n%d slices, %lld wrong; largest relative error against forward mode %.2g",
+                  h->n_slices, (long long)c.failed, c.worst));
+    TRY(study_finish(s, NULL));
     if (c.failed)
         TRY(FAIL(s->ctx, DRMAD_E_INTERNAL, "%lld of %d slices have wrong derivatives",
                  (long long)c.failed, h->n_slices));
@@ -128,7 +129,7 @@ done:
     mem_free(s->ctx, c.along);
     mem_free(s->ctx, c.point);
     mem_free(s->ctx, raw);
-    return st;
+    return study_end(s, st);
 }
 
 /* ---- explain ---- */
@@ -180,9 +181,9 @@ drmad_status drmad_study_explain(drmad_study *s)
     TRY(study_begin(s, "explain", s->cfg->set.hyper.n > 0, false));
     TRY(explain(s, "training step", training_plan, s->s->trainer));
     if (s->s->walker) TRY(explain(s, "reverse step", reverse_plan, s->s->walker));
-    TRY(study_finish(s));
+    TRY(study_finish(s, NULL));
 done:
-    return st;
+    return study_end(s, st);
 }
 
 /* ---- dry run ---- */
@@ -213,40 +214,70 @@ done:
     return st;
 }
 
-drmad_status drmad_study_dry_run(drmad_study *s)
+/* In training runs. */
+typedef struct bill {
+    double tuning, audits, last, retrain, random, sum;
+} bill;
+
+static bill bill_of(const drmad_study *s, const setup_cost *cost)
 {
     const config_study *c = &s->cfg->set;
+    const double seeds = (double)c->retrain.seeds, steps = (double)c->outer.steps;
+    bill b = {.tuning = cost->meta * steps, .last = 1, .retrain = fmax(1, 2 * seeds)};
+
+    if (c->budget.runs > 0) b.tuning = fmin(b.tuning, c->budget.runs);
+    if (c->outer.audit_every > 0)
+        b.audits = ceil(steps / (double)c->outer.audit_every) * (1 + cost->back / cost->run);
+    if (c->baselines.random > 0) b.random = (double)c->baselines.random + seeds;
+    b.sum = b.tuning + b.audits + b.last + b.retrain + b.random;
+    return b;
+}
+
+static const char *duration(double s, char *buf, size_t size)
+{
+    if (s < 120) snprintf(buf, size, "%.3g s", s);
+    else if (s < 7200) snprintf(buf, size, "%.3g minutes", s / 60);
+    else snprintf(buf, size, "%.3g hours", s / 3600);
+    return buf;
+}
+
+static drmad_status say_cost(drmad_study *s, const setup_cost *cost, const bill *b, double step)
+{
+    const double seconds = b->sum * step * (double)s->cfg->set.train.steps;
+    const char *kind = traj_kind_name(walker_kind(s->s->walker));
+    drmad_status st = DRMAD_OK;
+    char time[32];
+
+    TRY(study_put(s, "runs", json_real(b->sum)));
+    TRY(study_put(s, "runs_per_meta_step", json_real(cost->meta)));
+    TRY(study_put(s, "hours", json_real(seconds / 3600)));
+    TRY(study_put(s, "step_seconds", json_real(step)));
+    TRY(study_put(s, "peak_bytes", json_integer((json_int_t)cost->bytes)));
+    TRY(study_put(s, "trajectory", json_string(kind)));
+    TRY(study_say(s,
+                  "work       %.1f training runs: tuning %.1f (%.2f a meta-step), audits %.1f, "
+                  "last move %.0f, retraining %.0f, random search %.0f",
+                  b->sum, b->tuning, cost->meta, b->audits, b->last, b->retrain, b->random));
+    TRY(study_say(s, "time       about %s at %.3g ms a step (measured, %d threads)",
+                  duration(seconds, time, sizeof time), 1e3 * step, drmad_ctx_threads(s->ctx)));
+    TRY(study_say(s, "memory     %.1f MiB at the peak; trajectory %s",
+                  (double)cost->bytes / 1048576, kind));
+done:
+    return st;
+}
+
+drmad_status drmad_study_dry_run(drmad_study *s)
+{
     drmad_status st = DRMAD_OK;
     double step;
 
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "dry run", true, false));
     const setup_cost cost = setup_cost_of(s->s);
+    const bill b = bill_of(s, &cost);
     TRY(time_step(s, &step));
-    const double meta = cost.meta * (double)c->outer.steps;
-    const double audits =
-        c->outer.audit_every > 0
-            ? (double)((c->outer.steps + c->outer.audit_every - 1) / c->outer.audit_every)
-            : 0;
-    const double rest = audits * (1 + cost.back / cost.run) + 2 * (double)c->retrain.seeds + 1 +
-                        (double)c->baselines.random;
-    double runs = meta + rest;
-    if (c->budget.runs > 0 && meta > c->budget.runs) runs = c->budget.runs + rest;
-    const double hours = runs * step * (double)c->train.steps / 3600;
-    TRY(study_put(s, "runs", json_real(runs)));
-    TRY(study_put(s, "runs_per_meta_step", json_real(cost.meta)));
-    TRY(study_put(s, "hours", json_real(hours)));
-    TRY(study_put(s, "step_seconds", json_real(step)));
-    TRY(study_put(s, "peak_bytes", json_integer((json_int_t)cost.bytes)));
-    TRY(study_put(s, "trajectory", json_string(traj_kind_name(walker_kind(s->s->walker)))));
-    TRY(study_say(s, "%lld hyperparameters, %lld weights, %s trajectory",
-                  (long long)s->s->space->total, (long long)s->s->params->weights,
-                  traj_kind_name(walker_kind(s->s->walker))));
-    TRY(study_say(s,
-                  "%.1f training-run equivalents (%.2f a meta-step), about %.2f hours at %.3g ms a "
-                  "step, %.1f MiB at the peak",
-                  runs, cost.meta, hours, 1e3 * step, (double)cost.bytes / 1048576));
-    TRY(study_finish(s));
+    TRY(say_cost(s, &cost, &b, step));
+    TRY(study_finish(s, NULL));
 done:
-    return st;
+    return study_end(s, st);
 }

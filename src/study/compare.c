@@ -2,6 +2,7 @@
  * charged. */
 #include "study/study.h"
 #include <math.h>
+#include <stdio.h>
 
 drmad_status study_run(drmad_study *s, const double *values, uint64_t seed, outcome *out)
 {
@@ -11,23 +12,27 @@ drmad_status study_run(drmad_study *s, const double *values, uint64_t seed, outc
 
     *out = (outcome){.valid = {HUGE_VAL, 1}, .test = {NAN, NAN}, .train_loss = HUGE_VAL};
     st = trainer_run(u->trainer, values, seed, NULL, &run);
+    out->diverged_at = st == DRMAD_E_DIVERGED ? run.steps - !isfinite(run.last_loss) : -1;
     if (st == DRMAD_OK)
         st = trainer_eval(u->trainer, &u->objective, values, &out->valid, NULL, NULL);
+    if (st == DRMAD_OK && u->test.count > 0)
+        st = trainer_eval(u->trainer, &u->test, values, &out->test, NULL, NULL);
     if (st == DRMAD_E_DIVERGED) return DRMAD_OK; /* an outcome, not an error: `finite` says so */
-    if (st != DRMAD_OK) return st;
-    if (u->test.count > 0) st = trainer_eval(u->trainer, &u->test, values, &out->test, NULL, NULL);
-    if (st == DRMAD_E_DIVERGED) return DRMAD_OK;
     out->train_loss = run.mean_loss;
-    out->finite = true;
+    out->finite = st == DRMAD_OK;
     return st;
 }
 
-static json_t *outcome_json(const outcome *o)
+json_t *study_outcome_json(const outcome *o)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b}", "train_loss", study_real(o->train_loss),
-                     "objective_loss", study_real(o->valid.loss), "objective_error",
-                     study_real(o->valid.error), "test_loss", study_real(o->test.loss),
-                     "test_error", study_real(o->test.error), "finite", o->finite);
+    json_t *j = json_pack("{s:b,s:o,s:o,s:o,s:o,s:o}", "finite", o->finite, "train_loss",
+                          study_real(o->train_loss), "objective_loss", study_real(o->valid.loss),
+                          "objective_error", study_real(o->valid.error), "test_loss",
+                          study_real(o->test.loss), "test_error", study_real(o->test.error));
+
+    if (j && o->diverged_at >= 0)
+        json_object_set_new(j, "diverged_at", json_integer(o->diverged_at));
+    return j;
 }
 
 static void add(summary *m, const outcome *o, double *square)
@@ -53,36 +58,39 @@ static void close_mean(summary *m, double square)
     m->test_error_sd = n > 1 ? sqrt(fmax(0, (square - n * mean * mean) / (n - 1))) : NAN;
 }
 
-drmad_status study_retrain(drmad_study *s, const char *name, const double *values, summary *out)
+drmad_status study_retrain(drmad_study *s, const char *name, const double *values, bool keep,
+                           summary *out)
 {
     const int64_t seeds = s->cfg->set.retrain.seeds;
     drmad_status st = DRMAD_OK;
     json_t *runs = json_array();
     double square = 0;
+    char stage[48];
     outcome o;
 
-    *out = (summary){0};
-    for (int64_t i = 0; i < seeds; i++) {
+    snprintf(stage, sizeof stage, "retrain %s", name);
+    *out = (summary){.mean.diverged_at = -1};
+    for (int64_t i = 0; i < seeds || (keep && i == 0); i++) {
         TRY(study_run(s, values, setup_seed(s->s, "retrain", (uint64_t)i), &o));
+        if (keep && o.finite) {
+            TRY(study_save_weights(s));
+            keep = false;
+        }
+        if (i >= seeds) break;
         add(out, &o, &square);
-        json_t *j = outcome_json(&o);
-        TRY(study_event(s, "retrain", (double)i + 1, (double)seeds,
+        json_t *j = study_outcome_json(&o);
+        TRY(study_event(s, stage, (double)i + 1, (double)seeds,
                         json_pack("{s:s,s:s,s:I,s:O}", "event", "retrain", "of", name, "number",
                                   (json_int_t)i, "run", j)));
         if (json_array_append_new(runs, j) != 0)
             TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the runs"));
     }
+    if (seeds == 0) goto done;
     close_mean(out, square);
     TRY(study_put(s, name,
-                  json_pack("{s:o,s:o,s:O}", "mean", outcome_json(&out->mean), "test_error_sd",
-                            study_real(out->test_error_sd), "runs", runs)));
-    if (seeds > 0)
-        TRY(study_say(s,
-                      "%-22s objective %.4f (error %5.2f %%)   test %.4f (error %5.2f %%, sd %.2f) "
-                      "  %d of %d runs finite",
-                      name, out->mean.valid.loss, 100 * out->mean.valid.error, out->mean.test.loss,
-                      100 * out->mean.test.error, 100 * out->test_error_sd, out->finite,
-                      out->runs));
+                  json_pack("{s:o,s:o,s:O}", "mean", study_outcome_json(&out->mean),
+                            "test_error_sd", study_real(out->test_error_sd), "runs", runs)));
+    TRY(study_say_runs(s, name, out));
 done:
     json_decref(runs);
     return st;
@@ -140,13 +148,13 @@ drmad_status study_random_search(drmad_study *s, double *spent)
         *spent += 1;
         TRY(study_event(s, "random search", (double)k + 1, (double)runs,
                         json_pack("{s:s,s:I,s:o}", "event", "random", "number", (json_int_t)k,
-                                  "run", outcome_json(&o))));
+                                  "run", study_outcome_json(&o))));
     }
     if (!isfinite(best_loss)) {
         TRY(study_say(s, "random search: none of %lld runs is finite", (long long)runs));
         goto done;
     }
-    TRY(study_retrain(s, "random search", best, &sum));
+    TRY(study_retrain(s, "random_search", best, false, &sum));
 done:
     mem_free(s->ctx, values);
     mem_free(s->ctx, best);

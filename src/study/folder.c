@@ -1,8 +1,10 @@
 /* The run folder. */
 #include "study/folder.h"
 #include "base/file.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,20 @@ struct folder {
 static void join(const folder *f, const char *name, char *out, size_t size)
 {
     snprintf(out, size, "%s/%s", f->path, name);
+}
+
+/* What a process that was killed while it wrote a file left behind. */
+static void sweep(const folder *f)
+{
+    char path[1400];
+    DIR *dir = opendir(f->path);
+
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (fnmatch(".drmad-*.tmp", e->d_name, 0) != 0) continue;
+        snprintf(path, sizeof path, "%s/%s", f->path, e->d_name);
+        unlink(path);
+    }
+    if (dir) closedir(dir);
 }
 
 drmad_status folder_open(drmad_ctx *ctx, const config *cfg, folder **out)
@@ -46,6 +62,7 @@ drmad_status folder_open(drmad_ctx *ctx, const config *cfg, folder **out)
     if (f->lock < 0) TRY(FAIL(ctx, DRMAD_E_OUTPUT, "%s: %s", path, strerror(errno)));
     if (flock(f->lock, LOCK_EX | LOCK_NB) != 0)
         TRY(FAIL(ctx, DRMAD_E_AGAIN, "%s: another drmad works in this folder", f->path));
+    sweep(f);
     *out = f, f = NULL;
 done:
     folder_close(f);
@@ -128,16 +145,28 @@ drmad_status folder_remove(folder *f, const char *name)
     return DRMAD_OK;
 }
 
+/* Where the last whole line within the first `bytes` ends. */
+static int64_t whole_lines(int fd, int64_t bytes)
+{
+    char c = '\n';
+
+    while (bytes > 0 && pread(fd, &c, 1, (off_t)(bytes - 1)) == 1 && c != '\n') bytes--;
+    return bytes;
+}
+
 drmad_status folder_log_open(folder *f, int64_t bytes)
 {
     char path[1100];
     struct stat info;
 
     join(f, "log.jsonl", path, sizeof path);
-    f->log = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    f->log = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (f->log < 0 || fstat(f->log, &info) != 0)
         return FAIL(f->ctx, DRMAD_E_OUTPUT, "%s: %s", path, strerror(errno));
-    if (info.st_size < bytes) bytes = info.st_size;
+    const int64_t whole = bytes > 0 ? whole_lines(f->log, info.st_size) : 0;
+    if (bytes > 0 && whole < info.st_size)
+        base_log(f->ctx, LOG_WARN, "%s: the last line is torn; dropped", path);
+    if (whole < bytes) bytes = whole;
     if (ftruncate(f->log, bytes) != 0 || lseek(f->log, 0, SEEK_END) < 0)
         return FAIL(f->ctx, DRMAD_E_IO, "%s: %s", path, strerror(errno));
     f->log_bytes = bytes;

@@ -1,10 +1,12 @@
 /* The run folder: what a call leaves behind, each file complete under its name or not there at all.
  *
  *   study.yaml                    the study as resolved, defaults and overrides included
- *   log.jsonl                     one event a line
- *   checkpoint.safetensors        while a tuning run goes on
- *   result.json                   what came out
- *   hyperparameters.safetensors, weights.safetensors      tune (weights also train)
+ *   log.jsonl                     tune, train: one event a line
+ *   checkpoint.safetensors        tune, until the result is there
+ *   result.json                   tune, train: what came out
+ *   hyperparameters.safetensors   tune
+ *   weights.safetensors           tune, train
+ *   why.json                      why
  *   hypergradients.safetensors    why: dF/dh, h not transformed
  *
  * Ownership: open gives, close takes. Two processes never share a folder: open fails with
@@ -31,7 +33,7 @@ drmad_status folder_read_text(folder *f, const char *name, char **out);
 bool folder_has(const folder *f, const char *name);
 drmad_status folder_remove(folder *f, const char *name);
 
-/* The log: cut to `bytes` first (0: a new log), then one line a call. */
+/* The log: cut to `bytes` first (0: a new log), less a torn last line; then one line a call. */
 drmad_status folder_log_open(folder *f, int64_t bytes);
 drmad_status folder_log(folder *f, const char *line);
 int64_t folder_log_bytes(const folder *f);

@@ -59,7 +59,8 @@ static drmad_status open_data(setup *s)
     const config_data *d = &s->cfg->set.data;
     char dir[1024], path[4][1200];
     const char *name[4] = {d->images, d->labels, d->test_images, d->test_labels};
-    source_spec spec = {.seed = setup_seed(s, "digits", 0)};
+    source_spec spec = {
+        .seed = (uint64_t)d->split_seed, .train_n = d->train + d->valid, .test_n = d->test};
     drmad_status st = DRMAD_OK;
 
     switch (d->kind) {
@@ -107,6 +108,7 @@ drmad_status setup_split(setup *s, uint64_t seed)
         .strict = c->data.strict,
         .seed = seed,
         .corrupt = c->data.label_noise,
+        .noise_seed = (uint64_t)c->data.noise_seed,
     };
     split *fresh = NULL;
     drmad_status st = split_new(s->ctx, s->train_data, s->test_data, &spec, &fresh);
@@ -227,10 +229,30 @@ static void read_training(setup *s)
                      .beta2 = c->outer.beta2,
                      .eps = 1e-8,
                      .trust = c->outer.trust && !c->outer.fresh_seed && !c->outer.fresh_split,
+                     .fresh = c->outer.fresh_seed || c->outer.fresh_split,
                      .max_growth = c->outer.max_growth,
                      .audit_every = c->outer.audit_every,
                      .patience = c->outer.patience,
                      .tolerance = c->outer.tolerance};
+}
+
+/* New splits must leave the test set alone, and mix up what belongs to one example. */
+static drmad_status check_fresh_split(const setup *s)
+{
+    const config_study *c = &s->cfg->set;
+
+    if (!c->outer.fresh_split) return DRMAD_OK;
+    if (!s->test_data && c->data.test != 0)
+        return config_refuse(s->cfg, "outer.fresh_split",
+                             "would train on test examples, which are split off the same rows; "
+                             "name data.test_images or set data.test: 0");
+    for (int32_t i = 0; i < c->hyper.n; i++)
+        if (c->hyper.at[i].per == PER_EXAMPLE)
+            return config_refuse(s->cfg, "outer.fresh_split",
+                                 "hyper.%d has a value for each training example, and those "
+                                 "would be others each time",
+                                 (int)i);
+    return DRMAD_OK;
 }
 
 static drmad_status read_hyper(setup *s)
@@ -275,6 +297,7 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out)
     s->cfg = cfg;
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
     TRY(open_data(s));
+    TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
                                                : setup_seed(s, "split", 0)));
     TRY(params_new(ctx, &s->params));
@@ -304,6 +327,19 @@ void setup_free(setup *s)
     mem_free(s->ctx, s);
 }
 
+drmad_status setup_run(setup *s, bool walk)
+{
+    drmad_status st = DRMAD_OK;
+
+    walker_free(s->walker);
+    trainer_free(s->trainer);
+    s->walker = NULL, s->trainer = NULL;
+    TRY(trainer_new(s->ctx, &s->spec, &s->trainer));
+    if (walk) TRY(walker_new(s->ctx, s->trainer, &s->walk, &s->walker));
+done:
+    return st;
+}
+
 drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o)
 {
     const space_facts facts = {.steps = s->spec.steps,
@@ -322,8 +358,7 @@ drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o)
     space_free(s->space);
     s->space = fresh, fresh = NULL;
     s->spec.space = s->space;
-    TRY(trainer_new(s->ctx, &s->spec, &s->trainer));
-    if (walk) TRY(walker_new(s->ctx, s->trainer, &s->walk, &s->walker));
+    TRY(setup_run(s, walk));
 done:
     space_free(fresh);
     return st;

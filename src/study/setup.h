@@ -31,10 +31,13 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out);
 void setup_free(setup *s); /* NULL is fine */
 
 /* Space, trainer and walker for the granularities that hold at `meta_step`; the former ones are
- * freed. `walk` false: no walker. When `o` is given its h moves over to the new space. */
+ * freed. When `o` is given its h moves over to the new space. */
 drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o);
 
-/* Shares the examples out anew. The trainer must be made again (setup_tie) before it runs. */
+/* Trainer and walker anew on the space as it is. `walk` false: no walker. */
+drmad_status setup_run(setup *s, bool walk);
+
+/* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
 /* Multiply-adds of one training run, one evaluation of F with its gradient, and one walk back, from

@@ -4,7 +4,6 @@
 #include "data/fetch.h"
 #include "drmad/info.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,26 +76,6 @@ drmad_status study_put(drmad_study *st, const char *key, json_t *value)
     return DRMAD_OK;
 }
 
-drmad_status study_say(drmad_study *st, const char *fmt, ...)
-{
-    char line[1024];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    const size_t n = strlen(line), need = st->text_used + n + 2;
-    if (need > st->text_size) {
-        const drmad_status status = mem_resize(st->ctx, &st->text, st->text_size, 2 * need, 1);
-        if (status != DRMAD_OK) return status;
-        st->text_size = 2 * need;
-    }
-    memcpy(st->text + st->text_used, line, n);
-    st->text_used += n;
-    memcpy(st->text + st->text_used++, "\n", 2);
-    return DRMAD_OK;
-}
-
 drmad_status study_event(drmad_study *s, const char *stage, double done, double total,
                          json_t *event)
 {
@@ -117,6 +96,18 @@ done:
 
 /* ---- results ---- */
 
+/* A folder is left to one kind of call: training must not take the place of a tuned result. */
+static drmad_status check_folder(drmad_study *s, const char *what)
+{
+    const bool tuned = folder_has(s->f, "hyperparameters.safetensors") ||
+                       folder_has(s->f, "checkpoint.safetensors");
+
+    if (strcmp(what, "train") != 0 || !tuned) return DRMAD_OK;
+    return FAIL(s->ctx, DRMAD_E_OUTPUT,
+                "%s: holds the files of a tuning run; name another folder with output.dir",
+                folder_path(s->f));
+}
+
 static drmad_status put_versions(drmad_study *st)
 {
     json_t *v = json_object();
@@ -133,18 +124,17 @@ static drmad_status put_versions(drmad_study *st)
 drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_folder)
 {
     drmad_status st = DRMAD_OK;
-    char *resolved = NULL;
 
     forget(s);
     s->started = base_now();
     s->result = json_object();
     if (with_folder) {
         TRY(folder_open(s->ctx, s->cfg, &s->f));
-        TRY(config_print(s->cfg, &resolved));
-        TRY(folder_text(s->f, "study.yaml", resolved));
+        TRY(check_folder(s, what));
     }
     TRY(setup_new(s->ctx, s->cfg, &s->s));
     TRY(setup_tie(s->s, 0, walk, NULL));
+    TRY(study_put(s, "event", json_string("result")));
     TRY(study_put(s, "schema", json_integer(1)));
     TRY(study_put(s, "call", json_string(what)));
     TRY(study_put(s, "study", json_string(s->cfg->set.name)));
@@ -154,23 +144,50 @@ drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_
     TRY(study_put(s, "parameters", json_integer(s->s->params->weights)));
     TRY(study_put(s, "hyperparameters", json_integer(s->s->space->total)));
     TRY(put_versions(s));
-    TRY(study_say(s, "study %s on %s: %lld training, %lld validation, %lld test examples",
-                  s->cfg->set.name, s->s->train_data->name, (long long)s->s->spec.train.count,
-                  (long long)s->s->valid.count, (long long)s->s->test.count));
+    TRY(study_say_study(s));
+done:
+    return st;
+}
+
+drmad_status study_files(drmad_study *s)
+{
+    drmad_status st = DRMAD_OK;
+    char *resolved = NULL;
+
+    TRY(config_print(s->cfg, &resolved));
+    TRY(folder_text(s->f, "study.yaml", resolved));
+    TRY(folder_log_open(s->f, 0));
 done:
     mem_free(s->ctx, resolved);
     return st;
 }
 
-drmad_status study_finish(drmad_study *s)
+drmad_status study_finish(drmad_study *s, const char *file)
 {
     drmad_status st = DRMAD_OK;
 
     TRY(study_put(s, "seconds", json_real(base_now() - s->started)));
-    if (s->f) {
-        TRY(folder_json(s->f, "result.json", s->result));
-        TRY(study_say(s, "written to %s", folder_path(s->f)));
+    if (file) {
+        TRY(folder_json(s->f, file, s->result));
+        TRY(study_say(s, "\nwritten to %s", folder_path(s->f)));
     }
+    TRY(study_show(s));
+done:
+    return st;
+}
+
+/* A request to stop holds for the call under way; one that has done its work is over. */
+drmad_status study_end(drmad_study *s, drmad_status end)
+{
+    if (end == DRMAD_E_INTERRUPTED || end == DRMAD_E_TERMINATED) atomic_store(&s->ctx->stop, 0);
+    return end;
+}
+
+drmad_status study_show(drmad_study *s)
+{
+    drmad_status st = DRMAD_OK;
+
+    free(s->json);
     s->json = json_dumps(s->result, JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (!s->json) TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the result"));
 done:

@@ -19,8 +19,11 @@ struct drmad_study {
     size_t text_used, text_size;
 };
 
-/* Starts a call: a new result, the set-up at meta-step 0; with a folder when `folder`. */
+/* Starts a call: a new result, the set-up at meta-step 0; with a folder when `folder`, in which
+ * nothing is changed yet. */
 drmad_status study_begin(drmad_study *st, const char *what, bool walk, bool folder);
+/* The folder becomes this call's: the resolved study, a new log. */
+drmad_status study_files(drmad_study *st);
 /* One event to the log and the callback; takes `event`, which may be NULL for "out of memory". */
 drmad_status study_event(drmad_study *st, const char *stage, double done, double total,
                          json_t *event);
@@ -28,28 +31,47 @@ drmad_status study_event(drmad_study *st, const char *stage, double done, double
 drmad_status study_say(drmad_study *st, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Puts `value` into the result; takes it. */
 drmad_status study_put(drmad_study *st, const char *key, json_t *value);
-json_t *study_real(double x);               /* null where x is not finite */
-drmad_status study_finish(drmad_study *st); /* result.json, if there is a folder */
+json_t *study_real(double x); /* null where x is not finite */
+/* Ends the result and writes it to `file`, NULL for none. */
+drmad_status study_finish(drmad_study *st, const char *file);
+drmad_status study_show(drmad_study *st); /* the result as JSON for the caller */
+/* Ends a call: gives `end` back. */
+drmad_status study_end(drmad_study *st, drmad_status end);
 
 /* One training run from scratch, evaluated. */
 typedef struct outcome {
     eval_result valid, test; /* test.loss NaN without a test set */
     double train_loss;
     bool finite;
+    int64_t diverged_at; /* the step whose loss was not finite, -1 for none */
 } outcome;
 drmad_status study_run(drmad_study *st, const double *values, uint64_t seed, outcome *out);
 
-/* Retrains over the study's seeds; mean over finite runs, and the list of runs in `out`. */
+/* Several runs. */
 typedef struct summary {
     outcome mean;
     double test_error_sd;
     int32_t runs, finite;
-    json_t *json; /* borrowed by the result once put */
 } summary;
-drmad_status study_retrain(drmad_study *st, const char *name, const double *values, summary *out);
+json_t *study_outcome_json(const outcome *o);
+
+/* Retrains over the study's seeds; mean over finite runs. `keep`: the weights of the first finite
+ * run are written (of one run also where no seeds are asked for). */
+drmad_status study_retrain(drmad_study *st, const char *name, const double *values, bool keep,
+                           summary *out);
 
 /* Random search as a baseline; *spent gets the training runs it took. */
 drmad_status study_random_search(drmad_study *st, double *spent);
+
+/* text.c. The study in a few lines. */
+drmad_status study_say_study(drmad_study *st);
+/* A table of runs: its head, one line. */
+drmad_status study_say_header(drmad_study *st);
+drmad_status study_say_runs(drmad_study *st, const char *name, const summary *m);
+/* Smallest and largest value of each declaration: as text, and as JSON given. */
+json_t *study_ranges(const drmad_study *st, const double *values, char *text, size_t size);
+/* One line a slice: start, smallest, median, largest. */
+drmad_status study_say_values(drmad_study *st, const double *values);
 
 /* A vector over the space: one tensor a slice, [phases, elements], F64. */
 drmad_status study_save_values(drmad_study *st, const char *file, const double *values);

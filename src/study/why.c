@@ -10,9 +10,9 @@ enum { SHOWN = 20, AUDITED = 3 };
 typedef struct knob {
     int32_t slice;
     int64_t phase;
-    double per_log; /* dF/d log h; dF/dh where a value is not positive */
+    double per_log; /* dF/d log h */
     double gain;    /* predicted for 10 % in the better direction */
-    double exact;   /* the same by forward mode, NaN where not audited */
+    double exact;   /* per_log by forward mode, NaN where not audited */
 } knob;
 
 static int by_gain(const void *a, const void *b)
@@ -65,24 +65,64 @@ static drmad_status show(drmad_study *s, const knob *q)
 {
     const hyper_slice *c = &s->s->space->slices[q->slice];
     const char *per = hyper_per_word(c->per), *kind = hyper_kind_of(c->kind)->word;
-    char phase[40] = "";
+    char phase[40] = "all", audit[32] = "";
     drmad_status st = DRMAD_OK;
 
-    if (c->phases > 1) snprintf(phase, sizeof phase, "phase %lld", (long long)q->phase);
-    json_t *j =
-        json_pack("{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:o}", "slice", c->name, "kind", kind, "per", per,
-                  "phase", (json_int_t)q->phase, "values", (json_int_t)c->elements, "dF_dlog",
-                  q->per_log, "gain_10_percent", q->gain, "audit_dF_dlog", study_real(q->exact));
+    if (c->phases > 1) snprintf(phase, sizeof phase, "%lld", (long long)q->phase);
+    if (isfinite(q->exact)) snprintf(audit, sizeof audit, " %+13.3e", q->exact);
+    json_t *j = json_pack(
+        "{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:o}", "slice", c->name, "kind", kind, "per", per, "phase",
+        (json_int_t)q->phase, "values", (json_int_t)c->elements, "dF_dlog", study_real(q->per_log),
+        "gain_10_percent", study_real(q->gain), "audit_dF_dlog", study_real(q->exact));
     json_t *list = json_object_get(s->result, "sensitivities");
     if (!j || json_array_append_new(list, j) != 0)
         TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the table"));
     if (json_array_size(list) > SHOWN) return DRMAD_OK;
-    if (isfinite(q->exact))
-        TRY(study_say(s, "%-36s %-10s %8lld  %+.3e  %.2e  audit %+.3e", c->name, phase,
-                      (long long)c->elements, q->per_log, q->gain, q->exact));
-    else
-        TRY(study_say(s, "%-36s %-10s %8lld  %+.3e  %.2e", c->name, phase, (long long)c->elements,
-                      q->per_log, q->gain));
+    TRY(study_say(s, "%-30s %8s %8lld %+12.3e %10.2e%s", c->name, phase, (long long)c->elements,
+                  q->per_log, q->gain, audit));
+done:
+    return st;
+}
+
+static drmad_status show_all(drmad_study *s, const walk_report *r, const knob *k, int64_t n)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(study_put(s, "objective", study_real(r->value.loss)));
+    TRY(study_put(s, "growth", study_real(r->growth)));
+    TRY(study_put(s, "trajectory", json_string(traj_kind_name(r->trajectory))));
+    TRY(study_put(s, "sensitivities", json_array()));
+    TRY(study_say(s, "objective  %.5g; |dF/dw| grew %.3g-fold on the way back; trajectory %s",
+                  r->value.loss, r->growth, traj_kind_name(r->trajectory)));
+    TRY(study_say(s, "\n%-30s %8s %8s %12s %10s %13s", "knob", "phase", "values", "dF/dlog h",
+                  "for 10 %", "audited"));
+    for (int64_t i = 0; i < n; i++) TRY(show(s, &k[i]));
+    if (n > SHOWN) TRY(study_say(s, "... and %lld more in why.json", (long long)(n - SHOWN)));
+done:
+    return st;
+}
+
+/* The hypergradient at the start values; *n knobs, ranked, the first few audited. */
+static drmad_status rank(drmad_study *s, double *values, double *grad, walk_report *r, knob *k,
+                         int64_t *n)
+{
+    const space *h = s->s->space;
+    const uint64_t seed = setup_seed(s->s, "run", 0);
+    drmad_status st = DRMAD_OK;
+
+    space_start(h, grad);
+    space_values(h, grad, values);
+    TRY(walker_gradient(s->s->walker, values, seed, &s->s->objective, r, grad));
+    TRY(study_event(
+        s, "walked back", 1, 1 + AUDITED,
+        json_pack("{s:s,s:o}", "event", "gradient", "objective", study_real(r->value.loss))));
+    TRY(study_save_values(s, "hypergradients.safetensors", grad));
+    *n = knobs_of(h, values, grad, k);
+    for (int64_t i = 0; i < *n && i < AUDITED; i++) {
+        TRY(audit(s, &k[i], values, seed));
+        TRY(study_event(s, "audit", (double)i + 2, 1 + AUDITED,
+                        json_pack("{s:s,s:o}", "event", "audit", "slope", study_real(k[i].exact))));
+    }
 done:
     return st;
 }
@@ -90,49 +130,43 @@ done:
 drmad_status drmad_study_why(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
-    double *values = NULL, *grad = NULL, *raw = NULL;
+    double *values = NULL, *grad = NULL;
     knob *k = NULL;
     walk_report r;
     int64_t n = 0;
 
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "why", true, true));
-    TRY(folder_log_open(s->f, 0));
     const space *h = s->s->space;
-    const size_t total = (size_t)h->total + 1;
-    const uint64_t seed = setup_seed(s->s, "run", 0);
     for (int32_t i = 0; i < h->n_slices; i++) n += h->slices[i].phases;
-    TRY(mem_alloc(s->ctx, total, sizeof *values, &values));
-    TRY(mem_alloc(s->ctx, total, sizeof *grad, &grad));
-    TRY(mem_alloc(s->ctx, total, sizeof *raw, &raw));
+    TRY(mem_alloc(s->ctx, (size_t)h->total + 1, sizeof *values, &values));
+    TRY(mem_alloc(s->ctx, (size_t)h->total + 1, sizeof *grad, &grad));
     TRY(mem_alloc(s->ctx, (size_t)n, sizeof *k, &k));
-    space_start(h, raw);
-    space_values(h, raw, values);
-    TRY(walker_gradient(s->s->walker, values, seed, &s->s->objective, &r, grad));
-    TRY(study_event(s, "walked back", 1, 1 + AUDITED,
-                    json_pack("{s:s,s:f}", "event", "gradient", "objective", r.value.loss)));
-    TRY(study_save_values(s, "hypergradients.safetensors", grad));
-    n = knobs_of(h, values, grad, k);
-    for (int64_t i = 0; i < n && i < AUDITED; i++) {
-        TRY(audit(s, &k[i], values, seed));
-        TRY(study_event(s, "audit", (double)i + 2, 1 + AUDITED,
-                        json_pack("{s:s,s:f}", "event", "audit", "slope", k[i].exact)));
-    }
-    TRY(study_put(s, "objective", study_real(r.value.loss)));
-    TRY(study_put(s, "growth", study_real(r.growth)));
-    TRY(study_put(s, "trajectory", json_string(traj_kind_name(r.trajectory))));
-    TRY(study_put(s, "sensitivities", json_array()));
-    TRY(study_say(s, "F = %.4f; |dF/dw| grew %.3g-fold on the way back (%s trajectory)",
-                  r.value.loss, r.growth, traj_kind_name(r.trajectory)));
-    TRY(study_say(s, "%-36s %-10s %8s  %10s  %8s", "knob", "when", "values", "dF/dlog h",
-                  "for 10 %"));
-    for (int64_t i = 0; i < n; i++) TRY(show(s, &k[i]));
-    TRY(study_finish(s));
+    TRY(rank(s, values, grad, &r, k, &n));
+    TRY(show_all(s, &r, k, n));
+    TRY(study_finish(s, "why.json"));
 done:
     mem_free(s->ctx, values);
     mem_free(s->ctx, grad);
-    mem_free(s->ctx, raw);
     mem_free(s->ctx, k);
+    return study_end(s, st);
+}
+
+/* ---- train ---- */
+
+static drmad_status report_run(drmad_study *s, const outcome *o)
+{
+    const summary one = {.mean = *o, .test_error_sd = NAN, .runs = 1, .finite = o->finite};
+    json_t *event = study_outcome_json(o);
+    drmad_status st = DRMAD_OK;
+
+    TRY(study_put(s, "status", json_string(o->finite ? "done" : "diverged")));
+    TRY(study_put(s, "run", json_incref(event)));
+    TRY(study_say_header(s));
+    TRY(study_say_runs(s, "run", &one));
+    st = study_event(s, "trained", 1, 1, json_pack("{s:s,s:O}", "event", "trained", "run", event));
+done:
+    json_decref(event);
     return st;
 }
 
@@ -144,28 +178,19 @@ drmad_status drmad_study_train(drmad_study *s, int resume)
 
     (void)resume; /* one run: it starts again */
     TRY(study_begin(s, "train", false, true));
-    TRY(folder_log_open(s->f, 0));
+    TRY(study_files(s));
     const size_t total = (size_t)s->s->space->total + 1;
     TRY(mem_alloc(s->ctx, total, sizeof *values, &values));
     TRY(mem_alloc(s->ctx, total, sizeof *raw, &raw));
     space_start(s->s->space, raw);
     space_values(s->s->space, raw, values);
     TRY(study_run(s, values, setup_seed(s->s, "run", 0), &o));
-    if (!o.finite) TRY(DRMAD_E_DIVERGED);
-    TRY(study_save_weights(s));
-    TRY(study_put(s, "train_loss", study_real(o.train_loss)));
-    TRY(study_put(s, "objective", study_real(o.valid.loss)));
-    TRY(study_put(s, "objective_error", study_real(o.valid.error)));
-    TRY(study_put(s, "test_loss", study_real(o.test.loss)));
-    TRY(study_put(s, "test_error", study_real(o.test.error)));
-    TRY(study_say(
-        s, "training loss %.4f, objective %.4f (error %.2f %%), test %.4f (error %.2f %%)",
-        o.train_loss, o.valid.loss, 100 * o.valid.error, o.test.loss, 100 * o.test.error));
-    TRY(study_event(s, "trained", 1, 1,
-                    json_pack("{s:s,s:f}", "event", "trained", "objective", o.valid.loss)));
-    TRY(study_finish(s));
+    if (o.finite) TRY(study_save_weights(s));
+    TRY(report_run(s, &o));
+    TRY(study_finish(s, "result.json"));
+    if (!o.finite) st = DRMAD_E_DIVERGED; /* with the message of the run */
 done:
     mem_free(s->ctx, values);
     mem_free(s->ctx, raw);
-    return st;
+    return study_end(s, st);
 }
