@@ -150,14 +150,19 @@ static double value(const run *r, hyper_kind kind, int tensor, int64_t t, int64_
     return base * r->values[sl->offset + phase * sl->elements + (sl->elements > 1 ? i : 0)];
 }
 
+/* The input that element e of tensor p belongs to; a bias has one. */
+static int input_of(int p, int e)
+{
+    return (e - first[p]) % (p == 0 ? IN : p == 2 ? HID : 1);
+}
+
 static void knobs_at(const run *r, int64_t t, knobs *k)
 {
     const train_spec *s = &r->spec;
 
     for (int p = 0; p < 4; p++)
         for (int e = first[p]; e < first[p + 1]; e++) {
-            const int columns = p == 0 ? IN : p == 2 ? HID : 1; /* unit-in; a bias has one */
-            const int64_t in = (e - first[p]) % columns;
+            const int64_t in = input_of(p, e);
             const bool weight = p % 2 == 0;
             k->lr[e] = value(r, HYPER_LR, p, t, in, schedule_at(&s->rate, t));
             k->mu[e] = value(r, HYPER_MOMENTUM, p, t, in, s->momentum);
@@ -215,7 +220,7 @@ static const hyper_decl decls[] = {
     DECL(L1, LAYER, PHASES, 10, 0.02),
     DECL(WEIGHT_DECAY, UNIT_IN, 1, 10, 0.04),
     DECL(LR, TENSOR, PHASES, 10, 0.9),
-    DECL(INIT_SCALE, TENSOR, 1, 10, 1.2),
+    DECL(INIT_SCALE, UNIT_IN, 1, 10, 1.2),
     DECL(LABEL_SMOOTHING, GLOBAL, PHASES, 1, 0.1),
     DECL(INPUT_SCALE, UNIT_IN, 1, 10, 0.9),
     DECL(EXAMPLE_WEIGHT, EXAMPLE, 1, 10, 1),
@@ -297,7 +302,7 @@ static void start_plain(run *r)
     for (int p = 0; p < 4; p++)
         for (int e = first[p]; e < first[p + 1]; e++) {
             r->w[e] = flat[r->params->at[p].offset + e - first[p]];
-            r->w[e] *= value(r, HYPER_INIT_SCALE, p, 0, 0, 1);
+            r->w[e] *= value(r, HYPER_INIT_SCALE, p, 0, input_of(p, e), 1);
         }
     memset(r->b, 0, sizeof r->b);
     free(flat);
