@@ -1,34 +1,34 @@
-/* Running a plan. A backend turns a plan into code once; the program then runs it on the memory bound to the graph's
- * leaves and to the plan's outputs, any number of times, without allocating.
+/* Running a plan. A backend turns a plan into code once; the program then runs it on the memory
+ * bound to the graph's leaves and to the plan's outputs, any number of times, without allocating.
  *
  *   program_new(ctx, plan, &backend_cpu, &p);
  *   program_set_leaf(p, number, memory); ...  program_set_output(p, i, memory); ...
  *   program_run(p);
  *
- * Bound memory is borrowed. An output may be bound to the memory of the leaf that it may overwrite (plan_output.alias);
- * apart from that, no output may overlap a leaf or another output. Ownership: new gives, free takes. One thread at a
- * time. */
+ * Bound memory is borrowed. An output may be bound to the memory of the leaf that it may
+ * overwrite (plan_output.alias); apart from that, no output may overlap a leaf or another
+ * output. Ownership: new gives, free takes. One thread at a time. */
 #ifndef BACKEND_H
 #define BACKEND_H
 #include "plan/plan.h"
 
 typedef struct bound_memory {
     const void *const *leaf; /* by number */
-    void *const       *out;  /* by output */
-    void              *arena;
+    void *const *out;        /* by output */
+    void *arena;
 } bound_memory;
 
 enum { BACKEND_VERSION = 1 };
 
 /* What a device offers. `code` is the backend's own form of a plan. */
 typedef struct backend {
-    int                version;
-    const char        *name;
+    int version;
+    const char *name;
     const plan_target *target;
     drmad_status (*bind)(drmad_ctx *ctx, const plan *p, void **code);
     drmad_status (*run)(void *code, const bound_memory *m);
-    void (*release)(void *code); /* NULL is fine */
-    size_t (*bytes)(const void *code); /* memory it holds */
+    void (*release)(void *code);                                     /* NULL is fine */
+    size_t (*bytes)(const void *code);                               /* memory it holds */
     drmad_status (*alloc)(drmad_ctx *ctx, size_t bytes, void **out); /* device memory */
     void (*free)(drmad_ctx *ctx, void *ptr);
     void (*upload)(void *to, const void *from, size_t bytes);
@@ -41,11 +41,11 @@ typedef struct program program;
 
 /* Borrows the plan, which must outlive the program. */
 drmad_status program_new(drmad_ctx *ctx, const plan *p, const backend *b, program **out);
-void         program_free(program *p); /* NULL is fine */
-void         program_set_leaf(program *p, int32_t number, const void *memory);
-void         program_set_output(program *p, int32_t i, void *memory);
-/* Fails with DRMAD_E_USAGE when a leaf that the plan reads, or an output, has no memory, and with DRMAD_E_DATA when
- * an index points outside its table. */
+void program_free(program *p); /* NULL is fine */
+void program_set_leaf(program *p, int32_t number, const void *memory);
+void program_set_output(program *p, int32_t i, void *memory);
+/* Fails with DRMAD_E_USAGE when a leaf that the plan reads, or an output, has no memory, and
+ * with DRMAD_E_DATA when an index points outside its table. */
 drmad_status program_run(program *p);
-size_t       program_bytes(const program *p); /* arena and work space */
+size_t program_bytes(const program *p); /* arena and work space */
 #endif

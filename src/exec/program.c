@@ -2,13 +2,13 @@
 #include "exec/backend.h"
 
 struct program {
-    drmad_ctx     *ctx;
-    const plan    *plan;
+    drmad_ctx *ctx;
+    const plan *plan;
     const backend *on;
-    void          *code, *arena;
-    const void   **leaf;
-    void         **out;
-    bool          *reads; /* by leaf: the plan needs it */
+    void *code, *arena;
+    const void **leaf;
+    void **out;
+    bool *reads; /* by leaf: the plan needs it */
 };
 
 static void find_leaves(program *p)
@@ -20,7 +20,8 @@ static void find_leaves(program *p)
             const plan_node *v = &q->node[q->order[q->step[i].first + j]];
             for (int k = 0; k < 2 * v->n_in; k++) {
                 const node u = k % 2 ? v->in[k / 2].index : v->in[k / 2].src;
-                if (u != NODE_NONE && q->node[u].cls == PN_LEAF) p->reads[graph_rec(q->g, u)->attr.n] = true;
+                if (u != NODE_NONE && q->node[u].cls == PN_LEAF)
+                    p->reads[graph_rec(q->g, u)->attr.n] = true;
             }
         }
 }
@@ -36,7 +37,8 @@ drmad_status program_new(drmad_ctx *ctx, const plan *q, const backend *b, progra
     p->plan = q;
     p->on = b;
     if (b->version != BACKEND_VERSION)
-        TRY(FAIL(ctx, DRMAD_E_INTERNAL, "backend %s: version %d, expected %d", b->name, b->version, BACKEND_VERSION));
+        TRY(FAIL(ctx, DRMAD_E_INTERNAL, "backend %s: version %d, expected %d", b->name, b->version,
+                 BACKEND_VERSION));
     TRY(mem_alloc(ctx, (size_t)graph_leaves(q->g) + 1, sizeof *p->leaf, &p->leaf));
     TRY(mem_alloc(ctx, (size_t)graph_leaves(q->g) + 1, sizeof *p->reads, &p->reads));
     TRY(mem_alloc(ctx, (size_t)q->outs + 1, sizeof *p->out, &p->out));
@@ -76,7 +78,8 @@ drmad_status program_run(program *p)
 
     for (int32_t i = 0; i < graph_leaves(q->g); i++)
         if (p->reads[i] && !p->leaf[i])
-            return FAIL(p->ctx, DRMAD_E_USAGE, "program: leaf %s has no memory", graph_leaf_name(q->g, i));
+            return FAIL(p->ctx, DRMAD_E_USAGE, "program: leaf %s has no memory",
+                        graph_leaf_name(q->g, i));
     for (int32_t i = 0; i < q->outs; i++)
         if (!p->out[i]) return FAIL(p->ctx, DRMAD_E_USAGE, "program: output %d has no memory", i);
     return p->on->run(p->code, &(bound_memory){p->leaf, p->out, p->arena});

@@ -1,7 +1,8 @@
-/* Outputs. Each is written by the step that computes it, straight into the memory bound to it; a copy is
- * added where the value is a leaf, a view, or already another output's. An output that may overwrite a
- * leaf runs after every other reader of that leaf; where that is impossible its value goes through the
- * arena and is copied last. So binding an output to its leaf's memory, or to any other, is always right. */
+/* Outputs. Each is written by the step that computes it, straight into the memory bound to it; a
+ * copy is added where the value is a leaf, a view, or already another output's. An output that
+ * may overwrite a leaf runs after every other reader of that leaf; where that is impossible its
+ * value goes through the arena and is copied last. So binding an output to its leaf's memory, or
+ * to any other, is always right. */
 #include "plan/plan_inside.h"
 
 bool plan_same(const plan_node *reader, const plan_access *a)
@@ -14,14 +15,22 @@ static node add_copy(plan *p, plan_ref ref, dtype t, int64_t count)
 {
     plan_node *v = &p->node[p->nodes];
 
-    *v = (plan_node){.cls = PN_POINT, .op = -1, .type = t, .n_in = 1, .count = count, .size = count,
-                     .last = -1, .into = p->nodes, .bytes = (size_t)count * dtype_size(t)};
-    v->in[0] = (plan_access){.mode = AT_SAME, .type = t, .src = ref.base, .offset = ref.offset,
-                             .index = NODE_NONE};
+    *v = (plan_node){.cls = PN_POINT,
+                     .op = -1,
+                     .type = t,
+                     .n_in = 1,
+                     .count = count,
+                     .size = count,
+                     .last = -1,
+                     .into = p->nodes,
+                     .bytes = (size_t)count * dtype_size(t)};
+    v->in[0] = (plan_access){
+        .mode = AT_SAME, .type = t, .src = ref.base, .offset = ref.offset, .index = NODE_NONE};
     return p->nodes++;
 }
 
-/* Output i gets its writer: the node itself where it can be, else a copy. From here on out[i].y is it. */
+/* Output i gets its writer: the node itself where it can be, else a copy. From here on out[i].y
+ * is it. */
 static void choose_writer(plan *p, int32_t i)
 {
     const int64_t size = shape_count(graph_shape(p->g, p->out[i].y));
@@ -74,14 +83,15 @@ void plan_deps(const plan_work *w, node v, plan_dep_fn *fn, void *user)
     for (int32_t e = 0; e < w->edges; e++) {
         if (w->edge[e].to != v) continue;
         bool hard = r->cls != PN_POINT;
-        reads(&w->p->node[w->edge[e].from], graph_leaf(w->p->g, w->p->out[r->at.number].alias), &hard);
+        reads(&w->p->node[w->edge[e].from], graph_leaf(w->p->g, w->p->out[r->at.number].alias),
+              &hard);
         fn(user, w->edge[e].from, hard);
     }
 }
 
 typedef struct search {
     plan_work *w;
-    int32_t    top;
+    int32_t top;
 } search;
 
 static void push(void *user, node dep, bool hard)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 typedef struct text {
-    char   line[512];
+    char line[512];
     size_t used;
 } text;
 
@@ -24,9 +24,9 @@ static void add(text *t, const char *fmt, ...)
 
 static void add_access(const plan *p, text *t, const plan_access *a)
 {
-    static const char *const how[] = {[AT_ONE] = "one",     [AT_SAME] = "",      [AT_COL] = "col",
-                                      [AT_ROW] = "row",     [AT_GATHER] = "gather",
-                                      [AT_ONEHOT] = "onehot", [AT_CONST] = ""};
+    static const char *const how[] = {
+        [AT_ONE] = "one",       [AT_SAME] = "",         [AT_COL] = "col", [AT_ROW] = "row",
+        [AT_GATHER] = "gather", [AT_ONEHOT] = "onehot", [AT_CONST] = ""};
 
     if (a->mode == AT_CONST) {
         add(t, "%g", a->value);
@@ -64,7 +64,8 @@ static void explain_node(const plan *p, node n, void (*line)(void *, const char 
         add_access(p, &t, &v->in[k]);
     }
     if (v->op == OP_scale) add(&t, ", %g", r->attr.f);
-    add(&t, ")%s%s", v->op == OP_matmul && r->attr.ta ? " ta" : "", v->op == OP_matmul && r->attr.tb ? " tb" : "");
+    add(&t, ")%s%s", v->op == OP_matmul && r->attr.ta ? " ta" : "",
+        v->op == OP_matmul && r->attr.tb ? " tb" : "");
     if (r) add(&t, " %s", shape_print(&r->shape, dims, sizeof dims));
     if (v->cls == PN_MATMUL && v->into != n) add(&t, "  adds into %%%d", v->into);
     if (v->kept) add_place(p, &t, v);
@@ -76,8 +77,8 @@ static void explain_step(const plan *p, int32_t i, void (*line)(void *, const ch
     const plan_step *s = &p->step[i];
     text t = {.used = 0};
 
-    add(&t, "step %d: %d matmul, %d elementwise, %d sums over %" PRId64 " %s", i, s->matmuls, s->points,
-        s->sums, s->count, dtype_name(s->type));
+    add(&t, "step %d: %d matmul, %d elementwise, %d sums over %" PRId64 " %s", i, s->matmuls,
+        s->points, s->sums, s->count, dtype_name(s->type));
     if (s->matmuls) add(&t, ", %" PRId64 " flop", 2 * s->macs);
     if (s->matmuls && s->tile_rows * s->tile_cols < s->count)
         add(&t, ", tiles [%" PRId64 ",%" PRId64 "]", s->tile_rows, s->tile_cols);
@@ -91,7 +92,9 @@ void plan_explain(const plan *p, void (*line)(void *user, const char *text), voi
     text t = {.used = 0};
 
     for (int32_t i = 0; i < p->steps; i++) explain_step(p, i, line, user);
-    add(&t, "total: %d steps, %d groups, %d matmuls of %" PRId64 " multiply-adds, %d others, %zu arena bytes",
+    add(&t,
+        "total: %d steps, %d groups, %d matmuls of %" PRId64
+        " multiply-adds, %d others, %zu arena bytes",
         c->steps, c->groups, c->matmuls, c->macs, c->plains, c->arena);
     line(user, t.line);
 }

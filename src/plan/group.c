@@ -1,6 +1,6 @@
-/* Which nodes become one step. A group runs over one iteration space; results pass between its members in
- * registers, so every merge along an edge saves a trip through memory, and one between readers of the same
- * array saves a read. A merge is legal when
+/* Which nodes become one step. A group runs over one iteration space; results pass between its
+ * members in registers, so every merge along an edge saves a trip through memory, and one between
+ * readers of the same array saves a read. A merge is legal when
  *
  *   the members iterate over the same elements, in one type, with one number of columns;
  *   a member reads another only at its own element (plan_same), and nobody reads a sum;
@@ -41,8 +41,8 @@ static bool compatible(const plan_work *w, int32_t a, int32_t b)
 /* A search from the group a + b upwards through everything it must come after. */
 typedef struct check {
     plan_work *w;
-    int32_t    a, b, from, top; /* from: the group whose dependences are being listed */
-    bool       bad;
+    int32_t a, b, from, top; /* from: the group whose dependences are being listed */
+    bool bad;
 } check;
 
 static void check_dep(void *user, node dep, bool hard)
@@ -103,7 +103,8 @@ static void try_merge(plan_work *w, node u, node v)
     if (a != b && legal(w, a, b)) merge(w, a, b);
 }
 
-/* Along edges: a result goes to its reader in a register. First where the reader is the only one. */
+/* Along edges: a result goes to its reader in a register. First where the reader is the only
+ * one. */
 static void merge_edges(plan_work *w, const int32_t *readers, bool sole)
 {
     const plan *p = w->p;

@@ -1,26 +1,26 @@
-/* Memory. A result lives from the step that makes it to the last one that reads it; results that do not
- * live at the same time share memory. Placed by size, largest first, each in the smallest gap that holds
- * it. A result takes over an operand's memory where the operand dies in that step and is read only at the
- * element that is written. */
+/* Memory. A result lives from the step that makes it to the last one that reads it; results that
+ * do not live at the same time share memory. Placed by size, largest first, each in the smallest
+ * gap that holds it. A result takes over an operand's memory where the operand dies in that step
+ * and is read only at the element that is written. */
 #include "plan/plan_inside.h"
 
 typedef struct block {
     int32_t from, to; /* steps */
-    size_t  bytes, offset;
+    size_t bytes, offset;
 } block;
 
 typedef struct room {
-    plan    *p;
-    block   *block;
-    int32_t  blocks;
+    plan *p;
+    block *block;
+    int32_t blocks;
     int32_t *of; /* by node: its block, -1 */
 } room;
 
-/* Tiles of a product: small enough to stay in the cache until the elementwise work, and of a size that
- * threads can share. By shape alone, so results do not depend on the threads. */
+/* Tiles of a product: small enough to stay in the cache until the elementwise work, and of a
+ * size that threads can share. By shape alone, so results do not depend on the threads. */
 static void cut(const plan *p, plan_step *s)
 {
-    enum { ROWS = 24, COLS = 64 };
+    enum { ROWS = 84, COLS = 96 }; /* multiples of the kernels' own tiles (gemm_f32.h) */
     const int64_t m = s->cols > 0 ? s->count / s->cols : 0, n = s->cols;
     const size_t bytes = (size_t)s->count * dtype_size(s->type) * (size_t)s->matmuls;
     bool rows_only = false;
@@ -140,8 +140,8 @@ static size_t align_up(size_t n, size_t align)
     return (n + align - 1) / align * align;
 }
 
-/* The smallest gap between the blocks placed so far that live at the same time as b. `low` lists the
- * placed ones by offset. */
+/* The smallest gap between the blocks placed so far that live at the same time as b. `low` lists
+ * the placed ones by offset. */
 static size_t best_gap(const room *m, const int32_t *low, int32_t placed, const block *b)
 {
     size_t end = 0, best = SIZE_MAX, gap = SIZE_MAX;
@@ -164,7 +164,8 @@ static void place_blocks(room *m, int32_t *low, int32_t *by_size)
 
     for (int32_t i = 0; i < m->blocks; i++) {
         int32_t j = i;
-        for (; j > 0 && m->block[by_size[j - 1]].bytes < m->block[i].bytes; j--) by_size[j] = by_size[j - 1];
+        for (; j > 0 && m->block[by_size[j - 1]].bytes < m->block[i].bytes; j--)
+            by_size[j] = by_size[j - 1];
         by_size[j] = i;
     }
     for (int32_t i = 0; i < m->blocks; i++) {

@@ -7,24 +7,25 @@ static drmad_status check_output(const plan *p, int32_t i)
     char a[128], b[128];
 
     if (o->y < 0 || o->y >= graph_size(p->g))
-        return FAIL(p->ctx, DRMAD_E_MODEL, "plan: output %d is node %d, expected one of %d", i, o->y,
-                    graph_size(p->g));
+        return FAIL(p->ctx, DRMAD_E_MODEL, "plan: output %d is node %d, expected one of %d", i,
+                    o->y, graph_size(p->g));
     if (o->alias == -1) return DRMAD_OK;
     if (o->alias < 0 || o->alias >= graph_leaves(p->g))
-        return FAIL(p->ctx, DRMAD_E_USAGE, "plan: output %d may overwrite leaf %d, expected one of %d", i,
-                    o->alias, graph_leaves(p->g));
+        return FAIL(p->ctx, DRMAD_E_USAGE,
+                    "plan: output %d may overwrite leaf %d, expected one of %d", i, o->alias,
+                    graph_leaves(p->g));
     const node leaf = graph_leaf(p->g, o->alias);
     if (graph_dtype(p->g, leaf) != graph_dtype(p->g, o->y) ||
         shape_count(graph_shape(p->g, leaf)) != shape_count(graph_shape(p->g, o->y)))
-        return FAIL(p->ctx, DRMAD_E_USAGE, "plan: output %d, %s%s, cannot overwrite leaf %s, %s%s", i,
-                    dtype_name(graph_dtype(p->g, o->y)),
+        return FAIL(p->ctx, DRMAD_E_USAGE, "plan: output %d, %s%s, cannot overwrite leaf %s, %s%s",
+                    i, dtype_name(graph_dtype(p->g, o->y)),
                     shape_print(graph_shape(p->g, o->y), a, sizeof a),
                     graph_leaf_name(p->g, o->alias), dtype_name(graph_dtype(p->g, leaf)),
                     shape_print(graph_shape(p->g, leaf), b, sizeof b));
     for (int32_t j = 0; j < i; j++)
         if (p->out[j].alias == o->alias)
-            return FAIL(p->ctx, DRMAD_E_USAGE, "plan: outputs %d and %d both overwrite leaf %s", j, i,
-                        graph_leaf_name(p->g, o->alias));
+            return FAIL(p->ctx, DRMAD_E_USAGE, "plan: outputs %d and %d both overwrite leaf %s", j,
+                        i, graph_leaf_name(p->g, o->alias));
     return DRMAD_OK;
 }
 

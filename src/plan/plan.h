@@ -14,17 +14,17 @@
 #include "ops/ops.h"
 
 typedef struct plan_output {
-    node    y;
+    node y;
     int32_t alias; /* a leaf's number: the output may be bound to that leaf's memory; -1 = none */
 } plan_output;
 
 /* What a plan must know of the device it is for. */
 typedef struct plan_target {
     const char *name;
-    size_t      align;      /* of every offset in the arena */
-    bool        fuse;       /* false: each node is a step of its own; for tests */
-    size_t      tile_bytes; /* a product is cut into tiles of this size when elementwise work follows */
-    int64_t     tile_macs;  /* and of this much work, so that threads can share it */
+    size_t align;      /* of every offset in the arena */
+    bool fuse;         /* false: each node is a step of its own; for tests */
+    size_t tile_bytes; /* a product is cut into tiles of this size when elementwise work follows */
+    int64_t tile_macs; /* and of this much work, so that threads can share it */
     bool (*supports)(int32_t op, dtype t);
 } plan_target;
 
@@ -41,87 +41,93 @@ typedef enum access_mode {
 
 typedef struct plan_access {
     access_mode mode;
-    dtype       type;       /* of src in memory: converted when the step's differs */
-    node        src, index; /* never views; NODE_NONE where unused */
-    int64_t     offset, index_offset; /* first element read */
-    int64_t     cols;
-    int64_t     rows;       /* AT_GATHER: rows of the table */
-    double      value;
+    dtype type;                   /* of src in memory: converted when the step's differs */
+    node src, index;              /* never views; NODE_NONE where unused */
+    int64_t offset, index_offset; /* first element read */
+    int64_t cols;
+    int64_t rows; /* AT_GATHER: rows of the table */
+    double value;
 } plan_access;
 
 typedef enum plan_class {
-    PN_DEAD,   /* not needed, or read through an access */
+    PN_DEAD, /* not needed, or read through an access */
     PN_LEAF,
-    PN_POINT,  /* elementwise: one instruction, or a copy of in[0] */
-    PN_SUM,    /* ends a group: sums in[0] to one element, a row or a column */
+    PN_POINT, /* elementwise: one instruction, or a copy of in[0] */
+    PN_SUM,   /* ends a group: sums in[0] to one element, a row or a column */
     PN_MATMUL,
-    PN_PLAIN   /* a step of its own */
+    PN_PLAIN /* a step of its own */
 } plan_class;
 
-typedef enum place_kind { PLACE_NONE, PLACE_LEAF, PLACE_OUTPUT, PLACE_ARENA, PLACE_TILE } place_kind;
+typedef enum place_kind {
+    PLACE_NONE,
+    PLACE_LEAF,
+    PLACE_OUTPUT,
+    PLACE_ARENA,
+    PLACE_TILE
+} place_kind;
 
 typedef struct place {
     place_kind kind;
-    int32_t    number; /* of the leaf or output; of the tile buffer */
-    size_t     offset; /* in the arena, bytes */
+    int32_t number; /* of the leaf or output; of the tile buffer */
+    size_t offset;  /* in the arena, bytes */
 } place;
 
 typedef struct plan_node {
-    plan_class  cls;
-    int32_t     op; /* -1: a copy that the plan added */
-    dtype       type;
-    int32_t     n_in;
+    plan_class cls;
+    int32_t op; /* -1: a copy that the plan added */
+    dtype type;
+    int32_t n_in;
     plan_access in[OPERANDS_MAX];
-    int64_t     count; /* of the iteration space; PN_SUM: of what is summed */
-    int64_t     cols;  /* of the iteration space where an access or a sum needs it; 0 = any */
-    access_mode sum;   /* PN_SUM: AT_ONE, AT_COL or AT_ROW, of the result */
-    node        into;  /* PN_MATMUL: whose memory it adds into; itself when nobody else's */
-    bool        summed; /* PN_POINT: an addition of products that they do themselves */
-    bool        kept;  /* has memory; else a register of its step */
-    int32_t     step;
-    int32_t     last;  /* the last step that reads it */
-    int64_t     size;  /* elements of the result */
-    size_t      bytes;
-    place       at;
+    int64_t count;   /* of the iteration space; PN_SUM: of what is summed */
+    int64_t cols;    /* of the iteration space where an access or a sum needs it; 0 = any */
+    access_mode sum; /* PN_SUM: AT_ONE, AT_COL or AT_ROW, of the result */
+    node into;       /* PN_MATMUL: whose memory it adds into; itself when nobody else's */
+    bool summed;     /* PN_POINT: an addition of products that they do themselves */
+    bool kept;       /* has memory; else a register of its step */
+    int32_t step;
+    int32_t last; /* the last step that reads it */
+    int64_t size; /* elements of the result */
+    size_t bytes;
+    place at;
 } plan_node;
 
 /* A group (any of PN_POINT, PN_SUM, PN_MATMUL over one iteration space) or one PN_PLAIN. */
 typedef struct plan_step {
     int32_t first, n; /* in plan->order, operands before users */
     int32_t matmuls, points, sums;
-    dtype   type;
+    dtype type;
     int64_t count, cols;
     int64_t tile_rows, tile_cols; /* of a product; the whole when it is not cut; 0 without */
-    int32_t tiles;    /* tile buffers (PLACE_TILE) */
-    int64_t macs;     /* multiply-adds of its products */
+    int32_t tiles;                /* tile buffers (PLACE_TILE) */
+    int64_t macs;                 /* multiply-adds of its products */
 } plan_step;
 
 typedef struct plan_counts {
     int32_t nodes, steps, groups, matmuls, plains; /* groups: steps with elementwise work or sums */
-    int64_t macs;   /* of the products */
-    int64_t points; /* elementwise operations times elements */
-    size_t  arena;
+    int64_t macs;                                  /* of the products */
+    int64_t points;                                /* elementwise operations times elements */
+    size_t arena;
 } plan_counts;
 
 typedef struct plan {
-    drmad_ctx        *ctx;
-    const graph      *g;
-    plan_target       target;
-    plan_output      *out;
-    int32_t           outs;
-    plan_node        *node; /* by graph node, then the copies that the plan added */
-    int32_t           nodes;
-    node             *order;
-    plan_step        *step;
-    int32_t           steps;
-    plan_counts       counts;
+    drmad_ctx *ctx;
+    const graph *g;
+    plan_target target;
+    plan_output *out;
+    int32_t outs;
+    plan_node *node; /* by graph node, then the copies that the plan added */
+    int32_t nodes;
+    node *order;
+    plan_step *step;
+    int32_t steps;
+    plan_counts counts;
 } plan;
 
-/* Gives *out: the plan that computes outputs y[0..n). Fails with DRMAD_E_MODEL when the graph has an
- * error or the target lacks an operation. Copies `target`. */
+/* Gives *out: the plan that computes outputs y[0..n). Fails with DRMAD_E_MODEL when the graph
+ * has an error or the target lacks an operation. Copies `target`. */
 drmad_status plan_new(drmad_ctx *ctx, const graph *g, const plan_output *y, int n,
                       const plan_target *target, plan **out);
-void         plan_free(plan *p); /* NULL is fine */
+void plan_free(plan *p); /* NULL is fine */
 
 /* Is this read at the reader's own element, from memory of its own type? */
 bool plan_same(const plan_node *reader, const plan_access *a);

@@ -5,28 +5,29 @@
 
 /* A node's memory: a leaf or a computed node, and where in it the value starts. */
 typedef struct plan_ref {
-    node    base;
+    node base;
     int64_t offset;
 } plan_ref;
 
-/* `from` must run before `to` for another reason than its value: `to` overwrites what `from` reads. */
+/* `from` must run before `to` for another reason than its value: `to` overwrites what `from`
+ * reads. */
 typedef struct plan_edge {
     node from, to;
 } plan_edge;
 
 typedef struct plan_work {
-    plan      *p;
+    plan *p;
     plan_edge *edge;
-    int32_t    edges, edge_room;
-    int32_t   *cluster; /* by node: the smallest node of its group; itself when alone */
-    int32_t   *next;    /* by node: the next of its group in rising order, -1 */
-    int32_t   *mark;    /* by node: visited when equal to `stamp` */
-    int32_t    stamp;
-    node      *stack;
+    int32_t edges, edge_room;
+    int32_t *cluster; /* by node: the smallest node of its group; itself when alone */
+    int32_t *next;    /* by node: the next of its group in rising order, -1 */
+    int32_t *mark;    /* by node: visited when equal to `stamp` */
+    int32_t stamp;
+    node *stack;
 } plan_work;
 
 drmad_status plan_trace(plan *p);
-plan_ref     plan_resolve(const graph *g, node n);
+plan_ref plan_resolve(const graph *g, node n);
 drmad_status plan_attach(plan_work *w);
 drmad_status plan_group(plan_work *w);
 drmad_status plan_schedule(plan_work *w);

@@ -1,16 +1,16 @@
-/* The order of the steps: of all that could run now, the step that gives back most memory; among equals the
- * one whose operands are youngest, which walks depth first. */
+/* The order of the steps: of all that could run now, the step that gives back most memory; among
+ * equals the one whose operands are youngest, which walks depth first. */
 #include "plan/plan_inside.h"
 
 typedef struct order {
     plan_work *w;
-    int32_t   *group;   /* first node of each group still to run, rising */
-    int32_t    groups;
-    int32_t   *readers; /* by node: groups that have yet to read it */
-    int32_t   *done;    /* by group: the step that ran it, -1 */
-    int32_t    self; /* the candidate; its own members do not count */
-    bool       ready;
-    int32_t    youngest; /* the last step that the candidate waits for */
+    int32_t *group; /* first node of each group still to run, rising */
+    int32_t groups;
+    int32_t *readers; /* by node: groups that have yet to read it */
+    int32_t *done;    /* by group: the step that ran it, -1 */
+    int32_t self;     /* the candidate; its own members do not count */
+    bool ready;
+    int32_t youngest; /* the last step that the candidate waits for */
 } order;
 
 static void see_dep(void *user, node dep, bool hard)
@@ -70,7 +70,8 @@ static void freed_bytes(order *o, node u, int64_t *sum)
 {
     const plan_node *v = &o->w->p->node[u];
 
-    if (v->cls != PN_LEAF && v->at.kind == PLACE_NONE && o->readers[u] == 1) *sum += (int64_t)v->bytes;
+    if (v->cls != PN_LEAF && v->at.kind == PLACE_NONE && o->readers[u] == 1)
+        *sum += (int64_t)v->bytes;
 }
 
 static int64_t gain(order *o, int32_t group)
@@ -111,7 +112,8 @@ static int32_t take_best(order *o, int32_t step)
         if (!is_ready(o, o->group[i])) continue;
         const int32_t young = o->youngest;
         const int64_t bytes = gain(o, o->group[i]);
-        if (best >= 0 && (bytes < best_gain || (bytes == best_gain && young <= best_young))) continue;
+        if (best >= 0 && (bytes < best_gain || (bytes == best_gain && young <= best_young)))
+            continue;
         best = i, best_gain = bytes, best_young = young;
     }
     if (best < 0) return -1;

@@ -1,15 +1,17 @@
-/* What must be computed, and how each node reads its operands. Nodes that only say where a value is
- * (reshape, broadcast, row gather, one-hot, casts, constants) are folded into the reader's access; they
- * become work of their own only where a product or another plain step wants them in memory. */
+/* What must be computed, and how each node reads its operands. Nodes that only say where a value
+ * is (reshape, broadcast, row gather, one-hot, casts, constants) are folded into the reader's
+ * access; they become work of their own only where a product or another plain step wants them in
+ * memory. */
 #include "plan/plan_inside.h"
 
 /* Runs of dimensions in memory order: does the result's index move with the operand's? */
 typedef struct split {
     access_mode mode; /* AT_CONST: no simple pattern */
-    int64_t     cols;
+    int64_t cols;
 } split;
 
-/* `whole` has the dimensions, bit i of `gone` says that dimension i is the one repeated or summed. */
+/* `whole` has the dimensions, bit i of `gone` says that dimension i is the one repeated or
+ * summed. */
 static split split_axes(const shape *whole, uint32_t gone)
 {
     int64_t gone_count = 1, kept_count = 1;
@@ -106,9 +108,7 @@ static bool follow(const graph *g, const node_rec *r, dtype own, plan_access *a)
     split s;
 
     switch (r->op) {
-    case OP_fill:
-        a->mode = AT_CONST, a->value = r->attr.f, a->src = NODE_NONE;
-        return false;
+    case OP_fill: a->mode = AT_CONST, a->value = r->attr.f, a->src = NODE_NONE; return false;
     case OP_cast:
         if (a->type != own || !is_real(own)) return false;
         a->type = graph_dtype(g, r->in[0]);
@@ -146,7 +146,8 @@ static plan_access read_node(const graph *g, node n)
     }
     if (r->op == OP_gather && plain) {
         ref = plan_resolve(g, r->in[0]), index = plan_resolve(g, r->in[1]);
-        a.mode = AT_GATHER, a.cols = row_length(&r->shape), a.rows = graph_shape(g, r->in[0])->dim[0];
+        a.mode = AT_GATHER, a.cols = row_length(&r->shape),
+        a.rows = graph_shape(g, r->in[0])->dim[0];
         a.src = ref.base, a.offset = ref.offset;
         a.index = index.base, a.index_offset = index.offset;
     }
@@ -166,14 +167,18 @@ static bool take_cols(plan_node *v, int64_t cols)
     return true;
 }
 
-/* Operand k of `v` is node n; when its pattern does not fit the others, n itself must be in memory. */
+/* Operand k of `v` is node n; when its pattern does not fit the others, n itself must be in
+ * memory. */
 static void read_operand(const graph *g, plan_node *v, int k, node n)
 {
     v->in[k] = read_node(g, n);
     if (!needs_cols(v->in[k].mode) || take_cols(v, v->in[k].cols)) return;
     plan_ref ref = plan_resolve(g, n);
-    v->in[k] = (plan_access){.mode = AT_SAME, .type = graph_dtype(g, n), .src = ref.base,
-                             .offset = ref.offset, .index = NODE_NONE};
+    v->in[k] = (plan_access){.mode = AT_SAME,
+                             .type = graph_dtype(g, n),
+                             .src = ref.base,
+                             .offset = ref.offset,
+                             .index = NODE_NONE};
 }
 
 /* Operands as they lie in memory. */
@@ -181,8 +186,11 @@ static void read_plain(const graph *g, plan_node *v, const node_rec *r)
 {
     for (int k = 0; k < v->n_in; k++) {
         plan_ref ref = plan_resolve(g, r->in[k]);
-        v->in[k] = (plan_access){.mode = AT_SAME, .type = graph_dtype(g, r->in[k]), .src = ref.base,
-                                 .offset = ref.offset, .index = NODE_NONE};
+        v->in[k] = (plan_access){.mode = AT_SAME,
+                                 .type = graph_dtype(g, r->in[k]),
+                                 .src = ref.base,
+                                 .offset = ref.offset,
+                                 .index = NODE_NONE};
     }
 }
 
@@ -247,7 +255,8 @@ static void need(plan *p, node n)
 static drmad_status check_supported(const plan *p, const plan_node *v, node n)
 {
     char text[128];
-    const dtype t = op_get(v->op)->arity > 0 ? graph_dtype(p->g, graph_rec(p->g, n)->in[0]) : v->type;
+    const dtype t =
+        op_get(v->op)->arity > 0 ? graph_dtype(p->g, graph_rec(p->g, n)->in[0]) : v->type;
 
     if (p->target.supports(v->op, t) && p->target.supports(v->op, v->type)) return DRMAD_OK;
     return FAIL(p->ctx, DRMAD_E_MODEL, "plan: node %%%d, %s of %s %s: not available on %s", n,
@@ -262,7 +271,8 @@ drmad_status plan_trace(plan *p)
     drmad_status st = DRMAD_OK;
 
     for (node n = 0; n < size; n++)
-        p->node[n] = (plan_node){.op = graph_rec(g, n)->op, .type = graph_dtype(g, n), .into = n, .last = -1};
+        p->node[n] = (plan_node){
+            .op = graph_rec(g, n)->op, .type = graph_dtype(g, n), .into = n, .last = -1};
     for (int32_t i = 0; i < p->outs; i++) need(p, plan_resolve(g, p->out[i].y).base);
     for (node n = size - 1; n >= 0; n--) { /* operands have smaller indices */
         plan_node *v = &p->node[n];

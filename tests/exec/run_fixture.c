@@ -97,11 +97,14 @@ done:
 
 static double number(dtype t, const void *y, int64_t i)
 {
-    return t == F32 ? (double)((const float *)y)[i] : t == F64 ? ((const double *)y)[i] : ((const int32_t *)y)[i];
+    return t == F32   ? (double)((const float *)y)[i]
+           : t == F64 ? ((const double *)y)[i]
+                      : ((const int32_t *)y)[i];
 }
 
 /* Compares with the evaluator's values; one failure an output is enough. */
-static void compare(rx *x, const plan_output *o, int i, const void *y, const double *want, double tol, const char *how)
+static void compare(rx *x, const plan_output *o, int i, const void *y, const double *want,
+                    double tol, const char *how)
 {
     const int64_t count = shape_count(graph_shape(x->g, o->y));
     const dtype t = graph_dtype(x->g, o->y);
@@ -111,15 +114,17 @@ static void compare(rx *x, const plan_output *o, int i, const void *y, const dou
         if (fabs(want[k]) > most) most = fabs(want[k]);
     for (int64_t k = 0; k < count; k++) {
         const double got = number(t, y, k);
-        if (fabs(got - want[k]) <= tol * most || (isnan(got) && isnan(want[k])) || got == want[k]) continue;
-        test_fail(__FILE__, __LINE__, "seed %llu %s: output %d (node %d) element %lld = %.9g, expected %.9g",
+        if (fabs(got - want[k]) <= tol * most || (isnan(got) && isnan(want[k])) || got == want[k])
+            continue;
+        test_fail(__FILE__, __LINE__,
+                  "seed %llu %s: output %d (node %d) element %lld = %.9g, expected %.9g",
                   (unsigned long long)x->seed, how, i, o->y, (long long)k, got, want[k]);
         return;
     }
 }
 
-static void compare_all(rx *x, int n, const plan_output *out, int threads, bool in_place, double *const *want,
-                        void **same, double tol, const char *how)
+static void compare_all(rx *x, int n, const plan_output *out, int threads, bool in_place,
+                        double *const *want, void **same, double tol, const char *how)
 {
     void *y[RX_OUTS] = {0};
     const bool first = !same[0];
@@ -128,8 +133,8 @@ static void compare_all(rx *x, int n, const plan_output *out, int threads, bool 
         for (int i = 0; i < n; i++) {
             compare(x, &out[i], i, y[i], want[i], tol, how);
             if (!first && memcmp(y[i], same[i], out_bytes(x, &out[i])) != 0)
-                test_fail(__FILE__, __LINE__, "seed %llu %s: output %d differs in its bits", (unsigned long long)x->seed,
-                          how, i);
+                test_fail(__FILE__, __LINE__, "seed %llu %s: output %d differs in its bits",
+                          (unsigned long long)x->seed, how, i);
         }
     for (int i = 0; i < n; i++)
         if (first) same[i] = y[i];
@@ -162,7 +167,10 @@ void rx_check(rx *x, int n, const plan_output *out, double tol)
     for (int tiles = 0; tiles < 3; tiles++) {
         x->target.fuse = tiles < 2;
         if (tiles == 1) x->target.tile_bytes = 512, x->target.tile_macs = 1000;
-        compare_all(x, n, out, 1, false, want, same, tol, tiles == 0 ? "fused" : tiles == 1 ? "small tiles" : "unfused");
+        compare_all(x, n, out, 1, false, want, same, tol,
+                    tiles == 0   ? "fused"
+                    : tiles == 1 ? "small tiles"
+                                 : "unfused");
         compare_all(x, n, out, 1, true, want, same, tol, "in place");
         if (tiles < 2) compare_all(x, n, out, 2, true, want, same, tol, "2 threads");
         if (tiles < 2) compare_all(x, n, out, 5, false, want, same, tol, "5 threads");

@@ -1,11 +1,11 @@
-/* Random graphs of all operations, with shared values, views, broadcasts, reductions and in-place outputs: every way of
- * running them gives what the naive evaluator gives. */
+/* Random graphs of all operations, with shared values, views, broadcasts, reductions and
+ * in-place outputs: every way of running them gives what the naive evaluator gives. */
 #include "run_fixture.h"
 
 enum { POOL = 96 };
 
 typedef struct pool_of_nodes {
-    int  n;
+    int n;
     node at[POOL];
 } list;
 
@@ -95,11 +95,16 @@ static node move_op(rx *x, const list *l)
     case 2: return s.rank == 2 ? g_transpose(g, a) : a;
     case 3: return g_gather(g, a, rx_index(x, 1 + rx_below(x, 9), s.dim[0]));
     case 4: return g_scatter_add(g, a, rx_index(x, s.dim[0], 4), 4);
-    case 5: return g_reshape(g, a, s.rank == 2 ? SHAPE(s.dim[1], s.dim[0]) : SHAPE(1, shape_count(&s)));
+    case 5:
+        return g_reshape(g, a, s.rank == 2 ? SHAPE(s.dim[1], s.dim[0]) : SHAPE(1, shape_count(&s)));
     case 6: return g_sum(g, a, 1u << axis);
     case 7: return g_cast(g, g_cast(g, a, x->type == F32 ? F64 : F32), x->type);
-    default: return g_scale(g, g_cast(g, g_gather(g, rx_bytes(x, SHAPE(7, s.dim[s.rank - 1])), rx_index(x, 5, 7)),
-                                      x->type), 1.0 / 255);
+    default:
+        return g_scale(
+            g,
+            g_cast(g, g_gather(g, rx_bytes(x, SHAPE(7, s.dim[s.rank - 1])), rx_index(x, 5, 7)),
+                   x->type),
+            1.0 / 255);
     }
 }
 
@@ -123,7 +128,10 @@ static void grow(rx *x, list *l, int n)
 {
     while (l->n < n) {
         const int64_t kind = rx_below(x, x->type == F64 ? 10 : 9);
-        node y = kind < 5 ? smooth_op(x, l) : kind < 7 ? product_op(x, l) : kind < 9 ? move_op(x, l) : jump_op(x, l);
+        node y = kind < 5   ? smooth_op(x, l)
+                 : kind < 7 ? product_op(x, l)
+                 : kind < 9 ? move_op(x, l)
+                            : jump_op(x, l);
         if (graph_status(x->g) != DRMAD_OK) return;
         if (shape_count(graph_shape(x->g, y)) < 4000) l->at[l->n++] = y;
     }
@@ -140,7 +148,8 @@ static int choose_outputs(rx *x, const list *l, plan_output *out)
         for (int32_t k = 0; k < graph_leaves(x->g) && out[n].alias < 0; k++) {
             const node leaf = graph_leaf(x->g, k);
             if (taken[k] || graph_dtype(x->g, leaf) != graph_dtype(x->g, l->at[i])) continue;
-            if (shape_count(graph_shape(x->g, leaf)) != shape_count(graph_shape(x->g, l->at[i]))) continue;
+            if (shape_count(graph_shape(x->g, leaf)) != shape_count(graph_shape(x->g, l->at[i])))
+                continue;
             taken[k] = true;
             out[n].alias = k;
         }
@@ -168,15 +177,18 @@ static void random_graph(dtype t, uint64_t seed, int nodes, double tol)
     rx_close(&x);
 }
 
-/* Values stay below some hundred, depth below 40, so 1e-13 relative to the largest is some hundred roundings. */
+/* Values stay below some hundred, depth below 40, so 1e-13 relative to the largest is some
+ * hundred roundings. */
 TEST(random_graphs_in_double)
 {
-    for (int i = 0; i < test_count(150, 2000); i++) random_graph(F64, (uint64_t)i, 12 + i % 40, 1e-12);
+    for (int i = 0; i < test_count(150, 2000); i++)
+        random_graph(F64, (uint64_t)i, 12 + i % 40, 1e-12);
 }
 
-/* Single: the evaluator rounds after each node, the program not within fused pairs, and exp, recip and soft-max in
- * chains of 40 pass a rounding (6e-8) on some ten times over. */
+/* Single: the evaluator rounds after each node, the program not within fused pairs, and exp,
+ * recip and soft-max in chains of 40 pass a rounding (6e-8) on some ten times over. */
 TEST(random_graphs_in_single)
 {
-    for (int i = 0; i < test_count(150, 2000); i++) random_graph(F32, (uint64_t)i, 12 + i % 24, 1e-4);
+    for (int i = 0; i < test_count(150, 2000); i++)
+        random_graph(F32, (uint64_t)i, 12 + i % 24, 1e-4);
 }

@@ -1,4 +1,5 @@
-/* The CPU backend: binding a plan (lowering every step, work space once), and the loop over the steps. */
+/* The CPU backend: binding a plan (lowering every step, work space once), and the loop over the
+ * steps. */
 #include "base/pool.h"
 #include "exec/cpu/cpu.h"
 #include <stdlib.h>
@@ -30,8 +31,8 @@ static drmad_status choose_isa(drmad_ctx *ctx, cpu_isa *out)
     for (int i = 0; i < ISA_COUNT; i++)
         if (strcmp(wish, cpu_isa_name((cpu_isa)i)) == 0) {
             if (i > (int)*out)
-                return FAIL(ctx, DRMAD_E_USAGE, "DRMAD_ISA: %s, but this processor has %s at most", wish,
-                            cpu_isa_name(*out));
+                return FAIL(ctx, DRMAD_E_USAGE, "DRMAD_ISA: %s, but this processor has %s at most",
+                            wish, cpu_isa_name(*out));
             *out = (cpu_isa)i;
             return DRMAD_OK;
         }
@@ -82,8 +83,14 @@ static cpu_gemm make_gemm(cpu_code *code, const cpu_step *c, node n, bool first)
                   .b = cpu_memory(p, v->in[1].src, v->in[1].offset),
                   .c = cpu_memory(p, v->into, 0)};
 
-    g.shape = (gemm_shape){.m = c->tile_rows, .n = c->tile_cols, .k = a->dim[!r->attr.ta], .lda = a->dim[1],
-                           .ldb = b->dim[1], .ta = r->attr.ta, .tb = r->attr.tb, .acc = !first};
+    g.shape = (gemm_shape){.m = c->tile_rows,
+                           .n = c->tile_cols,
+                           .k = a->dim[!r->attr.ta],
+                           .lda = a->dim[1],
+                           .ldb = b->dim[1],
+                           .ta = r->attr.ta,
+                           .tb = r->attr.tb,
+                           .acc = !first};
     g.shape.ldc = g.c.kind == SLOT_TILE ? c->tile_cols : r->shape.dim[1];
     g.a_row = (r->attr.ta ? 1 : g.shape.lda) * size;
     g.b_col = (r->attr.tb ? g.shape.ldb : 1) * size;
@@ -112,7 +119,8 @@ static drmad_status bind_gemms(cpu_code *code, cpu_step *c)
         }
         c->gemm[c->gemms++] = make_gemm(code, c, n, first);
     }
-    most(&code->tile_room, round_up((size_t)(c->tile_rows * c->tile_cols) * dtype_size(c->plan->type)));
+    most(&code->tile_room,
+         round_up((size_t)(c->tile_rows * c->tile_cols) * dtype_size(c->plan->type)));
     most(&code->tiles, (size_t)c->plan->tiles);
     return DRMAD_OK;
 }
@@ -132,7 +140,9 @@ static size_t place_partials(cpu_step *c)
     return bytes;
 }
 
-enum { SPREAD_MIN = 1 << 19 }; /* multiply-adds or elementwise operations; measured: below, waking a thread costs more */
+enum {
+    SPREAD_MIN = 1 << 19
+}; /* multiply-adds or elementwise operations; measured: below, waking a thread costs more */
 
 static drmad_status bind_step(cpu_code *code, cpu_step *c, const plan_step *s)
 {
@@ -147,7 +157,8 @@ static drmad_status bind_step(cpu_code *code, cpu_step *c, const plan_step *s)
     TRY(cpu_lower(code, c));
     c->rows = s->matmuls ? s->count / (s->cols ? s->cols : 1) : c->group.rows;
     c->cols = s->matmuls ? s->cols : c->group.cols;
-    if (s->count == 0 || c->tile_rows == 0 || c->tile_cols == 0) return DRMAD_OK; /* down = across = 0 */
+    if (s->count == 0 || c->tile_rows == 0 || c->tile_cols == 0)
+        return DRMAD_OK; /* down = across = 0 */
     c->down = (c->rows + c->tile_rows - 1) / c->tile_rows;
     c->across = (c->cols + c->tile_cols - 1) / c->tile_cols;
     c->spread = c->down * c->across > 1 && s->macs + s->points * s->count >= SPREAD_MIN;
@@ -190,8 +201,8 @@ static void release(void *p)
     if (!code) return;
     for (int32_t i = 0; code->step && i < code->plan->steps; i++) {
         cpu_step *s = &code->step[i];
-        void *const part[] = {s->gemm, s->group.slot, s->group.once, s->group.each,
-                              s->group.instr, s->group.late, s->group.sum};
+        void *const part[] = {s->gemm,       s->group.slot,  s->group.moving, s->group.once,
+                              s->group.each, s->group.instr, s->group.late,   s->group.sum};
         for (size_t k = 0; k < COUNT(part); k++) mem_free(code->ctx, part[k]);
     }
     for (int32_t i = 0; i < code->lanes; i++) {
@@ -199,7 +210,8 @@ static void release(void *p)
         void *const part[] = {l->regs, l->tiles, l->work, l->base, l->at, l->row_sum};
         for (size_t k = 0; k < COUNT(part); k++) mem_free(code->ctx, part[k]);
     }
-    void *const part[] = {code->step, code->lane, code->constant, code->constant_f32, code->partial, code->scratch};
+    void *const part[] = {code->step,         code->lane,    code->constant,
+                          code->constant_f32, code->partial, code->scratch};
     for (size_t k = 0; k < COUNT(part); k++) mem_free(code->ctx, part[k]);
     mem_free(code->ctx, code);
 }
@@ -243,14 +255,15 @@ static drmad_status run(void *p, const bound_memory *m)
         else cpu_run_plain(code, s);
     }
     if (atomic_load_explicit(&code->bad_rows, memory_order_relaxed) == 0) return DRMAD_OK;
-    return FAIL(code->ctx, DRMAD_E_DATA, "index %lld of a table of %lld rows", atomic_load(&code->bad_index),
-                atomic_load(&code->bad_rows));
+    return FAIL(code->ctx, DRMAD_E_DATA, "index %lld of a table of %lld rows",
+                atomic_load(&code->bad_index), atomic_load(&code->bad_rows));
 }
 
 static size_t bytes(const void *p)
 {
     const cpu_code *code = p;
-    const size_t lane = (code->regs + 1) * SUB_TILE_BYTES + (code->tiles + 1) * code->tile_room + code->work_bytes;
+    const size_t lane =
+        (code->regs + 1) * SUB_TILE_BYTES + (code->tiles + 1) * code->tile_room + code->work_bytes;
 
     return lane * (size_t)code->lanes + code->partial_bytes + code->scratch_bytes;
 }

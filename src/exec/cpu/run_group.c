@@ -1,16 +1,16 @@
-/* A step of products and elementwise work, tile by tile. Tiles are fixed by shape; what they sum is added in the order
- * of the tiles, so results do not depend on who ran them. */
+/* A step of products and elementwise work, tile by tile. Tiles are fixed by shape; what they sum
+ * is added in the order of the tiles, so results do not depend on who ran them. */
 #include "base/pool.h"
 #include "exec/cpu/cpu.h"
 #include <string.h>
 
 typedef struct tile {
-    int64_t   r0, r1, c0, c1, number, down;
+    int64_t r0, r1, c0, c1, number, down;
     cpu_lane *lane;
 } tile;
 
 typedef struct run {
-    cpu_code       *code;
+    cpu_code *code;
     const cpu_step *step;
 } run;
 
@@ -41,7 +41,8 @@ static void multiply(const run *x, const cpu_gemm *g, const tile *t)
     if (type == F32)
         gemm_f32(x->code->isa, &s, (const float *)a, (const float *)b, (float *)c, t->lane->work);
     else
-        gemm_f64(x->code->isa, &s, (const double *)a, (const double *)b, (double *)c, t->lane->work);
+        gemm_f64(x->code->isa, &s, (const double *)a, (const double *)b, (double *)c,
+                 t->lane->work);
 }
 
 /* ---- loads ---- */
@@ -57,8 +58,20 @@ static double read_number(dtype t, const void *p)
 }
 
 typedef struct block {
-    int64_t rows, cols, c;
+    int64_t rows, cols, r, c;
 } block;
+
+enum { AHEAD = 4, LINE = 64 }; /* rows of a table that are fetched before they are needed; bytes */
+
+/* Rows come from anywhere in a large table, so no prefetcher of the processor finds them. */
+static void fetch(const cpu_load *l, block b, const char *table, int64_t row, int64_t cols)
+{
+    const int64_t size = (int64_t)dtype_size(l->type);
+
+    if (row < 0 || row >= l->rows) return;
+    const char *first = table + (row * cols + b.c) * size;
+    for (int64_t i = 0; i < b.cols * size; i += LINE) __builtin_prefetch(first + i);
+}
 
 static void gather(const run *x, const cpu_load *l, const tile *t, block b, const int32_t *index)
 {
@@ -71,6 +84,7 @@ static void gather(const run *x, const cpu_load *l, const tile *t, block b, cons
 
     for (int64_t r = 0; r < b.rows; r++) {
         int64_t i = index[r];
+        if (b.r + r + AHEAD < t->r1) fetch(l, b, table, index[r + AHEAD], g->cols);
         if (i < 0 || i >= l->rows) {
             cpu_bad_index(x->code, i, l->rows);
             i = 0;
@@ -147,8 +161,8 @@ static void sum_rows(const run *x, const cpu_sum *s, const tile *t, block b)
     tile_get(x->code->isa, type)->row_sums(b.rows, b.cols, acc, address(t->lane->at[s->a]));
     if (b.c + b.cols < t->c1) return;
     for (int64_t r = 0; r < b.rows; r++) {
-        if (type == F32) ((float *)(void *)y)[r] = (float)acc[r];
-        else ((double *)(void *)y)[r] = acc[r];
+        if (type == F32) ((float *)(void *)y)[r] = (float)(s->scale * acc[r]);
+        else ((double *)(void *)y)[r] = s->scale * acc[r];
     }
 }
 
@@ -161,31 +175,33 @@ static void sum_block(const run *x, const cpu_sum *s, const tile *t, block b)
 
     if (s->to == AT_ROW) sum_rows(x, s, t, b);
     else if (s->to == AT_COL)
-        tile_get(isa, type)->add_rows(b.rows, b.cols, col_sum_at(x, s, t) + b.c * (int64_t)dtype_size(type),
+        tile_get(isa, type)->add_rows(b.rows, b.cols,
+                                      col_sum_at(x, s, t) + b.c * (int64_t)dtype_size(type),
                                       address(at[s->a]));
     else if (s->b >= 0)
         one[t->number] += ew_dot(isa, type)(b.rows * b.cols, address(at[s->a]), address(at[s->b]));
-    else
-        one[t->number] += ew_sum(isa, type)(b.rows * b.cols, address(at[s->a]));
+    else one[t->number] += ew_sum(isa, type)(b.rows * b.cols, address(at[s->a]));
 }
 
 /* ---- the program ---- */
 
-static void run_block(const run *x, const tile *t, int64_t r, block b)
+static void run_block(const run *x, const tile *t, block b)
 {
     const cpu_group *g = &x->step->group;
     const int64_t n = b.rows * b.cols;
     uintptr_t *at = t->lane->at;
 
-    for (int32_t i = 0; i < g->slots; i++) {
-        const cpu_slot *s = &g->slot[i];
+    for (int32_t i = 0; i < g->movings; i++) {
+        const cpu_slot *s = &g->slot[g->moving[i]];
         const bool local = s->kind == SLOT_TILE;
-        at[i] = t->lane->base[i] + (uintptr_t)((local ? r - t->r0 : r) * s->row + (local ? b.c - t->c0 : b.c) * s->col);
+        const int64_t row = local ? b.r - t->r0 : b.r, col = local ? b.c - t->c0 : b.c;
+        at[g->moving[i]] = t->lane->base[g->moving[i]] + (uintptr_t)(row * s->row + col * s->col);
     }
     for (int32_t i = 0; i < g->eachs; i++) load(x, &g->each[i], t, b);
     for (int32_t i = 0; i < g->instrs; i++) {
         const cpu_instr *in = &g->instr[i];
-        in->fn(n, (void *)at[in->y], (const void *)at[in->a], (const void *)at[in->b], (const void *)at[in->c], in->s);
+        in->fn(n, (void *)at[in->y], (const void *)at[in->a], (const void *)at[in->b],
+               (const void *)at[in->c], in->s);
     }
     for (int32_t i = 0; i < g->sums; i++) sum_block(x, &g->sum[i], t, b);
     for (int32_t i = 0; i < g->lates; i++)
@@ -202,20 +218,21 @@ static void run_program(const run *x, const tile *t)
         t->lane->at[i] = t->lane->base[i];
     }
     for (int32_t i = 0; i < g->onces; i++)
-        load(x, &g->once[i], t, (block){g->sub_rows, g->sub_cols, 0});
+        load(x, &g->once[i], t, (block){g->sub_rows, g->sub_cols, 0, 0});
     sums_begin(x, t);
     for (int64_t r = t->r0; r < t->r1; r += g->sub_rows)
         for (int64_t c = t->c0; c < t->c1; c += g->sub_cols) {
             const int64_t rows = t->r1 - r < g->sub_rows ? t->r1 - r : g->sub_rows;
             const int64_t cols = t->c1 - c < g->sub_cols ? t->c1 - c : g->sub_cols;
-            run_block(x, t, r, (block){rows, cols, c});
+            run_block(x, t, (block){rows, cols, r, c});
         }
 }
 
 static cpu_lane *take_lane(cpu_code *code)
 {
     for (int32_t i = 0;; i = i + 1 < code->lanes ? i + 1 : 0)
-        if (!atomic_flag_test_and_set_explicit(&code->lane[i].taken, memory_order_acquire)) return &code->lane[i];
+        if (!atomic_flag_test_and_set_explicit(&code->lane[i].taken, memory_order_acquire))
+            return &code->lane[i];
 }
 
 static void run_tile(void *arg, int64_t number)
@@ -229,7 +246,8 @@ static void run_tile(void *arg, int64_t number)
     t.c1 = j + 1 < s->across ? t.c0 + s->tile_cols : s->cols;
     t.lane = take_lane(x->code);
     for (int32_t k = 0; k < s->gemms; k++) multiply(x, &s->gemm[k], &t);
-    if (s->down * s->across == 1) t.r1 = s->group.rows, t.c1 = s->group.cols; /* perhaps one long row */
+    if (s->down * s->across == 1)
+        t.r1 = s->group.rows, t.c1 = s->group.cols; /* perhaps one long row */
     if (s->group.slots) run_program(x, &t);
     atomic_flag_clear_explicit(&t.lane->taken, memory_order_release);
 }
@@ -251,8 +269,8 @@ static void add_partials(const run *x, const cpu_sum *s)
     }
     if (s->to != AT_ONE) return;
     for (int64_t i = 0; i < c->down * c->across; i++) sum += one[i];
-    if (type == F32) *(float *)(void *)y = (float)sum;
-    else *(double *)(void *)y = sum;
+    if (type == F32) *(float *)(void *)y = (float)(s->scale * sum);
+    else *(double *)(void *)y = s->scale * sum;
 }
 
 void cpu_run_group(cpu_code *code, const cpu_step *s)

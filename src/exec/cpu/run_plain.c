@@ -1,23 +1,24 @@
-/* Steps that are neither products nor elementwise: moves with any pattern of axes, and what runs over whole rows. Plain
- * loops, but for the soft-max sum, which stands in every training step. */
+/* Steps that are neither products nor elementwise: moves with any pattern of axes, and what runs
+ * over whole rows. Plain loops, but for the soft-max sum, which stands in every training step. */
 #include "exec/cpu/cpu.h"
 #include <math.h>
 #include <string.h>
 
 typedef struct plain {
-    cpu_code        *code;
-    const plan      *p;
-    const node_rec  *r;
+    cpu_code *code;
+    const plan *p;
+    const node_rec *r;
     const plan_node *v;
-    const shape     *from; /* of operand 0 */
-    const char      *in[2];
-    char            *out;
-    size_t           size; /* of an element */
+    const shape *from; /* of operand 0 */
+    const char *in[2];
+    char *out;
+    size_t size; /* of an element */
 } plain;
 
 /* ---- moves: one loop over a small number of axes, innermost as a run ---- */
 
-/* The result's element (i0, i1, ...) is the operand's at base + sum i_k step_k; both counted in elements. */
+/* The result's element (i0, i1, ...) is the operand's at base + sum i_k step_k; both counted in
+ * elements. */
 typedef struct walk {
     int32_t rank;
     int64_t dim[RANK_MAX], to[RANK_MAX], from[RANK_MAX];
@@ -33,7 +34,8 @@ static void strides(const shape *s, int64_t out[RANK_MAX])
     }
 }
 
-typedef void run_fn(const plain *x, int64_t n, int64_t to, int64_t to_step, int64_t from, int64_t from_step);
+typedef void run_fn(const plain *x, int64_t n, int64_t to, int64_t to_step, int64_t from,
+                    int64_t from_step);
 
 /* Calls fn for each run along the last axis. */
 static void walk_runs(const plain *x, const walk *w, run_fn *fn)
@@ -56,7 +58,8 @@ static void walk_runs(const plain *x, const walk *w, run_fn *fn)
     }
 }
 
-static void copy_run(const plain *x, int64_t n, int64_t to, int64_t to_step, int64_t from, int64_t from_step)
+static void copy_run(const plain *x, int64_t n, int64_t to, int64_t to_step, int64_t from,
+                     int64_t from_step)
 {
     const size_t size = x->size;
     char *y = x->out + (size_t)to * size;
@@ -117,8 +120,10 @@ static void run_bcast(plain *x)
     walk_runs(x, &w, copy_run);
 }
 
-/* Sums with any axes: in double, in the order of the elements. The result is walked with stride 0 where it is summed. */
-static void sum_run(const plain *x, int64_t n, int64_t to, int64_t to_step, int64_t from, int64_t from_step)
+/* Sums with any axes: in double, in the order of the elements. The result is walked with stride
+ * 0 where it is summed. */
+static void sum_run(const plain *x, int64_t n, int64_t to, int64_t to_step, int64_t from,
+                    int64_t from_step)
 {
     double *acc = (double *)(void *)x->code->scratch;
 
@@ -223,14 +228,16 @@ static void drop_infinite(dtype t, int64_t n, void *m)
     }
 }
 
-/* log sum exp x = m + log sum exp(x - m), m = max x: rows of a block together, so that exp and log run long. */
+/* log sum exp x = m + log sum exp(x - m), m = max x: rows of a block together, so that exp and
+ * log run long. */
 static void lse_block(plain *x, int64_t rows, int64_t cols, const char *a, char *y)
 {
     const dtype t = x->v->type;
     const cpu_isa isa = x->code->isa;
     const tile_fns *fns = tile_get(isa, t);
     char *e = x->code->scratch, *m = e + (size_t)(rows * cols) * x->size;
-    double *sum = (double *)(void *)(x->code->scratch + (size_t)(rows * cols + rows + 8) / 8 * 8 * x->size);
+    double *sum =
+        (double *)(void *)(x->code->scratch + (size_t)(rows * cols + rows + 8) / 8 * 8 * x->size);
 
     fns->row_maxs(rows, cols, m, a);
     drop_infinite(t, rows, m);
@@ -249,13 +256,14 @@ static void run_logsumexp(plain *x)
     const int64_t block = cols < LSE_BLOCK && cols > 0 ? LSE_BLOCK / cols : 1;
 
     for (int64_t r = 0; r < rows; r += block)
-        lse_block(x, rows - r < block ? rows - r : block, cols, x->in[0] + (size_t)(r * cols) * x->size,
-                  x->out + (size_t)r * x->size);
+        lse_block(x, rows - r < block ? rows - r : block, cols,
+                  x->in[0] + (size_t)(r * cols) * x->size, x->out + (size_t)r * x->size);
 }
 
 static void run_cast(plain *x)
 {
-    ew_cast(x->code->isa, graph_dtype(x->p->g, x->r->in[0]), x->v->type)(x->v->size, x->out, x->in[0]);
+    ew_cast(x->code->isa, graph_dtype(x->p->g, x->r->in[0]), x->v->type)(x->v->size, x->out,
+                                                                         x->in[0]);
 }
 
 size_t cpu_plain_scratch(const plan *p, const plan_step *s)
@@ -274,10 +282,17 @@ size_t cpu_plain_scratch(const plan *p, const plan_step *s)
 void cpu_run_plain(cpu_code *code, const cpu_step *s)
 {
     static void (*const run[OP_COUNT])(plain *) = {
-        [OP_permute] = run_permute, [OP_slice] = run_part,       [OP_pad] = run_part,
-        [OP_bcast] = run_bcast,     [OP_sum] = run_sum,          [OP_gather] = run_gather,
-        [OP_cast] = run_cast,       [OP_scatter_add] = run_scatter, [OP_argmax] = run_argmax,
-        [OP_rowmax] = run_rowmax,   [OP_logsumexp] = run_logsumexp,
+        [OP_permute] = run_permute,
+        [OP_slice] = run_part,
+        [OP_pad] = run_part,
+        [OP_bcast] = run_bcast,
+        [OP_sum] = run_sum,
+        [OP_gather] = run_gather,
+        [OP_cast] = run_cast,
+        [OP_scatter_add] = run_scatter,
+        [OP_argmax] = run_argmax,
+        [OP_rowmax] = run_rowmax,
+        [OP_logsumexp] = run_logsumexp,
     };
     const plan *p = code->plan;
     const node n = p->order[s->plan->first];

@@ -1,4 +1,5 @@
-/* Kernels over blocks of rows, in both types. Sums keep the order of the elements, in four lanes. */
+/* Kernels over blocks of rows, in both types. Sums keep the order of the elements, in four
+ * lanes. */
 #include "exec/cpu/tile_kernels.h"
 
 #define TYPED(real, name)                                                                          \
