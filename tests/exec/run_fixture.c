@@ -1,4 +1,5 @@
 #include "run_fixture.h"
+#include "plan/plan_check.h"
 
 void rx_open(rx *x, dtype t, uint64_t seed)
 {
@@ -79,6 +80,8 @@ bool rx_run(rx *x, int n, const plan_output *out, int threads, bool in_place, vo
     for (int i = 0; i < n; i++) y[i] = malloc(out_bytes(x, &out[i]) + 1);
     TRY(drmad_ctx_set_threads(x->ctx, threads));
     TRY(plan_new(x->ctx, x->g, out, n, &x->target, &p));
+    check_memory(p);
+    check_order(p);
     TRY(program_new(x->ctx, p, &backend_cpu, &prog));
     for (int32_t i = 0; i < graph_leaves(x->g); i++) program_set_leaf(prog, i, x->data[i]);
     for (int32_t i = 0; i < n; i++) {
