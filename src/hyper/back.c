@@ -1,7 +1,8 @@
 /* The walk over the steps: what is loaded, bound and collected for each.
  *
  * With strides (`fast`) s steps [a, a + s) are taken as one: momentum mu^s, rate s lr,
- * c = (1 - mu^s)/(1 - mu), the gradient that of step a; in Maclaurin's form (s alpha, beta^s).
+ * c = (1 - mu^s)/(1 - mu), the gradient that of the step in the block's middle, so that errors of
+ * first order in s cancel; in Maclaurin's form (s alpha, beta^s).
  * The length adapts: the largest s up to the cap with s r (1 - mu^s)/(1 + mu^s) < 1/2,
  * r = lr/(1 - mu) |Hu|/|u|, where s steps as one would otherwise be unstable.
  * Source: measured rule, reference numerics.md section 6 (own). Approximate by design:
@@ -198,6 +199,22 @@ static drmad_status check_growth(walker *w, int64_t step, double first, walk_rep
     return DRMAD_OK;
 }
 
+/* The block's displacement laid at its middle: ahead = middle + (w_b - w_a). */
+static void centre(walker *w, const void *start)
+{
+    const int64_t n = w->t->spec.params->total;
+
+    if (w->t->spec.dtype == F32) {
+        float *ahead = w->ahead;
+        const float *middle = w->middle, *a = start;
+        for (int64_t i = 0; i < n; i++) ahead[i] += middle[i] - a[i];
+    } else {
+        double *ahead = w->ahead;
+        const double *middle = w->middle, *a = start;
+        for (int64_t i = 0; i < n; i++) ahead[i] += middle[i] - a[i];
+    }
+}
+
 /* Loads the steps of one block, runs them as one; *step becomes its first step. */
 static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, double *dvalues)
 {
@@ -209,14 +226,20 @@ static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, doub
     TRY(traj_load(w->tr, *step, &v));
     trainer_prepare(t, *step);
     const int64_t s = w->spec.stride > 1 ? block_length(w, r, end) : 1;
+    int64_t middle = *step;
     if (s > 1) {
+        middle = end - s + (s - 1) / 2;
         memcpy(w->ahead, v.w1, (size_t)t->spec.params->total * t->size);
+        while (*step > middle) TRY(traj_load(w->tr, --*step, &v));
+        memcpy(w->middle, v.w0, (size_t)t->spec.params->total * t->size);
         while (*step > end - s) TRY(traj_load(w->tr, --*step, &v));
+        centre(w, v.w0);
+        v.w0 = w->middle;
         v.w1 = w->ahead;
-        trainer_prepare(t, *step);
+        trainer_prepare(t, middle);
     }
     if (w->spec.stride > 1) stretch(w, s);
-    TRY(reverse_step(w, *step, &v));
+    TRY(reverse_step(w, middle, &v));
     collect(w, *step, s, dvalues);
     if (w->spec.stride > 1) learn_curvature(w, r);
 done:

@@ -79,6 +79,7 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     TRY(mem_alloc(ctx, flat, t->size, &w->bcot));
     TRY(mem_alloc(ctx, flat, sizeof *w->dw, &w->dw));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->ahead));
+    if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->middle));
     TRY(momentum_sums(w));
     TRY(walker_build_back(w));
     *out = w, w = NULL;
@@ -103,7 +104,7 @@ void walker_free(walker *w)
     job_free(w->back);
     job_free(w->tangent);
     void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot, w->bcot,
-                   w->wtan,    w->btan,     w->dw,  w->ahead};
+                   w->wtan,    w->btan,     w->dw,  w->ahead, w->middle};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);
 }
