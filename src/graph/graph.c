@@ -67,6 +67,12 @@ node graph_fail(graph *g, const char *fmt, ...)
     return NODE_NONE;
 }
 
+node graph_stop(graph *g, drmad_status st)
+{
+    if (g->status == DRMAD_OK) g->status = st;
+    return NODE_NONE;
+}
+
 /* FNV-1a over 32-bit words. Records are hashed and compared by member: the struct has padding. */
 static uint64_t hash_words(uint64_t h, const void *data, size_t bytes)
 {

@@ -47,6 +47,8 @@ drmad_ctx *graph_ctx(const graph *g);
 node graph_add(graph *g, const node_rec *rec);
 /* Records the error; it sticks. Gives NODE_NONE. */
 node graph_fail(graph *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same for a failure met by someone who builds, whose text is the context's: `st` sticks. */
+node graph_stop(graph *g, drmad_status st);
 
 /* Of NODE_NONE: a scalar leaf that is nowhere, so that builders may ask before they pass it on. */
 int32_t graph_size(const graph *g);

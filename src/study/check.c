@@ -223,11 +223,11 @@ static bill bill_of(const drmad_study *s, const setup_cost *cost)
 {
     const config_study *c = &s->cfg->set;
     const double seeds = (double)c->retrain.seeds, steps = (double)c->outer.steps;
-    bill b = {.tuning = cost->meta * steps, .last = 1, .retrain = fmax(1, 2 * seeds)};
+    bill b = {.tuning = cost->meta * steps, .last = cost->look, .retrain = fmax(1, 2 * seeds)};
 
     if (c->budget.runs > 0) b.tuning = fmin(b.tuning, c->budget.runs);
     if (c->outer.audit_every > 0)
-        b.audits = ceil(steps / (double)c->outer.audit_every) * (1 + cost->back / cost->run);
+        b.audits = ceil(steps / (double)c->outer.audit_every) * cost->audit;
     if (c->baselines.random > 0) b.random = (double)c->baselines.random + seeds;
     b.sum = b.tuning + b.audits + b.last + b.retrain + b.random;
     return b;
@@ -256,7 +256,7 @@ static drmad_status say_cost(drmad_study *s, const setup_cost *cost, const bill 
     TRY(study_put(s, "trajectory", json_string(kind)));
     TRY(study_say(s,
                   "work       %.1f training runs: tuning %.1f (%.2f a meta-step), audits %.1f, "
-                  "last move %.0f, retraining %.0f, random search %.0f",
+                  "last move %.1f, retraining %.0f, random search %.0f",
                   b->sum, b->tuning, cost->meta, b->audits, b->last, b->retrain, b->random));
     TRY(study_say(s, "time       about %s at %.3g ms a step (measured, %d threads)",
                   duration(seconds, time, sizeof time), 1e3 * step, drmad_ctx_threads(s->ctx)));

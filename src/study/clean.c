@@ -35,8 +35,10 @@ static double area(scored *x, int64_t n)
 static drmad_status clean_only(drmad_study *s, double *loss, eval_result *test)
 {
     setup *u = s->s;
-    const space_facts facts = {.steps = u->spec.steps, .examples = u->valid.count,
-                               .classes = u->train_data->classes, .inputs = u->train_data->width};
+    const space_facts facts = {.steps = u->spec.steps,
+                               .examples = u->valid.count,
+                               .classes = u->train_data->classes,
+                               .inputs = u->train_data->width};
     drmad_status st = DRMAD_OK;
     train_spec spec = u->spec;
     space *none = NULL;
@@ -78,10 +80,13 @@ drmad_status study_clean_report(drmad_study *s, const double *values)
     for (int64_t i = 0; i < n; i++) x[i] = (scored){loss[i], u->split->wrong[i] != 0};
     const double by_loss = area(x, n);
     TRY(study_put(s, "cleaning",
-                  json_pack("{s:f,s:f,s:f,s:f}", "auc_by_weight", by_weight, "auc_by_clean_loss", by_loss,
-                            "clean_only_test_error", test.error, "clean_only_test_loss", test.loss)));
-    TRY(study_say(s, "wrong labels found: AUC %.4f by weight, %.4f by the loss of a model trained on the %lld clean"
-                     " examples, whose test error is %.2f %%",
+                  json_pack("{s:f,s:f,s:f,s:f}", "auc_by_weight", by_weight, "auc_by_clean_loss",
+                            by_loss, "clean_only_test_error", test.error, "clean_only_test_loss",
+                            test.loss)));
+    TRY(study_say(s,
+                  "wrong labels found: AUC %.4f by weight, %.4f by the loss of a model trained on "
+                  "the %lld clean"
+                  " examples, whose test error is %.2f %%",
                   by_weight, by_loss, (long long)u->valid.count, 100 * test.error));
 done:
     mem_free(s->ctx, x);

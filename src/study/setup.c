@@ -371,7 +371,9 @@ setup_cost setup_cost_of(const setup *s)
 
     c.eval = 3 * forward * (double)s->objective.count; /* W + (W + W') at most */
     c.back = s->walker ? steps * (double)walker_step_macs(s->walker) : 0;
-    c.meta = c.run > 0 ? (c.run + c.eval + c.back) / c.run : 0;
+    c.meta = (c.run + c.eval + c.back) / c.run;
+    c.audit = 1 + (2 * c.eval + c.back) / c.run; /* a tangent costs about what an adjoint does */
+    c.look = 1 + c.eval / (3 * c.run);
     c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
     c.bytes += (size_t)(s->train_data->n * s->train_data->width) * dtype_size(s->train_data->dtype);
     return c;

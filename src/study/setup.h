@@ -40,12 +40,11 @@ drmad_status setup_run(setup *s, bool walk);
 /* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
-/* Multiply-adds of one training run, one evaluation of F with its gradient, and one walk back, from
- * the plans; cost of a meta-step in training runs. */
+/* What things cost, from the plans. */
 typedef struct setup_cost {
-    double run, eval, back,
-        meta;     /* run, eval, back: multiply-adds; meta: (run + eval + back) / run */
-    size_t bytes; /* peak memory: data, plans, trajectory */
+    double run, eval, back;   /* multiply-adds: a run, F with its gradient, a walk back */
+    double meta, audit, look; /* in runs: a meta-step, an audit, a run with F alone */
+    size_t bytes;             /* peak memory: data, plans, trajectory */
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
 

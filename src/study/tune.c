@@ -118,7 +118,7 @@ static drmad_status meta_step(drmad_study *s, tuning *t, outer_report *r)
         goto done;
     }
     t->spent += cost.meta;
-    if (r->audited) t->spent += 1 + (2 * cost.eval + cost.back) / cost.run;
+    if (r->audited) t->spent += cost.audit;
     json_t *event = step_json(r, t->spent);
     if (event && json_array_append(t->path, event) != 0)
         TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the path"));
@@ -196,7 +196,7 @@ static drmad_status judge_last(drmad_study *s, tuning *t)
     space_values(s->s->space, outer_raw(t->o), t->values);
     TRY(study_run(s, t->values, setup_seed(s->s, "run", k), &o));
     outer_judge(t->o, o.finite ? o.valid.loss : HUGE_VAL);
-    t->spent += 1 + cost.eval / (3 * cost.run);
+    t->spent += cost.look;
     TRY(study_event(s, "last move", 1, 1,
                     json_pack("{s:s,s:o,s:o}", "event", "last-move", "objective",
                               study_real(o.finite ? o.valid.loss : HUGE_VAL), "best",

@@ -35,8 +35,8 @@ node job_leaf(job *j, const char *name, dtype t, shape s, slot_ref ref)
     node leaf = graph_add_leaf(j->g, name, t, s);
 
     if (leaf == NODE_NONE) return NODE_NONE;
-    if (mem_resize(j->ctx, &j->leaf, n, n + 1, sizeof *j->leaf) != DRMAD_OK)
-        return graph_fail(j->g, "out of memory for leaf %s", name);
+    const drmad_status st = mem_resize(j->ctx, &j->leaf, n, n + 1, sizeof *j->leaf);
+    if (st != DRMAD_OK) return graph_stop(j->g, st);
     j->leaf[j->leaves++] = ref;
     return leaf;
 }

@@ -1,0 +1,89 @@
+/* Every allocation of load, tune and why failed in turn (F26), and threads (F43): the same bits with
+ * 1, 2 and 5. */
+#include "desk.h"
+
+typedef struct torture {
+    long countdown, live;
+} torture;
+
+static void *failing(void *user, void *ptr, size_t size)
+{
+    torture *t = user;
+
+    if (size == 0) {
+        if (ptr) t->live--;
+        free(ptr);
+        return NULL;
+    }
+    if (t->countdown-- == 0) return NULL;
+    t->live++;
+    return malloc(size);
+}
+
+static drmad_status body(drmad_ctx *ctx, const char *path, const char *out)
+{
+    const char *const settings[] = {out,
+                                    "threads=1",
+                                    "outer.steps=2",
+                                    "retrain.seeds=1",
+                                    "baselines.random=1",
+                                    "hyper=[{kind: l2, per: unit-in, ties: [{per: global, until: "
+                                    "1}]}, {kind: lr, low: 0.01, high: 1}]"};
+    drmad_study *s = NULL;
+    drmad_status st = drmad_study_load(ctx, path, settings, (int)COUNT(settings), &s);
+
+    if (st == DRMAD_OK) st = drmad_study_why(s);
+    if (st == DRMAD_OK) st = drmad_study_tune(s, 0);
+    drmad_study_free(s);
+    return st;
+}
+
+/* Reduced: every 37th allocation. A run of two meta-steps makes some thousands of them, and each
+ * failure needs a run of its own. */
+TEST(f26_a_study_survives_every_failing_allocation)
+{
+    const long stride = test_count(37, 1);
+    char path[300], out[400];
+    torture t;
+    desk d;
+
+    desk_open(&d);
+    snprintf(path, sizeof path, "%s/study.yaml", d.folder);
+    snprintf(out, sizeof out, "output.dir=%s/r", d.folder);
+    for (long n = 1;; n += stride) {
+        t = (torture){.countdown = n};
+        drmad_ctx *ctx = drmad_ctx_new(failing, &t);
+        const drmad_status st = body(ctx, path, out);
+        const bool failed = t.countdown < 0;
+        if (st != (failed ? DRMAD_E_NOMEM : DRMAD_OK))
+            test_fail(__FILE__, __LINE__, "allocation %ld: status %d: %s", n, (int)st,
+                      drmad_errmsg(ctx));
+        drmad_ctx_free(ctx);
+        if (t.live != 0) test_fail(__FILE__, __LINE__, "allocation %ld left %ld", n, t.live);
+        if (!failed) break;
+    }
+    CHECK(desk_has(&d, "r", "result.json"));
+    desk_close(&d);
+}
+
+TEST(f43_bits_do_not_depend_on_the_thread_count)
+{
+    static const char *const kinds[] = {"trajectory.kind=full", "trajectory.kind=grid"};
+    desk d;
+
+    desk_open(&d);
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        /* large enough that the pool takes part: 64 rows of 784 by 256 is 13 million products */
+        const char *const more[][5] = {
+            {kinds[i], "threads=1"}, {kinds[i], "threads=2"}, {kinds[i], "threads=5"}};
+        static const char *const out[] = {"one", "two", "five"};
+        for (size_t k = 0; k < 3; k++)
+            CHECK_OK(d.ctx, DESK_RUN(&d, out[k], desk_tune, more[k][0], more[k][1],
+                                     "model.layers=[auto, 256, auto]", "train.batch=64",
+                                     "data.train=128", "train.steps=5", "outer.steps=2",
+                                     "hyper=[{kind: l2, per: unit-in}, {kind: lr, per: layer}]"));
+        desk_same(&d, "one", "two");
+        desk_same(&d, "one", "five");
+    }
+    desk_close(&d);
+}
