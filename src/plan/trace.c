@@ -87,7 +87,7 @@ plan_ref plan_resolve(const graph *g, node n)
     return ref;
 }
 
-static bool is_real(int32_t t)
+static bool is_real(dtype t)
 {
     return t == F32 || t == F64;
 }
@@ -237,7 +237,7 @@ static void trace_node(const graph *g, plan_node *v, node n)
         read_plain(g, v, r);
     } else if (r->op == OP_sum && trace_sum(g, v, r)) {
         return;
-    } else if (def->flags & OP_ELEMENTWISE && r->op != OP_cast && is_real(r->dtype)) {
+    } else if (def->flags & OP_ELEMENTWISE && r->op != OP_cast && is_real((dtype)r->dtype)) {
         v->cls = PN_POINT;
         for (int k = 0; k < def->arity; k++) read_operand(g, v, k, r->in[k]);
     } else if (!trace_copy(g, v, n)) {
