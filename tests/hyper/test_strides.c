@@ -82,8 +82,9 @@ static void train_by_hand(hand *h)
     }
 }
 
-/* s steps as one, from w0 to w1, with the batch of `step`. */
-static void back(hand *h, int64_t step, int64_t s, const double *w0, const double *w1)
+/* s steps as one, from w0 to w1, with the batch of `step` at w. */
+static void back(hand *h, int64_t step, int64_t s, const double *w0, const double *w1,
+                 const double *w)
 {
     const double mu = h->way->momentum, decay = pow(mu, (double)s), rate = (double)s * h->rate;
     const bool torch = h->way->form == FORM_PYTORCH;
@@ -96,7 +97,7 @@ static void back(hand *h, int64_t step, int64_t s, const double *w0, const doubl
         h->u[e] = gain * h->bcot[e];
         h->bcot[e] *= decay;
     }
-    h->l2 += inner(h->u, w0, W);
+    h->l2 += inner(h->u, w, W);
     apply(h, step, h->u, true, h->hess);
     for (int e = 0; e < SIZE; e++) h->wcot[e] += h->hess[e];
     h->blocks++;
@@ -122,8 +123,8 @@ static void walk_strides(hand *h)
     double curvature = HUGE_VAL, norm = sqrt(inner(h->wcot, h->wcot, SIZE));
 
     for (int64_t end = h->way->steps; end > 0;) {
-        const int64_t s = length(h, curvature, end);
-        back(h, end - s, s, h->w[end - s], h->w[end]);
+        const int64_t s = length(h, curvature, end), middle = end - s + (s - 1) / 2;
+        back(h, middle, s, h->w[end - s], h->w[end], h->w[middle]);
         const double now = sqrt(inner(h->hess, h->hess, SIZE) / inner(h->u, h->u, SIZE));
         const double after = sqrt(inner(h->wcot, h->wcot, SIZE));
         curvature = isfinite(curvature) ? fmax(now, 0.95 * curvature) : now;
@@ -145,7 +146,7 @@ static void walk_tenth(hand *h)
             from[e] = h->w[0][e] + 10 * (double)i * d;
             to[e] = from[e] + d;
         }
-        back(h, i, 1, from, to);
+        back(h, i, 1, from, to, from);
     }
 }
 
