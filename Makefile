@@ -5,8 +5,8 @@ PREFIX ?= /usr/local
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: release ## build drmad and tune 3 layers of L2 penalties on MNIST
-	build/release/drmad tune examples/mnist-l2.yaml
+demo: release ## build drmad and tune L2 penalties per unit on MNIST
+	@tools/demo
 
 release: packages ## build/release: library and command
 	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }

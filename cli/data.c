@@ -1,6 +1,7 @@
 /* drmad data get: the only command that opens a network connection. */
 #include "cli.h"
 #include "drmad/study.h"
+#include <stdlib.h>
 #include <string.h>
 
 static const opt data_opts[] = {
@@ -9,17 +10,26 @@ static const opt data_opts[] = {
     OPTS_END,
 };
 
+/* Where studies look for data by themselves: the XDG base directory for data. */
+static void default_dir(const char *name, char *out, size_t size)
+{
+    const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+
+    if (xdg && xdg[0]) snprintf(out, size, "%s/drmad/%s", xdg, name);
+    else snprintf(out, size, "%s/.local/share/drmad/%s", home ? home : "", name);
+}
+
 static int data_run(const args *a)
 {
     term t;
-    char dir[256];
+    char dir[1024];
 
     if (strcmp(a->words[0], "get") != 0) {
         fprintf(stderr, "drmad data: %s: expected get\n", a->words[0]);
         return EXIT_USAGE;
     }
     if (a->word_count == 3) snprintf(dir, sizeof dir, "%s", a->words[2]);
-    else snprintf(dir, sizeof dir, "data/%s", a->words[1]);
+    else default_dir(a->words[1], dir, sizeof dir);
 
     drmad_ctx *ctx = run_open(&t, a);
     if (!ctx) return drmad_status_exit(DRMAD_E_NOMEM);
@@ -34,7 +44,9 @@ const command cmd_data = {
     2,
     3,
     "download a data set and check its SHA-256",
-    "NAME: mnist. DIR is data/NAME when not given. Files already there and right are kept.",
+    "NAME: mnist. DIR when not given: where studies look by themselves,\n"
+    "$XDG_DATA_HOME/drmad/NAME or ~/.local/share/drmad/NAME.\n"
+    "Files already there and right are kept.",
     data_opts,
     data_run,
 };
