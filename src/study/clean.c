@@ -1,6 +1,8 @@
-/* Data cleaning: how well tuned example weights tell wrong labels from right ones, where the study itself made them wrong
- * (data.label_noise), against ranking by the loss of a model trained on the validation examples alone. */
+/* Data cleaning: how well tuned example weights tell wrong labels from right ones, where the study
+ * itself made them wrong (data.label_noise), against ranking by the loss of a model trained on the
+ * validation examples alone. */
 #include "study/study.h"
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct scored {
@@ -15,8 +17,8 @@ static int by_score(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The area under the ROC curve: the chance that a wrong label scores higher than a right one, ties counting one half
- * (Mann and Whitney's U over the number of pairs). */
+/* The area under the ROC curve: the chance that a wrong label scores higher than a right one, ties
+ * counting one half (Mann and Whitney's U over the number of pairs). */
 static double area(scored *x, int64_t n)
 {
     double ranks = 0, wrong = 0;
@@ -31,7 +33,8 @@ static double area(scored *x, int64_t n)
     return (ranks - wrong * (wrong + 1) / 2) / (wrong * ((double)n - wrong));
 }
 
-/* Trains on the validation examples alone: losses of the training examples, and the result on the test set. */
+/* Trains on the validation examples alone: losses of the training examples, and the result on the
+ * test set. */
 static drmad_status clean_only(drmad_study *s, double *loss, eval_result *test)
 {
     setup *u = s->s;
@@ -59,35 +62,51 @@ done:
     return st;
 }
 
+/* Whether there is something to find: tuned weights of examples, and labels of both kinds. */
+static bool applies(const setup *u, const hyper_use *use)
+{
+    const int64_t n = u->spec.train.count;
+    int64_t wrong = 0;
+
+    if (!use || u->space->slices[use->slice].elements != n) return false;
+    for (int64_t i = 0; i < n; i++) wrong += u->split->wrong[i];
+    return wrong > 0 && wrong < n;
+}
+
 drmad_status study_clean_report(drmad_study *s, const double *values)
 {
     const setup *u = s->s;
     const hyper_use *use = space_find(u->space, HYPER_EXAMPLE_WEIGHT, -1);
     const int64_t n = u->spec.train.count;
+    double *loss = NULL, by_loss = NAN;
+    eval_result test = {NAN, NAN};
     drmad_status st = DRMAD_OK;
     scored *x = NULL;
-    double *loss = NULL;
-    eval_result test = {0};
 
-    if (!use || u->space->slices[use->slice].elements != n || s->cfg->set.data.label_noise == 0)
-        return DRMAD_OK;
+    if (!applies(u, use)) return DRMAD_OK;
     TRY(mem_alloc(s->ctx, (size_t)n, sizeof *x, &x));
     TRY(mem_alloc(s->ctx, (size_t)n, sizeof *loss, &loss));
     const double *weight = values + u->space->slices[use->slice].offset;
     for (int64_t i = 0; i < n; i++) x[i] = (scored){-weight[i], u->split->wrong[i] != 0};
     const double by_weight = area(x, n);
-    TRY(clean_only(s, loss, &test));
+    const bool enough = u->valid.count >= u->spec.batch;
+    if (enough) st = clean_only(s, loss, &test);
+    const bool trained = enough && st == DRMAD_OK;
+    if (st == DRMAD_E_DIVERGED) st = DRMAD_OK; /* then there is nothing to compare with */
+    TRY(st);
     for (int64_t i = 0; i < n; i++) x[i] = (scored){loss[i], u->split->wrong[i] != 0};
-    const double by_loss = area(x, n);
+    if (trained) by_loss = area(x, n);
     TRY(study_put(s, "cleaning",
-                  json_pack("{s:f,s:f,s:f,s:f}", "auc_by_weight", by_weight, "auc_by_clean_loss",
-                            by_loss, "clean_only_test_error", test.error, "clean_only_test_loss",
-                            test.loss)));
-    TRY(study_say(s,
-                  "wrong labels found: AUC %.4f by weight, %.4f by the loss of a model trained on "
-                  "the %lld clean"
-                  " examples, whose test error is %.2f %%",
-                  by_weight, by_loss, (long long)u->valid.count, 100 * test.error));
+                  json_pack("{s:f,s:o,s:o,s:o}", "auc_by_weight", by_weight, "auc_by_clean_loss",
+                            study_real(by_loss), "clean_only_test_error", study_real(test.error),
+                            "clean_only_test_loss", study_real(test.loss))));
+    TRY(study_say(s, "\nwrong labels found: AUC %.4f by weight", by_weight));
+    if (isfinite(by_loss))
+        TRY(study_say(
+            s,
+            "%19s AUC %.4f by the loss of a model trained on the %lld clean examples alone"
+            " (test error %.2f %%)",
+            "", by_loss, (long long)u->valid.count, 100 * test.error));
 done:
     mem_free(s->ctx, x);
     mem_free(s->ctx, loss);

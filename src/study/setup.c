@@ -1,5 +1,6 @@
 /* Study file -> objects. */
 #include "study/setup.h"
+#include "base/file.h"
 #include "data/safetensors.h"
 #include "train/trainer.h"
 #include <math.h>
@@ -296,6 +297,7 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out)
     s->ctx = ctx;
     s->cfg = cfg;
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
+    if (c->trajectory.spill_dir[0]) TRY(file_check_folder(ctx, c->trajectory.spill_dir));
     TRY(open_data(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed

@@ -73,8 +73,8 @@ json_t *study_ranges(const drmad_study *st, const double *values, char *text, si
 /* One line a slice: start, smallest, median, largest. */
 drmad_status study_say_values(drmad_study *st, const double *values);
 
-/* clean.c. How well example weights found the labels that data.label_noise made wrong; nothing where
- * there are none. */
+/* clean.c. How well example weights found the labels that data.label_noise made wrong; nothing
+ * where there are none. */
 drmad_status study_clean_report(drmad_study *st, const double *values);
 
 /* A vector over the space: one tensor a slice, [phases, elements], F64. */

@@ -291,9 +291,9 @@ static drmad_status retrain(drmad_study *s, tuning *t, summary *tuned)
     t->o = NULL;
     TRY(study_save_values(s, "hyperparameters.safetensors", t->values));
     TRY(study_say_values(s, t->values));
+    TRY(study_clean_report(s, t->values));
     TRY(study_say_header(s));
     TRY(study_retrain(s, "tuned", t->values, true, tuned));
-    TRY(study_clean_report(s, t->values));
     TRY(setup_tie(s->s, 0, false, NULL)); /* never finer than what t->values has room for */
     space_start(s->s->space, t->before);
     space_values(s->s->space, t->before, t->values);

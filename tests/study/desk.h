@@ -1,5 +1,6 @@
 /* A desk: a scratch folder with one small study in it, calls on it with overrides, what they said
- * and the files they left. Everything goes through the public headers, as a user's program would. */
+ * and the files they left. Everything goes through the public headers, as a user's program
+ * would. */
 #ifndef DESK_H
 #define DESK_H
 #include "drmad/study.h"

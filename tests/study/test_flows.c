@@ -260,6 +260,30 @@ TEST(baselines_and_retraining_are_reported_and_charged)
     desk_close(&d);
 }
 
+/* Half of 100 labels are wrong; weights that know nothing score 0.5. The bar is low: 20 steps. */
+TEST(cleaning_reports_how_well_wrong_labels_are_found)
+{
+    static const char hyper[] =
+        "hyper=[{kind: example_weight, per: example, transform: logit, low: 0, high: 2, start: 1}]";
+    desk d;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, DESK_RUN(&d, "r", desk_tune, hyper, "data.train=100", "data.valid=100",
+                             "data.label_noise=0.5", "train.steps=20", "outer.lr=1",
+                             "outer.steps=8", "model.layers=[auto, auto]"));
+    const json_t *found = json_object_get(d.result, "cleaning");
+    CHECK(json_number_value(json_object_get(found, "auc_by_weight")) > 0.6);
+    CHECK(json_number_value(json_object_get(found, "auc_by_clean_loss")) > 0.6);
+    /* too few clean examples for one batch, and none wrong at all: no reason to fail */
+    CHECK_OK(d.ctx, DESK_RUN(&d, "r", desk_tune, hyper, "data.valid=4", "data.label_noise=0.5",
+                             "outer.steps=1"));
+    CHECK(
+        json_is_null(json_object_get(json_object_get(d.result, "cleaning"), "auc_by_clean_loss")));
+    CHECK_OK(d.ctx, DESK_RUN(&d, "r", desk_tune, hyper, "data.label_noise=0.001", "outer.steps=1"));
+    CHECK(!json_object_get(d.result, "cleaning"));
+    desk_close(&d);
+}
+
 /* The weights kept are those of the first retrained run. */
 TEST(weights_kept_are_those_of_the_run_reported_first)
 {

@@ -145,7 +145,7 @@ TEST(a_finished_run_is_shown_again_and_only_of_the_same_study)
     desk_close(&d);
 }
 
-/* A second run in the folder, cut before its first checkpoint: the first one's result is not its. */
+/* A second run in the folder, cut before its first checkpoint: the first's result is not its. */
 TEST(nothing_of_an_older_run_passes_for_the_new_one)
 {
     desk d;

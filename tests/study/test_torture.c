@@ -1,5 +1,5 @@
-/* Every allocation of load, tune and why failed in turn (F26), and threads (F43): the same bits with
- * 1, 2 and 5. */
+/* Every allocation of load, tune and why failed in turn (F26), and threads (F43): the same bits
+ * with 1, 2 and 5. */
 #include "desk.h"
 
 typedef struct torture {
