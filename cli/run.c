@@ -111,6 +111,17 @@ static drmad_status load(drmad_ctx *ctx, const args *a, drmad_study **out)
     return drmad_study_load(ctx, a->words[0], settings, n, out);
 }
 
+/* Also after a failure that has a result, as when all runs diverged; half a result is none. */
+static void print_result(const drmad_study *s, bool as_json)
+{
+    const char *json = drmad_study_result_json(s);
+    const char *result = as_json ? json : drmad_study_result_text(s);
+
+    if (!json[0]) return;
+    fputs(result, stdout);
+    if (result[strlen(result) - 1] != '\n') putchar('\n');
+}
+
 int run_study(const args *a, study_call *call)
 {
     term t;
@@ -124,10 +135,7 @@ int run_study(const args *a, study_call *call)
         drmad_study_set_events(s, on_event, &l);
         st = call(s, a);
         term_clear(&t);
-        const char *result = a->json ? drmad_study_result_json(s) : drmad_study_result_text(s);
-        size_t n = strlen(result);
-        fputs(result, stdout);
-        if (n && result[n - 1] != '\n') putchar('\n');
+        print_result(s, a->json);
     }
     drmad_study_free(s);
     return run_close(ctx, &t, st);

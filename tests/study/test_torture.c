@@ -1,6 +1,7 @@
-/* Every allocation of load, tune and why failed in turn (F26), and threads (F43): the same bits
- * with 1, 2 and 5. */
+/* What must not matter: a failing allocation leaves nothing (F26); the same bits with 1, 2 and 5
+ * threads (F43) and under a locale with decimal commas (F44). */
 #include "desk.h"
+#include <locale.h>
 
 typedef struct torture {
     long countdown, live;
@@ -85,5 +86,45 @@ TEST(f43_bits_do_not_depend_on_the_thread_count)
         desk_same(&d, "one", "two");
         desk_same(&d, "one", "five");
     }
+    desk_close(&d);
+}
+
+/* Makes one on the spot, so that none need be installed. */
+static bool comma_locale(const char *dir)
+{
+    char path[300], command[700];
+
+    snprintf(path, sizeof path, "%s/comma", dir);
+    FILE *f = fopen(path, "w");
+    if (!f) return false;
+    fprintf(f,
+            "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \"\"\ngrouping -1\nEND LC_NUMERIC\n");
+    fclose(f);
+    snprintf(command, sizeof command, "localedef -c -i %s %s/xx_XX >/dev/null 2>&1", path, dir);
+    if (system(command) < 0) return false;
+    setenv("LOCPATH", dir, 1);
+    return setlocale(LC_NUMERIC, "xx_XX") != NULL;
+}
+
+/* A program around us may have set one. Cut under the one, gone on under the other. */
+TEST(f44_a_locale_with_decimal_commas_changes_no_file)
+{
+    char text[16];
+    desk d;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, DESK_RUN(&d, "whole", desk_tune, NULL));
+    CHECK(comma_locale(d.folder));
+    snprintf(text, sizeof text, "%.1f", 0.5);
+    CHECK_STR(text, "0,5");
+    CHECK_OK(d.ctx, DESK_RUN(&d, "under", desk_tune, NULL));
+    desk_same(&d, "whole", "under");
+    d.at = 2, d.signal = 15;
+    CHECK_INT(DESK_RUN(&d, "cut", desk_tune, NULL), DRMAD_E_TERMINATED);
+    setlocale(LC_NUMERIC, "C");
+    d.at = 0;
+    CHECK_OK(d.ctx, DESK_RUN(&d, "cut", desk_resume, NULL));
+    desk_same(&d, "whole", "cut");
+    unsetenv("LOCPATH");
     desk_close(&d);
 }

@@ -1,0 +1,1 @@
+drmad tune "$ROOT/tests/cli/tiny.yaml" -o r -q train.batch=201

@@ -1,0 +1,1 @@
+drmad tune "$ROOT/tests/cli/tiny.yaml" -o r -q "model.layers=[10, auto]"

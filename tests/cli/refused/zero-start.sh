@@ -1,0 +1,1 @@
+drmad tune "$ROOT/tests/cli/tiny.yaml" -o r -q "hyper=[{kind: l2, start: 0}]"
