@@ -1,4 +1,3 @@
-#include "base/pool.h"
 #include "base/rng.h"
 #include "test.h"
 
@@ -46,24 +45,4 @@ TEST(an_allocation_too_large_is_refused_and_says_how_large)
 
     CHECK_FAILS(ctx, mem_alloc(ctx, SIZE_MAX / 2, 4, &p), DRMAD_E_NOMEM, "out of memory");
     CHECK(p == NULL);
-}
-
-static void mark(void *arg, int64_t i)
-{
-    ((atomic_int *)arg)[i]++;
-}
-
-TEST(a_pool_runs_every_tile_once)
-{
-    drmad_ctx *ctx = test_ctx();
-    static atomic_int hits[1000];
-
-    for (int threads = 1; threads <= 5; threads++) {
-        CHECK_OK(ctx, drmad_ctx_set_threads(ctx, threads));
-        for (int round = 0; round < 50; round++) {
-            memset(hits, 0, sizeof hits);
-            pool_run(ctx, 1000, mark, hits);
-            for (int i = 0; i < 1000; i++) CHECK_INT(hits[i], 1);
-        }
-    }
 }

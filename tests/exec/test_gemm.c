@@ -3,9 +3,17 @@
 #include "base/rng.h"
 #include "exec/cpu/gemm.h"
 #include "test.h"
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { GUARD = 64, LIMIT = 7 }; /* guard elements around C; operands lie in [-LIMIT, LIMIT] */
 static const double UNTOUCHED = 12345;
+
+/* Memory whose end is the end of what may be touched: the page after it is locked. */
+typedef struct fenced {
+    void  *map;
+    size_t bytes;
+} fenced;
 
 typedef struct product {
     gemm_shape s;
@@ -13,6 +21,7 @@ typedef struct product {
     void      *a, *b, *c, *work;
     double    *want; /* GUARD + m * ldc + GUARD */
     size_t     c_count, work_bytes;
+    fenced     fence[3];
 } product;
 
 static double get(const product *p, const void *x, int64_t i)
@@ -26,11 +35,22 @@ static void put(const product *p, void *x, int64_t i, double v)
     else ((float *)x)[i] = (float)v;
 }
 
-static void *filled(const product *p, int64_t count, uint32_t site)
+static void *fenced_open(const product *p, int64_t count, fenced *f)
 {
-    void *x = calloc((size_t)count + 1, sizeof(double));
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)count * (p->f64 ? sizeof(double) : sizeof(float));
+    size_t whole = (bytes + page - 1) / page * page;
 
-    if (!x) abort();
+    f->bytes = whole + page;
+    f->map = mmap(NULL, f->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (f->map == MAP_FAILED || mprotect((char *)f->map + whole, page, PROT_NONE) != 0) abort();
+    return (char *)f->map + whole - bytes;
+}
+
+static void *filled(const product *p, int64_t count, uint32_t site, fenced *f)
+{
+    if (count < 0) count = 0;
+    void *x = fenced_open(p, count, f);
+
     for (int64_t i = 0; i < count; i++)
         put(p, x, i, (double)(rng_u64((rng_key){11, site, 0}, (uint64_t)i) % (2 * LIMIT + 1)) - LIMIT);
     return x;
@@ -54,12 +74,13 @@ static void naive(product *p)
 static void product_open(product *p, cpu_isa isa)
 {
     const gemm_shape *s = &p->s;
-    int64_t a_count = (s->ta ? s->k : s->m) * s->lda, b_count = (s->tb ? s->n : s->k) * s->ldb;
+    int64_t a_count = s->ta ? (s->k - 1) * s->lda + s->m : (s->m - 1) * s->lda + s->k;
+    int64_t b_count = s->tb ? (s->n - 1) * s->ldb + s->k : (s->k - 1) * s->ldb + s->n;
 
-    p->a = filled(p, a_count, 1);
-    p->b = filled(p, b_count, 2);
+    p->a = filled(p, a_count, 1, &p->fence[0]);
+    p->b = filled(p, b_count, 2, &p->fence[1]);
     p->c_count = (size_t)(s->m * s->ldc + 2 * GUARD);
-    p->c = filled(p, (int64_t)p->c_count, 3);
+    p->c = filled(p, (int64_t)p->c_count, 3, &p->fence[2]);
     p->want = calloc(p->c_count, sizeof(double));
     p->work_bytes = p->f64 ? gemm_f64_work(isa, s) : gemm_f32_work(isa, s);
     p->work = aligned_alloc(64, (p->work_bytes + 63) / 64 * 64 + GUARD);
@@ -75,7 +96,8 @@ static void product_open(product *p, cpu_isa isa)
 
 static void product_close(product *p)
 {
-    free(p->a), free(p->b), free(p->c), free(p->want), free(p->work);
+    for (int i = 0; i < 3; i++) munmap(p->fence[i].map, p->fence[i].bytes);
+    free(p->want), free(p->work);
 }
 
 static void compute(product *p, cpu_isa isa)

@@ -10,12 +10,12 @@ enum { ROWS = 3, COLS = 4 };
 
 /* The sums over the lanes of four vectors, in a fixed order. */
 #if defined(ISA_IS_portable)
-INLINE void sum_lanes(const vf x[4], float *out)
+UNCHECKED INLINE void sum_lanes(const vf x[4], float *out)
 {
     for (int i = 0; i < 4; i++) out[i] = (x[i][0] + x[i][2]) + (x[i][1] + x[i][3]);
 }
 #else
-INLINE __m256 fold(vf x)
+UNCHECKED INLINE __m256 fold(vf x)
 {
 #if defined(ISA_IS_avx512)
     return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
@@ -24,7 +24,7 @@ INLINE __m256 fold(vf x)
 #endif
 }
 
-INLINE void sum_lanes(const vf x[4], float *out)
+UNCHECKED INLINE void sum_lanes(const vf x[4], float *out)
 {
     __m256 low = _mm256_hadd_ps(fold(x[0]), fold(x[1])), high = _mm256_hadd_ps(fold(x[2]), fold(x[3]));
     __m256 both = _mm256_hadd_ps(low, high);
@@ -33,7 +33,7 @@ INLINE void sum_lanes(const vf x[4], float *out)
 }
 #endif
 
-INLINE void step(const gemm_shape *s, const float *a, const float *b, int rows, int cols, int live,
+UNCHECKED INLINE void step(const gemm_shape *s, const float *a, const float *b, int rows, int cols, int live,
                  vf sum[ROWS][COLS])
 {
     vf x[ROWS];
@@ -46,7 +46,7 @@ INLINE void step(const gemm_shape *s, const float *a, const float *b, int rows, 
     }
 }
 
-INLINE void tile(const gemm_shape *s, const float *a, const float *b, float *c, int rows, int cols)
+UNCHECKED INLINE void tile(const gemm_shape *s, const float *a, const float *b, float *c, int rows, int cols)
 {
     vf sum[ROWS][COLS];
     int64_t p = 0;
@@ -70,10 +70,10 @@ typedef void tile_fn(const gemm_shape *s, const float *a, const float *b, float 
 #else
 #define EACH_TILE(X) ROW_OF(X, 1) ROW_OF(X, 2) ROW_OF(X, 3)
 #endif
-#define DEFINE(r, n)                                                                               \
-    static void dot_##r##x##n(const gemm_shape *s, const float *a, const float *b, float *c)       \
-    {                                                                                              \
-        tile(s, a, b, c, r, n);                                                                    \
+#define DEFINE(r, n) \
+    UNCHECKED static void dot_##r##x##n(const gemm_shape *s, const float *a, const float *b, float *c) \
+    { \
+        tile(s, a, b, c, r, n); \
     }
 EACH_TILE(DEFINE)
 

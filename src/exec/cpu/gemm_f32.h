@@ -26,6 +26,10 @@ typedef struct gemm_tile {
     bool         by_col, acc;
 } gemm_tile;
 
+/* Micro-kernels are compiled as they are: instrumented, their arrays of sums leave the registers and compiling takes
+ * minutes. What they read and write is checked by guard pages (tests/exec/test_gemm.c). */
+#define UNCHECKED __attribute__((no_sanitize("address", "undefined", "thread")))
+
 #define gemm_tile_run GEMM_ISA(gemm_tile_run)
 #define gemm_dot GEMM_ISA(gemm_dot)
 void gemm_tile_run(const gemm_tile *t, int rows, int vecs);

@@ -11,23 +11,34 @@ enum { ROWS_MAX = TILE_ROWS_1, DEEP = 1 };
 enum { ROWS_MAX = TILE_ROWS_1, DEEP = 4 }; /* steps of p a turn: counting would cost a sixth of the issue slots */
 #endif
 
-INLINE void finish(const gemm_tile *t, int rows, int vecs, vf sum[ROWS_MAX][VECS_MAX])
+/* The rest of a tile that is added to C or ends inside a vector. */
+UNCHECKED static void put_slowly(const gemm_tile *t, int rows, int vecs, const float *sum)
 {
-    float *c = t->c;
-    bool part = t->tail < VL;
-    int whole = part ? vecs - 1 : vecs;
-
-    UNROLL for (int i = 0; i < rows; i++, c += t->c_step) {
-        UNROLL for (int v = 0; v < vecs; v++) {
-            float *at = c + v * VL;
-            if (v < whole) vf_store(at, t->acc ? vf_load(at) + sum[i][v] : sum[i][v]);
-            else vf_store_n(at, t->acc ? vf_load_n(at, t->tail) + sum[i][v] : sum[i][v], t->tail);
+    for (int i = 0; i < rows; i++) {
+        for (int v = 0; v < vecs; v++, sum += VL) {
+            float *at = t->c + i * t->c_step + v * VL;
+            bool part = v == vecs - 1 && t->tail < VL;
+            vf x = vf_load(sum);
+            if (part) vf_store_n(at, t->acc ? vf_load_n(at, t->tail) + x : x, t->tail);
+            else vf_store(at, t->acc ? vf_load(at) + x : x);
         }
     }
 }
 
+UNCHECKED INLINE void finish(const gemm_tile *t, int rows, int vecs, vf sum[ROWS_MAX][VECS_MAX])
+{
+    float all[ROWS_MAX * VECS_MAX * VL];
+    bool plain = !t->acc && t->tail == VL;
+    float *out = plain ? t->c : all;
+    const int64_t step = plain ? t->c_step : vecs * VL;
+
+    UNROLL for (int i = 0; i < rows; i++, out += step)
+        UNROLL for (int v = 0; v < vecs; v++) vf_store(out + v * VL, sum[i][v]);
+    if (!plain) put_slowly(t, rows, vecs, all);
+}
+
 /* One p: sum += a(:, p) b(p, :), with b(p, :) at b and a(i, p) at a[i * apart]. */
-INLINE void step(const float *a, int64_t apart, const float *b, int rows, int vecs, vf sum[ROWS_MAX][VECS_MAX])
+UNCHECKED INLINE void step(const float *a, int64_t apart, const float *b, int rows, int vecs, vf sum[ROWS_MAX][VECS_MAX])
 {
     vf row[VECS_MAX];
 
@@ -38,7 +49,7 @@ INLINE void step(const float *a, int64_t apart, const float *b, int rows, int ve
     }
 }
 
-INLINE void tile(const gemm_tile *t, int rows, int vecs, bool by_col, bool packed)
+UNCHECKED INLINE void tile(const gemm_tile *t, int rows, int vecs, bool by_col, bool packed)
 {
     vf sum[ROWS_MAX][VECS_MAX];
     const float *a = t->a, *b = t->b;
@@ -66,17 +77,17 @@ INLINE void tile(const gemm_tile *t, int rows, int vecs, bool by_col, bool packe
 
 typedef void tile_fn(const gemm_tile *t);
 
-#define DEFINE(r, v)                                                                               \
-    static void rows_loose_##r##x##v(const gemm_tile *t) { tile(t, r, v, false, false); }          \
-    static void rows_packed_##r##x##v(const gemm_tile *t) { tile(t, r, v, false, true); }          \
-    static void cols_loose_##r##x##v(const gemm_tile *t) { tile(t, r, v, true, false); }           \
-    static void cols_packed_##r##x##v(const gemm_tile *t) { tile(t, r, v, true, true); }
+#define DEFINE(r, v) \
+    UNCHECKED static void rows_loose_##r##x##v(const gemm_tile *t) { tile(t, r, v, false, false); } \
+    UNCHECKED static void rows_packed_##r##x##v(const gemm_tile *t) { tile(t, r, v, false, true); } \
+    UNCHECKED static void cols_loose_##r##x##v(const gemm_tile *t) { tile(t, r, v, true, false); } \
+    UNCHECKED static void cols_packed_##r##x##v(const gemm_tile *t) { tile(t, r, v, true, true); }
 EACH_TILE(DEFINE)
 
 void gemm_tile_run(const gemm_tile *t, int rows, int vecs)
 {
-#define ENTRY(r, v)                                                                                \
-    [v - 1][r - 1] = {{rows_loose_##r##x##v, rows_packed_##r##x##v},                               \
+#define ENTRY(r, v) \
+    [v - 1][r - 1] = {{rows_loose_##r##x##v, rows_packed_##r##x##v}, \
                       {cols_loose_##r##x##v, cols_packed_##r##x##v}},
     static tile_fn *const table[VECS_MAX][ROWS_MAX][2][2] = {EACH_TILE(ENTRY)};
 
