@@ -95,16 +95,20 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
 
 /* ---- strides ---- */
 
-/* The largest rate that the leaves hold. */
+/* The largest rate in use. */
 static double largest_rate(const walker *w)
 {
     const trainer *t = w->t;
-    double x = trainer_get(t, t->slot[SLOT_LR], 0);
+    double x = 0;
 
+    for (int32_t i = 0; i < t->spec.params->n; i++)
+        if (!space_find(t->spec.space, HYPER_LR, i))
+            x = trainer_get(t, t->slot[SLOT_LR], 0);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (t->use[i].use->kind != HYPER_LR) continue;
         const void *lr = t->slot[trainer_use_ref(t, i, USE_VALUE).slot];
-        for (size_t e = 0; e < t->use[i].count; e++) x = fmax(x, trainer_get(t, lr, (int64_t)e));
+        for (size_t e = 0; e < t->use[i].count; e++)
+            x = fmax(x, trainer_get(t, lr, (int64_t)e));
     }
     return x;
 }
@@ -276,9 +280,10 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
     r->growth = 1;
     for (int64_t step = T - 1, seen = T; step >= 0; step--) {
         TRY(base_stopped(w->ctx));
+        const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */
         if (w->spec.tenth) TRY(reverse_tenth(w, &step, dvalues));
         else TRY(reverse_block(w, &rule, &step, dvalues));
-        r->steps++;
+        r->steps += !rest;
         if (seen - step >= look || step == 0) {
             TRY(check_growth(w, step, first, r));
             seen = step;

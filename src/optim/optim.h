@@ -63,7 +63,7 @@ int optim_substitutes(graph *g, const optim_spec *o, const optim_step *st, const
  * "Momentum on a path"): with B the cotangent of b', k the factor of p in b', and z the running
  * sum (start 0),
  *
- *   mu~ += <p, k z + a (dk/dmu) B + nesterov a c s~>,    z' = mu z + a (B + nesterov mu s~)
+ *   mu~ += <p, k z + a (dk/dmu) B + nesterov a s~>,    z' = mu z + a (B + nesterov mu s~)
  *
  * a = 1 while the step belongs to the slice's phase, else 0. `p` needs the explicit gradient. */
 typedef struct optim_momentum {

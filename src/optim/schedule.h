@@ -13,7 +13,7 @@ typedef enum schedule_kind {
 typedef struct schedule {
     schedule_kind kind;
     double rate;  /* before any decay */
-    double final; /* cosine, linear: the factor reached at the last step */
+    double final; /* cosine, linear: the factor reached at step T, one after the last */
     double gamma; /* step: the factor each `every` steps */
     int64_t every;
     int64_t warmup; /* steps of a linear rise from rate / warmup, before everything else */
