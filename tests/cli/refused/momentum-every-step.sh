@@ -1,1 +1,2 @@
-drmad tune "$ROOT/tests/cli/tiny.yaml" -o r -q "hyper=[{kind: momentum, phases: every-step}]" trajectory.kind=grid
+drmad tune "$ROOT/tests/cli/tiny.yaml" -o r -q trajectory.kind=grid \
+    "hyper=[{kind: momentum, phases: every-step}]"

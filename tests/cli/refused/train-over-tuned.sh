@@ -1,1 +1,2 @@
-drmad tune "$ROOT/tests/cli/tiny.yaml" -o r -q >/dev/null; drmad train "$ROOT/tests/cli/tiny.yaml" -o r -q
+drmad tune "$ROOT/tests/cli/tiny.yaml" -o r -q >/dev/null
+drmad train "$ROOT/tests/cli/tiny.yaml" -o r -q
