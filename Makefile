@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: release ## build drmad and tune L2 penalties per unit on MNIST
+demo: release ## build drmad and tune learning rates and L2 penalties on MNIST
 	@tools/demo
 
 release: packages ## build/release: library and command
