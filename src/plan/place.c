@@ -20,7 +20,7 @@ typedef struct room {
  * size that threads can share. By shape alone, so results do not depend on the threads. */
 static void cut(const plan *p, plan_step *s)
 {
-    enum { ROWS = 84, COLS = 96 }; /* multiples of the kernels' own tiles (gemm_f32.h) */
+    enum { ROWS = 84, COLS = 16 }; /* whole tiles and vectors of the kernels (gemm_f32.h) */
     const int64_t m = s->cols > 0 ? s->count / s->cols : 0, n = s->cols;
     const size_t bytes = (size_t)s->count * dtype_size(s->type) * (size_t)s->matmuls;
     bool rows_only = false;

@@ -50,6 +50,7 @@ typedef struct cpu_load {
     dtype type;          /* in memory */
     int32_t y, a, index; /* slots */
     int64_t rows;        /* LOAD_GATHER: of the table */
+    double scale;        /* LOAD_CAST, LOAD_GATHER: y is this times what is read */
 } cpu_load;
 
 typedef struct cpu_instr {
@@ -61,7 +62,7 @@ typedef struct cpu_instr {
 
 typedef struct cpu_sum {
     access_mode to;
-    int32_t a, b;   /* b >= 0: sum of products, AT_ONE only */
+    int32_t a, b;   /* b >= 0: sum of products */
     int32_t y;      /* slot of the result */
     double scale;   /* of the result; 1 for AT_COL */
     size_t partial; /* where its partial results start, bytes */

@@ -61,6 +61,38 @@ static void replace_slot(cpu_group *g, int32_t from, int32_t y, int32_t reg)
     }
 }
 
+/* How often slot y is read, at most 2. */
+static int32_t count_reads(const cpu_group *g, int32_t y)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < g->instrs; i++)
+        n += g->instr[i].a == y || g->instr[i].b == y || g->instr[i].c == y;
+    for (int32_t i = 0; i < g->sums; i++) n += g->sum[i].a == y || g->sum[i].b == y;
+    return n;
+}
+
+/* A load that is only scaled or copied to where it is wanted goes there itself: how a batch of
+ * bytes becomes numbers in one pass. */
+static void shorten_loads(lower *l)
+{
+    cpu_group *g = l->g;
+
+    for (int32_t i = 0; i < g->eachs; i++) {
+        cpu_load *load = &g->each[i];
+        if (load->kind != LOAD_CAST && load->kind != LOAD_GATHER) continue;
+        if (count_reads(g, load->y) != 1) continue;
+        int32_t k = 0;
+        while (k < g->instrs && g->instr[k].a != load->y) k++;
+        if (k == g->instrs) continue;
+        const cpu_instr in = g->instr[k];
+        if ((in.op != EW_SCALE && in.op != EW_COPY) || read_later(l, 0, in.y)) continue;
+        load->y = in.y;
+        load->scale = in.op == EW_SCALE ? in.s : 1;
+        for (g->instrs--; k < g->instrs; k++) g->instr[k] = g->instr[k + 1];
+    }
+}
+
 static void defer_overwrites(lower *l)
 {
     cpu_group *g = l->g;
@@ -246,6 +278,7 @@ drmad_status cpu_lower(cpu_code *code, cpu_step *s)
     shape_group(code->plan, s);
     count_uses(&l);
     lower_emit(&l);
+    shorten_loads(&l);
     defer_overwrites(&l);
     TRY(share_registers(&l));
     for (int32_t i = 0; i < l.g->slots; i++)

@@ -62,7 +62,7 @@ static void fold_nodes(lower *l)
         const node n = lower_member(l, i);
         const plan_node *v = lower_at(l, n);
         const bool sums = lower_is_point(l, n) && (v->op == OP_add || v->op == OP_sub);
-        if (!sums && !(v->cls == PN_SUM && v->sum == AT_ONE)) continue;
+        if (!sums && v->cls != PN_SUM) continue;
         for (int k = v->n_in - 1; k >= 0 && !l->fold[n]; k--) {
             if (!can_fold(l, &v->in[k])) continue;
             l->gone[v->in[k].src] = true;
@@ -271,16 +271,14 @@ static void emit_sum(lower *l, node n)
     cpu_sum sum = {.to = v->sum, .b = -1, .scale = 1};
 
     if (v->cls != PN_SUM) return;
-    if (l->fold[n]) {
-        const plan_node *u = lower_at(l, v->in[0].src);
-        const operand a = lower_get(l, &u->in[0]), b = lower_get(l, &u->in[1]);
-        sum.a = lower_vector(l, a);
-        sum.b = lower_vector(l, b);
-        sum.scale = factor_of(a) * factor_of(b);
-    } else {
-        const operand a = lower_get(l, &v->in[0]);
-        sum.a = v->sum == AT_COL ? plain(l, a) : lower_vector(l, a);
-        sum.scale = v->sum == AT_COL ? 1 : factor_of(a);
+    const bool pair = l->fold[n];
+    const plan_access *in = pair ? lower_at(l, v->in[0].src)->in : v->in;
+    for (int k = 0; k <= (int)pair; k++) {
+        const operand a = lower_get(l, &in[k]);
+        const int32_t slot = v->sum == AT_COL ? plain(l, a) : lower_vector(l, a);
+        if (v->sum != AT_COL) sum.scale *= factor_of(a);
+        if (k == 0) sum.a = slot;
+        else sum.b = slot;
     }
     sum.y = lower_slot(l, n, 0, v->sum == AT_ROW ? l->size : 0, v->sum == AT_COL ? l->size : 0);
     l->g->sum[l->g->sums++] = sum;

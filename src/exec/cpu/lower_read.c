@@ -72,6 +72,7 @@ static int32_t add_load(cpu_load *list, int32_t *n, cpu_load load, lower *l)
             return o->y;
     }
     load.y = lower_reg(l);
+    load.scale = 1;
     list[(*n)++] = load;
     return load.y;
 }

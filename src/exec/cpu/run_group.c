@@ -73,6 +73,20 @@ static void fetch(const cpu_load *l, block b, const char *table, int64_t row, in
     for (int64_t i = 0; i < b.cols * size; i += LINE) __builtin_prefetch(first + i);
 }
 
+/* y = scale a, from the type in memory. */
+static void convert(const run *x, const cpu_load *l, int64_t n, void *y, const void *a)
+{
+    const dtype type = x->step->plan->type;
+    const cpu_isa isa = x->code->isa;
+
+    if (l->scale != 1 && l->type == U8) {
+        tile_get(isa, type)->scale_u8(n, y, a, l->scale);
+        return;
+    }
+    ew_cast(isa, l->type, type)(n, y, a);
+    if (l->scale != 1) ew_get(isa, type, EW_SCALE)(n, y, y, y, y, l->scale);
+}
+
 static void gather(const run *x, const cpu_load *l, const tile *t, block b, const int32_t *index)
 {
     const cpu_group *g = &x->step->group;
@@ -80,7 +94,6 @@ static void gather(const run *x, const cpu_load *l, const tile *t, block b, cons
     const int64_t from_size = (int64_t)dtype_size(l->type), size = (int64_t)dtype_size(type);
     const char *table = address(t->lane->base[l->a]);
     char *y = address(t->lane->at[l->y]);
-    ew_cast_fn *cast = ew_cast(x->code->isa, l->type, type);
 
     for (int64_t r = 0; r < b.rows; r++) {
         int64_t i = index[r];
@@ -89,7 +102,7 @@ static void gather(const run *x, const cpu_load *l, const tile *t, block b, cons
             cpu_bad_index(x->code, i, l->rows);
             i = 0;
         }
-        cast(b.cols, y + r * b.cols * size, table + (i * g->cols + b.c) * from_size);
+        convert(x, l, b.cols, y + r * b.cols * size, table + (i * g->cols + b.c) * from_size);
     }
 }
 
@@ -119,7 +132,7 @@ static void load(const run *x, const cpu_load *l, const tile *t, block b)
     case LOAD_SPLAT: ew_get(x->code->isa, type, EW_SPLAT)(b.rows * b.cols, y, a, y, y, 0); break;
     case LOAD_COLS: fns->spread_cols(b.rows, b.cols, y, a); break;
     case LOAD_ROWS: fns->spread_rows(b.rows, b.cols, y, a); break;
-    case LOAD_CAST: ew_cast(x->code->isa, l->type, type)(b.rows * b.cols, y, a); break;
+    case LOAD_CAST: convert(x, l, b.rows * b.cols, y, a); break;
     case LOAD_GATHER: gather(x, l, t, b, index); break;
     case LOAD_ONEHOT: fns->onehot(b.rows, b.cols, y, index, b.c); break;
     case LOAD_ANY: load_any(x, l, t, b); break;
@@ -158,7 +171,9 @@ static void sum_rows(const run *x, const cpu_sum *s, const tile *t, block b)
     char *y = address(t->lane->at[s->y]);
 
     if (b.c == t->c0) memset(acc, 0, (size_t)b.rows * sizeof *acc);
-    tile_get(x->code->isa, type)->row_sums(b.rows, b.cols, acc, address(t->lane->at[s->a]));
+    tile_get(x->code->isa, type)
+        ->row_sums(b.rows, b.cols, acc, address(t->lane->at[s->a]),
+                   s->b >= 0 ? address(t->lane->at[s->b]) : NULL);
     if (b.c + b.cols < t->c1) return;
     for (int64_t r = 0; r < b.rows; r++) {
         if (type == F32) ((float *)(void *)y)[r] = (float)(s->scale * acc[r]);
@@ -170,17 +185,15 @@ static void sum_block(const run *x, const cpu_sum *s, const tile *t, block b)
 {
     const dtype type = x->step->plan->type;
     const cpu_isa isa = x->code->isa;
-    const uintptr_t *at = t->lane->at;
+    const char *a = address(t->lane->at[s->a]), *c = s->b >= 0 ? address(t->lane->at[s->b]) : NULL;
     double *one = (double *)(void *)(x->code->partial + s->partial);
+    const int64_t n = b.rows * b.cols;
 
     if (s->to == AT_ROW) sum_rows(x, s, t, b);
     else if (s->to == AT_COL)
         tile_get(isa, type)->add_rows(b.rows, b.cols,
-                                      col_sum_at(x, s, t) + b.c * (int64_t)dtype_size(type),
-                                      address(at[s->a]));
-    else if (s->b >= 0)
-        one[t->number] += ew_dot(isa, type)(b.rows * b.cols, address(at[s->a]), address(at[s->b]));
-    else one[t->number] += ew_sum(isa, type)(b.rows * b.cols, address(at[s->a]));
+                                      col_sum_at(x, s, t) + b.c * (int64_t)dtype_size(type), a, c);
+    else one[t->number] += c ? ew_dot(isa, type)(n, a, c) : ew_sum(isa, type)(n, a);
 }
 
 /* ---- the program ---- */
@@ -265,7 +278,8 @@ static void add_partials(const run *x, const cpu_sum *s)
 
     if (s->to == AT_COL && c->down > 1) {
         memset(y, 0, (size_t)g->cols * dtype_size(type));
-        tile_get(x->code->isa, type)->add_rows(c->down, g->cols, y, x->code->partial + s->partial);
+        tile_get(x->code->isa, type)
+            ->add_rows(c->down, g->cols, y, x->code->partial + s->partial, NULL);
     }
     if (s->to != AT_ONE) return;
     for (int64_t i = 0; i < c->down * c->across; i++) sum += one[i];

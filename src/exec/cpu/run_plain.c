@@ -244,7 +244,7 @@ static void lse_block(plain *x, int64_t rows, int64_t cols, const char *a, char 
     fns->minus_rows(rows, cols, e, a, m);
     ew_get(isa, t, EW_EXP)(rows * cols, e, e, e, e, 0);
     memset(sum, 0, (size_t)rows * sizeof *sum);
-    fns->row_sums(rows, cols, sum, e);
+    fns->row_sums(rows, cols, sum, e, NULL);
     ew_cast(isa, F64, t)(rows, y, sum);
     ew_get(isa, t, EW_LOG)(rows, y, y, y, y, 0);
     ew_get(isa, t, EW_ADD)(rows, y, y, m, y, 0);

@@ -1,0 +1,100 @@
+/* The text of the block kernels for one type: tile_isa.c includes it once with real = float and
+ * once with real = double, NAME(f) naming the function. No guard. */
+
+static void NAME(scale_u8)(int64_t n, void *y_, const uint8_t *a, double s)
+{
+    real *restrict y = y_;
+    const real f = (real)s;
+
+    for (int64_t i = 0; i < n; i++) y[i] = (real)a[i] * f;
+}
+
+static void NAME(spread_cols)(int64_t rows, int64_t cols, void *y_, const void *a_)
+{
+    real *restrict y = y_;
+    const real *restrict a = a_;
+
+    for (int64_t r = 0; r < rows; r++, y += cols)
+        for (int64_t c = 0; c < cols; c++) y[c] = a[c];
+}
+
+static void NAME(spread_rows)(int64_t rows, int64_t cols, void *y_, const void *a_)
+{
+    real *restrict y = y_;
+    const real *restrict a = a_;
+
+    for (int64_t r = 0; r < rows; r++, y += cols)
+        for (int64_t c = 0; c < cols; c++) y[c] = a[r];
+}
+
+static void NAME(onehot)(int64_t rows, int64_t cols, void *y_, const int32_t *index, int64_t first)
+{
+    real *restrict y = y_;
+
+    for (int64_t i = 0; i < rows * cols; i++) y[i] = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t c = index[r] - first;
+        if (c >= 0 && c < cols) y[r * cols + c] = 1;
+    }
+}
+
+static void NAME(add_rows)(int64_t rows, int64_t cols, void *y_, const void *a_, const void *b_)
+{
+    real *restrict y = y_;
+    const real *a = a_, *b = b_;
+
+    if (b)
+        for (int64_t r = 0; r < rows; r++, a += cols, b += cols)
+            for (int64_t c = 0; c < cols; c++) y[c] += a[c] * b[c];
+    else
+        for (int64_t r = 0; r < rows; r++, a += cols)
+            for (int64_t c = 0; c < cols; c++) y[c] += a[c];
+}
+
+/* Over a row, or the products of two. */
+static double NAME(row_sum)(int64_t cols, const real *a, const real *b)
+{
+    double s[4] = {0};
+    int64_t c = 0;
+
+    for (; c + 4 <= cols; c += 4)
+        for (int k = 0; k < 4; k++) s[k] += (double)a[c + k] * (b ? (double)b[c + k] : 1);
+    for (; c < cols; c++) s[c & 3] += (double)a[c] * (b ? (double)b[c] : 1);
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
+static void NAME(row_sums)(int64_t rows, int64_t cols, double *y, const void *a_, const void *b_)
+{
+    const real *a = a_, *b = b_;
+
+    if (b)
+        for (int64_t r = 0; r < rows; r++) y[r] += NAME(row_sum)(cols, a + r * cols, b + r * cols);
+    else
+        for (int64_t r = 0; r < rows; r++) y[r] += NAME(row_sum)(cols, a + r * cols, NULL);
+}
+
+static void NAME(row_maxs)(int64_t rows, int64_t cols, void *y_, const void *a_)
+{
+    real *y = y_;
+    const real *a = a_;
+
+    for (int64_t r = 0; r < rows; r++, a += cols) {
+        real m = a[0];
+        for (int64_t c = 1; c < cols; c++) m = a[c] > m || a[c] != a[c] ? a[c] : m;
+        y[r] = m;
+    }
+}
+
+static void NAME(minus_rows)(int64_t rows, int64_t cols, void *y_, const void *a_, const void *b_)
+{
+    real *y = y_;
+    const real *a = a_, *b = b_;
+
+    for (int64_t r = 0; r < rows; r++, a += cols, y += cols)
+        for (int64_t c = 0; c < cols; c++) y[c] = a[c] - b[r];
+}
+
+const tile_fns EW_ISA(NAME(tile)) = {
+    NAME(scale_u8), NAME(spread_cols), NAME(spread_rows), NAME(onehot),
+    NAME(add_rows), NAME(row_sums),    NAME(row_maxs),    NAME(minus_rows),
+};
