@@ -214,14 +214,13 @@ static void take_back(outer *o, bool worse, outer_report *r)
 /* Why the run or its hypergradient (on the transformed scale) cannot be used; NULL when it can. */
 static const char *unusable(const outer *o, const double *g, const outer_report *r, drmad_status st)
 {
-    const bool exact = r->walk.trajectory == TRAJ_FULL || r->walk.trajectory == TRAJ_REPLAY;
+    const bool line = r->walk.trajectory == TRAJ_LINE;
 
     if (!isfinite(r->value)) return "the run diverged";
     if (st == DRMAD_E_DIVERGED) return "the way back diverged";
     for (int64_t i = 0; i < o->s->total; i++)
         if (!(fabs(g[i]) <= OUTER_LARGEST)) return "the hypergradient is not finite or above 1e12";
-    if (!exact && o->spec.max_growth > 0 && r->walk.growth > o->spec.max_growth &&
-        isfinite(o->state[N_LAST]))
+    if (line && o->spec.max_growth > 0 && r->walk.growth > o->spec.max_growth)
         return "dF/dw grew beyond outer.max_growth on the way back";
     return NULL;
 }

@@ -3,7 +3,8 @@
  *
  * A move is taken back and halved, up to OUTER_HALVINGS times, when the run it leads to is not
  * finite or its hypergradient is not to be used: not finite, above OUTER_LARGEST, or grown beyond
- * the limit on a path that is not exact. No such number ever enters h.
+ * the limit on a straight line, which no run follows: there growth is the error's. No such number
+ * ever enters h.
  * Trust region: while split and seed stay the same, F is a function of h, and a move after which F
  * is worse than before is taken back too; a good one lets the length grow again. With fresh seeds
  * or splits it is off, because two values of F are then not comparable.
@@ -23,7 +24,7 @@ typedef struct outer_spec {
     double beta1, beta2, eps; /* Adam (Kingma and Ba, ICLR 2015) */
     bool trust;
     bool fresh;          /* seed or split are new in each meta-step */
-    double max_growth;   /* of |dF/dw| on the way back over an approximate path; 0 = any */
+    double max_growth;   /* of |dF/dw| on the way back over a straight line; 0 = any */
     int64_t audit_every; /* meta-steps between audits; 0 = never */
     int64_t patience;    /* stop after that many meta-steps without improvement of F; 0 = never */
     double tolerance;    /* an improvement is at least this much, relative */

@@ -53,18 +53,24 @@ static void tell(drmad_study *s, const outer_report *r)
                  r->verdict == OUTER_TAKEN_BACK ? "taken back, half as far" : "the end");
 }
 
+static const char *growth_advice(traj_kind k)
+{
+    switch (k) {
+    case TRAJ_GRID: return "grid is close to the run's own path; the audits tell how close";
+    case TRAJ_LINE: return "line cannot follow the run, so this is its error: use grid or full";
+    default: return "is exact, so the steep hypergradient is real";
+    }
+}
+
 /* The lines that say whether the hypergradient deserves trust. */
 static void health(drmad_study *s, tuning *t, const outer_report *r)
 {
     if (r->walk.growth > s->s->outer.max_growth && !t->growth_told) {
-        const traj_kind k = r->walk.trajectory;
         base_log(s->ctx, LOG_WARN,
                  "meta-step %lld: |dF/dw| grew %.3g-fold on the way back, outer.max_growth is %g; "
-                 "trajectory %s is %s",
-                 (long long)r->step, r->walk.growth, s->s->outer.max_growth, traj_kind_name(k),
-                 k == TRAJ_FULL || k == TRAJ_REPLAY
-                     ? "exact, so the steep hypergradient is real"
-                     : "approximate and hardly to be trusted here: try full or replay");
+                 "trajectory %s",
+                 (long long)r->step, r->walk.growth, s->s->outer.max_growth,
+                 growth_advice(r->walk.trajectory));
         t->growth_told = true;
     }
     if (r->audited && fabs(r->audit_exact - r->audit_cheap) > 0.5 * fabs(r->audit_exact))
