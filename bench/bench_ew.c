@@ -1,4 +1,5 @@
-/* Elementwise kernels and reductions: nanoseconds an element on a run that stays in the first-level cache, at the
+/* Elementwise kernels and reductions: nanoseconds an element on a run that stays in the
+ * first-level cache, at the
  * length of a tile of the planner and at the length of a layer.
  *
  *   bench_ew [portable|avx2|avx512]      pin it: taskset -c 0 bench_ew */
@@ -10,7 +11,7 @@ static const int64_t lengths[LENGTHS] = {500, LONGEST};
 
 static struct {
     cpu_isa isa;
-    float   a[LONGEST], b[LONGEST], c[LONGEST], y[LONGEST];
+    float a[LONGEST], b[LONGEST], c[LONGEST], y[LONGEST];
 } bench;
 
 /* op < EW_COUNT: a kernel; then sum, dot, max. */
@@ -18,7 +19,8 @@ static void once(int op, int64_t n)
 {
     volatile double sink = 0;
 
-    if (op < EW_COUNT) ew_get(bench.isa, F32, (ew_op)op)(n, bench.y, bench.a, bench.b, bench.c, 0.5);
+    if (op < EW_COUNT)
+        ew_get(bench.isa, F32, (ew_op)op)(n, bench.y, bench.a, bench.b, bench.c, 0.5);
     else if (op == EW_COUNT) sink = ew_sum(bench.isa, F32)(n, bench.a);
     else if (op == EW_COUNT + 1) sink = ew_dot(bench.isa, F32)(n, bench.a, bench.b);
     else sink = ew_max(bench.isa, F32)(n, bench.a);
@@ -55,7 +57,8 @@ int main(int argc, char **argv)
             for (int l = 0; l < LENGTHS; l++) t[op][l][r] = nanos(op, lengths[l]);
     }
     print_machine("bench_ew", bench.isa);
-    printf("peak %.1f GFLOP/s; medians of %d; ns an element at n = 500 and 2500\n", median(peaks, ROUNDS) / 1e9, ROUNDS);
+    printf("peak %.1f GFLOP/s; medians of %d; ns an element at n = 500 and 2500\n",
+           median(peaks, ROUNDS) / 1e9, ROUNDS);
     for (int op = 0; op < OPS; op++)
         printf("%-9s %7.3f %7.3f\n", op < EW_COUNT ? ew_name((ew_op)op) : sums[op - EW_COUNT],
                median(t[op][0], ROUNDS), median(t[op][1], ROUNDS));

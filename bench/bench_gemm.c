@@ -1,5 +1,7 @@
-/* Products of the two MLPs' training steps, as shares of the multiply-add peak probed in the same round, next to
- * oneDNN's dnnl_sgemm where libdnnl can be loaded (this program alone loads it, and only to compare). Operands are hot:
+/* Products of the two MLPs' training steps, as shares of the multiply-add peak probed in the same
+ * round, next to
+ * oneDNN's dnnl_sgemm where libdnnl can be loaded (this program alone loads it, and only to
+ * compare). Operands are hot:
  * each is used again and again, as far as the caches hold it.
  *
  *   bench_gemm [portable|avx2|avx512]      pin it: taskset -c 0 bench_gemm */
@@ -11,32 +13,34 @@ enum { ROUNDS = 41 };
 typedef struct product {
     int64_t m, n, k;
     const char *flags; /* op(A) op(B): "NT" is x W^T */
-    int     small, large; /* times in one training step of 784-50-50-50-10 (b50), 784-800-800-10 (b128) */
+    int small,
+        large; /* times in one training step of 784-50-50-50-10 (b50), 784-800-800-10 (b128) */
 } product;
 
 static const product products[] = {
-    {50, 50, 784, "NT", 1, 0},   {50, 50, 50, "NT", 2, 0},    {50, 10, 50, "NT", 1, 0},
-    {50, 50, 10, "NN", 1, 0},    {50, 50, 50, "NN", 2, 0},    {10, 50, 50, "TN", 1, 0},
-    {50, 50, 50, "TN", 2, 0},    {50, 784, 50, "TN", 1, 0},   {128, 800, 784, "NT", 0, 1},
-    {128, 800, 800, "NT", 0, 1}, {128, 10, 800, "NT", 0, 1},  {128, 800, 10, "NN", 0, 1},
-    {128, 800, 800, "NN", 0, 1}, {10, 800, 128, "TN", 0, 1},  {800, 800, 128, "TN", 0, 1},
-    {800, 784, 128, "TN", 0, 1}, {512, 50, 784, "NT", 0, 0},  {1000, 50, 784, "NT", 0, 0},
+    {50, 50, 784, "NT", 1, 0},   {50, 50, 50, "NT", 2, 0},   {50, 10, 50, "NT", 1, 0},
+    {50, 50, 10, "NN", 1, 0},    {50, 50, 50, "NN", 2, 0},   {10, 50, 50, "TN", 1, 0},
+    {50, 50, 50, "TN", 2, 0},    {50, 784, 50, "TN", 1, 0},  {128, 800, 784, "NT", 0, 1},
+    {128, 800, 800, "NT", 0, 1}, {128, 10, 800, "NT", 0, 1}, {128, 800, 10, "NN", 0, 1},
+    {128, 800, 800, "NN", 0, 1}, {10, 800, 128, "TN", 0, 1}, {800, 800, 128, "TN", 0, 1},
+    {800, 784, 128, "TN", 0, 1}, {512, 50, 784, "NT", 0, 0}, {1000, 50, 784, "NT", 0, 0},
 };
 enum { PRODUCTS = sizeof products / sizeof products[0] };
 
-typedef int sgemm_fn(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                     const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+typedef int sgemm_fn(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+                     int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
 static struct {
-    cpu_isa   isa;
+    cpu_isa isa;
     sgemm_fn *peer;
-    float    *a, *b, *c;
-    void     *work;
+    float *a, *b, *c;
+    void *work;
 } bench;
 
 static gemm_shape shape_of(const product *p)
 {
-    gemm_shape s = {.m = p->m, .n = p->n, .k = p->k, .ta = p->flags[0] == 'T', .tb = p->flags[1] == 'T'};
+    gemm_shape s = {
+        .m = p->m, .n = p->n, .k = p->k, .ta = p->flags[0] == 'T', .tb = p->flags[1] == 'T'};
 
     s.lda = s.ta ? s.m : s.k, s.ldb = s.tb ? s.k : s.n, s.ldc = s.n;
     return s;
@@ -54,8 +58,8 @@ static void ours(const gemm_shape *s)
 
 static void peer(const gemm_shape *s)
 {
-    bench.peer(s->ta ? 'T' : 'N', s->tb ? 'T' : 'N', s->m, s->n, s->k, 1, bench.a, s->lda, bench.b, s->ldb, 0,
-               bench.c, s->ldc);
+    bench.peer(s->ta ? 'T' : 'N', s->tb ? 'T' : 'N', s->m, s->n, s->k, 1, bench.a, s->lda, bench.b,
+               s->ldb, 0, bench.c, s->ldc);
 }
 
 /* Seconds of one product: the mean of about 4 MFLOP of them. */
@@ -101,7 +105,8 @@ static void setup(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static double share[2][PRODUCTS][ROUNDS], micros[PRODUCTS][ROUNDS], steps[2][2][ROUNDS], peaks[ROUNDS];
+    static double share[2][PRODUCTS][ROUNDS], micros[PRODUCTS][ROUNDS], steps[2][2][ROUNDS],
+        peaks[ROUNDS];
 
     setup(argc, argv);
     for (int r = 0; r < ROUNDS; r++) {
@@ -130,7 +135,8 @@ int main(int argc, char **argv)
         printf(bench.peer ? "  peer %5.1f %%\n" : "\n", 100 * median(share[1][i], ROUNDS));
     }
     if (bench.peer)
-        printf("peer: small %.3f large %.3f\n", median(steps[1][0], ROUNDS), median(steps[1][1], ROUNDS));
+        printf("peer: small %.3f large %.3f\n", median(steps[1][0], ROUNDS),
+               median(steps[1][1], ROUNDS));
     printf("gemm_small_peak_share ratio %.4f\n", median(steps[0][0], ROUNDS));
     printf("gemm_large_peak_share ratio %.4f\n", median(steps[0][1], ROUNDS));
     return 0;

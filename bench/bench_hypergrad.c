@@ -1,6 +1,9 @@
-/* How close the grid's hypergradients are to the exact ones of the same F32 run, and what it holds: MNIST, 784-50-50-50-10,
- * batch 50, L2 per input unit, learning rates by layer and 5 phases, momentum by layer. The exact ones come from a
- * trajectory that keeps everything. Accuracy, not time (but for `fast`, which is given with its cost).
+/* How close the grid's hypergradients are to the exact ones of the same F32 run, and what it
+ * holds: MNIST, 784-50-50-50-10,
+ * batch 50, L2 per input unit, learning rates by layer and 5 phases, momentum by layer. The exact
+ * ones come from a
+ * trajectory that keeps everything. Accuracy, not time (but for `fast`, which is given with its
+ * cost).
  *
  * bench_hypergrad [SEEDS]: 3 by default. */
 #include "hyper/walker.h"
@@ -71,7 +74,8 @@ static int64_t pick(const space *h, const double *x, hyper_kind kind, int32_t la
     return n;
 }
 
-static void compare(const space *h, const double *got, const space *hx, const double *want, quality *q)
+static void compare(const space *h, const double *got, const space *hx, const double *want,
+                    quality *q)
 {
     double *a = malloc((size_t)h->total * sizeof *a), *b = malloc((size_t)hx->total * sizeof *b);
     int64_t n = pick(h, got, HYPER_L2, -1, a);
@@ -124,10 +128,11 @@ static quality measure(const setting *s, int seed, bool fast)
     compare(grid.s->space, grid.grad, exact.s->space, exact.grad, &q);
     lab_close(&grid);
     lab_close(&exact);
-    printf("%-18s seed %d%s: F %.3f  l2 %.4f (norm %.3f)  lr %.4f (norm %.3f)  momentum %.4f  worst layer %.4f  "
+    printf("%-18s seed %d%s: F %.3f  l2 %.4f (norm %.3f)  lr %.4f (norm %.3f)  momentum %.4f  "
+           "worst layer %.4f  "
            "%.2f vectors  cost %.2f\n",
-           s->name, seed, fast ? " fast" : "", q.value, q.l2, q.norm_l2, q.lr, q.norm_lr, q.momentum, q.layer, q.vectors,
-           q.cost);
+           s->name, seed, fast ? " fast" : "", q.value, q.l2, q.norm_l2, q.lr, q.norm_lr,
+           q.momentum, q.layer, q.vectors, q.cost);
     fflush(stdout);
     return q;
 }
@@ -139,7 +144,8 @@ int main(int argc, char **argv)
 
     print_machine("bench_hypergrad", cpu_isa_best());
     for (size_t i = 0; i < COUNT(settings); i++) {
-        const bool judged = strcmp(settings[i].activation, "tanh") == 0 && strcmp(settings[i].steps, "5000") != 0;
+        const bool judged =
+            strcmp(settings[i].activation, "tanh") == 0 && strcmp(settings[i].steps, "5000") != 0;
         for (int seed = 1; seed <= (judged ? seeds : 1); seed++) {
             const quality q = measure(&settings[i], seed, false);
             if (!judged) continue;
@@ -152,11 +158,17 @@ int main(int argc, char **argv)
         const quality q = measure(&settings[7], seed, true);
         cost = fmax(cost, q.cost), fast_l2 = fmin(fast_l2, fmin(q.l2, q.lr));
     }
-    printf("fast_over_plain ratio %.3f hypergradient over plain run, paper's setting; smallest cosine %.4f\n", cost, fast_l2);
+    printf("fast_over_plain ratio %.3f hypergradient over plain run, paper's setting; smallest "
+           "cosine %.4f\n",
+           cost, fast_l2);
     printf("grid_momentum_cosine_min ratio %.4f momentum by layer, exact = 1\n", momentum);
     printf("grid_vectors_T1000 ratio %.2f held bytes in weight vectors, largest\n", v1000);
     printf("grid_vectors_T2000 ratio %.2f held bytes in weight vectors, largest\n", v2000);
-    printf("grid_cosine_lr_min ratio %.4f lr by layer and phase, smallest over settings and seeds, exact = 1\n", lr);
-    printf("grid_cosine_l2_min ratio %.4f L2 by unit, smallest over settings and seeds, exact = 1\n", l2);
+    printf("grid_cosine_lr_min ratio %.4f lr by layer and phase, smallest over settings and seeds, "
+           "exact = 1\n",
+           lr);
+    printf(
+        "grid_cosine_l2_min ratio %.4f L2 by unit, smallest over settings and seeds, exact = 1\n",
+        l2);
     return 0;
 }

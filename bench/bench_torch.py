@@ -1,9 +1,16 @@
-"""A training step and a reverse step of drmad against PyTorch's, on the same data, one after the other in one run.
+"""A training step and a reverse step of drmad against PyTorch's, on the same data, one after
+the other in one run.
 
-Step: gather 50 (128) u8 rows, scale, tanh (relu) MLP, soft-max cross-entropy, L2 per input unit, SGD with momentum.
-Reverse: gradient with create_graph, <g, u>, its gradient for weights and penalties, update of the adjoints: what a user
-of PyTorch writes by hand. Eager and torch.compile, 1 and 2 threads, set_to_none; the best of each is what counts.
-torch.compile refuses double backward, so the reverse step is eager. Ratios above 1: drmad is faster."""
+Step: gather 50 (128) u8 rows, scale, tanh (relu) MLP, soft-max cross-entropy, L2 per input
+unit, SGD with momentum.
+Reverse: gradient with create_graph, <g, u>, its gradient for weights and penalties, update of
+the adjoints: what a user
+of PyTorch writes by hand. Eager and torch.compile, 1 and 2 threads, set_to_none; the best of
+each is what counts.
+torch.compile refuses double backward, so the reverse step is eager. Ratios above 1: drmad is
+faster.
+"""
+
 import json
 import os
 import pathlib
@@ -16,8 +23,12 @@ import torch
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NETS = {
-    "small": dict(sizes=[784, 50, 50, 50, 10], act=torch.tanh, batch=50, lr=0.05, l2=1e-3, steps=300),
-    "large": dict(sizes=[784, 800, 800, 10], act=torch.relu, batch=128, lr=0.02, l2=1e-4, steps=40),
+    "small": dict(
+        sizes=[784, 50, 50, 50, 10], act=torch.tanh, batch=50, lr=0.05, l2=1e-3, steps=300
+    ),
+    "large": dict(
+        sizes=[784, 800, 800, 10], act=torch.relu, batch=128, lr=0.02, l2=1e-4, steps=40
+    ),
 }
 ROUNDS = 3
 
@@ -30,7 +41,7 @@ class Net:
         self.y = torch.randint(0, 10, (15000,), generator=gen)
         self.w = []
         for i, o in zip(sizes[:-1], sizes[1:]):
-            self.w += [torch.randn(o, i, generator=gen) * i ** -0.5, torch.zeros(o)]
+            self.w += [torch.randn(o, i, generator=gen) * i**-0.5, torch.zeros(o)]
         self.w = [p.requires_grad_() for p in self.w]
         self.lam = [torch.full((i,), l2, requires_grad=True) for i in sizes[:-1]]
         self.opt = torch.optim.SGD(self.w, lr=lr, momentum=0.9)
@@ -63,7 +74,7 @@ class Net:
             c.add_(h)
         for b in bcot:
             b.mul_(0.9)
-        return out[len(self.w):]
+        return out[len(self.w) :]
 
 
 def timed(run, steps):
@@ -93,8 +104,13 @@ def torch_times(name):
 
 
 def our_times(name):
-    out = subprocess.run([os.environ.get("BENCH_TRAIN", str(ROOT / "build/release/bench_train")), "times", name],
-                         check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    out = subprocess.run(
+        [os.environ.get("BENCH_TRAIN", str(ROOT / "build/release/bench_train")), "times", name],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    ).stdout
     return json.loads(out)
 
 
@@ -105,15 +121,26 @@ def main():
         ours = {k: statistics.median(r[0][k] for r in rounds) for k in rounds[0][0]}
         them = {k: statistics.median(r[1][k] for r in rounds) for k in rounds[0][1]}
         rows[name] = ours, them
-        print(f"{name}: drmad step {1e6 * ours['step']:.0f} us, reverse {1e6 * ours['reverse']:.0f} us; torch " +
-              ", ".join(f"{k} {1e6 * v:.0f}" for k, v in them.items()), flush=True)
+        print(
+            f"{name}: drmad step {1e6 * ours['step']:.0f} us, reverse"
+            f" {1e6 * ours['reverse']:.0f} us; torch "
+            + ", ".join(f"{k} {1e6 * v:.0f}" for k, v in them.items()),
+            flush=True,
+        )
 
     def ratio(label, name, ours, *keys):
         o, t = rows[name]
-        print(f"{label} ratio {min(t[k] for k in keys) / o[ours]:.2f} torch {torch.__version__}: {', '.join(keys)}")
+        print(
+            f"{label} ratio {min(t[k] for k in keys) / o[ours]:.2f} torch {torch.__version__}:"
+            f" {', '.join(keys)}"
+        )
 
-    ratio("step_large_vs_best_peer", "large", "step", "eager1", "eager2", "compiled1", "compiled2")
-    ratio("step_small_vs_compiled", "small", "step", "eager1", "eager2", "compiled1", "compiled2")
+    ratio(
+        "step_large_vs_best_peer", "large", "step", "eager1", "eager2", "compiled1", "compiled2"
+    )
+    ratio(
+        "step_small_vs_compiled", "small", "step", "eager1", "eager2", "compiled1", "compiled2"
+    )
     ratio("reverse_large_vs_torch", "large", "reverse", "reverse1", "reverse2")
     ratio("reverse_small_vs_torch", "small", "reverse", "reverse1", "reverse2")
     ratio("step_small_vs_torch", "small", "step", "eager1", "eager2")

@@ -1,18 +1,33 @@
-/* What a training step, a reverse step and a meta-iteration cost on one core: shares of the peak and ratios to each
- * other, within this process. Gather of the batch and L2 per input unit are on. Processor time, medians. */
+/* What a training step, a reverse step and a meta-iteration cost on one core: shares of the peak
+ * and ratios to each
+ * other, within this process. Gather of the batch and L2 per input unit are on. Processor time,
+ * medians. */
 #include "hyper/walker.h"
 #include "lab.h"
 
 enum { REPEATS = 5 };
 
-static const char *small_net[] = {"data.train=15000", "data.valid=5000", "model.layers=[auto, 50, 50, 50, auto]",
-                                  "model.activation=tanh", "train.batch=50", "train.steps=1000", "optimizer.lr=0.01",
-                                  "optimizer.momentum=0.9", "hyper=[{kind: l2, per: unit-in, start: 1e-3}]",
+static const char *small_net[] = {"data.train=15000",
+                                  "data.valid=5000",
+                                  "model.layers=[auto, 50, 50, 50, auto]",
+                                  "model.activation=tanh",
+                                  "train.batch=50",
+                                  "train.steps=1000",
+                                  "optimizer.lr=0.01",
+                                  "optimizer.momentum=0.9",
+                                  "hyper=[{kind: l2, per: unit-in, start: 1e-3}]",
                                   "trajectory.kind=grid"};
-static const char *large_net[] = {"data.train=15000", "data.valid=5000", "model.layers=[auto, 800, 800, auto]",
-                                  "model.activation=relu", "train.batch=128", "train.steps=100", "optimizer.lr=0.02",
-                                  "optimizer.momentum=0.9", "hyper=[{kind: l2, per: unit-in, start: 1e-4}]",
-                                  "trajectory.kind=grid", "trajectory.masks=false"};
+static const char *large_net[] = {"data.train=15000",
+                                  "data.valid=5000",
+                                  "model.layers=[auto, 800, 800, auto]",
+                                  "model.activation=relu",
+                                  "train.batch=128",
+                                  "train.steps=100",
+                                  "optimizer.lr=0.02",
+                                  "optimizer.momentum=0.9",
+                                  "hyper=[{kind: l2, per: unit-in, start: 1e-4}]",
+                                  "trajectory.kind=grid",
+                                  "trajectory.masks=false"};
 
 /* Useful multiply-adds of a training step of one example: 2W + W' (DESIGN section 2). */
 static double step_macs(const setup *s)
@@ -67,17 +82,23 @@ static void measure(const char *name, const char *const *pairs, int n)
     lab l;
 
     lab_open(&l, pairs, n, true);
-    for (int i = 0; i <= REPEATS; i++) once(&l, &t[i == 0 ? REPEATS : i - 1]); /* the first warms up */
+    for (int i = 0; i <= REPEATS; i++)
+        once(&l, &t[i == 0 ? REPEATS : i - 1]); /* the first warms up */
     const double flops = 2 * step_macs(l.s) * (double)l.s->spec.batch;
     const double step = COLUMN(t, step), peak = COLUMN(t, peak);
-    printf("%s: step %.1f us (%.1f GFLOP/s of %.1f), reverse %.1f us, recording %+.1f %%\n", name, 1e6 * step,
-           1e-9 * flops / step, 1e-9 * peak, 1e6 * COLUMN(t, reverse), 100 * (COLUMN(t, recorded) / COLUMN(t, plain) - 1));
-    printf("step_%s_peak_share ratio %.3f useful FLOP/s over the FMA peak of this core\n", name, flops / step / peak);
+    printf("%s: step %.1f us (%.1f GFLOP/s of %.1f), reverse %.1f us, recording %+.1f %%\n", name,
+           1e6 * step, 1e-9 * flops / step, 1e-9 * peak, 1e6 * COLUMN(t, reverse),
+           100 * (COLUMN(t, recorded) / COLUMN(t, plain) - 1));
+    printf("step_%s_peak_share ratio %.3f useful FLOP/s over the FMA peak of this core\n", name,
+           flops / step / peak);
     if (strcmp(name, "small") == 0)
-        printf("grid_encoder_share ratio %.3f (recorded - plain)/plain; lr .01 with momentum .9 is a = .1\n",
+        printf("grid_encoder_share ratio %.3f (recorded - plain)/plain; lr .01 with momentum .9 is "
+               "a = .1\n",
                COLUMN(t, recorded) / COLUMN(t, plain) - 1);
-    printf("reverse_over_step_%s ratio %.3f reverse step over training step\n", name, COLUMN(t, reverse) / step);
-    printf("%s ratio %.3f hypergradient over plain run, %s net\n", strcmp(name, "small") == 0 ? "meta_over_plain" : "meta_over_plain_large",
+    printf("reverse_over_step_%s ratio %.3f reverse step over training step\n", name,
+           COLUMN(t, reverse) / step);
+    printf("%s ratio %.3f hypergradient over plain run, %s net\n",
+           strcmp(name, "small") == 0 ? "meta_over_plain" : "meta_over_plain_large",
            COLUMN(t, meta) / COLUMN(t, plain), name);
     lab_close(&l);
 }
@@ -97,7 +118,8 @@ static void print_times(const char *const *pairs, int n)
         lab_must(&l, walker_gradient(l.s->walker, l.values, 1, &l.s->objective, &r, l.grad));
         plain[i] = run.seconds / steps, reverse[i] = r.reverse_seconds / steps;
     }
-    printf("{\"step\": %.9g, \"reverse\": %.9g}\n", median(plain, REPEATS), median(reverse, REPEATS));
+    printf("{\"step\": %.9g, \"reverse\": %.9g}\n", median(plain, REPEATS),
+           median(reverse, REPEATS));
     lab_close(&l);
 }
 

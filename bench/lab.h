@@ -1,4 +1,5 @@
-/* A study made from key=value pairs, for benchmarks: data, trainer and walker, and the vectors they need. */
+/* A study made from key=value pairs, for benchmarks: data, trainer and walker, and the vectors
+ * they need. */
 #ifndef LAB_H
 #define LAB_H
 #include "base/pool.h"
@@ -9,9 +10,9 @@
 
 typedef struct lab {
     drmad_ctx *ctx;
-    config    *cfg;
-    setup     *s;
-    double    *raw, *values, *grad;
+    config *cfg;
+    setup *s;
+    double *raw, *values, *grad;
 } lab;
 
 static inline void lab_must(lab *l, drmad_status st)

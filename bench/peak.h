@@ -1,4 +1,5 @@
-/* The ceiling that a benchmark compares itself with: multiply-adds in registers alone, measured in the same process and
+/* The ceiling that a benchmark compares itself with: multiply-adds in registers alone, measured in
+ * the same process and
  * the same moment; and the clock that leaves out what other programs take. */
 #ifndef PEAK_H
 #define PEAK_H
@@ -18,9 +19,13 @@ static inline double cpu_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* `rounds` times 24 independent chains of x = x * f + f. The body is the same text for each vector length; the sums
+/* `rounds` times 24 independent chains of x = x * f + f. The body is the same text for each vector
+ * length; the sums
  * are named variables, since gcc spills an array that inline assembly touches. */
-#define PEAK_12(DO, p) DO(p##0) DO(p##1) DO(p##2) DO(p##3) DO(p##4) DO(p##5) DO(p##6) DO(p##7) DO(p##8) DO(p##9) DO(p##A) DO(p##B)
+#define PEAK_12(DO, p)                                                                             \
+    DO(p##0)                                                                                       \
+    DO(p##1) DO(p##2) DO(p##3) DO(p##4) DO(p##5) DO(p##6) DO(p##7) DO(p##8) DO(p##9) DO(p##A)      \
+        DO(p##B)
 #define PEAK_CHAIN(x) vec x = {0};
 #define PEAK_KEEP(x) __asm__ volatile("" : : PEAK_REG(x));
 #if defined(__x86_64__)

@@ -1,4 +1,5 @@
-/* The runner behind test.h: one process a binary, tests in order of registration; an argument runs only the tests whose
+/* The runner behind test.h: one process a binary, tests in order of registration; an argument runs
+ * only the tests whose
  * name contains it. */
 #include "test.h"
 #include <stdarg.h>
@@ -9,12 +10,12 @@ enum { TESTS_MAX = 1024, FAILURES_SHOWN = 10 };
 
 static struct {
     const char *name;
-    test_fn    *fn;
+    test_fn *fn;
 } tests[TESTS_MAX];
-static int         test_total, failures;
+static int test_total, failures;
 static const char *skipped;
-static drmad_ctx  *current;
-static char        scratch[256];
+static drmad_ctx *current;
+static char scratch[256];
 
 void test_register(const char *name, test_fn *fn)
 {
@@ -46,7 +47,8 @@ const char *test_data(const char *name)
     const char *root = getenv("DRMAD_DATA");
 
     snprintf(path, sizeof path, "%s/%s", root ? root : "../shared/data", name);
-    if (access(path, R_OK) != 0) test_fail(__FILE__, __LINE__, "%s: no such data; set DRMAD_DATA", path);
+    if (access(path, R_OK) != 0)
+        test_fail(__FILE__, __LINE__, "%s: no such data; set DRMAD_DATA", path);
     return path;
 }
 
@@ -108,11 +110,14 @@ void test_oom(drmad_status (*body)(drmad_ctx *ctx, void *arg), void *arg)
         drmad_status st = body(ctx, arg);
 
         if (st != DRMAD_OK && st != DRMAD_E_NOMEM)
-            test_fail(__FILE__, __LINE__, "allocation %ld failing gave status %d: %s", n, (int)st, drmad_errmsg(ctx));
+            test_fail(__FILE__, __LINE__, "allocation %ld failing gave status %d: %s", n, (int)st,
+                      drmad_errmsg(ctx));
         drmad_ctx_free(ctx);
-        if (t.live != 0) test_fail(__FILE__, __LINE__, "allocation %ld failing left %ld blocks", n, t.live);
+        if (t.live != 0)
+            test_fail(__FILE__, __LINE__, "allocation %ld failing left %ld blocks", n, t.live);
         if (t.countdown >= 0) {
-            if (st != DRMAD_OK) test_fail(__FILE__, __LINE__, "no allocation failed, yet status %d", (int)st);
+            if (st != DRMAD_OK)
+                test_fail(__FILE__, __LINE__, "no allocation failed, yet status %d", (int)st);
             return;
         }
         if (failures > FAILURES_SHOWN) return;

@@ -33,14 +33,15 @@ typedef void drmad_log_fn(void *user, int level, const char *line);
 
 /* alloc NULL means malloc. NULL when memory is out. */
 DRMAD_API drmad_ctx *drmad_ctx_new(drmad_alloc_fn *alloc, void *user);
-DRMAD_API void       drmad_ctx_free(drmad_ctx *ctx); /* NULL is fine */
-DRMAD_API void       drmad_ctx_set_log(drmad_ctx *ctx, drmad_log_fn *log, void *user);
+DRMAD_API void drmad_ctx_free(drmad_ctx *ctx); /* NULL is fine */
+DRMAD_API void drmad_ctx_set_log(drmad_ctx *ctx, drmad_log_fn *log, void *user);
 
 /* Worker threads, 1 to 256; 0 = one per usable core. Results do not depend on it. */
 DRMAD_API drmad_status drmad_ctx_set_threads(drmad_ctx *ctx, int threads);
-DRMAD_API int          drmad_ctx_threads(const drmad_ctx *ctx);
+DRMAD_API int drmad_ctx_threads(const drmad_ctx *ctx);
 
-/* Asks whatever runs on `ctx` to stop after a clean checkpoint; `signal` is told apart in the status returned
+/* Asks whatever runs on `ctx` to stop after a clean checkpoint; `signal` is told apart in the
+ * status returned
  * (SIGTERM: DRMAD_E_TERMINATED, everything else: DRMAD_E_INTERRUPTED). Async-signal-safe. */
 DRMAD_API void drmad_ctx_stop(drmad_ctx *ctx, int signal);
 
@@ -48,9 +49,10 @@ DRMAD_API void drmad_ctx_stop(drmad_ctx *ctx, int signal);
  * Async-signal-safe. */
 DRMAD_API void drmad_ctx_checkpoint(drmad_ctx *ctx);
 
-DRMAD_API const char *drmad_errmsg(const drmad_ctx *ctx); /* last error, "" when there was none; valid until the next call */
+DRMAD_API const char *drmad_errmsg(
+    const drmad_ctx *ctx); /* last error, "" when there was none; valid until the next call */
 DRMAD_API const char *drmad_status_text(drmad_status st);
-DRMAD_API int         drmad_status_exit(drmad_status st); /* the exit status a command should end with */
+DRMAD_API int drmad_status_exit(drmad_status st); /* the exit status a command should end with */
 DRMAD_API const char *drmad_version(void);
 
 #ifdef __cplusplus

@@ -55,7 +55,8 @@ void drmad_ctx_set_log(drmad_ctx *ctx, drmad_log_fn *log, void *user)
 drmad_status drmad_ctx_set_threads(drmad_ctx *ctx, int threads)
 {
     if (threads < 0 || threads > THREADS_MAX)
-        return FAIL(ctx, DRMAD_E_USAGE, "threads: %d, expected 0 (all cores) to %d", threads, THREADS_MAX);
+        return FAIL(ctx, DRMAD_E_USAGE, "threads: %d, expected 0 (all cores) to %d", threads,
+                    THREADS_MAX);
     if (threads == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         threads = cores < 1 ? 1 : cores > THREADS_MAX ? THREADS_MAX : (int)cores;
@@ -108,7 +109,7 @@ const char *drmad_version(void)
 }
 
 static const struct {
-    int         exit;
+    int exit;
     const char *text;
 } status_table[] = {
 #define STATUS(name, exit, text) {exit, text},
@@ -160,7 +161,8 @@ bool size_add(size_t a, size_t b, size_t *out)
     return !__builtin_add_overflow(a, b, out);
 }
 
-/* Layout of one block: [raw ... | raw pointer, 64 bytes before the memory | memory, 64-byte aligned]. */
+/* Layout of one block: [raw ... | raw pointer, 64 bytes before the memory | memory, 64-byte
+ * aligned]. */
 drmad_status mem_alloc(drmad_ctx *ctx, size_t count, size_t size, void *out_ptr)
 {
     size_t bytes, total;
@@ -168,7 +170,8 @@ drmad_status mem_alloc(drmad_ctx *ctx, size_t count, size_t size, void *out_ptr)
 
     memcpy(out_ptr, &none, sizeof none);
     if (!size_mul(count, size, &bytes) || !size_add(bytes, ALIGN + HEAD, &total))
-        return FAIL(ctx, DRMAD_E_NOMEM, "out of memory: %zu x %zu bytes is more than any machine has", count, size);
+        return FAIL(ctx, DRMAD_E_NOMEM,
+                    "out of memory: %zu x %zu bytes is more than any machine has", count, size);
     char *raw = ctx->alloc(ctx->alloc_user, NULL, total);
     if (!raw) return FAIL(ctx, DRMAD_E_NOMEM, "out of memory: %zu bytes asked for", bytes);
 

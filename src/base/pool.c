@@ -1,9 +1,13 @@
 /* The thread pool: the caller and ctx->threads - 1 workers draw tiles from one counter.
  *
- * A job is open while its caller draws tiles. A worker joins an open job under the lock, draws until the counter runs
- * out and leaves; the caller closes the job when it finds no more tiles and waits for those inside. A worker that wakes
- * too late finds the job closed and never touches it, so nobody waits for a sleeper. Workers look for the next job for
- * a few microseconds, then sleep: cores may be shared. Who runs a tile is left to chance, what a tile is is not. */
+ * A job is open while its caller draws tiles. A worker joins an open job under the lock, draws
+ * until the counter runs
+ * out and leaves; the caller closes the job when it finds no more tiles and waits for those
+ * inside. A worker that wakes
+ * too late finds the job closed and never touches it, so nobody waits for a sleeper. Workers look
+ * for the next job for
+ * a few microseconds, then sleep: cores may be shared. Who runs a tile is left to chance, what a
+ * tile is is not. */
 #include "base/pool.h"
 #include <pthread.h>
 #include <signal.h>
@@ -12,17 +16,17 @@ enum { SPINS = 400 }; /* pauses: 8 to 20 microseconds */
 
 struct pool {
     pthread_mutex_t lock;
-    pthread_cond_t  wake; /* a job was opened, or quit */
-    pthread_cond_t  left; /* the last worker left a closed job */
-    atomic_uint     round; /* counts jobs and the end; what waiting workers look at */
-    atomic_llong    next;  /* first tile not drawn yet */
-    atomic_int      inside; /* workers in the job; changed under the lock */
-    bool            open, quit;
-    int             asleep, workers;
-    int64_t         tiles;
-    pool_tile_fn   *tile;
-    void           *arg;
-    pthread_t       thread[];
+    pthread_cond_t wake; /* a job was opened, or quit */
+    pthread_cond_t left; /* the last worker left a closed job */
+    atomic_uint round;   /* counts jobs and the end; what waiting workers look at */
+    atomic_llong next;   /* first tile not drawn yet */
+    atomic_int inside;   /* workers in the job; changed under the lock */
+    bool open, quit;
+    int asleep, workers;
+    int64_t tiles;
+    pool_tile_fn *tile;
+    void *arg;
+    pthread_t thread[];
 };
 
 static void pause_briefly(void)
@@ -88,7 +92,8 @@ static void start_workers(pool *p, int wanted)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (p->workers < wanted && pthread_create(&p->thread[p->workers], NULL, worker, p) == 0) p->workers++;
+    while (p->workers < wanted && pthread_create(&p->thread[p->workers], NULL, worker, p) == 0)
+        p->workers++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -99,12 +104,14 @@ static pool *pool_new(drmad_ctx *ctx)
     size_t wanted = (size_t)ctx->threads - 1;
 
     if (mem_alloc(ctx, 1, sizeof *p + wanted * sizeof p->thread[0], &p) != DRMAD_OK) return NULL;
-    pthread_mutex_init(&p->lock, NULL); /* these three cannot fail on Linux: no attributes, no memory */
+    pthread_mutex_init(&p->lock,
+                       NULL); /* these three cannot fail on Linux: no attributes, no memory */
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->left, NULL);
     start_workers(p, (int)wanted);
     if (p->workers < (int)wanted)
-        base_log(ctx, LOG_WARN, "threads: only %d of %d could be started", p->workers + 1, ctx->threads);
+        base_log(ctx, LOG_WARN, "threads: only %d of %d could be started", p->workers + 1,
+                 ctx->threads);
     return p;
 }
 

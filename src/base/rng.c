@@ -13,7 +13,8 @@ static void philox(uint32_t c[4], uint32_t k0, uint32_t k1)
     }
 }
 
-/* Two 64-bit words for (k, element). Step and site share the upper half of the counter with the element's upper
+/* Two 64-bit words for (k, element). Step and site share the upper half of the counter with the
+ * element's upper
  * bits, which no tensor reaches. */
 static void draw(rng_key k, uint64_t element, uint64_t out[2])
 {
@@ -60,7 +61,7 @@ double rng_normal(rng_key k, uint64_t element)
 
 uint64_t rng_below(rng_key k, uint64_t element, uint64_t n)
 {
-    return (uint64_t)(((__extension__ (unsigned __int128)rng_u64(k, element)) * n) >> 64);
+    return (uint64_t)(((__extension__(unsigned __int128) rng_u64(k, element)) * n) >> 64);
 }
 
 /* Six rounds: with four, pairs of values of small n were up to 12 times less even than chance. */

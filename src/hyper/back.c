@@ -102,13 +102,11 @@ static double largest_rate(const walker *w)
     double x = 0;
 
     for (int32_t i = 0; i < t->spec.params->n; i++)
-        if (!space_find(t->spec.space, HYPER_LR, i))
-            x = trainer_get(t, t->slot[SLOT_LR], 0);
+        if (!space_find(t->spec.space, HYPER_LR, i)) x = trainer_get(t, t->slot[SLOT_LR], 0);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (t->use[i].use->kind != HYPER_LR) continue;
         const void *lr = t->slot[trainer_use_ref(t, i, USE_VALUE).slot];
-        for (size_t e = 0; e < t->use[i].count; e++)
-            x = fmax(x, trainer_get(t, lr, (int64_t)e));
+        for (size_t e = 0; e < t->use[i].count; e++) x = fmax(x, trainer_get(t, lr, (int64_t)e));
     }
     return x;
 }

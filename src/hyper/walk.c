@@ -103,7 +103,7 @@ void walker_free(walker *w)
     traj_free(w->tr);
     job_free(w->back);
     job_free(w->tangent);
-    void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot, w->bcot,
+    void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot,  w->bcot,
                    w->wtan,    w->btan,     w->dw,  w->ahead, w->middle};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);

@@ -26,7 +26,7 @@ struct walker {
     void *wtan, *btan;
     int32_t norm_slot; /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
     void *ahead;       /* strides: the weights at the end of a block */
-    void *middle; /* strides: those in its middle */
+    void *middle;      /* strides: those in its middle */
     double *dw;        /* dF/dw at the end, flat */
 };
 

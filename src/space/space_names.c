@@ -56,12 +56,9 @@ static void put_layer(text *t, const space *s, int32_t slice)
         if (s->uses[u].slice == slice) sharing++, last = s->uses[u].tensor;
     const char *name = p->at[last].name;
 
-    if (sharing == 1 && (have > 1 || prefix == 0))
-        put(t, "/%s", name);
-    else if (prefix > 0)
-        put(t, "/%.*s", (int)prefix, name);
-    else
-        put(t, "/layer%d", (int)layer);
+    if (sharing == 1 && (have > 1 || prefix == 0)) put(t, "/%s", name);
+    else if (prefix > 0) put(t, "/%.*s", (int)prefix, name);
+    else put(t, "/layer%d", (int)layer);
     if (sharing == have || sharing == 1) return;
     put(t, ".{");
     for (int32_t u = 0; u < s->n_uses; u++) {
@@ -80,12 +77,9 @@ static drmad_status name_slice(space *s, int32_t i, const hyper_decl *d)
     hyper_slice *sl = &s->slices[i];
 
     put(&t, "%s", hyper_kind_of(sl->kind)->word);
-    if (sl->tensor >= 0)
-        put(&t, "/%s", s->params->at[sl->tensor].name);
-    else if (sl->per == PER_LAYER)
-        put_layer(&t, s, i);
-    else if (d->match)
-        put(&t, "/%s", d->match);
+    if (sl->tensor >= 0) put(&t, "/%s", s->params->at[sl->tensor].name);
+    else if (sl->per == PER_LAYER) put_layer(&t, s, i);
+    else if (d->match) put(&t, "/%s", d->match);
     return mem_strdup(s->ctx, buf, &sl->name);
 }
 

@@ -23,12 +23,9 @@ static double sigmoid(double r)
 static double to_raw(const hyper_slice *sl, double v)
 {
     switch (sl->transform) {
-    case TRANSFORM_LOG:
-        return log(v);
-    case TRANSFORM_LOGIT:
-        return log((v - sl->low) / (sl->high - v));
-    default:
-        return v;
+    case TRANSFORM_LOG: return log(v);
+    case TRANSFORM_LOGIT: return log((v - sl->low) / (sl->high - v));
+    default: return v;
     }
 }
 
@@ -44,12 +41,9 @@ static double to_value(const hyper_slice *sl, double r)
 static double slope(const hyper_slice *sl, double r)
 {
     switch (sl->transform) {
-    case TRANSFORM_LOG:
-        return exp(r);
-    case TRANSFORM_LOGIT:
-        return (sl->high - sl->low) * sigmoid(r) * sigmoid(-r);
-    default:
-        return 1;
+    case TRANSFORM_LOG: return exp(r);
+    case TRANSFORM_LOGIT: return (sl->high - sl->low) * sigmoid(r) * sigmoid(-r);
+    default: return 1;
     }
 }
 
@@ -135,10 +129,8 @@ void space_fetch(const space *s, const hyper_use *u, const hyper_at *at, const d
     for (int64_t i = 0; i < n; i++) {
         double v = factor * row[at->rows ? at->rows[i] : i];
 
-        if (at->type == F64)
-            ((double *)out)[i] = v;
-        else
-            ((float *)out)[i] = (float)v;
+        if (at->type == F64) ((double *)out)[i] = v;
+        else ((float *)out)[i] = (float)v;
     }
 }
 

@@ -4,9 +4,10 @@
 #include <string.h>
 
 static const struct {
-    size_t      size;
+    size_t size;
     const char *name;
-} table[DTYPE_COUNT] = {[F32] = {4, "f32"}, [F64] = {8, "f64"}, [I32] = {4, "i32"}, [U8] = {1, "u8"}};
+} table[DTYPE_COUNT] = {
+    [F32] = {4, "f32"}, [F64] = {8, "f64"}, [I32] = {4, "i32"}, [U8] = {1, "u8"}};
 
 size_t dtype_size(dtype t)
 {
@@ -55,7 +56,8 @@ char *shape_print(const shape *s, char *buf, size_t size)
 
     if (size == 0) return buf;
     for (int32_t i = 0; i < s->rank && used < size; i++)
-        used += (size_t)snprintf(buf + used, size - used, "%c%lld", i ? ',' : '[', (long long)s->dim[i]);
+        used += (size_t)snprintf(buf + used, size - used, "%c%lld", i ? ',' : '[',
+                                 (long long)s->dim[i]);
     if (used < size) snprintf(buf + used, size - used, s->rank ? "]" : "[]");
     return buf;
 }

@@ -14,16 +14,17 @@ typedef struct shape {
 } shape;
 
 /* SHAPE(3, 4): rank 2. */
-#define SHAPE(...)                                                                                                     \
-    ((shape){.rank = (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), .dim = {__VA_ARGS__}})
+#define SHAPE(...)                                                                                 \
+    ((shape){.rank = (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                \
+             .dim = {__VA_ARGS__}})
 
-shape       shape_ones(int32_t rank); /* every dimension 1 */
-int64_t     shape_count(const shape *s);
-bool        shape_same(const shape *a, const shape *b);
+shape shape_ones(int32_t rank); /* every dimension 1 */
+int64_t shape_count(const shape *s);
+bool shape_same(const shape *a, const shape *b);
 /* The bytes of `s` in `t`; false when a dimension is negative or the product overflows. */
-bool        shape_bytes(const shape *s, dtype t, size_t *out);
-size_t      dtype_size(dtype t);
+bool shape_bytes(const shape *s, dtype t, size_t *out);
+size_t dtype_size(dtype t);
 const char *dtype_name(dtype t); /* "f32", ... */
 /* "[50,784]" into buf; always terminated. Gives buf back. */
-char       *shape_print(const shape *s, char *buf, size_t size);
+char *shape_print(const shape *s, char *buf, size_t size);
 #endif

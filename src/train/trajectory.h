@@ -34,33 +34,33 @@ typedef enum traj_quality { QUALITY_LOW, QUALITY_NORMAL, QUALITY_HIGH } traj_qua
 typedef drmad_status traj_step_fn(void *user, int64_t t, void *const from[], void *const to[]);
 
 typedef struct traj_spec {
-    traj_kind          kind;
-    traj_quality       quality;
-    dtype              dtype;
-    const param_table *params;   /* borrowed */
-    int64_t            steps;    /* T */
-    int32_t            vectors;  /* of a state: 1 = w, 2 = w and b */
-    size_t             memory;   /* limit in bytes; 0 = none */
-    const char        *spill_dir;  /* replay: where what is beyond the limit goes; NULL = nowhere */
-    size_t             mask_bytes; /* grid: bytes of ReLU sign masks of each step; 0 = none */
-    bool               kinked;   /* the net has kinks (ReLU): a finer grid */
-    traj_step_fn      *step;     /* replay only */
-    void              *user;
+    traj_kind kind;
+    traj_quality quality;
+    dtype dtype;
+    const param_table *params; /* borrowed */
+    int64_t steps;             /* T */
+    int32_t vectors;           /* of a state: 1 = w, 2 = w and b */
+    size_t memory;             /* limit in bytes; 0 = none */
+    const char *spill_dir;     /* replay: where what is beyond the limit goes; NULL = nowhere */
+    size_t mask_bytes;         /* grid: bytes of ReLU sign masks of each step; 0 = none */
+    bool kinked;               /* the net has kinks (ReLU): a finer grid */
+    traj_step_fn *step;        /* replay only */
+    void *user;
 } traj_spec;
 
 typedef struct traj_view {
-    const void *w0, *w1;  /* w_t, w_{t+1}; valid until the next load */
-    const void *b0, *b1;  /* NULL where the kind does not keep it */
-    const void *masks;    /* of step t, NULL where none were given */
-    bool        exact;
+    const void *w0, *w1; /* w_t, w_{t+1}; valid until the next load */
+    const void *b0, *b1; /* NULL where the kind does not keep it */
+    const void *masks;   /* of step t, NULL where none were given */
+    bool exact;
 } traj_view;
 
 typedef struct traj_stats {
-    size_t  bytes_held;   /* largest sum of chunks, index and vectors held at any time */
-    int64_t events;       /* grid: crossings logged */
-    int64_t coarsened;    /* grid: times the limit made it coarser */
-    int64_t recomputed;   /* replay: steps run again */
-    size_t  bytes_spilled;
+    size_t bytes_held;  /* largest sum of chunks, index and vectors held at any time */
+    int64_t events;     /* grid: crossings logged */
+    int64_t coarsened;  /* grid: times the limit made it coarser */
+    int64_t recomputed; /* replay: steps run again */
+    size_t bytes_spilled;
 } traj_stats;
 
 typedef struct trajectory trajectory;
@@ -68,18 +68,18 @@ typedef struct trajectory trajectory;
 /* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond. The trajectory is reused for
  * any number of runs. */
 drmad_status traj_new(drmad_ctx *ctx, const traj_spec *spec, trajectory **out);
-void         traj_free(trajectory *tr); /* NULL is fine */
-traj_kind    traj_kind_of(const trajectory *tr);
-const char  *traj_kind_name(traj_kind k);
+void traj_free(trajectory *tr); /* NULL is fine */
+traj_kind traj_kind_of(const trajectory *tr);
+const char *traj_kind_name(traj_kind k);
 /* What `spec` will hold at most, before any work; for --dry-run. For grid, an estimate. */
-size_t       traj_estimate(const traj_spec *spec);
+size_t traj_estimate(const traj_spec *spec);
 
 drmad_status traj_begin(trajectory *tr); /* forget the last run */
 /* state[0] = w_t, state[1] = b_t; masks belong to step t (NULL at t = T and when spec.mask_bytes
  * is 0). */
 drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const void *masks);
 drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out);
-traj_stats   traj_stats_of(const trajectory *tr);
+traj_stats traj_stats_of(const trajectory *tr);
 
 /* Inside: one of these a kind, in traj_<kind>.c. */
 typedef struct traj_ops {
@@ -92,12 +92,12 @@ typedef struct traj_ops {
 } traj_ops;
 
 struct trajectory {
-    drmad_ctx      *ctx;
-    traj_spec       spec;
+    drmad_ctx *ctx;
+    traj_spec spec;
     const traj_ops *ops;
-    traj_stats      stats;
-    void           *kept; /* the kind's own */
-    bool            back; /* all recorded: walking back */
-    int64_t         next; /* the t that record or load must be called with next; -1 = none */
+    traj_stats stats;
+    void *kept;   /* the kind's own */
+    bool back;    /* all recorded: walking back */
+    int64_t next; /* the t that record or load must be called with next; -1 = none */
 };
 #endif

@@ -34,7 +34,7 @@ TEST(normal_draws_have_mean_0_and_variance_1)
         double x = rng_normal((rng_key){1, 2, 3}, (uint64_t)i);
         sum += x, squares += x * x;
     }
-    CHECK_NEAR(sum / n, 0, 5 / sqrt(n));           /* five standard errors */
+    CHECK_NEAR(sum / n, 0, 5 / sqrt(n)); /* five standard errors */
     CHECK_NEAR(squares / n, 1, 5 * sqrt(2.0 / n));
 }
 

@@ -1,4 +1,5 @@
-/* The thread pool: every tile once, whatever the number of threads, and with none that could be started. */
+/* The thread pool: every tile once, whatever the number of threads, and with none that could be
+ * started. */
 #include "base/pool.h"
 #include "test.h"
 #include <pthread.h>
@@ -9,8 +10,8 @@ enum { TILES = 300 };
 
 typedef struct sheet {
     atomic_int hits[TILES];
-    int        plain[TILES]; /* written by one thread, read by the caller after pool_run */
-    bool       slow;
+    int plain[TILES]; /* written by one thread, read by the caller after pool_run */
+    bool slow;
 } sheet;
 
 static void mark(void *arg, int64_t i)

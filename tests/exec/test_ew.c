@@ -1,4 +1,5 @@
-/* Elementwise kernels of every instruction set that this processor has: exact ones against the expression, functions
+/* Elementwise kernels of every instruction set that this processor has: exact ones against the
+ * expression, functions
  * against libm in double over a sweep of all floats. */
 #include "base/rng.h"
 #include "exec/cpu/ew.h"
@@ -26,9 +27,9 @@ typedef double ref_fn(double x);
 
 /* The bounds that ew.h promises. */
 static const struct {
-    ew_op   op;
+    ew_op op;
     ref_fn *ref;
-    double  ulp;
+    double ulp;
 } functions[] = {
     {EW_EXP, exp, EW_ULP_EXP},
     {EW_LOG, log, EW_ULP_LOG},
@@ -48,7 +49,8 @@ static float of_bits(uint32_t bits)
     return x;
 }
 
-/* Units in the last place of the float nearest to `want`; infinite where one is not finite and they differ. */
+/* Units in the last place of the float nearest to `want`; infinite where one is not finite and
+ * they differ. */
 static double ulps(float got, double want)
 {
     float near = (float)want;
@@ -72,7 +74,8 @@ static double worst_on(cpu_isa isa, size_t f, const float *x, int64_t n, float *
     return worst;
 }
 
-/* Every 1009th float (every 17th when long), of both signs: tiny, denormal, huge and NaN ones with the rest. */
+/* Every 1009th float (every 17th when long), of both signs: tiny, denormal, huge and NaN ones with
+ * the rest. */
 static double worst_of(cpu_isa isa, size_t f, float *where)
 {
     static float x[RUN];
@@ -97,19 +100,22 @@ TEST(functions_keep_their_promised_ulp_over_all_floats)
             float where = 0;
             double worst = worst_of(isa, f, &where);
             if (getenv("DRMAD_VERBOSE"))
-                printf("  %s %s: %.2f ulp at %a\n", cpu_isa_name(isa), ew_name(functions[f].op), worst, (double)where);
+                printf("  %s %s: %.2f ulp at %a\n", cpu_isa_name(isa), ew_name(functions[f].op),
+                       worst, (double)where);
             if (!(worst <= functions[f].ulp))
-                test_fail(__FILE__, __LINE__, "%s %s: %.2f ulp at %a, promised %.2f", cpu_isa_name(isa),
-                          ew_name(functions[f].op), worst, (double)where, functions[f].ulp);
+                test_fail(__FILE__, __LINE__, "%s %s: %.2f ulp at %a, promised %.2f",
+                          cpu_isa_name(isa), ew_name(functions[f].op), worst, (double)where,
+                          functions[f].ulp);
         }
     }
 }
 
 TEST(functions_are_right_where_their_pieces_meet)
 {
-    static const float joints[] = {0,          -0.0f,     FLT_MIN,  -FLT_MIN,  0x1p-149f, INFINITY, -INFINITY,
-                                   NAN,        9.02f,     -9.02f,   0.92f,     -0.92f,    3.93f,    0x1.6a09e6p-1f,
-                                   88.722839f, 88.72284f, -87.336f, -103.972f, -103.98f,  FLT_MAX,  -FLT_MAX};
+    static const float joints[] = {
+        0,          -0.0f,     FLT_MIN,  -FLT_MIN,  0x1p-149f, INFINITY, -INFINITY,
+        NAN,        9.02f,     -9.02f,   0.92f,     -0.92f,    3.93f,    0x1.6a09e6p-1f,
+        88.722839f, 88.72284f, -87.336f, -103.972f, -103.98f,  FLT_MAX,  -FLT_MAX};
     static float x[RUN];
 
     for (cpu_isa isa = ISA_PORTABLE; isa <= cpu_isa_best(); isa++) {
@@ -145,7 +151,7 @@ TEST(functions_of_zero_keep_its_sign)
 /* -- exact kernels: the expression in double, rounded once or (portable fused ones) twice */
 
 typedef struct operands {
-    dtype  t;
+    dtype t;
     double a[40], b[40], c[40], s;
 } operands;
 
@@ -186,7 +192,8 @@ static double get(dtype t, const void *x, int i)
     return t == F64 ? ((const double *)x)[i] : (double)((const float *)x)[i];
 }
 
-/* Small integers over 4: every product and sum is exact in float, so fused and unfused agree too. */
+/* Small integers over 4: every product and sum is exact in float, so fused and unfused agree too.
+ * */
 static void fill(operands *o, dtype t)
 {
     o->t = t, o->s = 1.75;
@@ -202,7 +209,10 @@ static void check_kernel(cpu_isa isa, dtype t, ew_op op, int n, int same)
 {
     operands o;
     double mem[4][42] = {{0}};
-    void *a = mem[0], *b = mem[1], *c = mem[2], *y = same == 1 ? mem[0] : same == 2 ? mem[2] : mem[3];
+    void *a = mem[0], *b = mem[1], *c = mem[2],
+         *y = same == 1   ? mem[0]
+              : same == 2 ? mem[2]
+                          : mem[3];
 
     fill(&o, t);
     for (int i = 0; i < 40; i++) put(t, a, i, o.a[i]), put(t, b, i, o.b[i]), put(t, c, i, o.c[i]);
@@ -210,8 +220,9 @@ static void check_kernel(cpu_isa isa, dtype t, ew_op op, int n, int same)
     ew_get(isa, t, op)(n, y, a, b, c, o.s);
     for (int i = 0; i < n; i++)
         if (get(t, y, i) != expected(op, &o, i))
-            test_fail(__FILE__, __LINE__, "%s %s %s, n = %d, element %d: %.9g, expected %.9g", cpu_isa_name(isa),
-                      dtype_name(t), ew_name(op), n, i, get(t, y, i), expected(op, &o, i));
+            test_fail(__FILE__, __LINE__, "%s %s %s, n = %d, element %d: %.9g, expected %.9g",
+                      cpu_isa_name(isa), dtype_name(t), ew_name(op), n, i, get(t, y, i),
+                      expected(op, &o, i));
     CHECK(get(t, y, n) == after);
 }
 
@@ -236,7 +247,8 @@ TEST(a_fused_product_is_rounded_once_where_the_processor_can)
     for (cpu_isa isa = ISA_AVX2; isa <= cpu_isa_best(); isa++) {
         float y;
         ew_get(isa, F32, EW_FMA)(1, &y, &a, &a, &c, 0);
-        CHECK((double)y == (double)(float)exact); /* rounded twice it would lose the square of epsilon */
+        CHECK((double)y ==
+              (double)(float)exact); /* rounded twice it would lose the square of epsilon */
     }
 }
 
@@ -273,11 +285,13 @@ TEST(sums_and_dots_are_as_exact_as_their_elements)
                 sum += a64[i], dot += a64[i] * b64[i], most = a64[i] > most ? a64[i] : most;
                 size_sum += fabs(a64[i]), size_dot += fabs(a64[i] * b64[i]);
             }
-            /* float lanes add at most 16 elements: 16 roundings of a partial sum that |elements| bound */
+            /* float lanes add at most 16 elements: 16 roundings of a partial sum that |elements|
+             * bound */
             CHECK_NEAR(ew_sum(isa, F32)(lengths[l], a), sum, 16 * FLT_EPSILON / 2 * size_sum);
             CHECK_NEAR(ew_dot(isa, F32)(lengths[l], a, b), dot, 17 * FLT_EPSILON / 2 * size_dot);
             CHECK(ew_max(isa, F32)(lengths[l], a) == most);
-            CHECK_NEAR(ew_sum(isa, F64)(lengths[l], a64), sum, 1e-13 * size_sum); /* 5000 roundings at most */
+            CHECK_NEAR(ew_sum(isa, F64)(lengths[l], a64), sum,
+                       1e-13 * size_sum); /* 5000 roundings at most */
             CHECK_NEAR(ew_dot(isa, F64)(lengths[l], a64, b64), dot, 1e-13 * size_dot);
             CHECK(ew_max(isa, F64)(lengths[l], a64) == most);
         }

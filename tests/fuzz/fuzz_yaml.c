@@ -1,4 +1,5 @@
-/* Study files: the input is a study, then, after a NUL, overrides, one a line. What is accepted must print, read back
+/* Study files: the input is a study, then, after a NUL, overrides, one a line. What is accepted
+ * must print, read back
  * and print the same. */
 #include "config/config.h"
 #include "fuzz.h"

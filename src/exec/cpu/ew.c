@@ -1,8 +1,15 @@
-/* Hands out the elementwise kernels of one instruction set (ew_f32_isa.c, ew_f64_isa.c, ew_cast_isa.c). */
+/* Hands out the elementwise kernels of one instruction set (ew_f32_isa.c, ew_f64_isa.c,
+ * ew_cast_isa.c). */
 #include "exec/cpu/ew_isa.h"
 
-#define EACH_ISA(name) {name##_portable, name##_avx2, name##_avx512}
-#define EACH_ISA_OF(name) {&name##_portable, &name##_avx2, &name##_avx512}
+#define EACH_ISA(name)                                                                             \
+    {                                                                                              \
+        name##_portable, name##_avx2, name##_avx512                                                \
+    }
+#define EACH_ISA_OF(name)                                                                          \
+    {                                                                                              \
+        &name##_portable, &name##_avx2, &name##_avx512                                             \
+    }
 
 ew_fn *ew_get(cpu_isa isa, dtype t, ew_op op)
 {
@@ -54,7 +61,7 @@ ew_max_fn *ew_max(cpu_isa isa, dtype t)
 
 ew_cast_fn *ew_cast(cpu_isa isa, dtype from, dtype to)
 {
-    static ew_cast_fn *const (*const table[ISA_COUNT])[DTYPE_COUNT] = EACH_ISA(ew_cast);
+    static ew_cast_fn *const(*const table[ISA_COUNT])[DTYPE_COUNT] = EACH_ISA(ew_cast);
 
     return table[isa][from][to];
 }

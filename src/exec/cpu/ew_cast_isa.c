@@ -1,5 +1,7 @@
-/* Casts: plain loops that the compiler vectorises. Out of range and NaN give what the instruction gives, so only casts
- * that cannot leave the range are here: to F32 and F64 from everything, to I32 from U8 and, saturating, from F32, F64. */
+/* Casts: plain loops that the compiler vectorises. Out of range and NaN give what the instruction
+ * gives, so only casts
+ * that cannot leave the range are here: to F32 and F64 from everything, to I32 from U8 and,
+ * saturating, from F32, F64. */
 #include "exec/cpu/ew_isa.h"
 
 #define CAST(name, from, to)                                                                       \

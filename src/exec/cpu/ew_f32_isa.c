@@ -1,4 +1,5 @@
-/* Elementwise kernels in float. Tails run through the same vector code as the rest, so that an element's bits do not
+/* Elementwise kernels in float. Tails run through the same vector code as the rest, so that an
+ * element's bits do not
  * depend on where it lies. Functions: ew_math.h. */
 #include "exec/cpu/ew_isa.h"
 #include "exec/cpu/ew_math.h"
@@ -49,12 +50,12 @@ KERNEL(SPLAT, A_FIRST, a)
 KERNEL(FILL, 0, s)
 KERNEL(ADD, A | B, a + b)
 KERNEL(SUB, A | B, a - b)
-KERNEL(MUL, A | B, a * b)
-KERNEL(SCALE, A, a * s)
+KERNEL(MUL, A | B, a *b)
+KERNEL(SCALE, A, a *s)
 KERNEL(FMA, A | B | C, vf_fma(a, b, c))
 KERNEL(FNMA, A | B | C, vf_fnma(a, b, c))
 KERNEL(AXPY, A | B, vf_fma(a, s, b))
-KERNEL(SMUL, A | B_FIRST, a * b)
+KERNEL(SMUL, A | B_FIRST, a *b)
 KERNEL(SFMA, A | B_FIRST | C, vf_fma(a, b, c))
 KERNEL(SFNMA, A | B_FIRST | C, vf_fnma(a, b, c))
 KERNEL(SADD, A | B_FIRST, a + b)
@@ -66,7 +67,7 @@ KERNEL(TANH, A, vf_tanh(a))
 KERNEL(SIGMOID, A, vf_sigmoid(a))
 KERNEL(SOFTPLUS, A, vf_softplus(a))
 KERNEL(ERF, A, vf_erf(a))
-KERNEL(DTANH, A | C, c * vf_fnma(a, a, vf_set(1)))
+KERNEL(DTANH, A | C, c *vf_fnma(a, a, vf_set(1)))
 KERNEL(STEP, A, vf_if_less(vf_zero(), a, vf_set(1), vf_zero()))
 /* 0, -0 and NaN stay */
 KERNEL(SIGN, A, vf_if_less(vf_zero(), a, vf_set(1), vf_if_less(a, vf_zero(), vf_set(-1), a)))
@@ -77,7 +78,8 @@ ew_fn *const EW_ISA(ew_f32)[EW_COUNT] = {
 #undef X
 };
 
-/* Sums: 4 vectors of lanes add up at most STEPS elements each in float, then go to double lanes, which are combined
+/* Sums: 4 vectors of lanes add up at most STEPS elements each in float, then go to double lanes,
+ * which are combined
  * pairwise. So the error is that of a few roundings of the elements, whatever n. */
 enum { LANES = 4 * VL, STEPS = 16 };
 
@@ -102,8 +104,8 @@ INLINE void add_block(int64_t n, const float *a, const float *b, double lane[LAN
     vf part[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
     int64_t i = 0;
 
-    for (; i + LANES <= n; i += LANES)
-        UNROLL for (int v = 0; v < 4; v++) {
+    for (; i + LANES <= n; i += LANES) UNROLL for (int v = 0; v < 4; v++)
+        {
             vf x = vf_load(a + i + v * VL);
             part[v] = b ? vf_fma(x, vf_load(b + i + v * VL), part[v]) : part[v] + x;
         }

@@ -1,4 +1,5 @@
-/* What each instruction set's object gives ew.c. EW_ISA(ew_f32) is ew_f32_avx2 in the AVX2 object. */
+/* What each instruction set's object gives ew.c. EW_ISA(ew_f32) is ew_f32_avx2 in the AVX2 object.
+ * */
 #ifndef EW_ISA_H
 #define EW_ISA_H
 #include "exec/cpu/ew.h"

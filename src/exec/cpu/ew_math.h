@@ -1,15 +1,20 @@
-/* Functions on a vector of floats, branch-free; the errors that ew.h states are measured in tests/exec/test_ew.c.
+/* Functions on a vector of floats, branch-free; the errors that ew.h states are measured in
+ * tests/exec/test_ew.c.
  *
- * Coefficients: minimax fits by linear programming on 600 Chebyshev points (rational: iterated with the previous
- * denominator as weight), in double, rounded to float; beside each its own error as a share of one ulp. */
+ * Coefficients: minimax fits by linear programming on 600 Chebyshev points (rational: iterated
+ * with the previous
+ * denominator as weight), in double, rounded to float; beside each its own error as a share of one
+ * ulp. */
 #ifndef EW_MATH_H
 #define EW_MATH_H
 #include "exec/cpu/simd.h"
 
 #define C(x) vf_set(x)
 
-/* e^x = 2^n e^r, n the nearest integer to x / ln 2, |r| <= ln 2 / 2, e^r = 1 + r + r^2 q(r) (0.05 ulp). ln 2 comes in two
- * parts, the first with so few bits that n times it is exact. 2^n is applied in two halves, so that a result below
+/* e^x = 2^n e^r, n the nearest integer to x / ln 2, |r| <= ln 2 / 2, e^r = 1 + r + r^2 q(r) (0.05
+ * ulp). ln 2 comes in two
+ * parts, the first with so few bits that n times it is exact. 2^n is applied in two halves, so
+ * that a result below
  * 2^-126 is rounded once and one above the largest float becomes infinite. */
 INLINE vf vf_exp(vf x)
 {
@@ -30,8 +35,10 @@ INLINE vf vf_exp(vf x)
     return e * vf_bits((half + 127) << 23) * vf_bits((rest + 127) << 23);
 }
 
-/* log x = e ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt 2. With s = f / (2 + f), log(1 + f) = 2 atanh s =
- * f - s (f - 2 z t), z = s^2, t(z) = 1/3 + z/5 + ... (0.01 ulp): f is exact, and an error of s counts for little. */
+/* log x = e ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt 2. With s = f / (2 + f), log(1 + f) = 2
+ * atanh s =
+ * f - s (f - 2 z t), z = s^2, t(z) = 1/3 + z/5 + ... (0.01 ulp): f is exact, and an error of s
+ * counts for little. */
 INLINE vf vf_log(vf x)
 {
     const vf smallest = C(0x1p-126f), infinity = C(INFINITY);
@@ -58,7 +65,8 @@ INLINE vf vf_log1p_of_unit(vf t)
     return vf_fnma(s, vf_fnma(z + z, q, t), t);
 }
 
-/* tanh x = x p(x^2) / q(x^2) up to 9.02, where tanh is 1 (0.4 ulp; rounded by a search over neighbours). All coefficients are positive, so that rounding does
+/* tanh x = x p(x^2) / q(x^2) up to 9.02, where tanh is 1 (0.4 ulp; rounded by a search over
+ * neighbours). All coefficients are positive, so that rounding does
  * not add up; p(0) = q(0) = 1 keeps tiny x. */
 INLINE vf vf_tanh(vf x)
 {
@@ -89,7 +97,8 @@ INLINE vf vf_softplus(vf x)
     return vf_max(C(0), x) + vf_log1p_of_unit(vf_exp(-vf_abs(x)));
 }
 
-/* erf x = x + x p(x^2) below 0.92 (0.3 ulp), else 1 - e^-g(|x|) with g = -log erfc (0.03 ulp), 1 from 3.93 on. */
+/* erf x = x + x p(x^2) below 0.92 (0.3 ulp), else 1 - e^-g(|x|) with g = -log erfc (0.03 ulp), 1
+ * from 3.93 on. */
 INLINE vf vf_erf(vf x)
 {
     vf a = vf_min(C(3.93f), vf_abs(x)), z = a * a;
@@ -107,7 +116,8 @@ INLINE vf vf_erf(vf x)
     g = vf_fma(g, a, C(1.664555311e-4f));
     vf big = C(1) - vf_exp(-g);
     vf y = vf_if_less(C(0.92f), a, vf_with_sign(big, x), vf_fma(x, p, x));
-    return vf_if_less(vf_abs(x), C(INFINITY), y, vf_if_less(C(0), vf_abs(x), vf_with_sign(C(1), x), x));
+    return vf_if_less(vf_abs(x), C(INFINITY), y,
+                      vf_if_less(C(0), vf_abs(x), vf_with_sign(C(1), x), x));
 }
 #undef C
 #endif
