@@ -88,7 +88,8 @@ def seconds_of(events, name):
 
 
 def joint():
-    """Random search gets as many runs as fit into the seconds that tuning took; the test set is no part of its time."""
+    """Random search gets as many runs as fit into the seconds that tuning took; the test set is
+    no part of its time."""
     gains = []
     for seed in range(1, SEEDS + 1):
         common = (f"seed={seed}", "retrain.seeds=5")
