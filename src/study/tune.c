@@ -135,6 +135,16 @@ done:
     return st;
 }
 
+/* Training runs that one more meta-step, and the look at its move, would take. */
+static double next_step_runs(const drmad_study *s, const tuning *t)
+{
+    const setup_cost cost = setup_cost_of(s->s);
+    const int64_t every = s->cfg->set.outer.audit_every;
+    const bool audited = every > 0 && outer_steps(t->o) % every == 0;
+
+    return cost.meta + cost.look + (audited ? cost.audit : 0);
+}
+
 /* Fills t->stopped when no meta-step is to follow. */
 static void look_at_limits(const drmad_study *s, tuning *t, const outer_report *last)
 {
@@ -144,8 +154,7 @@ static void look_at_limits(const drmad_study *s, tuning *t, const outer_report *
 
     if (last && last->verdict >= OUTER_STOPPED) why = last->why;
     else if (outer_steps(t->o) >= s->cfg->set.outer.steps) why = "all done";
-    else if (b->runs > 0 && t->spent + setup_cost_of(s->s).meta > b->runs)
-        why = "budget.runs is spent";
+    else if (b->runs > 0 && t->spent + next_step_runs(s, t) > b->runs) why = "budget.runs is spent";
     else if (b->minutes > 0 && minutes > b->minutes) why = "budget.minutes are over";
     if (why) snprintf(t->stopped, sizeof t->stopped, "%s", why);
     t->unstable = last && last->verdict == OUTER_UNSTABLE;
