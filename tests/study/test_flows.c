@@ -104,7 +104,7 @@ TEST(every_trajectory_kind_tunes)
     desk_open(&d);
     for (size_t i = 0; i < COUNT(kinds); i++) {
         CHECK_OK(d.ctx, DESK_RUN(&d, "r", desk_tune, kinds[i].kind, kinds[i].more,
-                                 "train.steps=100", "retrain.seeds=1"));
+                                 "train.steps=100", "retrain.seeds=1", "outer.max_growth=1e300"));
         CHECK_STR(desk_word(&d, "trajectory"), kinds[i].named);
         CHECK(isfinite(desk_number(&d, "best_objective")));
     }
