@@ -35,15 +35,14 @@ INLINE vf vf_exp(vf x)
     return e * vf_bits((half + 127) << 23) * vf_bits((rest + 127) << 23);
 }
 
-/* log x = e ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt 2. With s = f / (2 + f), log(1 + f) = 2
- * atanh s =
- * f - s (f - 2 z t), z = s^2, t(z) = 1/3 + z/5 + ... (0.01 ulp): f is exact, and an error of s
- * counts for little. */
+/* log x = e ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt 2. With s = f / (2 + f) and z = s^2,
+ *   log(1 + f) = 2 atanh s = f - s (f - 2 z t),   t(z) = 1/3 + z/5 + ... (0.01 ulp)
+ * f is exact, and an error of s counts for little. */
 INLINE vf vf_log(vf x)
 {
     const vf smallest = C(0x1p-126f), infinity = C(INFINITY);
     vf y = vf_if_less(x, smallest, x * C(0x1p23f), x); /* denormal: scaled */
-    vi bits = vi_bits(y), e = (bits - 0x3f3504f3) >> 23;
+    vi bits = vi_bits(y), e = (vi)((vu)bits - 0x3f3504f3u) >> 23; /* wraps for x < 0: unused */
     vf f = vf_bits(bits - (e << 23)) - C(1);
     vf n = __builtin_convertvector(e, vf) - vf_if_less(x, smallest, C(23), C(0));
     vf s = f / (C(2) + f), z = s * s;

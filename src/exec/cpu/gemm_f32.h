@@ -15,14 +15,14 @@ enum { TILE_ROWS_1 = 6, TILE_ROWS_2 = 6, TILE_ROWS_3 = 4, TILE_VECS = 3, TILE_RO
 #endif
 enum { VECS_MAX = 3, PANEL_WIDE = VECS_MAX * VL };
 
-/* C (rows x vecs * VL, of which the last vector has `tail` live columns) [+]= A B.
- * a(i, p) = a[i * a_step + p], or a[p * rows + i] with by_col; b(p, j) = b[p * b_step + j], any finite value beyond the
+/* `tiles` tiles below each other, each C (rows x vecs * VL, of which the last vector has `tail` live columns) [+]= A B.
+ * a(i, p) = a[i * a_step + p], or a[p * rows + i] with by_col, tile after tile; b(p, j) = b[p * b_step + j], any finite value beyond the
  * live columns. */
 typedef struct gemm_tile {
     const float *a, *b;
     float       *c;
     int64_t      k, a_step, b_step, c_step;
-    int          tail;
+    int          tiles, tail;
     bool         by_col, acc;
 } gemm_tile;
 
@@ -38,14 +38,14 @@ void gemm_dot(const gemm_shape *s, const float *a, const float *b, float *c);
 
 /* `count` cut into the fewest runs of at most `most`, as equal as can be: first `large` runs of small + 1. */
 typedef struct even_cut {
-    int64_t small, large;
+    int64_t runs, small, large;
 } even_cut;
 
 static inline even_cut cut_evenly(int64_t count, int64_t most)
 {
     int64_t runs = (count + most - 1) / most;
 
-    return (even_cut){.small = count / runs, .large = count % runs};
+    return (even_cut){.runs = runs, .small = count / runs, .large = count % runs};
 }
 
 /* The length of the run that starts at `from`. */

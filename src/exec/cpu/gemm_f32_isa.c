@@ -11,7 +11,7 @@ enum { K_BLOCK = 224 }; /* 224 x 32 floats: 28 of 48 KiB */
 #else
 enum { K_BLOCK = 208 }; /* 208 x 24 floats: 20 of 32 KiB */
 #endif
-enum { A_BLOCK = 32 * 1024, K_IN_PLACE = 64, M_IN_PLACE = 16, N_IN_PLACE = 128, K_DOTS = 128, CHUNK = 8, GROUP = 8 * TILE_VECS * VL };
+enum { A_BLOCK = 32 * 1024, K_IN_PLACE = 64, M_IN_PLACE = 16, N_IN_PLACE = 128, K_DOTS = 128, CHUNK = 8, GROUP = 4 * TILE_VECS * VL, BATCH = 8 };
 
 static int64_t k_block(const gemm_shape *s)
 {
@@ -153,11 +153,11 @@ typedef struct ahead {
     int64_t      rows, length, step, pace;
 } ahead;
 
-static void look_ahead(ahead *h)
+static void look_ahead(ahead *h, int tiles)
 {
     enum { LINE = 16 };
 
-    for (int64_t i = 0; i < h->pace && h->rows > 0; i++, h->rows--, h->at += h->step)
+    for (int64_t i = 0; i < h->pace * tiles && h->rows > 0; i++, h->rows--, h->at += h->step)
         for (int64_t l = 0; l < h->length; l += LINE) __builtin_prefetch(h->at + l, 0, 2);
 }
 
@@ -174,17 +174,20 @@ typedef struct panel {
 static void run_panel(const gemm_shape *s, panel *w)
 {
     static const int rows_most[VECS_MAX] = {TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3};
-    int vecs = (w->wide + VL - 1) / VL;
+    int vecs = (w->wide + VL - 1) / VL, rows = 0;
     even_cut cut = cut_evenly(w->m, w->packed ? TILE_ROWS : rows_most[vecs - 1]);
     gemm_tile t = {.b = w->b, .k = w->k, .a_step = s->lda, .b_step = w->b_step, .c_step = s->ldc,
                    .tail = w->wide - (vecs - 1) * VL, .by_col = w->packed, .acc = w->acc};
 
-    for (int64_t i = 0, rows; i < w->m; i += rows) {
-        rows = run_at(cut, i);
+    for (int64_t i = 0, done = 0; done < cut.runs; done += t.tiles, i += t.tiles * rows) {
+        bool large = done < cut.large;
+        int64_t same = (large ? cut.large : cut.runs) - done;
+        t.tiles = same < BATCH ? (int)same : BATCH;
+        rows = (int)(large ? cut.small + 1 : cut.small);
         t.a = w->a + (w->packed ? i * w->k : i * s->lda);
         t.c = w->c + i * s->ldc;
-        look_ahead(&w->next);
-        gemm_tile_run(&t, (int)rows, vecs);
+        look_ahead(&w->next, t.tiles);
+        gemm_tile_run(&t, rows, vecs);
     }
 }
 

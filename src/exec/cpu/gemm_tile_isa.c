@@ -1,6 +1,6 @@
 /* The micro-kernels of the F32 product: a tile of C stays in registers while p runs along k. Written once; one function
  * for each tile size, so that the compiler can keep every sum in a register. */
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(ISA_IS_avx2) && !defined(__clang__)
 #pragma GCC optimize("ira-algorithm=priority") /* gcc 12's other way spills two sums of sixteen registers' worth */
 #endif
 #include "exec/cpu/gemm_f32.h"
@@ -11,30 +11,33 @@ enum { ROWS_MAX = TILE_ROWS_1, DEEP = 1 };
 enum { ROWS_MAX = TILE_ROWS_1, DEEP = 4 }; /* steps of p a turn: counting would cost a sixth of the issue slots */
 #endif
 
-/* The rest of a tile that is added to C or ends inside a vector. */
-UNCHECKED static void put_slowly(const gemm_tile *t, int rows, int vecs, const float *sum)
+/* The last vectors of a tile that ends inside them. */
+UNCHECKED static void put_tails(float *c, int64_t c_step, int rows, int tail, const float *last)
 {
-    for (int i = 0; i < rows; i++) {
-        for (int v = 0; v < vecs; v++, sum += VL) {
-            float *at = t->c + i * t->c_step + v * VL;
-            bool part = v == vecs - 1 && t->tail < VL;
-            vf x = vf_load(sum);
-            if (part) vf_store_n(at, t->acc ? vf_load_n(at, t->tail) + x : x, t->tail);
-            else vf_store(at, t->acc ? vf_load(at) + x : x);
-        }
-    }
+    for (int i = 0; i < rows; i++) vf_store_n(c + i * c_step, vf_load(last + i * VL), tail);
 }
 
-UNCHECKED INLINE void finish(const gemm_tile *t, int rows, int vecs, vf sum[ROWS_MAX][VECS_MAX])
+UNCHECKED INLINE void finish(const gemm_tile *t, float *c, int rows, int vecs,
+                             vf sum[ROWS_MAX][VECS_MAX])
 {
-    float all[ROWS_MAX * VECS_MAX * VL];
-    bool plain = !t->acc && t->tail == VL;
-    float *out = plain ? t->c : all;
-    const int64_t step = plain ? t->c_step : vecs * VL;
+    float last[ROWS_MAX * VL];
+    bool part = t->tail < VL;
+    float *ends = part ? last : c + (vecs - 1) * VL;
+    const int64_t step = part ? VL : t->c_step;
 
-    UNROLL for (int i = 0; i < rows; i++, out += step)
-        UNROLL for (int v = 0; v < vecs; v++) vf_store(out + v * VL, sum[i][v]);
-    if (!plain) put_slowly(t, rows, vecs, all);
+    if (t->acc) {
+        UNROLL for (int i = 0; i < rows; i++) {
+            const float *at = c + i * t->c_step;
+            UNROLL for (int v = 0; v < vecs - 1; v++) sum[i][v] += vf_load(at + v * VL);
+            at += (vecs - 1) * VL;
+            sum[i][vecs - 1] += part ? vf_load_n(at, t->tail) : vf_load(at);
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int v = 0; v < vecs - 1; v++) vf_store(c + i * t->c_step + v * VL, sum[i][v]);
+        vf_store(ends + i * step, sum[i][vecs - 1]);
+    }
+    if (part) put_tails(c + (vecs - 1) * VL, t->c_step, rows, t->tail, last);
 }
 
 /* One p: sum += a(:, p) b(p, :), with b(p, :) at b and a(i, p) at a[i * apart]. */
@@ -49,20 +52,27 @@ UNCHECKED INLINE void step(const float *a, int64_t apart, const float *b, int ro
     }
 }
 
-UNCHECKED INLINE void tile(const gemm_tile *t, int rows, int vecs, bool by_col, bool packed)
+UNCHECKED INLINE void tiles(const gemm_tile *t, int rows, int vecs, bool by_col, bool packed)
 {
-    vf sum[ROWS_MAX][VECS_MAX];
-    const float *a = t->a, *b = t->b;
+    const float *a_tile = t->a;
+    float *c = t->c;
     const int64_t k = t->k, apart = by_col ? 1 : t->a_step;
     const int64_t a_step = by_col ? rows : 1, b_step = packed ? vecs * VL : t->b_step;
-    int64_t p = 0;
 
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = vf_pin(vf_zero());
-    for (; p + DEEP <= k; p += DEEP)
-        UNROLL for (int q = 0; q < DEEP; q++, a += a_step, b += b_step) step(a, apart, b, rows, vecs, sum);
-    for (; p < k; p++, a += a_step, b += b_step) step(a, apart, b, rows, vecs, sum);
-    finish(t, rows, vecs, sum);
+    for (int n = 0; n < t->tiles; n++, c += rows * t->c_step) {
+        vf sum[ROWS_MAX][VECS_MAX];
+        const float *a = a_tile, *b = t->b;
+        int64_t p = 0;
+
+        UNROLL for (int i = 0; i < rows; i++)
+            UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = vf_pin(vf_zero());
+        AS_IT_IS for (; p + DEEP <= k; p += DEEP)
+            UNROLL for (int q = 0; q < DEEP; q++, a += a_step, b += b_step)
+                step(a, apart, b, rows, vecs, sum);
+        AS_IT_IS for (; p < k; p++, a += a_step, b += b_step) step(a, apart, b, rows, vecs, sum);
+        finish(t, c, rows, vecs, sum);
+        a_tile += rows * (by_col ? k : t->a_step);
+    }
 }
 
 #define UP_TO_4(X, v) X(1, v) X(2, v) X(3, v) X(4, v)
@@ -78,10 +88,10 @@ UNCHECKED INLINE void tile(const gemm_tile *t, int rows, int vecs, bool by_col, 
 typedef void tile_fn(const gemm_tile *t);
 
 #define DEFINE(r, v) \
-    UNCHECKED static void rows_loose_##r##x##v(const gemm_tile *t) { tile(t, r, v, false, false); } \
-    UNCHECKED static void rows_packed_##r##x##v(const gemm_tile *t) { tile(t, r, v, false, true); } \
-    UNCHECKED static void cols_loose_##r##x##v(const gemm_tile *t) { tile(t, r, v, true, false); } \
-    UNCHECKED static void cols_packed_##r##x##v(const gemm_tile *t) { tile(t, r, v, true, true); }
+    UNCHECKED static void rows_loose_##r##x##v(const gemm_tile *t) { tiles(t, r, v, false, false); } \
+    UNCHECKED static void rows_packed_##r##x##v(const gemm_tile *t) { tiles(t, r, v, false, true); } \
+    UNCHECKED static void cols_loose_##r##x##v(const gemm_tile *t) { tiles(t, r, v, true, false); } \
+    UNCHECKED static void cols_packed_##r##x##v(const gemm_tile *t) { tiles(t, r, v, true, true); }
 EACH_TILE(DEFINE)
 
 void gemm_tile_run(const gemm_tile *t, int rows, int vecs)

@@ -19,12 +19,16 @@ enum { VL = 4 };
 #endif
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4))); /* also the bits of a vf, by a cast */
+typedef uint32_t vu __attribute__((vector_size(VL * 4)));
 
-/* Before a loop over registers: with constant bounds it disappears. */
+/* UNROLL before a loop over registers, with constant bounds: it disappears. AS_IT_IS before one that should not be copied
+ * about. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define AS_IT_IS _Pragma("clang loop unroll(disable)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define AS_IT_IS _Pragma("GCC unroll 1")
 #endif
 #define INLINE static inline __attribute__((always_inline, unused))
 
