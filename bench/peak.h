@@ -24,8 +24,8 @@ static inline double cpu_seconds(void)
  * are named variables, since gcc spills an array that inline assembly touches. */
 #define PEAK_12(DO, p)                                                                             \
     DO(p##0)                                                                                       \
-    DO(p##1) DO(p##2) DO(p##3) DO(p##4) DO(p##5) DO(p##6) DO(p##7) DO(p##8) DO(p##9) DO(p##A)      \
-        DO(p##B)
+    DO(p##1)                                                                                       \
+    DO(p##2) DO(p##3) DO(p##4) DO(p##5) DO(p##6) DO(p##7) DO(p##8) DO(p##9) DO(p##A) DO(p##B)
 #define PEAK_CHAIN(x) vec x = {0};
 #define PEAK_KEEP(x) __asm__ volatile("" : : PEAK_REG(x));
 #if defined(__x86_64__)

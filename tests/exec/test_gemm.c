@@ -1,4 +1,5 @@
-/* Products against a naive loop. Operands are small integers, so every order of summation gives the same exact value:
+/* Products against a naive loop. Operands are small integers, so every order of summation gives
+ * the same exact value:
  * what fails is a wrong element, not rounding. */
 #include "base/rng.h"
 #include "exec/cpu/gemm.h"
@@ -11,17 +12,17 @@ static const double UNTOUCHED = 12345;
 
 /* Memory whose end is the end of what may be touched: the page after it is locked. */
 typedef struct fenced {
-    void  *map;
+    void *map;
     size_t bytes;
 } fenced;
 
 typedef struct product {
     gemm_shape s;
-    bool       f64;
-    void      *a, *b, *c, *work;
-    double    *want; /* GUARD + m * ldc + GUARD */
-    size_t     c_count, work_bytes;
-    fenced     fence[3];
+    bool f64;
+    void *a, *b, *c, *work;
+    double *want; /* GUARD + m * ldc + GUARD */
+    size_t c_count, work_bytes;
+    fenced fence[3];
 } product;
 
 static double get(const product *p, const void *x, int64_t i)
@@ -37,7 +38,8 @@ static void put(const product *p, void *x, int64_t i, double v)
 
 static void *fenced_open(const product *p, int64_t count, fenced *f)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)count * (p->f64 ? sizeof(double) : sizeof(float));
+    size_t page = (size_t)sysconf(_SC_PAGESIZE),
+           bytes = (size_t)count * (p->f64 ? sizeof(double) : sizeof(float));
     size_t whole = (bytes + page - 1) / page * page;
 
     f->bytes = whole + page;
@@ -52,7 +54,8 @@ static void *filled(const product *p, int64_t count, uint32_t site, fenced *f)
     void *x = fenced_open(p, count, f);
 
     for (int64_t i = 0; i < count; i++)
-        put(p, x, i, (double)(rng_u64((rng_key){11, site, 0}, (uint64_t)i) % (2 * LIMIT + 1)) - LIMIT);
+        put(p, x, i,
+            (double)(rng_u64((rng_key){11, site, 0}, (uint64_t)i) % (2 * LIMIT + 1)) - LIMIT);
     return x;
 }
 
@@ -85,9 +88,11 @@ static void product_open(product *p, cpu_isa isa)
     p->work_bytes = p->f64 ? gemm_f64_work(isa, s) : gemm_f32_work(isa, s);
     p->work = aligned_alloc(64, (p->work_bytes + 63) / 64 * 64 + GUARD);
     if (!p->want || !p->work) abort();
-    memset(p->work, 0xff, p->work_bytes + GUARD); /* NaN: scratch must be written before it is read */
+    memset(p->work, 0xff,
+           p->work_bytes + GUARD); /* NaN: scratch must be written before it is read */
     for (size_t i = 0; i < p->c_count; i++) {
-        bool outside = i < GUARD || i >= p->c_count - GUARD || (int64_t)(i - GUARD) % s->ldc >= s->n;
+        bool outside =
+            i < GUARD || i >= p->c_count - GUARD || (int64_t)(i - GUARD) % s->ldc >= s->n;
         if (outside) put(p, p->c, (int64_t)i, UNTOUCHED);
         p->want[i] = get(p, p->c, (int64_t)i);
     }
@@ -116,9 +121,9 @@ static void check_product(gemm_shape s, cpu_isa isa, bool f64)
     for (size_t i = 0; i < p.c_count; i++) wrong += get(&p, p.c, (int64_t)i) != p.want[i];
     for (size_t i = 0; i < GUARD; i++) wrong += ((unsigned char *)p.work)[p.work_bytes + i] != 0xff;
     if (wrong)
-        test_fail(__FILE__, __LINE__, "%s %s %c%c %lld x %lld x %lld acc %d: %zu elements wrong", cpu_isa_name(isa),
-                  f64 ? "f64" : "f32", s.ta ? 'T' : 'N', s.tb ? 'T' : 'N', (long long)s.m, (long long)s.n,
-                  (long long)s.k, s.acc, wrong);
+        test_fail(__FILE__, __LINE__, "%s %s %c%c %lld x %lld x %lld acc %d: %zu elements wrong",
+                  cpu_isa_name(isa), f64 ? "f64" : "f32", s.ta ? 'T' : 'N', s.tb ? 'T' : 'N',
+                  (long long)s.m, (long long)s.n, (long long)s.k, s.acc, wrong);
     product_close(&p);
 }
 
@@ -142,31 +147,35 @@ TEST(a_product_is_exact_on_integers_at_every_tile_edge)
     for (cpu_isa isa = ISA_PORTABLE; isa <= cpu_isa_best(); isa++)
         for (size_t x = 0; x < COUNT(sizes) * COUNT(sizes) * COUNT(sizes); x++)
             for (int flags = 0; flags < 8; flags++)
-                check_product(shaped(sizes[x % 10], sizes[x / 10 % 10], sizes[x / 100], flags, (int64_t)x % 3), isa,
-                              false);
+                check_product(shaped(sizes[x % 10], sizes[x / 10 % 10], sizes[x / 100], flags,
+                                     (int64_t)x % 3),
+                              isa, false);
 }
 
 TEST(every_count_of_rows_and_columns_is_exact)
 {
     for (cpu_isa isa = ISA_PORTABLE; isa <= cpu_isa_best(); isa++)
         for (int64_t m = 1; m <= 30; m++)
-            for (int64_t n = 1; n <= 70; n++) check_product(shaped(m, n, 20, (int)(m + n) % 8, 0), isa, false);
+            for (int64_t n = 1; n <= 70; n++)
+                check_product(shaped(m, n, 20, (int)(m + n) % 8, 0), isa, false);
 }
 
 TEST(the_shapes_of_the_models_are_exact)
 {
     static const int64_t shapes[][4] = {
-        {50, 50, 784, 2},   {50, 50, 50, 2},    {50, 10, 50, 2},    {50, 50, 50, 0},    {50, 50, 10, 0},
-        {50, 784, 50, 1},   {50, 50, 50, 1},    {10, 50, 50, 1},    {128, 10, 800, 2},  {128, 200, 784, 2},
-        {128, 200, 800, 0}, {128, 800, 10, 0},  {300, 784, 128, 1}, {10, 800, 128, 1},  {512, 50, 784, 2},
-        {700, 33, 300, 1},  {257, 100, 600, 0}, {257, 65, 600, 3},  {31, 700, 513, 1},
+        {50, 50, 784, 2},   {50, 50, 50, 2},    {50, 10, 50, 2},    {50, 50, 50, 0},
+        {50, 50, 10, 0},    {50, 784, 50, 1},   {50, 50, 50, 1},    {10, 50, 50, 1},
+        {128, 10, 800, 2},  {128, 200, 784, 2}, {128, 200, 800, 0}, {128, 800, 10, 0},
+        {300, 784, 128, 1}, {10, 800, 128, 1},  {512, 50, 784, 2},  {700, 33, 300, 1},
+        {257, 100, 600, 0}, {257, 65, 600, 3},  {31, 700, 513, 1},
     };
 
     for (cpu_isa isa = ISA_PORTABLE; isa <= cpu_isa_best(); isa++)
         for (size_t i = 0; i < COUNT(shapes); i++)
             for (int acc = 0; acc < 2; acc++)
-                check_product(shaped(shapes[i][0], shapes[i][1], shapes[i][2], (int)shapes[i][3] + 4 * acc, acc), isa,
-                              false);
+                check_product(shaped(shapes[i][0], shapes[i][1], shapes[i][2],
+                                     (int)shapes[i][3] + 4 * acc, acc),
+                              isa, false);
 }
 
 TEST(an_empty_product_writes_zeros_or_keeps_what_is_there)
@@ -187,5 +196,7 @@ TEST(a_product_in_double_is_exact_on_integers)
 
     for (cpu_isa isa = ISA_PORTABLE; isa <= cpu_isa_best(); isa++)
         for (size_t x = 0; x < 6 * 6 * 6; x++)
-            check_product(shaped(sizes[x % 6], sizes[x / 6 % 6], sizes[x / 36], (int)x % 8, (int64_t)x % 3), isa, true);
+            check_product(
+                shaped(sizes[x % 6], sizes[x / 6 % 6], sizes[x / 36], (int)x % 8, (int64_t)x % 3),
+                isa, true);
 }

@@ -1,7 +1,10 @@
 /* Hands a product to the kernels of one instruction set (gemm_f32_isa.c, gemm_f64_isa.c). */
 #include "exec/cpu/gemm_isa.h"
 
-#define EACH_ISA(name) {name##_portable, name##_avx2, name##_avx512}
+#define EACH_ISA(name)                                                                             \
+    {                                                                                              \
+        name##_portable, name##_avx2, name##_avx512                                                \
+    }
 
 size_t gemm_f32_work(cpu_isa isa, const gemm_shape *s)
 {
@@ -10,7 +13,8 @@ size_t gemm_f32_work(cpu_isa isa, const gemm_shape *s)
     return table[isa](s);
 }
 
-void gemm_f32(cpu_isa isa, const gemm_shape *s, const float *a, const float *b, float *c, void *work)
+void gemm_f32(cpu_isa isa, const gemm_shape *s, const float *a, const float *b, float *c,
+              void *work)
 {
     static void (*const table[ISA_COUNT])(const gemm_shape *, const float *, const float *, float *,
                                           void *) = EACH_ISA(gemm_f32);
@@ -25,7 +29,8 @@ size_t gemm_f64_work(cpu_isa isa, const gemm_shape *s)
     return table[isa](s);
 }
 
-void gemm_f64(cpu_isa isa, const gemm_shape *s, const double *a, const double *b, double *c, void *work)
+void gemm_f64(cpu_isa isa, const gemm_shape *s, const double *a, const double *b, double *c,
+              void *work)
 {
     static void (*const table[ISA_COUNT])(const gemm_shape *, const double *, const double *,
                                           double *, void *) = EACH_ISA(gemm_f64);

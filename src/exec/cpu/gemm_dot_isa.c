@@ -1,5 +1,7 @@
-/* The F32 product C = A B^T as dot products: both operands run along k, so nothing is packed or transposed and no lane
- * is wasted on a narrow n. A tile of ROWS x COLS sums, each a vector, is added up across its lanes at the end. */
+/* The F32 product C = A B^T as dot products: both operands run along k, so nothing is packed or
+ * transposed and no lane
+ * is wasted on a narrow n. A tile of ROWS x COLS sums, each a vector, is added up across its lanes
+ * at the end. */
 #include "exec/cpu/gemm_f32.h"
 
 #if defined(ISA_IS_avx512)
@@ -26,36 +28,40 @@ UNCHECKED INLINE __m256 fold(vf x)
 
 UNCHECKED INLINE void sum_lanes(const vf x[4], float *out)
 {
-    __m256 low = _mm256_hadd_ps(fold(x[0]), fold(x[1])), high = _mm256_hadd_ps(fold(x[2]), fold(x[3]));
+    __m256 low = _mm256_hadd_ps(fold(x[0]), fold(x[1])),
+           high = _mm256_hadd_ps(fold(x[2]), fold(x[3]));
     __m256 both = _mm256_hadd_ps(low, high);
 
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1)));
 }
 #endif
 
-UNCHECKED INLINE void step(const gemm_shape *s, const float *a, const float *b, int rows, int cols, int live,
-                 vf sum[ROWS][COLS])
+UNCHECKED INLINE void step(const gemm_shape *s, const float *a, const float *b, int rows, int cols,
+                           int live, vf sum[ROWS][COLS])
 {
     vf x[ROWS];
 
-    UNROLL for (int i = 0; i < rows; i++)
-        x[i] = live < VL ? vf_load_n(a + i * s->lda, live) : vf_load(a + i * s->lda);
-    UNROLL for (int j = 0; j < cols; j++) {
+    UNROLL for (int i = 0; i < rows; i++) x[i] =
+        live < VL ? vf_load_n(a + i * s->lda, live) : vf_load(a + i * s->lda);
+    UNROLL for (int j = 0; j < cols; j++)
+    {
         vf y = live < VL ? vf_load_n(b + j * s->ldb, live) : vf_load(b + j * s->ldb);
         UNROLL for (int i = 0; i < rows; i++) sum[i][j] = vf_fma(x[i], y, sum[i][j]);
     }
 }
 
-UNCHECKED INLINE void tile(const gemm_shape *s, const float *a, const float *b, float *c, int rows, int cols)
+UNCHECKED INLINE void tile(const gemm_shape *s, const float *a, const float *b, float *c, int rows,
+                           int cols)
 {
     vf sum[ROWS][COLS];
     int64_t p = 0;
 
-    UNROLL for (int i = 0; i < ROWS; i++)
-        UNROLL for (int j = 0; j < COLS; j++) sum[i][j] = vf_zero();
+    UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int j = 0; j < COLS; j++) sum[i][j] =
+        vf_zero();
     for (; p + VL <= s->k; p += VL) step(s, a + p, b + p, rows, cols, VL, sum);
     if (p < s->k) step(s, a + p, b + p, rows, cols, (int)(s->k - p), sum);
-    UNROLL for (int i = 0; i < rows; i++, c += s->ldc) {
+    UNROLL for (int i = 0; i < rows; i++, c += s->ldc)
+    {
         float out[4];
         sum_lanes(sum[i], out);
         UNROLL for (int j = 0; j < cols; j++) c[j] = s->acc ? c[j] + out[j] : out[j];
@@ -70,10 +76,11 @@ typedef void tile_fn(const gemm_shape *s, const float *a, const float *b, float 
 #else
 #define EACH_TILE(X) ROW_OF(X, 1) ROW_OF(X, 2) ROW_OF(X, 3)
 #endif
-#define DEFINE(r, n) \
-    UNCHECKED static void dot_##r##x##n(const gemm_shape *s, const float *a, const float *b, float *c) \
-    { \
-        tile(s, a, b, c, r, n); \
+#define DEFINE(r, n)                                                                               \
+    UNCHECKED static void dot_##r##x##n(const gemm_shape *s, const float *a, const float *b,       \
+                                        float *c)                                                  \
+    {                                                                                              \
+        tile(s, a, b, c, r, n);                                                                    \
     }
 EACH_TILE(DEFINE)
 

@@ -1,8 +1,11 @@
 /* Blocks and packing of the F32 product (micro-kernels: gemm_tile_isa.c and gemm_dot_isa.c).
  *
- * m is cut so that a block of A stays in the second-level cache, k so that one panel of op(B), 2 or 3 vectors wide,
- * stays in the first. For each panel: pack it, then run down the block of A while it is hot. Packing costs a fixed
- * share of the work, about 1.5 cycles a vector against rows / 2. A is read in place, and packed only when it is
+ * m is cut so that a block of A stays in the second-level cache, k so that one panel of op(B), 2
+ * or 3 vectors wide,
+ * stays in the first. For each panel: pack it, then run down the block of A while it is hot.
+ * Packing costs a fixed
+ * share of the work, about 1.5 cycles a vector against rows / 2. A is read in place, and packed
+ * only when it is
  * transposed and large, where its columns would touch a cache line for each p. */
 #include "exec/cpu/gemm_f32.h"
 
@@ -11,7 +14,16 @@ enum { K_BLOCK = 224 }; /* 224 x 32 floats: 28 of 48 KiB */
 #else
 enum { K_BLOCK = 208 }; /* 208 x 24 floats: 20 of 32 KiB */
 #endif
-enum { A_BLOCK = 32 * 1024, K_IN_PLACE = 64, M_IN_PLACE = 16, N_IN_PLACE = 128, K_DOTS = 128, CHUNK = 8, GROUP = 4 * TILE_VECS * VL, BATCH = 8 };
+enum {
+    A_BLOCK = 32 * 1024,
+    K_IN_PLACE = 64,
+    M_IN_PLACE = 16,
+    N_IN_PLACE = 128,
+    K_DOTS = 128,
+    CHUNK = 8,
+    GROUP = 4 * TILE_VECS * VL,
+    BATCH = 8
+};
 
 static int64_t k_block(const gemm_shape *s)
 {
@@ -61,9 +73,9 @@ INLINE void transpose(const float *b, int64_t step, float *out, int64_t out_step
 {
     for (int half = 0; half < 2; half++, b += 4, out += 4 * out_step) {
         __m256 r[4];
-        UNROLL for (int j = 0; j < 4; j++)
-            r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b + j * step)),
-                                        _mm_loadu_ps(b + (j + 4) * step), 1);
+        UNROLL for (int j = 0; j < 4; j++) r[j] =
+            _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b + j * step)),
+                                 _mm_loadu_ps(b + (j + 4) * step), 1);
         __m256 t0 = _mm256_unpacklo_ps(r[0], r[1]), t1 = _mm256_unpackhi_ps(r[0], r[1]);
         __m256 t2 = _mm256_unpacklo_ps(r[2], r[3]), t3 = _mm256_unpackhi_ps(r[2], r[3]);
         _mm256_storeu_ps(out, _mm256_shuffle_ps(t0, t2, 0x44));
@@ -83,10 +95,14 @@ static void turn_four(const float *a, int64_t step, int64_t k, float *out, int64
     for (; p + 4 <= k; p += 4) {
         v4 r[4], t[4];
         for (int i = 0; i < 4; i++) memcpy(&r[i], a + i * step + p, sizeof r[i]);
-        t[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), t[1] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-        t[2] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), t[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-        r[0] = __builtin_shufflevector(t[0], t[1], 0, 1, 4, 5), r[1] = __builtin_shufflevector(t[0], t[1], 2, 3, 6, 7);
-        r[2] = __builtin_shufflevector(t[2], t[3], 0, 1, 4, 5), r[3] = __builtin_shufflevector(t[2], t[3], 2, 3, 6, 7);
+        t[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5),
+        t[1] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+        t[2] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7),
+        t[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+        r[0] = __builtin_shufflevector(t[0], t[1], 0, 1, 4, 5),
+        r[1] = __builtin_shufflevector(t[0], t[1], 2, 3, 6, 7);
+        r[2] = __builtin_shufflevector(t[2], t[3], 0, 1, 4, 5),
+        r[3] = __builtin_shufflevector(t[2], t[3], 2, 3, 6, 7);
         for (int i = 0; i < 4; i++) memcpy(out + (p + i) * out_step, &r[i], sizeof r[i]);
     }
     for (; p < k; p++)
@@ -102,7 +118,8 @@ INLINE void copy_row(const float *b, int wide, float *out)
     if (j < wide) vf_store(out + j, vf_load_n(b + j, wide - j));
 }
 
-/* A panel of B^T, k x wide columns, to out(p, j) = out[p * out_step + j], zeros up to out_step columns. */
+/* A panel of B^T, k x wide columns, to out(p, j) = out[p * out_step + j], zeros up to out_step
+ * columns. */
 static void pack_turned(const float *b, int64_t step, int64_t k, int wide, float *out, int out_step)
 {
     int j = 0;
@@ -110,7 +127,8 @@ static void pack_turned(const float *b, int64_t step, int64_t k, int wide, float
     for (; j + CHUNK <= wide; j += CHUNK) {
         const float *from = b + j * step;
         int64_t p = 0;
-        for (; p + CHUNK <= k; p += CHUNK) transpose(from + p, step, out + p * out_step + j, out_step);
+        for (; p + CHUNK <= k; p += CHUNK)
+            transpose(from + p, step, out + p * out_step + j, out_step);
         for (; p < k; p++)
             for (int q = 0; q < CHUNK; q++) out[p * out_step + j + q] = from[q * step + p];
     }
@@ -147,10 +165,11 @@ static void pack_tiles(const gemm_shape *s, const float *a, int64_t k, int64_t m
     }
 }
 
-/* Rows of B that the next group of panels will want: fetched a few at a time while this group computes. */
+/* Rows of B that the next group of panels will want: fetched a few at a time while this group
+ * computes. */
 typedef struct ahead {
     const float *at;
-    int64_t      rows, length, step, pace;
+    int64_t rows, length, step, pace;
 } ahead;
 
 static void look_ahead(ahead *h, int tiles)
@@ -164,11 +183,11 @@ static void look_ahead(ahead *h, int tiles)
 /* One block of A against one panel of B. */
 typedef struct panel {
     const float *a, *b;
-    float       *c;
-    int64_t      m, k, b_step;
-    int          wide;
-    bool         acc, packed;
-    ahead        next;
+    float *c;
+    int64_t m, k, b_step;
+    int wide;
+    bool acc, packed;
+    ahead next;
 } panel;
 
 static void run_panel(const gemm_shape *s, panel *w)
@@ -176,8 +195,14 @@ static void run_panel(const gemm_shape *s, panel *w)
     static const int rows_most[VECS_MAX] = {TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3};
     int vecs = (w->wide + VL - 1) / VL, rows = 0;
     even_cut cut = cut_evenly(w->m, w->packed ? TILE_ROWS : rows_most[vecs - 1]);
-    gemm_tile t = {.b = w->b, .k = w->k, .a_step = s->lda, .b_step = w->b_step, .c_step = s->ldc,
-                   .tail = w->wide - (vecs - 1) * VL, .by_col = w->packed, .acc = w->acc};
+    gemm_tile t = {.b = w->b,
+                   .k = w->k,
+                   .a_step = s->lda,
+                   .b_step = w->b_step,
+                   .c_step = s->ldc,
+                   .tail = w->wide - (vecs - 1) * VL,
+                   .by_col = w->packed,
+                   .acc = w->acc};
 
     for (int64_t i = 0, done = 0; done < cut.runs; done += t.tiles, i += t.tiles * rows) {
         bool large = done < cut.large;
@@ -191,7 +216,8 @@ static void run_panel(const gemm_shape *s, panel *w)
     }
 }
 
-/* TILE_VECS vectors a panel, but no single vector at the end where that can be helped: its tiles have few sums. */
+/* TILE_VECS vectors a panel, but no single vector at the end where that can be helped: its tiles
+ * have few sums. */
 static int panel_wide(int64_t left, bool packed)
 {
     int64_t vecs = (left + VL - 1) / VL, most = packed ? TILE_VECS : VECS_MAX;
@@ -205,9 +231,11 @@ static int whole_vectors(int wide)
     return (wide + VL - 1) / VL * VL;
 }
 
-/* Packs the panels of `wide` columns one after another, each k x its columns in whole vectors. B is read along its
+/* Packs the panels of `wide` columns one after another, each k x its columns in whole vectors. B
+ * is read along its
  * rows: narrower strips would miss the cache for each p. */
-static void pack_straight(const gemm_shape *s, const panel *w, const float *b, int64_t wide, float *out)
+static void pack_straight(const gemm_shape *s, const panel *w, const float *b, int64_t wide,
+                          float *out)
 {
     for (int64_t p = 0; p < w->k; p++, b += s->ldb) {
         for (int64_t j = 0, take; j < wide; j += take) {
@@ -217,7 +245,8 @@ static void pack_straight(const gemm_shape *s, const panel *w, const float *b, i
     }
 }
 
-static void pack_group(const gemm_shape *s, const panel *w, const float *b, int64_t wide, float *out)
+static void pack_group(const gemm_shape *s, const panel *w, const float *b, int64_t wide,
+                       float *out)
 {
     if (!s->tb) {
         pack_straight(s, w, b, wide, out);
@@ -225,14 +254,18 @@ static void pack_group(const gemm_shape *s, const panel *w, const float *b, int6
     }
     for (int64_t j = 0, take; j < wide; j += take) {
         take = panel_wide(wide - j, w->packed);
-        pack_turned(b + j * s->ldb, s->ldb, w->k, (int)take, out + w->k * j, whole_vectors((int)take));
+        pack_turned(b + j * s->ldb, s->ldb, w->k, (int)take, out + w->k * j,
+                    whole_vectors((int)take));
     }
 }
 
 static ahead after(const gemm_shape *s, const panel *w, const float *b, int64_t from)
 {
-    int64_t wide = s->n - from < GROUP ? s->n - from : GROUP, tiles = (w->m + TILE_ROWS - 1) / TILE_ROWS;
-    ahead h = {.at = b + (s->tb ? from * s->ldb : from), .rows = s->tb ? wide : w->k, .length = s->tb ? w->k : wide,
+    int64_t wide = s->n - from < GROUP ? s->n - from : GROUP,
+            tiles = (w->m + TILE_ROWS - 1) / TILE_ROWS;
+    ahead h = {.at = b + (s->tb ? from * s->ldb : from),
+               .rows = s->tb ? wide : w->k,
+               .length = s->tb ? w->k : wide,
                .step = s->ldb};
 
     if (wide <= 0) h.rows = 0;
@@ -266,8 +299,11 @@ static void run_blocks(const gemm_shape *s, const float *a, const float *b, floa
     for (int64_t i = 0; i < s->m; i += high) {
         for (int64_t p = 0; p < s->k; p += deep) {
             const float *from = a + (s->ta ? p * s->lda + i : i * s->lda + p);
-            panel w = {.a = from, .m = s->m - i < high ? s->m - i : high,
-                       .k = s->k - p < deep ? s->k - p : deep, .acc = s->acc || p > 0, .packed = pack_a(s)};
+            panel w = {.a = from,
+                       .m = s->m - i < high ? s->m - i : high,
+                       .k = s->k - p < deep ? s->k - p : deep,
+                       .acc = s->acc || p > 0,
+                       .packed = pack_a(s)};
             if (w.packed) {
                 pack_tiles(s, from, w.k, w.m, a_work);
                 w.a = a_work;
@@ -280,7 +316,8 @@ static void run_blocks(const gemm_shape *s, const float *a, const float *b, floa
 void GEMM_ISA(gemm_f32)(const gemm_shape *s, const float *a, const float *b, float *c, void *work)
 {
     if (s->k <= 0) {
-        for (int64_t i = 0; i < s->m && !s->acc; i++) memset(c + i * s->ldc, 0, (size_t)s->n * sizeof *c);
+        for (int64_t i = 0; i < s->m && !s->acc; i++)
+            memset(c + i * s->ldc, 0, (size_t)s->n * sizeof *c);
     } else if (by_dots(s)) {
         gemm_dot(s, a, b, c);
     } else {

@@ -1,11 +1,13 @@
-/* What each instruction set's object gives gemm.c: GEMM_ISA(gemm_f32) is gemm_f32_avx2 in the AVX2 object. */
+/* What each instruction set's object gives gemm.c: GEMM_ISA(gemm_f32) is gemm_f32_avx2 in the AVX2
+ * object. */
 #ifndef GEMM_ISA_H
 #define GEMM_ISA_H
 #include "exec/cpu/gemm.h"
 
 #define GEMM_DECLARE(isa)                                                                          \
     size_t gemm_f32_work_##isa(const gemm_shape *s);                                               \
-    void gemm_f32_##isa(const gemm_shape *s, const float *a, const float *b, float *c, void *work); \
+    void gemm_f32_##isa(const gemm_shape *s, const float *a, const float *b, float *c,             \
+                        void *work);                                                               \
     size_t gemm_f64_work_##isa(const gemm_shape *s);                                               \
     void gemm_f64_##isa(const gemm_shape *s, const double *a, const double *b, double *c,          \
                         void *work);

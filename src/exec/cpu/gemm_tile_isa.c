@@ -1,14 +1,19 @@
-/* The micro-kernels of the F32 product: a tile of C stays in registers while p runs along k. Written once; one function
+/* The micro-kernels of the F32 product: a tile of C stays in registers while p runs along k.
+ * Written once; one function
  * for each tile size, so that the compiler can keep every sum in a register. */
 #if defined(ISA_IS_avx2) && !defined(__clang__)
-#pragma GCC optimize("ira-algorithm=priority") /* gcc 12's other way spills two sums of sixteen registers' worth */
+#pragma GCC optimize(                                                                              \
+    "ira-algorithm=priority") /* gcc 12's other way spills two sums of sixteen registers' worth */
 #endif
 #include "exec/cpu/gemm_f32.h"
 
 #if defined(ISA_IS_avx512)
 enum { ROWS_MAX = TILE_ROWS_1, DEEP = 1 };
 #else
-enum { ROWS_MAX = TILE_ROWS_1, DEEP = 4 }; /* steps of p a turn: counting would cost a sixth of the issue slots */
+enum {
+    ROWS_MAX = TILE_ROWS_1,
+    DEEP = 4
+}; /* steps of p a turn: counting would cost a sixth of the issue slots */
 #endif
 
 /* The last vectors of a tile that ends inside them. */
@@ -26,14 +31,16 @@ UNCHECKED INLINE void finish(const gemm_tile *t, float *c, int rows, int vecs,
     const int64_t step = part ? VL : t->c_step;
 
     if (t->acc) {
-        UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int i = 0; i < rows; i++)
+        {
             const float *at = c + i * t->c_step;
             UNROLL for (int v = 0; v < vecs - 1; v++) sum[i][v] += vf_load(at + v * VL);
             at += (vecs - 1) * VL;
             sum[i][vecs - 1] += part ? vf_load_n(at, t->tail) : vf_load(at);
         }
     }
-    UNROLL for (int i = 0; i < rows; i++) {
+    UNROLL for (int i = 0; i < rows; i++)
+    {
         UNROLL for (int v = 0; v < vecs - 1; v++) vf_store(c + i * t->c_step + v * VL, sum[i][v]);
         vf_store(ends + i * step, sum[i][vecs - 1]);
     }
@@ -41,12 +48,14 @@ UNCHECKED INLINE void finish(const gemm_tile *t, float *c, int rows, int vecs,
 }
 
 /* One p: sum += a(:, p) b(p, :), with b(p, :) at b and a(i, p) at a[i * apart]. */
-UNCHECKED INLINE void step(const float *a, int64_t apart, const float *b, int rows, int vecs, vf sum[ROWS_MAX][VECS_MAX])
+UNCHECKED INLINE void step(const float *a, int64_t apart, const float *b, int rows, int vecs,
+                           vf sum[ROWS_MAX][VECS_MAX])
 {
     vf row[VECS_MAX];
 
     UNROLL for (int v = 0; v < vecs; v++) row[v] = vf_pin(vf_load(b + v * VL));
-    UNROLL for (int i = 0; i < rows; i++) {
+    UNROLL for (int i = 0; i < rows; i++)
+    {
         vf x = vf_set(a[i * apart]);
         UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = vf_fma_here(x, row[v], sum[i][v]);
     }
@@ -64,8 +73,8 @@ UNCHECKED INLINE void tiles(const gemm_tile *t, int rows, int vecs, bool by_col,
         const float *a = a_tile, *b = t->b;
         int64_t p = 0;
 
-        UNROLL for (int i = 0; i < rows; i++)
-            UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = vf_pin(vf_zero());
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
+            vf_pin(vf_zero());
         AS_IT_IS for (; p + DEEP <= k; p += DEEP)
             UNROLL for (int q = 0; q < DEEP; q++, a += a_step, b += b_step)
                 step(a, apart, b, rows, vecs, sum);
@@ -87,17 +96,29 @@ UNCHECKED INLINE void tiles(const gemm_tile *t, int rows, int vecs, bool by_col,
 
 typedef void tile_fn(const gemm_tile *t);
 
-#define DEFINE(r, v) \
-    UNCHECKED static void rows_loose_##r##x##v(const gemm_tile *t) { tiles(t, r, v, false, false); } \
-    UNCHECKED static void rows_packed_##r##x##v(const gemm_tile *t) { tiles(t, r, v, false, true); } \
-    UNCHECKED static void cols_loose_##r##x##v(const gemm_tile *t) { tiles(t, r, v, true, false); } \
-    UNCHECKED static void cols_packed_##r##x##v(const gemm_tile *t) { tiles(t, r, v, true, true); }
+#define DEFINE(r, v)                                                                               \
+    UNCHECKED static void rows_loose_##r##x##v(const gemm_tile *t)                                 \
+    {                                                                                              \
+        tiles(t, r, v, false, false);                                                              \
+    }                                                                                              \
+    UNCHECKED static void rows_packed_##r##x##v(const gemm_tile *t)                                \
+    {                                                                                              \
+        tiles(t, r, v, false, true);                                                               \
+    }                                                                                              \
+    UNCHECKED static void cols_loose_##r##x##v(const gemm_tile *t)                                 \
+    {                                                                                              \
+        tiles(t, r, v, true, false);                                                               \
+    }                                                                                              \
+    UNCHECKED static void cols_packed_##r##x##v(const gemm_tile *t)                                \
+    {                                                                                              \
+        tiles(t, r, v, true, true);                                                                \
+    }
 EACH_TILE(DEFINE)
 
 void gemm_tile_run(const gemm_tile *t, int rows, int vecs)
 {
-#define ENTRY(r, v) \
-    [v - 1][r - 1] = {{rows_loose_##r##x##v, rows_packed_##r##x##v}, \
+#define ENTRY(r, v)                                                                                \
+    [v - 1][r - 1] = {{rows_loose_##r##x##v, rows_packed_##r##x##v},                               \
                       {cols_loose_##r##x##v, cols_packed_##r##x##v}},
     static tile_fn *const table[VECS_MAX][ROWS_MAX][2][2] = {EACH_TILE(ENTRY)};
 

@@ -21,7 +21,8 @@ typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4))); /* also the bits of a vf, by a cast */
 typedef uint32_t vu __attribute__((vector_size(VL * 4)));
 
-/* UNROLL before a loop over registers, with constant bounds: it disappears. AS_IT_IS before one that should not be copied
+/* UNROLL before a loop over registers, with constant bounds: it disappears. AS_IT_IS before one
+ * that should not be copied
  * about. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
