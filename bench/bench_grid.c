@@ -194,9 +194,9 @@ static drmad_status run_walk(drmad_ctx *ctx)
     }
     for (int64_t t = WALK_STEPS - 1; t >= 0; t--) TRY(load(&b, t, &v));
     double events = (double)traj_stats_of(b.tr).events / WALK_STEPS;
-    printf("BENCH grid_encode_us %.2f a step, 44,860 weights, %.0f crossings\n",
+    printf("grid_encode_us %.2f a step, 44,860 weights, %.0f crossings\n",
            median_us(b.encode_s, WALK_STEPS), events);
-    printf("BENCH grid_decode_us %.2f a step, the same\n", median_us(b.decode_s, WALK_STEPS));
+    printf("grid_decode_us %.2f a step, the same\n", median_us(b.decode_s, WALK_STEPS));
 done:
     close_mlp(&b);
     mem_free(ctx, velocity);
