@@ -35,8 +35,8 @@ outer: {steps: 4, lr: 0.2}
 retrain: {seeds: 2}
 output: {checkpoint_minutes: 0}
 """
-# A study that lasts long enough to be hit: about a second.
-SLOW = ("train.steps=800", "outer.steps=8")
+# A study that lasts long enough to be hit, on a fast machine too: one to three seconds.
+SLOW = ("train.steps=1600", "outer.steps=24")
 
 
 class Wrong(Exception):
