@@ -228,8 +228,9 @@ PARTS = {
 
 def main():
     wanted = sys.argv[1:] or list(PARTS)
-    for name, value, text in [PARTS[part]() for part in wanted]:
-        print(f"{name} ratio {value:.4f} {text}")
+    for part in wanted:
+        name, value, text = PARTS[part]()
+        print(f"{name} ratio {value:.4f} {text}", flush=True)
 
 
 if __name__ == "__main__":
