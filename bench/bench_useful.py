@@ -110,7 +110,7 @@ def hips(name, goal, *settings):
 
 
 def schedules():
-    return hips("hips_schedule_loss", "0.139, last 0.139", "outer.lr=0.06")
+    return hips("hips_schedule_loss", "0.139, last 0.141", "outer.lr=0.06")
 
 
 def schedules_from_bo():
