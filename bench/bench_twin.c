@@ -1,5 +1,5 @@
 /* What the planner costs: the small net's training step and reverse step as planned, and written by
- * hand on the same kernels (twin.h). First their results are compared, then their times, in turn. */
+ * hand on the same kernels (twin.h). First the results are compared, then the times, in turn. */
 #include "hyper/walker.h"
 #include "twin.h"
 
@@ -105,8 +105,8 @@ int main(void)
     lab_open(&l, net_of, COUNT(net_of), true);
     lab_must(&l, trainer_run(l.s->trainer, l.values, 1, NULL, &run));
     twin_open(&w, l.s->trainer);
-    states s = {
-        .n = w.t->spec.params->total, .back = l.s->walker->back, .weights = floats(w.t->spec.params->total)};
+    states s = {.n = w.t->spec.params->total, .back = l.s->walker->back};
+    s.weights = floats(s.n);
     for (int k = 0; k < 2; k++) {
         s.start[k] = floats(s.n), s.at[PLANNED][k] = floats(s.n), s.at[TWIN][k] = floats(s.n);
         memcpy(s.start[k], w.t->state[w.t->now][k], (size_t)s.n * sizeof(float));

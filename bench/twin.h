@@ -1,5 +1,5 @@
-/* The small net's training step and reverse step written by hand, as plain calls of the kernels that
- * a plan runs too: no graph, no planner. With x~ = dF/dx, u = b~ - lr w~:
+/* The small net's training step and reverse step written by hand, as plain calls of the kernels
+ * that a plan runs too: no graph, no planner. With x~ = dF/dx, u = b~ - lr w~:
  *
  *   step     p = g + l2 w per input unit    b' = mu b + p    w' = w - lr b'
  *   reverse  b~ = mu u    w~ += (d2L/dw dw) u + l2 u    l2~ = sum over outputs of w u
