@@ -33,8 +33,9 @@ typedef struct drmad_model drmad_model;
 /* w = w_0 of the run with `seed`; forgets the state (running statistics) of the last run. */
 typedef int drmad_start_fn(void *user, uint64_t seed, void *w);
 
-/* *loss = L_t at w with v = 1; g = dL_t/dw with v = weights ([B], or NULL for 1). In a run the steps
- * come in order, so state that a step leaves behind (running statistics) is kept here. */
+/* *loss = L_t at w with v = 1; g = dL_t/dw with v = weights ([B], or NULL for 1). In a run the
+ * steps come in order, so state that a step leaves behind (running statistics) moves on here: when
+ * `step` follows the last one that moved it, and then only. */
 typedef int drmad_gradient_fn(void *user, uint64_t seed, int64_t step, const void *w,
                               const void *weights, void *g, double *loss);
 
@@ -44,8 +45,8 @@ typedef int drmad_gradient_fn(void *user, uint64_t seed, int64_t step, const voi
 typedef int drmad_product_fn(void *user, uint64_t seed, int64_t step, const void *w, const void *u,
                              const void *weights, int forward, void *g, void *hu, void *rows);
 
-/* The mean loss (without weights and penalties) over one part of the data, 0 training, 1 validation,
- * 2 test, with the weights w that the last run ended with; *error: the share of wrong answers, or
+/* The mean loss (without weights and penalties) over one part of the data, 0 training,
+ * 1 validation, 2 test, with the weights w that the last run ended with; *error: the share of wrong answers, or
  * NAN. At most `examples` of them, the first ones; 0 = all. dw = dF/dw unless NULL; *slope =
  * dF along the tangent `u` of w, and of the state left behind, unless u is NULL. */
 typedef int drmad_evaluate_fn(void *user, int part, int64_t examples, const void *w, const void *u,

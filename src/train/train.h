@@ -9,6 +9,7 @@
 #include "optim/optim.h"
 #include "optim/schedule.h"
 #include "space/space.h"
+#include "train/oracle.h"
 #include "train/trajectory.h"
 
 /* Rows of a data set, by a list of row numbers. Everything is borrowed. */
@@ -20,11 +21,13 @@ typedef struct examples {
     const int32_t *list;   /* [count]: row numbers */
     const int32_t *labels; /* [count]: of those rows */
     int64_t count;
+    int part; /* oracle: 0 training, 1 validation, 2 test; of the rest only count then */
 } examples;
 
 typedef struct train_spec {
     dtype dtype;
     nn_spec model;
+    oracle *oracle; /* NULL: `model` as a graph of our own; borrowed */
     const param_table *params; /* nn_params of the model */
     nn_loss loss;
     optim_spec optim;
