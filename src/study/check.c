@@ -96,6 +96,10 @@ drmad_status drmad_study_check(drmad_study *s)
     double *raw = NULL;
 
     TRY(config_need_hyper(s->cfg));
+    if (s->model && s->model->dtype != F64)
+        TRY(FAIL(s->ctx, DRMAD_E_CONFIG,
+                 "%s: derivatives are proved in f64; make the model's vectors doubles",
+                 s->model->name));
     TRY(study_begin(s, "check", false, false));
     TRY(shorten(s));
     const space *h = s->s->space;

@@ -41,6 +41,11 @@ typedef struct train_spec {
     bool masks;          /* a step gives the ReLU sign masks out */
 } train_spec;
 
+/* The constant or scheduled value of a kind at a step, where the space has no say. */
+double train_base(const train_spec *s, hyper_kind k, int64_t step);
+/* Where element e of a tensor lies in a use-shaped leaf. */
+int64_t use_index(const shape *leaf, const shape *tensor, int64_t e);
+
 typedef struct trainer trainer;
 
 typedef struct train_report {

@@ -246,20 +246,25 @@ void trainer_explain(const trainer *t, void (*line)(void *user, const char *text
 
 /* ---- one step's surroundings ---- */
 
+double train_base(const train_spec *s, hyper_kind k, int64_t step)
+{
+    switch (k) {
+    case HYPER_LR: return schedule_at(&s->rate, step);
+    case HYPER_MOMENTUM: return s->momentum;
+    case HYPER_WEIGHT_DECAY: return s->weight_decay;
+    case HYPER_L2: return s->l2;
+    case HYPER_L1: return s->l1;
+    case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
+    default: return 1;
+    }
+}
+
 hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
 {
     const train_spec *s = &t->spec;
-    hyper_at at = {.t = step, .base = 1, .type = s->dtype};
+    const double base = train_base(s, u->use->kind, step);
+    hyper_at at = {.t = step, .base = base, .type = s->dtype};
 
-    switch (u->use->kind) {
-    case HYPER_LR: at.base = schedule_at(&s->rate, step); break;
-    case HYPER_MOMENTUM: at.base = s->momentum; break;
-    case HYPER_WEIGHT_DECAY: at.base = s->weight_decay; break;
-    case HYPER_L2: at.base = s->l2; break;
-    case HYPER_L1: at.base = s->l1; break;
-    case HYPER_LABEL_SMOOTHING: at.base = s->label_smoothing; break;
-    default: break;
-    }
     if (u->by_row) {
         at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
                       ? t->local

@@ -98,6 +98,4 @@ void trainer_masks_unpack(trainer *t, const unsigned char *bits);
 /* Elements of a flat buffer in spec.dtype as doubles, and back. */
 double trainer_get(const trainer *t, const void *flat, int64_t i);
 void trainer_put(const trainer *t, void *flat, int64_t i, double x);
-/* Where element e of a tensor lies in a use-shaped leaf. */
-int64_t use_index(const shape *leaf, const shape *tensor, int64_t e);
 #endif
