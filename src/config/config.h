@@ -74,7 +74,7 @@ drmad_status config_finish(config *c);
 /* A key inside the record `of` that file or override has set, NULL where none is. */
 const char *config_set_under(const config *c, const char *of);
 
-/* All of the above, without a file where path is NULL; overrides are "key=value", later ones win. */
+/* All of the above; path NULL: no file. Overrides are "key=value", later ones win. */
 drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
                          config **out);
 
