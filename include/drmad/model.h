@@ -20,7 +20,6 @@
 #ifndef DRMAD_MODEL_H
 #define DRMAD_MODEL_H
 #include "drmad/study.h"
-#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,8 +32,9 @@ typedef struct drmad_model drmad_model;
 /* w = w_0 of the run with `seed`; forgets the state (running statistics) of the last run. */
 typedef int drmad_start_fn(void *user, uint64_t seed, void *w);
 
-/* *loss = L_t at w with v = 1; g = dL_t/dw with v = weights ([B], or NULL for 1). In a run the steps
- * come in order, so state that a step leaves behind (running statistics) is kept here. */
+/* *loss = L_t at w with v = 1; g = dL_t/dw with v = weights ([B], or NULL for 1). In a run the
+ * steps come in order, so state that a step leaves behind (running statistics) moves on here: when
+ * `step` follows the last one that moved it, and then only. */
 typedef int drmad_gradient_fn(void *user, uint64_t seed, int64_t step, const void *w,
                               const void *weights, void *g, double *loss);
 
@@ -44,10 +44,10 @@ typedef int drmad_gradient_fn(void *user, uint64_t seed, int64_t step, const voi
 typedef int drmad_product_fn(void *user, uint64_t seed, int64_t step, const void *w, const void *u,
                              const void *weights, int forward, void *g, void *hu, void *rows);
 
-/* The mean loss (without weights and penalties) over one part of the data, 0 training, 1 validation,
- * 2 test, with the weights w that the last run ended with; *error: the share of wrong answers, or
- * NAN. At most `examples` of them, the first ones; 0 = all. dw = dF/dw unless NULL; *slope =
- * dF along the tangent `u` of w, and of the state left behind, unless u is NULL. */
+/* The mean loss (without weights and penalties) over one part of the data (0 training,
+ * 1 validation, 2 test) with the weights w that the last run ended with; *error: the share of wrong
+ * answers, or NAN. At most `examples` of them, the first ones; 0 = all. dw = dF/dw unless NULL;
+ * *slope = dF along the tangent `u` of w, and of the state left behind, unless u is NULL. */
 typedef int drmad_evaluate_fn(void *user, int part, int64_t examples, const void *w, const void *u,
                               void *dw, double *loss, double *error, double *slope);
 
@@ -72,6 +72,11 @@ DRMAD_API int64_t drmad_model_offset(const drmad_model *m, int tensor); /* in el
 DRMAD_API drmad_status drmad_model_set_data(drmad_model *m, const char *name, int64_t train,
                                             int64_t valid, int64_t test, int64_t batch);
 
+/* The base learning rate of step t is optimizer.lr times factors[t], `steps` of them, instead of
+ * what optimizer.schedule says. Copied. */
+DRMAD_API drmad_status drmad_model_set_schedule(drmad_model *m, const double *factors,
+                                                int64_t steps);
+
 /* batch and user may be NULL. */
 DRMAD_API drmad_status drmad_model_set_functions(drmad_model *m, drmad_start_fn *start,
                                                  drmad_gradient_fn *gradient,
@@ -83,13 +88,6 @@ DRMAD_API drmad_status drmad_model_set_functions(drmad_model *m, drmad_start_fn 
  * `model` keys are refused here). The model must be complete and outlive the study. */
 DRMAD_API drmad_status drmad_model_study(drmad_model *m, const char *const *overrides, int n,
                                          drmad_study **out);
-
-/* After tune, train or why: the value of hyperparameter `kind` ("lr", "weight_decay", ...) at
- * `step` of training for tensor number `tensor` (-1 where the kind is not about tensors), as the
- * run used it (schedules multiplied in), spread over the tensor's shape: `count` doubles into out.
- * *tuned: 0 when no declaration reaches it (then the study's constant is given). */
-DRMAD_API drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor,
-                                         int64_t step, double *out, int64_t count, int *tuned);
 
 #ifdef __cplusplus
 }
