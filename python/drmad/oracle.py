@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -172,7 +172,7 @@ class Oracle:
             stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
         if self.recurrent:
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            stack.enter_context(_without_onednn())
         return stack
 
     def fetch(self, seed: int, step: int) -> Any:
@@ -243,7 +243,7 @@ class Oracle:
             if push and state.tangent:
                 ins = [forward_ad.make_dual(b, t) for b, t in zip(ins, state.tangent)]
             if not ins:
-                stack.enter_context(state.plain(step if ask.forward else -1))
+                stack.enter_context(state.plain(step, moves=ask.forward))
             after = stack.enter_context(state.watched(step, ins)) if ins else None
             losses = self.losses(duals, batch)
             value = self.total(losses, ask.weights)
@@ -281,7 +281,7 @@ class Oracle:
         ins = [b.clone().requires_grad_() for b in state.before(step)] if pull or push else []
         with ExitStack() as stack:
             if not ins:
-                stack.enter_context(state.plain(step if ask.forward else -1))
+                stack.enter_context(state.plain(step, moves=ask.forward))
             after = stack.enter_context(state.watched(step, ins)) if ins else None
             losses = self.losses(params, batch)
             outs = after() if after else []
@@ -424,6 +424,17 @@ def _tangents(outs: list, ins: list, along: list) -> list[Optional]:
         for (i, _), t in zip(ends, got):
             result[i] = t
     return result
+
+
+@contextmanager
+def _without_onednn():
+    """As torch.backends.mkldnn.flags(enabled=False), which warns about GPUs on every call."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
 
 
 def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:

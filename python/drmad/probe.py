@@ -288,7 +288,7 @@ def _check_state(o: Oracle, w: torch.Tensor, batch: Any, changed: list[str]) -> 
 
 def _check_gradient(o: Oracle, w: torch.Tensor, batch: Any) -> None:
     params = o.split(w, leaf=True)
-    with o.surroundings(mix(PROBE)), o.state.plain(-1):
+    with o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
         losses = o.losses(params, batch)
         grads = torch.autograd.grad(o.total(losses, None), params, allow_unused=True)
     idle = [t.name for t, g in zip(o.tensors, grads) if g is None]
@@ -379,7 +379,7 @@ def _fault(o: Oracle, w, batch, watch: Watch) -> tuple[str, str] | None:
     """Walks back twice with anomaly mode on: it ties the nodes of the second graph to those of the
     first one, and those were claimed by the operations that made them."""
     params, ran = o.split(w, leaf=True), []
-    with warnings.catch_warnings(), o.surroundings(mix(PROBE)), o.state.plain(-1):
+    with warnings.catch_warnings(), o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
         warnings.simplefilter("ignore")
         with torch.autograd.set_detect_anomaly(True, check_nan=False):
             with watch:

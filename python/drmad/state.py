@@ -76,10 +76,10 @@ class State:
         self._attach()
 
     @contextmanager
-    def plain(self, step: int) -> Iterator[None]:
+    def plain(self, step: int, moves: bool = True) -> Iterator[None]:
         """A forward pass without derivatives of the state: it moves on if `step` is the next one,
-        and stays as it is on any other visit."""
-        if step == self.next:
+        and stays as it is on any other visit, or without `moves`."""
+        if moves and step == self.next:
             if self.live and self.others:
                 self.history[step] = [self[n].detach().clone() for n in self.names]
             yield
