@@ -16,10 +16,11 @@ from ._context import Context
 from .bridge import Bridge, refuse_inside
 from .errors import ConfigError, Interrupted
 from .hyper import KINDS, Hyper
+from .optimizer import read_optimizer
 from .oracle import Oracle
 from .progress import Progress, Silence, wanted
 from .result import SCHEMA, Result, encode, native_result
-from .sgd import read_optimizer, read_scheduler
+from .sgd import constants, schedule
 
 RUNS_A_META_STEP = 2.0  # never less (docs/DESIGN 2: 2.17 and more), so that a budget ends the loop
 MOST_META_STEPS = 10_000
@@ -204,9 +205,9 @@ class Job:
                              seed=self.seed, bn=bn, hyper=self.hyper)  # fmt: skip
         if metric is None:
             self.oracle.metric = _usual_metric(self.oracle)
-        params = [torch.nn.Parameter(torch.zeros(shape)) for _, shape, *_ in self.oracle.tensors]
-        self.cls, self.options = read_optimizer(optimizer, params)
-        self.schedule = read_scheduler(scheduler, self.options, self.steps)
+        read = read_optimizer(optimizer, make_model)
+        self.cls, self.options = torch.optim.SGD, constants(read)
+        self.schedule = schedule(scheduler, read, self.steps)
         self.scheduled = scheduler is not None
         self.name = settings.get("name") or self.oracle.name
         self.out = pathlib.Path(out) if out is not None else pathlib.Path("runs") / self.name
