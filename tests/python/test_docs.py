@@ -1,4 +1,4 @@
-"""Every page of docs/python holds one script, and it runs: below a minute each on one quiet core."""
+"""Every page of docs/python holds one script, and it runs: below a minute on one quiet core."""
 
 import os
 import pathlib
