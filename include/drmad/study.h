@@ -7,6 +7,7 @@
 #ifndef DRMAD_STUDY_H
 #define DRMAD_STUDY_H
 #include "drmad/ctx.h"
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,9 +21,10 @@ typedef struct drmad_study drmad_study;
 typedef void drmad_event_fn(void *user, const char *stage, double done, double total,
                             const char *json);
 
-/* Reads the study at `path`, applies the `n` overrides ("key=value", later ones win) and checks it
- * all. Keys are those of the study file, joined by dots; `threads` among them is set on `ctx`. On
- * failure *out is NULL and drmad_errmsg(ctx) names file, line and column. */
+/* Reads the study at `path` (NULL: overrides alone), applies the `n` overrides ("key=value", later
+ * ones win) and checks it all. Keys are those of the study file, joined by dots; `threads` among
+ * them is set on `ctx`. On failure *out is NULL and drmad_errmsg(ctx) names file, line and column.
+ */
 DRMAD_API drmad_status drmad_study_load(drmad_ctx *ctx, const char *path,
                                         const char *const *overrides, int n, drmad_study **out);
 DRMAD_API void drmad_study_free(drmad_study *s); /* NULL is fine */
@@ -45,6 +47,13 @@ DRMAD_API drmad_status drmad_study_dry_run(drmad_study *s);
 /* The last call's result: one JSON object, or text for people. "" when nothing has run. */
 DRMAD_API const char *drmad_study_result_json(const drmad_study *s);
 DRMAD_API const char *drmad_study_result_text(const drmad_study *s);
+
+/* After tune or why: the value of hyperparameter `kind` ("lr", "weight_decay", ...) at `step` of
+ * training for parameter tensor number `tensor` (-1 where the kind is not about tensors), as the
+ * run used it (schedule multiplied in), spread over the tensor's shape: `count` doubles into out.
+ * *tuned: 0 when no declaration reaches it; then it is the study's constant. */
+DRMAD_API drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor,
+                                         int64_t step, double *out, int64_t count, int *tuned);
 
 /* Downloads the data set `name` ("mnist") into `dir` and checks its SHA-256; files already there
  * and right are kept. The only call of the library that opens a network connection. */

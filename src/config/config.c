@@ -53,6 +53,16 @@ void config_where(const config *c, const char *key, char *buf, size_t size)
     snprintf(buf, size, "default");
 }
 
+const char *config_set_under(const config *c, const char *of)
+{
+    const size_t n = strlen(of);
+
+    for (size_t i = 0; i < c->n_marks; i++)
+        if (strncmp(c->marks[i].path, of, n) == 0 && c->marks[i].path[n] == '.')
+            return c->marks[i].path;
+    return NULL;
+}
+
 drmad_status config_refuse(const config *c, const char *key, const char *fmt, ...)
 {
     char where[256], what[768];
@@ -292,7 +302,7 @@ drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *ov
 
     *out = NULL;
     TRY(config_new(ctx, &c));
-    TRY(read_file(c, path));
+    if (path) TRY(read_file(c, path));
     for (int i = 0; i < n; i++) TRY(set_override(c, overrides[i]));
     TRY(config_finish(c));
     *out = c, c = NULL;

@@ -71,8 +71,10 @@ drmad_status config_set(config *c, const char *key, const char *value);
 drmad_status config_get(const config *c, const char *key, char **out);
 /* Checks what hangs together and replaces every `auto` that follows from other keys. */
 drmad_status config_finish(config *c);
+/* A key inside the record `of` that file or override has set, NULL where none is. */
+const char *config_set_under(const config *c, const char *of);
 
-/* All of the above; overrides are "key=value", later ones win. */
+/* All of the above; path NULL: no file. Overrides are "key=value", later ones win. */
 drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
                          config **out);
 

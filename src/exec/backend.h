@@ -43,6 +43,7 @@ typedef struct program program;
 drmad_status program_new(drmad_ctx *ctx, const plan *p, const backend *b, program **out);
 void program_free(program *p); /* NULL is fine */
 void program_set_leaf(program *p, int32_t number, const void *memory);
+bool program_reads(const program *p, int32_t number); /* whether a leaf must have memory */
 void program_set_output(program *p, int32_t i, void *memory);
 /* Fails with DRMAD_E_USAGE when a leaf that the plan reads, or an output, has no memory, and
  * with DRMAD_E_DATA when an index points outside its table. */

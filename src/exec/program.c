@@ -62,6 +62,11 @@ void program_free(program *p)
     mem_free(p->ctx, p);
 }
 
+bool program_reads(const program *p, int32_t number)
+{
+    return p->reads[number];
+}
+
 void program_set_leaf(program *p, int32_t number, const void *memory)
 {
     p->leaf[number] = memory;

@@ -90,6 +90,7 @@ double walker_norm(const walker *w, const void *flat)
 static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
 {
     trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
 
     if (v->masks) trainer_masks_unpack(t, v->masks);
     t->slot[SLOT_W] = (void *)(uintptr_t)v->w0, t->slot[SLOT_W1] = (void *)(uintptr_t)v->w1;
@@ -97,7 +98,14 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
     t->slot[SLOT_WCOT] = w->wcot, t->slot[SLOT_BCOT] = w->bcot;
     invert_rates(w);
     set_active(w, step);
-    return job_run(w->back, t->slot);
+    if (t->spec.oracle) {
+        TRY(job_run(w->direction, t->slot));
+        TRY(trainer_ask_product(t, step, v->w0, t->slot[SLOT_U], true,
+                                w->asks_gradient ? t->slot[SLOT_G] : NULL));
+    }
+    TRY(job_run(w->back, t->slot));
+done:
+    return st;
 }
 
 /* ---- strides ---- */
@@ -233,7 +241,7 @@ static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, doub
     traj_view v;
 
     TRY(traj_load(w->tr, *step, &v));
-    trainer_prepare(t, *step);
+    TRY(trainer_prepare(t, *step));
     const int64_t s = w->spec.stride > 1 ? block_length(w, r, end) : 1;
     int64_t middle = *step;
     if (s > 1) {
@@ -247,7 +255,7 @@ static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, doub
         v.w0 = w->middle;
         v.w1 = w->ahead;
         v.masks = NULL;
-        trainer_prepare(t, middle);
+        TRY(trainer_prepare(t, middle));
     }
     if (w->spec.stride > 1) stretch(w, s);
     TRY(reverse_step(w, middle, &v));
@@ -268,7 +276,7 @@ static drmad_status reverse_tenth(walker *w, int64_t *step, double *dvalues)
     TRY(traj_load(w->tr, *step, &v));
     while (*step > 10 * i) TRY(traj_load(w->tr, --*step, &v));
     if (i >= w->t->spec.steps / 10) return DRMAD_OK;
-    trainer_prepare(w->t, i);
+    TRY(trainer_prepare(w->t, i));
     TRY(reverse_step(w, i, &v));
     collect(w, i, 1, dvalues);
 done:
@@ -296,7 +304,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
             seen = step;
         }
     }
-    trainer_prepare(t, 0);
+    TRY(trainer_prepare(t, 0));
     rates_collect(w, dvalues);
     collect_start(w, dvalues);
 done:

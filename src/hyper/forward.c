@@ -3,12 +3,35 @@
 #include "hyper/walker.h"
 #include <string.h>
 
+/* The next state and its tangent, each over the memory of the state before. */
+typedef struct pairs_of_state {
+    const node *y, *out, *x, *tan;
+} pairs_of_state;
+
+static drmad_status put_outputs(const trainer *t, job *j, const net *n, const pairs_of_state *p)
+{
+    const int32_t given = t->spec.oracle ? 1 : 0; /* x has that leaf behind each w */
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0, k = 0, at = 0; i < t->spec.params->n; i++) {
+        TRY(job_output(j, p->y[k], trainer_tensor_ref(t, SLOT_W_OUT, i), p->x[at]));
+        TRY(job_output(j, p->out[k], trainer_tensor_ref(t, SLOT_WTAN, i), p->tan[at]));
+        k++, at += 1 + given;
+        if (n->step[i].b1 == NODE_NONE) continue;
+        TRY(job_output(j, p->y[k], trainer_tensor_ref(t, SLOT_B_OUT, i), p->x[at]));
+        TRY(job_output(j, p->out[k], trainer_tensor_ref(t, SLOT_BTAN, i), p->tan[at]));
+        k++, at++;
+    }
+done:
+    return st;
+}
+
 /* The JVP of one training step along (w, b, h). */
 drmad_status walker_build_tangent(walker *w)
 {
     trainer *t = w->t;
     const int32_t tensors = t->spec.params->n, uses = t->spec.space->n_uses;
-    const size_t all = (size_t)(2 * tensors + uses);
+    const size_t all = (size_t)(3 * tensors + uses);
     drmad_status st = DRMAD_OK;
     node *x = NULL, *tan = NULL, *y = NULL, *out = NULL, *grad = NULL;
     net *n = NULL;
@@ -23,15 +46,18 @@ drmad_status walker_build_tangent(walker *w)
     TRY(mem_alloc(w->ctx, all, sizeof *y, &y));
     TRY(mem_alloc(w->ctx, all, sizeof *out, &out));
     TRY(mem_alloc(w->ctx, (size_t)tensors, sizeof *grad, &grad));
-    TRY(trainer_build_loss(t, j, n));
-    node one = g_ones_like(j->g, n->total);
-    TRY(ad_vjp(j->g, 1, &n->total, &one, tensors, n->w, grad));
+    TRY(trainer_build_gradient(t, j, n, grad));
     TRY(trainer_build_update(t, j, n, grad));
     for (int32_t i = 0; i < tensors; i++) {
         const param *p = &t->spec.params->at[i];
         x[nx] = n->w[i], y[ny++] = n->step[i].w1;
         tan[nx++] = job_leaf(j, "tangent of w", t->spec.dtype, p->shape,
                              trainer_tensor_ref(t, SLOT_WTAN, i));
+        if (t->spec.oracle) {
+            x[nx] = n->given[i];
+            tan[nx++] = job_leaf(j, "tangent of the gradient", t->spec.dtype, p->shape,
+                                 trainer_tensor_ref(t, SLOT_HU, i));
+        }
         if (n->step[i].b1 == NODE_NONE) continue;
         x[nx] = n->step[i].in.b, y[ny++] = n->step[i].b1;
         tan[nx++] = job_leaf(j, "tangent of b", t->spec.dtype, p->shape,
@@ -44,15 +70,7 @@ drmad_status walker_build_tangent(walker *w)
                              trainer_use_ref(t, i, USE_TAN));
     }
     TRY(ad_jvp(j->g, nx, x, tan, ny, y, out));
-    for (int32_t i = 0, k = 0; i < tensors; i++) {
-        TRY(job_output(j, y[k], trainer_tensor_ref(t, SLOT_W_OUT, i), x[k]));
-        TRY(job_output(j, out[k], trainer_tensor_ref(t, SLOT_WTAN, i), tan[k]));
-        k++;
-        if (n->step[i].b1 == NODE_NONE) continue;
-        TRY(job_output(j, y[k], trainer_tensor_ref(t, SLOT_B_OUT, i), x[k]));
-        TRY(job_output(j, out[k], trainer_tensor_ref(t, SLOT_BTAN, i), tan[k]));
-        k++;
-    }
+    TRY(put_outputs(t, j, n, &(const pairs_of_state){y, out, x, tan}));
     TRY(job_compile(j));
 done:
     net_free(w->ctx, n);
@@ -96,6 +114,24 @@ static void start_tangent(walker *w)
     }
 }
 
+/* The tangent of the oracle's gradient: along w, and along the weights of the examples. */
+static drmad_status ask_tangent(walker *w, int64_t step)
+{
+    trainer *t = w->t;
+    const void *weights = trainer_example_weights(t, USE_TAN);
+    drmad_status st = DRMAD_OK;
+    double loss;
+
+    TRY(trainer_ask_product(t, step, t->state[0][0], w->wtan, false, t->slot[SLOT_G]));
+    if (!weights) return DRMAD_OK;
+    TRY(trainer_ask_gradient(t, step, t->state[0][0], weights, t->slot[SLOT_U], &loss));
+    for (int64_t i = 0; i < t->spec.params->total; i++)
+        trainer_put(t, t->slot[SLOT_HU], i,
+                    trainer_get(t, t->slot[SLOT_HU], i) + trainer_get(t, t->slot[SLOT_U], i));
+done:
+    return st;
+}
+
 static drmad_status tangent_run(walker *w, const double *values, const double *direction,
                                 uint64_t seed)
 {
@@ -103,16 +139,17 @@ static drmad_status tangent_run(walker *w, const double *values, const double *d
     drmad_status st = DRMAD_OK;
 
     trainer_restart(t, values, seed);
-    trainer_prepare(t, 0);
+    TRY(trainer_prepare(t, 0));
     t->now = 0;
-    trainer_start(t, t->state[0][0]);
+    TRY(trainer_start(t, t->state[0][0]));
     memset(t->state[0][1], 0, (size_t)t->spec.params->total * t->size);
     fill_tangents(w, 0, direction);
     start_tangent(w);
     for (int64_t step = 0; step < t->spec.steps; step++) {
         TRY(base_stopped(w->ctx));
-        trainer_prepare(t, step);
+        TRY(trainer_prepare(t, step));
         fill_tangents(w, step, direction);
+        if (t->spec.oracle) TRY(ask_tangent(w, step));
         t->slot[SLOT_W] = t->slot[SLOT_W_OUT] = t->state[0][0];
         t->slot[SLOT_B] = t->slot[SLOT_B_OUT] = t->state[0][1];
         t->slot[SLOT_WTAN] = w->wtan, t->slot[SLOT_BTAN] = w->btan;
@@ -137,6 +174,10 @@ drmad_status walker_directional(walker *w, const double *values, const double *d
     if (!w->btan) TRY(mem_alloc(w->ctx, (size_t)t->spec.params->total, t->size, &w->btan));
     TRY(mem_alloc(w->ctx, (size_t)s->total, sizeof *dvalues, &dvalues));
     TRY(tangent_run(w, values, direction, seed));
+    if (t->spec.oracle) {
+        st = trainer_ask_slope(t, objective, w->wtan, value, slope);
+        goto done;
+    }
     TRY(trainer_eval(t, objective, values, &f, w->dw, dvalues));
     *value = f.loss;
     *slope = 0;

@@ -17,6 +17,7 @@
 
 /* Everything the reverse graph is made of; arrays by tensor or by use. */
 typedef struct parts {
+    job *j;
     net *n;
     node *grad, *grad_leaf, *u, *wcot, *bcot; /* by tensor */
     node *w_out, *b_out, *hess;
@@ -38,7 +39,7 @@ static void parts_free(drmad_ctx *ctx, parts *p)
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
 }
 
-static drmad_status parts_new(walker *w, parts *p)
+static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = 4 * n + 2 * uses + 2 * (size_t)w->sums + RATE_SLOTS * (size_t)w->rates +
@@ -47,7 +48,7 @@ static drmad_status parts_new(walker *w, parts *p)
                           &p->bcot, &p->w_out,     &p->b_out, &p->hess};
     drmad_status st = DRMAD_OK;
 
-    *p = (parts){.tensors = (int32_t)n, .uses = (int32_t)uses - 1};
+    *p = (parts){.j = j, .tensors = (int32_t)n, .uses = (int32_t)uses - 1};
     TRY(net_new(w->ctx, w->t, &p->n));
     for (size_t i = 0; i < COUNT(by_tensor); i++)
         TRY(mem_alloc(w->ctx, n, sizeof(node), by_tensor[i]));
@@ -73,13 +74,13 @@ static bool about_optimiser(hyper_kind k)
 /* Loss, dL/dw, and dL/dh of the uses in the loss. */
 static drmad_status build_gradient(walker *w, parts *p)
 {
-    graph *g = w->back->g;
+    graph *g = p->j->g;
     const space *s = w->t->spec.space;
     drmad_status st = DRMAD_OK;
 
-    TRY(trainer_build_loss(w->t, w->back, p->n));
+    TRY(trainer_build_gradient(w->t, p->j, p->n, p->grad));
+    if (p->n->total == NODE_NONE) goto done;
     node one = g_ones_like(g, p->n->total);
-    TRY(ad_vjp(g, 1, &p->n->total, &one, p->tensors, p->n->w, p->grad));
     for (int32_t i = 0; i < p->uses; i++)
         if (p->n->use[i] != NODE_NONE && !about_optimiser(s->uses[i].kind))
             TRY(ad_vjp(g, 1, &p->n->total, &one, 1, &p->n->use[i], &p->use_grad[i]));
@@ -91,7 +92,7 @@ done:
 static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
 {
     trainer *t = w->t;
-    graph *g = w->back->g;
+    graph *g = p->j->g;
     const optim_step *o = &p->n->step[i];
     const node x[] = {o->in.w, o->in.b, o->in.g, o->in.lr, o->in.mu, o->in.wd};
     const hyper_kind kind[] = {HYPER_LR, HYPER_MOMENTUM, HYPER_WEIGHT_DECAY};
@@ -116,7 +117,7 @@ done:
 static drmad_status build_optimiser(walker *w, parts *p)
 {
     trainer *t = w->t;
-    job *j = w->back;
+    job *j = p->j;
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
@@ -139,7 +140,7 @@ done:
 /* H u and the mixed products, by one JVP. */
 static drmad_status build_second_order(walker *w, parts *p)
 {
-    graph *g = w->back->g;
+    graph *g = p->j->g;
     drmad_status st = DRMAD_OK;
     int32_t n = p->tensors;
 
@@ -151,6 +152,11 @@ static drmad_status build_second_order(walker *w, parts *p)
     n = p->tensors;
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_grad[i] != NODE_NONE) p->use_cot[i] = p->to[n++];
+    for (int32_t i = 0; w->t->spec.oracle && i < p->tensors; i++) {
+        const node hu = job_leaf(p->j, "H u", w->t->spec.dtype, w->t->spec.params->at[i].shape,
+                                 trainer_tensor_ref(w->t, SLOT_HU, i));
+        p->hess[i] = p->hess[i] == NODE_NONE ? hu : g_add(g, p->hess[i], hu);
+    }
     for (int32_t i = 0; i < p->tensors; i++)
         if (p->hess[i] != NODE_NONE) p->w_out[i] = g_add(g, p->w_out[i], p->hess[i]);
 done:
@@ -161,7 +167,7 @@ done:
 static void build_momentum_sums(walker *w, parts *p)
 {
     trainer *t = w->t;
-    job *j = w->back;
+    job *j = p->j;
 
     for (int32_t k = 0; k < w->sums; k++) {
         const momentum_sum *sum = &w->sum[k];
@@ -184,13 +190,14 @@ static void build_momentum_sums(walker *w, parts *p)
 }
 
 /* <u, p> for each element of a rate: by pairing where one number is wanted and nothing else asks
- * for the gradient. `pair` is <u, dL/dw> of the tensor. */
+ * for the gradient. `pair` is <u, dL/dw> of the tensor, NODE_NONE with an oracle. */
 static node rate_product(const walker *w, const parts *p, int32_t i, const shape *leaf, node pair)
 {
     const optim_step *o = &p->n->step[i];
-    graph *g = w->back->g;
+    graph *g = p->j->g;
 
-    if (w->sums > 0 || shape_count(leaf) > 1) return g_sum_to(g, g_mul(g, p->u[i], o->p), *leaf);
+    if (pair == NODE_NONE || w->sums > 0 || shape_count(leaf) > 1)
+        return g_sum_to(g, g_mul(g, p->u[i], o->p), *leaf);
     pair = g_reshape(g, pair, *leaf);
     if (o->p == o->in.g) return pair;
     const shape full = *graph_shape(g, o->in.w);
@@ -201,11 +208,13 @@ static node rate_product(const walker *w, const parts *p, int32_t i, const shape
 /* What rates.c asks of each step. */
 static drmad_status build_rates(walker *w, parts *p)
 {
-    graph *g = w->back->g;
+    graph *g = p->j->g;
     drmad_status st = DRMAD_OK;
 
     if (w->rates == 0) return DRMAD_OK;
-    TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
+    for (int32_t i = 0; i < p->tensors; i++) p->list[i] = NODE_NONE;
+    if (!w->t->spec.oracle)
+        TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
     for (int32_t k = 0; k < w->rates; k++) {
         const use_state *u = &w->t->use[w->rate[k].use];
         const int32_t i = u->use->tensor;
@@ -272,7 +281,7 @@ static void put_back(const walker *w, parts *p, const node *list)
 static drmad_status substitute_known(walker *w, parts *p)
 {
     trainer *t = w->t;
-    job *j = w->back;
+    job *j = p->j;
     drmad_status st = DRMAD_OK;
     int32_t pairs = 0;
 
@@ -313,12 +322,12 @@ static drmad_status substitute_masks(walker *w, parts *p)
 
     if (!t->spec.masks || w->exact) return DRMAD_OK;
     for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
-        const shape s = *graph_shape(w->back->g, p->n->kinks[l]);
+        const shape s = *graph_shape(p->j->g, p->n->kinks[l]);
         p->from[pairs] = p->n->kinks[l];
-        p->to[pairs++] = job_leaf(w->back, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
+        p->to[pairs++] = job_leaf(p->j, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
     }
     const int32_t n = gather_outputs(w, p);
-    TRY(ad_substitute(w->back->g, pairs, p->from, p->to, n, p->list, p->mapped));
+    TRY(ad_substitute(p->j->g, pairs, p->from, p->to, n, p->list, p->mapped));
     put_back(w, p, p->mapped);
 done:
     return st;
@@ -327,7 +336,7 @@ done:
 static drmad_status put_outputs(walker *w, parts *p)
 {
     trainer *t = w->t;
-    job *j = w->back;
+    job *j = p->j;
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
@@ -337,7 +346,9 @@ static drmad_status put_outputs(walker *w, parts *p)
     }
     for (int32_t i = 0; i < p->uses; i++) {
         w->has_cot[i] = p->use_cot[i] != NODE_NONE;
-        if (w->has_cot[i])
+        if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
+            w->has_cot[i] = true; /* from the oracle itself */
+        else if (w->has_cot[i])
             TRY(job_output(j, p->use_cot[i], trainer_use_ref(t, i, USE_COT), NODE_NONE));
     }
     for (int32_t k = 0; k < w->sums; k++) {
@@ -371,16 +382,36 @@ static drmad_status put_norms(walker *w, const parts *p)
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
-        add_square(w->back->g, p->u[i], &sum[0]);
-        add_square(w->back->g, p->hess[i], &sum[1]);
-        add_square(w->back->g, p->w_out[i], &sum[2]);
+        add_square(p->j->g, p->u[i], &sum[0]);
+        add_square(p->j->g, p->hess[i], &sum[1]);
+        add_square(p->j->g, p->w_out[i], &sum[2]);
     }
     TRY(trainer_add_slots(w->t, 3, &w->norm_slot));
     for (int k = 0; k < 3; k++) {
         TRY(mem_alloc(w->ctx, 1, w->t->size, &w->t->slot[w->norm_slot + k]));
-        TRY(job_output(w->back, sum[k], (slot_ref){w->norm_slot + k, 0}, NODE_NONE));
+        TRY(job_output(p->j, sum[k], (slot_ref){w->norm_slot + k, 0}, NODE_NONE));
     }
 done:
+    return st;
+}
+
+/* With an oracle a reverse step is two plans: this one makes u, the oracle makes H u and what else
+ * follows from u, the other one does the rest. */
+static drmad_status build_direction(walker *w)
+{
+    drmad_status st = DRMAD_OK;
+    parts p = {0};
+
+    TRY(job_new(w->ctx, &w->direction));
+    TRY(parts_new(w, w->direction, &p));
+    p.n->strided = w->spec.stride > 1;
+    TRY(trainer_build_gradient(w->t, p.j, p.n, p.grad));
+    TRY(build_optimiser(w, &p));
+    for (int32_t i = 0; i < p.tensors; i++)
+        TRY(job_output(p.j, p.u[i], trainer_tensor_ref(w->t, SLOT_U, i), NODE_NONE));
+    TRY(job_compile(p.j));
+done:
+    parts_free(w->ctx, &p);
     return st;
 }
 
@@ -389,8 +420,9 @@ drmad_status walker_build_back(walker *w)
     drmad_status st = DRMAD_OK;
     parts p = {0};
 
+    if (w->t->spec.oracle) TRY(build_direction(w));
     TRY(job_new(w->ctx, &w->back));
-    TRY(parts_new(w, &p));
+    TRY(parts_new(w, w->back, &p));
     p.n->strided = w->spec.stride > 1;
     TRY(build_gradient(w, &p));
     TRY(build_optimiser(w, &p));
@@ -402,6 +434,7 @@ drmad_status walker_build_back(walker *w)
     TRY(put_outputs(w, &p));
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));
+    w->asks_gradient = w->t->spec.oracle && job_reads(w->back, SLOT_G);
 done:
     parts_free(w->ctx, &p);
     return st;

@@ -16,7 +16,7 @@ static drmad_status open_trajectory(walker *w)
         .memory = w->spec.memory,
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,
-        .kinked = nn_kinked(&s->model),
+        .kinked = s->oracle || nn_kinked(&s->model), /* an oracle's loss may have any kinks */
         .step = trainer_step_at,
         .user = w->t,
     };
@@ -104,6 +104,7 @@ void walker_free(walker *w)
     rates_free(w);
     traj_free(w->tr);
     job_free(w->back);
+    job_free(w->direction);
     job_free(w->tangent);
     void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot,  w->bcot,
                    w->wtan,    w->btan,     w->dw,  w->ahead, w->middle};
@@ -155,6 +156,7 @@ size_t walker_bytes(const walker *w)
     const size_t flat = (size_t)w->t->spec.params->total;
 
     return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) +
+           (w->direction ? program_bytes(w->direction->prog) : 0) +
            traj_estimate(&w->kept) + rates_bytes(w);
 }
 

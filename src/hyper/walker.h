@@ -30,6 +30,8 @@ struct walker {
     traj_spec kept; /* what tr was made from */
     bool exact;     /* the trajectory hands out the run's own states */
     job *back, *tangent;
+    job *direction;     /* oracle: u of a reverse step */
+    bool asks_gradient; /* oracle: `back` reads dL/dw too */
     bool *has_cot;     /* by use: the reverse plan gives its cotangent */
     int64_t *inverted; /* by use: the fill of which USE_INVERSE holds the inverse */
     momentum_sum *sum;

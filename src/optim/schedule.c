@@ -4,6 +4,7 @@
 
 double schedule_at(const schedule *s, int64_t t)
 {
+    if (s->kind == SCHEDULE_TABLE) return s->rate * s->factor[t];
     if (t < s->warmup) return s->rate * (double)(t + 1) / (double)s->warmup;
     const double left = (double)(s->steps - s->warmup),
                  x = left > 0 ? (double)(t - s->warmup) / left : 0;

@@ -7,7 +7,8 @@ typedef enum schedule_kind {
     SCHEDULE_CONSTANT,
     SCHEDULE_COSINE,
     SCHEDULE_LINEAR,
-    SCHEDULE_STEP
+    SCHEDULE_STEP,
+    SCHEDULE_TABLE
 } schedule_kind;
 
 typedef struct schedule {
@@ -18,6 +19,7 @@ typedef struct schedule {
     int64_t every;
     int64_t warmup; /* steps of a linear rise from rate / warmup, before everything else */
     int64_t steps;  /* T */
+    const double *factor; /* table: of the rate at each step, [T]; borrowed */
 } schedule;
 
 double schedule_at(const schedule *s, int64_t t);

@@ -96,6 +96,10 @@ drmad_status drmad_study_check(drmad_study *s)
     double *raw = NULL;
 
     TRY(config_need_hyper(s->cfg));
+    if (s->model && s->model->dtype != F64)
+        TRY(FAIL(s->ctx, DRMAD_E_CONFIG,
+                 "%s: derivatives are proved in f64; make the model's vectors doubles",
+                 s->model->name));
     TRY(study_begin(s, "check", false, false));
     TRY(shorten(s));
     const space *h = s->s->space;
@@ -201,8 +205,8 @@ static drmad_status time_step(drmad_study *s, double *seconds)
     space_start(s->s->space, raw);
     space_values(s->s->space, raw, values);
     trainer_restart(t, values, 0);
-    trainer_prepare(t, 0);
-    trainer_start(t, t->state[0][0]);
+    TRY(trainer_prepare(t, 0));
+    TRY(trainer_start(t, t->state[0][0]));
     for (int64_t k = 0; k < steps; k++) {
         if (k == steps / 5) start = base_now(); /* the first ones warm the caches */
         TRY(trainer_step_at(t, k, t->state[0], t->spec.masks ? t->state[1] : t->state[0]));

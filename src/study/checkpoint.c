@@ -50,7 +50,7 @@ drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT])
 
     TRY(config_print(s->cfg, &text));
     for (size_t i = 0; i < COUNT(ignored); i++) cut_section(text, ignored[i]);
-    TRY(blob_sha256(s->ctx, text, strlen(text), s->s->train_data->sha256, SHA256_TEXT, out));
+    TRY(blob_sha256(s->ctx, text, strlen(text), s->s->data_sha256, SHA256_TEXT, out));
 done:
     mem_free(s->ctx, text);
     return st;

@@ -68,7 +68,7 @@ static bool applies(const setup *u, const hyper_use *use)
     const int64_t n = u->spec.train.count;
     int64_t wrong = 0;
 
-    if (!use || u->space->slices[use->slice].elements != n) return false;
+    if (!use || u->model || u->space->slices[use->slice].elements != n) return false;
     for (int64_t i = 0; i < n; i++) wrong += u->split->wrong[i];
     return wrong > 0 && wrong < n;
 }

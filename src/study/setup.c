@@ -81,6 +81,8 @@ static drmad_status open_data(setup *s)
         if (name[2][0]) spec.test_rows = path[2], spec.test_labels = path[3];
     }
     TRY(source_open(s->ctx, &spec, &s->train_data, &s->test_data));
+    s->data_name = s->train_data->name;
+    s->data_sha256 = s->train_data->sha256;
 done:
     return st;
 }
@@ -98,6 +100,19 @@ static examples part_examples(const setup *s, int part)
                       .list = p->index,
                       .labels = p->labels,
                       .count = p->n};
+}
+
+/* The first objective.examples of the examples that F is taken on. */
+static drmad_status choose_objective(setup *s)
+{
+    const config_study *c = &s->cfg->set;
+
+    s->objective = c->objective.data == CFG_OBJECTIVE_TRAIN ? s->spec.train : s->valid;
+    if (c->objective.examples > 0 && c->objective.examples < s->objective.count)
+        s->objective.count = c->objective.examples;
+    if (s->objective.count < 1)
+        return config_refuse(s->cfg, "data.valid", "the objective needs validation examples");
+    return DRMAD_OK;
 }
 
 drmad_status setup_split(setup *s, uint64_t seed)
@@ -121,12 +136,7 @@ drmad_status setup_split(setup *s, uint64_t seed)
     s->spec.train = part_examples(s, PART_TRAIN);
     s->valid = part_examples(s, PART_VALID);
     s->test = part_examples(s, PART_TEST);
-    s->objective = c->objective.data == CFG_OBJECTIVE_TRAIN ? s->spec.train : s->valid;
-    if (c->objective.examples > 0 && c->objective.examples < s->objective.count)
-        s->objective.count = c->objective.examples;
-    if (s->objective.count < 1)
-        return config_refuse(s->cfg, "data.valid", "the objective needs validation examples");
-    return DRMAD_OK;
+    return choose_objective(s);
 }
 
 /* ---- model and training ---- */
@@ -192,6 +202,7 @@ static void read_training(setup *s)
 
     for (int32_t i = 0; i < c->hyper.n; i++) momentum |= c->hyper.at[i].kind == HYPER_MOMENTUM;
     t->dtype = c->dtype == CFG_F64 ? F64 : F32;
+    if (s->model) t->oracle = &s->model->oracle;
     t->params = s->params;
     t->loss = (nn_loss)c->train.loss;
     t->optim = (optim_spec){.form = (optim_form)c->optimizer.form,
@@ -206,13 +217,18 @@ static void read_training(setup *s)
                          .every = c->optimizer.every,
                          .warmup = c->optimizer.warmup,
                          .steps = c->train.steps};
+    if (s->model && s->model->factor) {
+        t->rate.kind = SCHEDULE_TABLE;
+        t->rate.warmup = 0;
+        t->rate.factor = s->model->factor;
+    }
     t->momentum = c->optimizer.momentum;
     t->weight_decay = c->optimizer.weight_decay;
     t->l2 = c->train.l2;
     t->l1 = c->train.l1;
     t->label_smoothing = c->train.label_smoothing;
     t->steps = c->train.steps;
-    t->batch = c->train.batch;
+    t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
     s->walk = (walk_spec){.trajectory = (traj_kind)c->trajectory.kind,
                           .quality = (traj_quality)c->trajectory.quality,
@@ -220,7 +236,7 @@ static void read_training(setup *s)
                           .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
                           .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
                           .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
-    t->masks = c->trajectory.masks && nn_kinked(&t->model) &&
+    t->masks = !s->model && c->trajectory.masks && nn_kinked(&t->model) &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
     s->outer =
         (outer_spec){.kind = (outer_kind)c->outer.optimizer,
@@ -286,7 +302,42 @@ done:
     return st;
 }
 
-drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out)
+/* Data, split and model of the study file. */
+static drmad_status read_own(setup *s)
+{
+    const config_study *c = &s->cfg->set;
+    drmad_status st = DRMAD_OK;
+
+    TRY(open_data(s));
+    TRY(check_fresh_split(s));
+    TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
+                                               : setup_seed(s, "split", 0)));
+    TRY(params_new(s->ctx, &s->params));
+    TRY(read_model(s));
+    TRY(read_weights(s));
+done:
+    return st;
+}
+
+/* The caller's model: counts stand for the data. */
+static drmad_status read_given(setup *s)
+{
+    const drmad_model *m = s->model;
+    drmad_status st = DRMAD_OK;
+
+    TRY(model_check_study(m, s->cfg));
+    s->params = m->params;
+    s->data_name = m->data_name;
+    s->data_sha256 = "";
+    s->spec.train = (examples){.count = m->count[0], .part = 0};
+    s->valid = (examples){.count = m->count[1], .part = 1};
+    s->test = (examples){.count = m->count[2], .part = 2};
+    TRY(choose_objective(s));
+done:
+    return st;
+}
+
+drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, setup **out)
 {
     const config_study *c = &cfg->set;
     drmad_status st = DRMAD_OK;
@@ -298,13 +349,8 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out)
     s->cfg = cfg;
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
     if (c->trajectory.spill_dir[0]) TRY(file_check_folder(ctx, c->trajectory.spill_dir));
-    TRY(open_data(s));
-    TRY(check_fresh_split(s));
-    TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
-                                               : setup_seed(s, "split", 0)));
-    TRY(params_new(ctx, &s->params));
-    TRY(read_model(s));
-    TRY(read_weights(s));
+    s->model = m;
+    TRY(m ? read_given(s) : read_own(s));
     read_training(s);
     TRY(read_hyper(s));
     *out = s, s = NULL;
@@ -319,7 +365,7 @@ void setup_free(setup *s)
     walker_free(s->walker);
     trainer_free(s->trainer);
     space_free(s->space);
-    params_free(s->params);
+    if (!s->model) params_free(s->params);
     split_free(s->split);
     dataset_free(s->train_data);
     dataset_free(s->test_data);
@@ -342,13 +388,18 @@ done:
     return st;
 }
 
+space_facts setup_facts(const setup *s, int64_t meta_step)
+{
+    return (space_facts){.steps = s->spec.steps,
+                         .examples = s->spec.train.count,
+                         .classes = s->model ? 0 : s->train_data->classes,
+                         .inputs = s->model ? 0 : s->train_data->width,
+                         .meta_step = meta_step};
+}
+
 drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o)
 {
-    const space_facts facts = {.steps = s->spec.steps,
-                               .examples = s->spec.train.count,
-                               .classes = s->train_data->classes,
-                               .inputs = s->train_data->width,
-                               .meta_step = meta_step};
+    const space_facts facts = setup_facts(s, meta_step);
     drmad_status st = DRMAD_OK;
     space *fresh = NULL;
 
@@ -369,14 +420,21 @@ done:
 setup_cost setup_cost_of(const setup *s)
 {
     const double steps = (double)s->spec.steps, forward = (double)s->params->weights;
-    setup_cost c = {.run = steps * (double)trainer_step_macs(s->trainer)};
+    setup_cost c = {.run = steps};
 
-    c.eval = 3 * forward * (double)s->objective.count; /* W + (W + W') at most */
-    c.back = s->walker ? steps * (double)walker_step_macs(s->walker) : 0;
+    if (s->model) { /* a second-order product is about two gradients */
+        c.eval = (double)s->objective.count / (double)s->spec.batch;
+        c.back = 2 * steps;
+    } else {
+        c.run *= (double)trainer_step_macs(s->trainer);
+        c.eval = 3 * forward * (double)s->objective.count; /* W + (W + W') at most */
+        c.back = s->walker ? steps * (double)walker_step_macs(s->walker) : 0;
+    }
     c.meta = (c.run + c.eval + c.back) / c.run;
     c.audit = 1 + (2 * c.eval + c.back) / c.run; /* a tangent costs about what an adjoint does */
     c.look = 1 + c.eval / (3 * c.run);
     c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
+    if (s->model) return c;
     c.bytes += (size_t)(s->train_data->n * s->train_data->width) * dtype_size(s->train_data->dtype);
     return c;
 }

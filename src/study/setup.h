@@ -5,14 +5,17 @@
 #define SETUP_H
 #include "config/config.h"
 #include "hyper/outer.h"
+#include "study/model.h"
 
 typedef struct setup {
     drmad_ctx *ctx;
     const config *cfg;
+    drmad_model *model;              /* the caller's; NULL: data and model as the study says */
+    const char *data_name, *data_sha256;
     dataset *train_data, *test_data; /* test_data NULL: test rows are split off too */
     split *split;
     uint64_t split_seed;
-    param_table *params;
+    param_table *params; /* the model's own where there is one */
     train_spec spec;
     walk_spec walk;
     outer_spec outer;
@@ -27,7 +30,7 @@ typedef struct setup {
 } setup;
 
 /* Everything but what setup_tie makes. */
-drmad_status setup_new(drmad_ctx *ctx, const config *cfg, setup **out);
+drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, setup **out);
 void setup_free(setup *s); /* NULL is fine */
 
 /* Space, trainer and walker for the granularities that hold at `meta_step`; the former ones are
@@ -40,9 +43,13 @@ drmad_status setup_run(setup *s, bool walk);
 /* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
+/* What a space of this study is made for at `meta_step`. */
+space_facts setup_facts(const setup *s, int64_t meta_step);
+
 /* What things cost, from the plans. */
 typedef struct setup_cost {
-    double run, eval, back;   /* multiply-adds: a run, F with its gradient, a walk back */
+    /* A run, F with its gradient, a walk back: in multiply-adds; of an oracle's in gradients. */
+    double run, eval, back;
     double meta, audit, look; /* in runs: a meta-step, an audit, a run with F alone */
     size_t bytes;             /* peak memory: data, plans, trajectory */
 } setup_cost;

@@ -26,6 +26,7 @@ done:
 
 static void forget(drmad_study *s)
 {
+    study_forget_kept(s);
     setup_free(s->s);
     folder_close(s->f);
     json_decref(s->result);
@@ -125,6 +126,9 @@ drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_
 {
     drmad_status st = DRMAD_OK;
 
+    if (s->model && s->model->oracle.busy)
+        return FAIL(s->ctx, DRMAD_E_USAGE,
+                    "%s: the study was called from its model's own functions", what);
     forget(s);
     s->started = base_now();
     s->result = json_object();
@@ -132,15 +136,15 @@ drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_
         TRY(folder_open(s->ctx, s->cfg, &s->f));
         TRY(check_folder(s, what));
     }
-    TRY(setup_new(s->ctx, s->cfg, &s->s));
+    TRY(setup_new(s->ctx, s->cfg, s->model, &s->s));
     TRY(setup_tie(s->s, 0, walk, NULL));
     TRY(study_put(s, "event", json_string("result")));
     TRY(study_put(s, "schema", json_integer(1)));
     TRY(study_put(s, "call", json_string(what)));
     TRY(study_put(s, "study", json_string(s->cfg->set.name)));
     TRY(study_put(s, "seed", json_integer(s->cfg->set.seed)));
-    TRY(study_put(s, "data", json_string(s->s->train_data->name)));
-    TRY(study_put(s, "data_sha256", json_string(s->s->train_data->sha256)));
+    TRY(study_put(s, "data", json_string(s->s->data_name)));
+    TRY(study_put(s, "data_sha256", json_string(s->s->data_sha256)));
     TRY(study_put(s, "parameters", json_integer(s->s->params->weights)));
     TRY(study_put(s, "hyperparameters", json_integer(s->s->space->total)));
     TRY(put_versions(s));

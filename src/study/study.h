@@ -9,6 +9,9 @@
 struct drmad_study {
     drmad_ctx *ctx;
     config *cfg;
+    drmad_model *model; /* the caller's, or NULL */
+    space *kept_space;  /* of the values that the last call came to */
+    double *kept;
     setup *s;
     folder *f;
     drmad_event_fn *on_event;
@@ -72,6 +75,12 @@ drmad_status study_say_runs(drmad_study *st, const char *name, const summary *m)
 json_t *study_ranges(const drmad_study *st, const double *values, char *text, size_t size);
 /* One line a slice: start, smallest, median, largest. */
 drmad_status study_say_values(drmad_study *st, const double *values);
+
+/* model.c. Keeps what the last call came to, for drmad_study_value. */
+drmad_status study_keep(drmad_study *s, int64_t meta_step, const double *values);
+/* The same from the run folder, of a run that ended after `meta_steps`. */
+drmad_status study_keep_saved(drmad_study *s, int64_t meta_steps);
+void study_forget_kept(drmad_study *s);
 
 /* clean.c. How well example weights found the labels that data.label_noise made wrong; nothing
  * where there are none. */

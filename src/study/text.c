@@ -37,6 +37,10 @@ static drmad_status say_model(drmad_study *s)
     drmad_status st = DRMAD_OK;
     size_t n = 0;
 
+    if (s->model)
+        return study_say(s, "model      %s, %lld weights; %lld steps of %lld examples",
+                         s->model->name, (long long)s->s->params->weights,
+                         (long long)s->s->spec.steps, (long long)s->s->spec.batch);
     for (int32_t i = 0; i <= m->layers && n < sizeof sizes; i++)
         n += (size_t)snprintf(sizes + n, sizeof sizes - n, "%s%lld", i ? "-" : "",
                               (long long)m->sizes[i]);
@@ -69,7 +73,7 @@ drmad_status study_say_study(drmad_study *s)
     size_t n = 0;
 
     TRY(study_say(s, "study      %s on %s: %lld training, %lld validation, %lld test examples",
-                  s->cfg->set.name, u->train_data->name, (long long)u->spec.train.count,
+                  s->cfg->set.name, u->data_name, (long long)u->spec.train.count,
                   (long long)u->valid.count, (long long)u->test.count));
     TRY(say_model(s));
     for (int32_t i = 0; i < u->decls && n < sizeof list; i++) {

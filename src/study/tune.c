@@ -305,6 +305,7 @@ static drmad_status retrain(drmad_study *s, tuning *t, summary *tuned)
     outer_free(t->o);
     t->o = NULL;
     TRY(study_save_values(s, "hyperparameters.safetensors", t->values));
+    TRY(study_keep(s, t->tied, t->values));
     TRY(study_say_values(s, t->values));
     TRY(study_clean_report(s, t->values));
     TRY(study_say_header(s));
@@ -325,6 +326,9 @@ static drmad_status show_finished(drmad_study *s)
     const char *message = json_string_value(json_object_get(s->result, "message"));
     drmad_status st = study_say(s, "%s holds the result: nothing to go on with", folder_path(s->f));
 
+    const json_t *steps = json_object_get(s->result, "meta_steps");
+
+    if (st == DRMAD_OK) st = study_keep_saved(s, json_integer_value(steps));
     if (st == DRMAD_OK) st = study_show(s);
     if (st == DRMAD_OK && message && (!status || strcmp(status, "done") != 0))
         st = FAIL(s->ctx, DRMAD_E_DIVERGED, "%s", message);

@@ -144,6 +144,7 @@ drmad_status drmad_study_why(drmad_study *s)
     TRY(mem_alloc(s->ctx, (size_t)n, sizeof *k, &k));
     TRY(rank(s, values, grad, &r, k, &n));
     TRY(show_all(s, &r, k, n));
+    TRY(study_keep(s, 0, values));
     TRY(study_finish(s, "why.json"));
 done:
     mem_free(s->ctx, values);

@@ -162,10 +162,11 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
     job **j = grad ? &t->eval_grad : &t->eval;
     drmad_status st = DRMAD_OK;
 
+    if (t->spec.oracle) return trainer_ask_value(t, e, out, dw, dvalues);
     TRY(check_examples(t, e));
     if (!*j) TRY(eval_job(t, grad, j));
     trainer_restart(t, values, t->seed);
-    trainer_prepare(t, t->spec.steps - 1); /* the last phase's input scale */
+    TRY(trainer_prepare(t, t->spec.steps - 1)); /* the last phase's input scale */
     if (grad) {
         memset(t->grad_sum, 0, (size_t)t->spec.params->total * sizeof *t->grad_sum);
         memset(dvalues, 0, (size_t)t->spec.space->total * sizeof *dvalues);
@@ -187,10 +188,12 @@ drmad_status trainer_row_losses(trainer *t, const examples *e, const double *val
     drmad_status st = DRMAD_OK;
     eval_result ignored;
 
+    if (t->spec.oracle)
+        return FAIL(t->ctx, DRMAD_E_CONFIG, "losses of single rows need a model of drmad's own");
     TRY(check_examples(t, e));
     if (!t->eval) TRY(eval_job(t, false, &t->eval));
     trainer_restart(t, values, t->seed);
-    trainer_prepare(t, t->spec.steps - 1); /* the last phase's input scale */
+    TRY(trainer_prepare(t, t->spec.steps - 1)); /* the last phase's input scale */
     TRY(sweep(t, t->eval, e, &ignored, NULL, loss));
 done:
     return st;

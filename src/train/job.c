@@ -75,6 +75,13 @@ done:
     return st;
 }
 
+bool job_reads(const job *j, slot_id slot)
+{
+    for (int32_t i = 0; i < j->leaves; i++)
+        if (j->leaf[i].slot == (int32_t)slot && program_reads(j->prog, i)) return true;
+    return false;
+}
+
 drmad_status job_run(job *j, void *const slots[])
 {
     for (int32_t i = 0; i < j->leaves; i++) {

@@ -25,6 +25,9 @@ typedef enum slot_id {
     SLOT_INDEX,      /* i32 [B]: rows of the table */
     SLOT_ROW_WEIGHT, /* [B,1]: 0 pads an evaluation chunk */
     SLOT_ROW_LOSS,   /* [B,1] */
+    SLOT_G,
+    SLOT_U,
+    SLOT_HU, /* flat, oracle only: gradient, direction and product */
     SLOT_LR,
     SLOT_MU,   /* one element: base rate, momentum where the space has no say */
     SLOT_GAIN, /* one element: c, see optim.h */
@@ -59,5 +62,6 @@ node job_leaf(job *j, const char *name, dtype t, shape s, slot_ref ref);
  * is a zero: an error. */
 drmad_status job_output(job *j, node y, slot_ref ref, node alias);
 drmad_status job_compile(job *j);
+bool job_reads(const job *j, slot_id slot); /* whether it reads a leaf bound to `slot` */
 drmad_status job_run(job *j, void *const slots[]);
 #endif

@@ -12,6 +12,7 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *n, &n));
     TRY(mem_alloc(ctx, tensors, sizeof *n->w, &n->w));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->given, &n->given));
     TRY(mem_alloc(ctx, uses + 1, sizeof *n->use, &n->use));
     TRY(mem_alloc(ctx, tensors, sizeof *n->step, &n->step));
     for (size_t u = 0; u < uses; u++) n->use[u] = NODE_NONE;
@@ -25,6 +26,7 @@ void net_free(drmad_ctx *ctx, net *n)
 {
     if (!n) return;
     mem_free(ctx, n->w);
+    mem_free(ctx, n->given);
     mem_free(ctx, n->use);
     mem_free(ctx, n->step);
     mem_free(ctx, n);
@@ -82,6 +84,12 @@ static node weigh(trainer *t, job *j, node rows, node weight)
     return g_mul(j->g, rows, weight);
 }
 
+/* a + b, where NODE_NONE is zero. */
+static node plus(graph *g, node a, node b)
+{
+    return a == NODE_NONE ? b : b == NODE_NONE ? a : g_add(g, a, b);
+}
+
 static node penalties(trainer *t, job *j, net *n, node total)
 {
     for (int32_t i = 0; i < t->spec.params->n; i++) {
@@ -89,19 +97,17 @@ static node penalties(trainer *t, job *j, net *n, node total)
         node l2 = leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
         node l1 = leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
 
-        if (l2 != NODE_NONE) total = g_add(j->g, total, nn_l2(j->g, n->w[i], l2));
-        if (l1 != NODE_NONE) total = g_add(j->g, total, nn_l1(j->g, n->w[i], l1));
+        if (l2 != NODE_NONE) total = plus(j->g, total, nn_l2(j->g, n->w[i], l2));
+        if (l1 != NODE_NONE) total = plus(j->g, total, nn_l1(j->g, n->w[i], l1));
     }
     return total;
 }
 
-drmad_status trainer_build_loss(trainer *t, job *j, net *n)
+/* The data loss by our own graph. */
+static void build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
 
-    for (int32_t i = 0; i < s->params->n; i++)
-        n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
-                           trainer_tensor_ref(t, SLOT_W, i));
     node labels = job_leaf(j, "labels", I32, SHAPE(s->batch), (slot_ref){SLOT_LABELS, 0});
     node z = nn_forward(j->g, &s->model, n->w, inputs(t, j, n), n->kinks);
     node smoothing = leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
@@ -111,7 +117,41 @@ drmad_status trainer_build_loss(trainer *t, job *j, net *n)
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
-    return graph_status(j->g);
+}
+
+/* The data loss by the oracle: its gradient is a leaf. */
+static void build_given(trainer *t, job *j, net *n)
+{
+    const train_spec *s = &t->spec;
+
+    for (int32_t i = 0; i < s->params->n; i++)
+        n->given[i] = job_leaf(j, "gradient", s->dtype, s->params->at[i].shape,
+                               trainer_tensor_ref(t, SLOT_G, i));
+    n->loss = NODE_NONE;
+    n->total = penalties(t, j, n, NODE_NONE);
+}
+
+drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
+{
+    const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < s->params->n; i++) {
+        grad[i] = NODE_NONE;
+        n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
+                           trainer_tensor_ref(t, SLOT_W, i));
+    }
+    if (s->oracle) build_given(t, j, n);
+    else build_loss(t, j, n);
+    if (n->total != NODE_NONE) {
+        node one = g_ones_like(j->g, n->total);
+        TRY(ad_vjp(j->g, 1, &n->total, &one, s->params->n, n->w, grad));
+    }
+    for (int32_t i = 0; s->oracle && i < s->params->n; i++)
+        grad[i] = plus(j->g, n->given[i], grad[i]);
+    st = graph_status(j->g);
+done:
+    return st;
 }
 
 drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)

@@ -9,6 +9,7 @@
 #include "optim/optim.h"
 #include "optim/schedule.h"
 #include "space/space.h"
+#include "train/oracle.h"
 #include "train/trajectory.h"
 
 /* Rows of a data set, by a list of row numbers. Everything is borrowed. */
@@ -20,11 +21,13 @@ typedef struct examples {
     const int32_t *list;   /* [count]: row numbers */
     const int32_t *labels; /* [count]: of those rows */
     int64_t count;
+    int part; /* oracle: 0 training, 1 validation, 2 test; of the rest only count then */
 } examples;
 
 typedef struct train_spec {
     dtype dtype;
     nn_spec model;
+    oracle *oracle; /* NULL: `model` as a graph of our own; borrowed */
     const param_table *params; /* nn_params of the model */
     nn_loss loss;
     optim_spec optim;
@@ -37,6 +40,11 @@ typedef struct train_spec {
     const double *start; /* fixed start weights, flat, or NULL: drawn from the run's seed */
     bool masks;          /* a step gives the ReLU sign masks out */
 } train_spec;
+
+/* The constant or scheduled value of a kind at a step, where the space has no say. */
+double train_base(const train_spec *s, hyper_kind k, int64_t step);
+/* Where element e of a tensor lies in a use-shaped leaf. */
+int64_t use_index(const shape *leaf, const shape *tensor, int64_t e);
 
 typedef struct trainer trainer;
 

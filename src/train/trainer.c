@@ -1,6 +1,5 @@
 /* The trainer: what it holds, and the loop over steps. Evaluation is in evaluate.c, the graph in
  * net.c. */
-#include "ad/ad.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <string.h>
@@ -114,6 +113,8 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->draw, &t->draw));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(mem_alloc(t->ctx, flat, t->size, &t->slot[SLOT_WGRAD]));
+    for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++)
+        TRY(mem_alloc(t->ctx, flat, t->size, &t->slot[k]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++) TRY(mem_alloc(t->ctx, 1, t->size, &t->slot[k]));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
@@ -137,11 +138,9 @@ static drmad_status step_job(trainer *t)
     j = t->step;
     TRY(net_new(t->ctx, t, &n));
     TRY(mem_alloc(t->ctx, (size_t)tensors, sizeof *grad, &grad));
-    TRY(trainer_build_loss(t, j, n));
-    node one = g_ones_like(j->g, n->total);
-    TRY(ad_vjp(j->g, 1, &n->total, &one, tensors, n->w, grad));
+    TRY(trainer_build_gradient(t, j, n, grad));
     TRY(trainer_build_update(t, j, n, grad));
-    TRY(job_output(j, n->loss, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
+    if (n->loss != NODE_NONE) TRY(job_output(j, n->loss, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
     for (int32_t i = 0; i < tensors; i++) {
         const optim_step *o = &n->step[i];
         TRY(job_output(j, o->w1, trainer_tensor_ref(t, SLOT_W_OUT, i), o->in.w));
@@ -165,7 +164,7 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
                     (long long)s->steps);
-    if (s->model.sizes[0] != s->train.width)
+    if (!s->oracle && s->model.sizes[0] != s->train.width)
         return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: %lld inputs, the data has %lld columns",
                     (long long)s->model.sizes[0], (long long)s->train.width);
     if (s->masks && !nn_kinked(&s->model))
@@ -204,6 +203,7 @@ void trainer_free(trainer *t)
     for (int32_t l = 0; t->slot && l < MASK_SLOTS; l++)
         mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
+    for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) mem_free(t->ctx, t->slot[k]);
     if (t->slot) mem_free(t->ctx, t->slot[SLOT_WGRAD]);
     for (int i = 0; i < 4; i++) mem_free(t->ctx, t->state[i / 2][i % 2]);
     mem_free(t->ctx, t->slot);
@@ -246,20 +246,25 @@ void trainer_explain(const trainer *t, void (*line)(void *user, const char *text
 
 /* ---- one step's surroundings ---- */
 
+double train_base(const train_spec *s, hyper_kind k, int64_t step)
+{
+    switch (k) {
+    case HYPER_LR: return schedule_at(&s->rate, step);
+    case HYPER_MOMENTUM: return s->momentum;
+    case HYPER_WEIGHT_DECAY: return s->weight_decay;
+    case HYPER_L2: return s->l2;
+    case HYPER_L1: return s->l1;
+    case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
+    default: return 1;
+    }
+}
+
 hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
 {
     const train_spec *s = &t->spec;
-    hyper_at at = {.t = step, .base = 1, .type = s->dtype};
+    const double base = train_base(s, u->use->kind, step);
+    hyper_at at = {.t = step, .base = base, .type = s->dtype};
 
-    switch (u->use->kind) {
-    case HYPER_LR: at.base = schedule_at(&s->rate, step); break;
-    case HYPER_MOMENTUM: at.base = s->momentum; break;
-    case HYPER_WEIGHT_DECAY: at.base = s->weight_decay; break;
-    case HYPER_L2: at.base = s->l2; break;
-    case HYPER_L1: at.base = s->l1; break;
-    case HYPER_LABEL_SMOOTHING: at.base = s->label_smoothing; break;
-    default: break;
-    }
     if (u->by_row) {
         at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
                       ? t->local
@@ -284,15 +289,29 @@ static void fill_leaves(trainer *t, int64_t step)
     }
 }
 
-void trainer_prepare(trainer *t, int64_t step)
+/* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
+ * example. */
+static drmad_status choose_batch(trainer *t, int64_t step)
 {
     const train_spec *s = &t->spec;
+    const int32_t batch = (int32_t)s->batch, count = (int32_t)s->train.count;
 
-    batch_indices(s->order, t->seed, step, (int32_t)s->batch, (int32_t)s->train.count, t->local);
+    if (s->oracle)
+        return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
+    batch_indices(s->order, t->seed, step, batch, count, t->local);
     for (int64_t i = 0; i < s->batch; i++) {
         t->index[i] = s->train.list[t->local[i]];
         t->batch_labels[i] = s->train.labels[t->local[i]];
     }
+    return DRMAD_OK;
+}
+
+drmad_status trainer_prepare(trainer *t, int64_t step)
+{
+    const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+
+    TRY(choose_batch(t, step));
     fill_leaves(t, step);
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
@@ -300,6 +319,8 @@ void trainer_prepare(trainer *t, int64_t step)
     t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
+done:
+    return st;
 }
 
 void trainer_restart(trainer *t, const double *values, uint64_t seed)
@@ -309,13 +330,28 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
 }
 
-void trainer_start(trainer *t, void *w)
+static drmad_status draw_start(trainer *t, void *w)
 {
     const train_spec *s = &t->spec;
 
+    if (s->oracle) {
+        const drmad_status st = trainer_ask_start(t, w);
+        for (int64_t i = 0; st == DRMAD_OK && i < s->params->total; i++)
+            t->draw[i] = trainer_get(t, w, i);
+        return st;
+    }
     if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
     else nn_draw(&s->model, s->params, t->seed, t->draw);
     for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
+    return DRMAD_OK;
+}
+
+drmad_status trainer_start(trainer *t, void *w)
+{
+    const train_spec *s = &t->spec;
+    const drmad_status st = draw_start(t, w);
+
+    if (st != DRMAD_OK) return st;
     for (int32_t i = 0; i < s->params->n; i++) {
         const param *p = &s->params->at[i];
         const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
@@ -327,6 +363,7 @@ void trainer_start(trainer *t, void *w)
                         t->draw[p->offset + e] *
                             trainer_get(t, scale, use_index(&us->leaf, &p->shape, e)));
     }
+    return DRMAD_OK;
 }
 
 void trainer_masks_pack(trainer *t)
@@ -358,11 +395,20 @@ void trainer_masks_unpack(trainer *t, const unsigned char *bits)
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[])
 {
     trainer *t = user;
+    drmad_status st = DRMAD_OK;
+    double loss;
 
-    trainer_prepare(t, step);
+    TRY(trainer_prepare(t, step));
+    if (t->spec.oracle) {
+        const void *weights = trainer_example_weights(t, USE_VALUE);
+        TRY(trainer_ask_gradient(t, step, from[0], weights, t->slot[SLOT_G], &loss));
+        trainer_put(t, t->slot[SLOT_LOSS], 0, loss);
+    }
     t->slot[SLOT_W] = from[0], t->slot[SLOT_B] = from[1];
     t->slot[SLOT_W_OUT] = to[0], t->slot[SLOT_B_OUT] = to[1];
-    return job_run(t->step, t->slot);
+    TRY(job_run(t->step, t->slot));
+done:
+    return st;
 }
 
 static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[2])
@@ -397,9 +443,9 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
 
     *out = (train_report){0};
     trainer_restart(t, values, seed);
-    trainer_prepare(t, 0);
+    TRY(trainer_prepare(t, 0));
     t->now = 0;
-    trainer_start(t, t->state[0][0]);
+    TRY(trainer_start(t, t->state[0][0]));
     memset(t->state[0][1], 0, (size_t)t->spec.params->total * t->size);
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {

@@ -39,9 +39,11 @@ struct trainer {
 
 /* The training graph of one step, on leaves bound to SLOT_W, SLOT_B and the batch. */
 typedef struct net {
-    node loss, total;          /* data loss; with penalties and weights */
+    node loss, total;          /* data loss; with penalties and weights. Oracle: NODE_NONE; the
+                                * penalties alone, NODE_NONE where there are none */
     node kinks[NN_LAYERS_MAX]; /* step() nodes of the hidden layers */
     node *w;                   /* by tensor */
+    node *given;      /* by tensor, oracle only: the leaf of the data loss's gradient */
     node *use;        /* by use: its leaf, NODE_NONE when it is none of the training graph's */
     optim_step *step; /* by tensor */
     bool strided;     /* c is a leaf even where it is always 1: for reverse strides */
@@ -49,7 +51,8 @@ typedef struct net {
 
 drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out);
 void net_free(drmad_ctx *ctx, net *n); /* NULL is fine */
-drmad_status trainer_build_loss(trainer *t, job *j, net *n);
+/* Leaves and losses, then the gradient of all of it for each tensor. */
+drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
 /* The optimiser's fragments on gradient nodes `grad` (by tensor). */
 drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad);
 
@@ -63,15 +66,31 @@ slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor);
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
 
 /* Batch, hyperparameter leaves, base rate and c of step t into their slots. */
-void trainer_prepare(trainer *t, int64_t step);
+drmad_status trainer_prepare(trainer *t, int64_t step);
 void trainer_restart(trainer *t, const double *values,
                      uint64_t seed); /* forgets what the leaves hold */
 hyper_at trainer_at(const trainer *t, const use_state *u,
                     int64_t step); /* where and how leaf u is filled */
 /* traj_step_fn: user is the trainer. */
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
-void trainer_start(trainer *t,
-                   void *w); /* w_0 of (values, seed), flat; draw holds it without initial scales */
+/* w_0 of (values, seed), flat; draw holds it without initial scales. */
+drmad_status trainer_start(trainer *t, void *w);
+drmad_status trainer_ask_start(trainer *t, void *w);
+drmad_status trainer_ask_batch(trainer *t, int64_t step);
+/* Calls of the oracle; `weights` are those of the batch's examples, NULL where none are tuned. */
+void *trainer_example_weights(const trainer *t, use_slot what);
+drmad_status trainer_ask_gradient(trainer *t, int64_t step, const void *w, const void *weights,
+                                  void *g, double *loss);
+/* HU = H u at w; the gradient there into g unless NULL; rows into the weights' cotangent where
+ * `back`. */
+drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u, bool back,
+                                 void *g);
+/* trainer_eval by the oracle. */
+drmad_status trainer_ask_value(trainer *t, const examples *e, eval_result *out, double *dw,
+                               double *dvalues);
+/* F's slope along a tangent of the last run's end. */
+drmad_status trainer_ask_slope(trainer *t, const examples *e, const void *u, double *value,
+                               double *slope);
 /* Packs and unpacks the sign masks of one step. */
 void trainer_masks_pack(trainer *t);
 void trainer_masks_unpack(trainer *t, const unsigned char *bits);
@@ -79,6 +98,4 @@ void trainer_masks_unpack(trainer *t, const unsigned char *bits);
 /* Elements of a flat buffer in spec.dtype as doubles, and back. */
 double trainer_get(const trainer *t, const void *flat, int64_t i);
 void trainer_put(const trainer *t, void *flat, int64_t i, double x);
-/* Where element e of a tensor lies in a use-shaped leaf. */
-int64_t use_index(const shape *leaf, const shape *tensor, int64_t e);
 #endif

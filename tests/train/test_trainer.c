@@ -359,7 +359,7 @@ TEST(evaluation_is_the_plain_mean)
     run r;
 
     open_run(&r, &trials[3]);
-    const examples all = {r.rows, F64, N, IN, 0.8, r.list, r.eval_labels, EVAL_ROWS};
+    const examples all = {r.rows, F64, N, IN, 0.8, r.list, r.eval_labels, EVAL_ROWS, 0};
     CHECK_OK(test_ctx(), trainer_run(r.t, r.values, SEED, NULL, &ignored));
     train_plain(&r, &ignored);
     CHECK_OK(test_ctx(), trainer_eval(r.t, &all, r.values, &f, NULL, NULL));
@@ -390,7 +390,7 @@ TEST(gradients_of_the_evaluation_are_the_plain_mean)
     run r;
 
     open_run(&r, &trials[3]);
-    const examples all = {r.rows, F64, N, IN, 0.8, r.list, r.eval_labels, EVAL_ROWS};
+    const examples all = {r.rows, F64, N, IN, 0.8, r.list, r.eval_labels, EVAL_ROWS, 0};
     CHECK_OK(test_ctx(), mem_alloc(test_ctx(), (size_t)r.params->total, sizeof *dw, &dw));
     CHECK_OK(test_ctx(), mem_alloc(test_ctx(), (size_t)r.s->total, sizeof *dw, &dvalues));
     CHECK_OK(test_ctx(), trainer_run(r.t, r.values, SEED, NULL, &ignored));

@@ -1,0 +1,291 @@
+/* Models that the caller computes, studies over them, and the values that a study came to. */
+#include "study/model.h"
+#include "study/study.h"
+#include <math.h>
+#include <string.h>
+
+drmad_status drmad_model_new(drmad_ctx *ctx, const char *name, int doubles, drmad_model **out)
+{
+    drmad_status st = DRMAD_OK;
+    drmad_model *m = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *m, &m));
+    m->ctx = ctx;
+    m->dtype = doubles ? F64 : F32;
+    TRY(mem_strdup(ctx, name, &m->name));
+    TRY(params_new(ctx, &m->params));
+    *out = m, m = NULL;
+done:
+    drmad_model_free(m);
+    return st;
+}
+
+void drmad_model_free(drmad_model *m)
+{
+    if (!m) return;
+    params_free(m->params);
+    mem_free(m->ctx, m->name);
+    mem_free(m->ctx, m->data_name);
+    mem_free(m->ctx, m->factor);
+    mem_free(m->ctx, m);
+}
+
+drmad_status drmad_model_add(drmad_model *m, const char *name, const int64_t *dims, int rank,
+                             const char *role, int layer)
+{
+    static const char *const roles[] = {"weight", "bias", "norm"}; /* in param_role's order */
+    shape s = {.rank = rank};
+    size_t bytes, k = 0;
+
+    while (k < COUNT(roles) && strcmp(role, roles[k]) != 0) k++;
+    if (k == COUNT(roles))
+        return FAIL(m->ctx, DRMAD_E_MODEL, "%s: role \"%s\"; weight, bias or norm is possible",
+                    name, role);
+    if (rank < 0 || rank > RANK_MAX || layer < 0)
+        return FAIL(m->ctx, DRMAD_E_MODEL, "%s: rank %d, layer %d; rank 0 to %d, layer from 0",
+                    name, rank, layer, RANK_MAX);
+    for (int i = 0; i < rank; i++) s.dim[i] = dims[i];
+    if (!shape_bytes(&s, m->dtype, &bytes) || bytes == 0 || bytes > SIZE_MAX / 8)
+        return FAIL(m->ctx, DRMAD_E_MODEL, "%s: a tensor of no or of too many elements", name);
+    for (int32_t i = 0; i < m->params->n; i++)
+        if (strcmp(m->params->at[i].name, name) == 0)
+            return FAIL(m->ctx, DRMAD_E_MODEL, "%s: a second tensor of that name", name);
+    return params_add(m->params, name, s, (param_role)k, layer);
+}
+
+int64_t drmad_model_size(const drmad_model *m)
+{
+    return m->params->total;
+}
+
+int64_t drmad_model_offset(const drmad_model *m, int tensor)
+{
+    return tensor >= 0 && tensor < m->params->n ? m->params->at[tensor].offset : -1;
+}
+
+drmad_status drmad_model_set_data(drmad_model *m, const char *name, int64_t train, int64_t valid,
+                                  int64_t test, int64_t batch)
+{
+    if (train < 1 || valid < 0 || test < 0 || batch < 1 || batch > train || train > INT32_MAX)
+        return FAIL(m->ctx, DRMAD_E_DATA,
+                    "%s: %lld training, %lld validation, %lld test examples in batches of %lld",
+                    name, (long long)train, (long long)valid, (long long)test, (long long)batch);
+    m->count[0] = train, m->count[1] = valid, m->count[2] = test, m->batch = batch;
+    mem_free(m->ctx, m->data_name);
+    m->data_name = NULL;
+    return mem_strdup(m->ctx, name, &m->data_name);
+}
+
+drmad_status drmad_model_set_schedule(drmad_model *m, const double *factors, int64_t steps)
+{
+    drmad_status st = DRMAD_OK;
+
+    for (int64_t t = 0; t < steps; t++)
+        if (!isfinite(factors[t]))
+            return FAIL(m->ctx, DRMAD_E_CONFIG, "schedule: factor %g at step %lld", factors[t],
+                        (long long)t);
+    mem_free(m->ctx, m->factor);
+    m->factor = NULL;
+    m->factors = steps;
+    TRY(mem_alloc(m->ctx, (size_t)steps, sizeof *m->factor, &m->factor));
+    memcpy(m->factor, factors, (size_t)steps * sizeof *factors);
+done:
+    return st;
+}
+
+drmad_status drmad_model_set_functions(drmad_model *m, drmad_start_fn *start,
+                                       drmad_gradient_fn *gradient, drmad_product_fn *product,
+                                       drmad_evaluate_fn *evaluate, drmad_batch_fn *batch,
+                                       void *user)
+{
+    if (!start || !gradient || !product || !evaluate)
+        return FAIL(m->ctx, DRMAD_E_USAGE, "%s: only the batch function may be missing", m->name);
+    m->oracle = (oracle){start, gradient, product, evaluate, batch, user, false};
+    return DRMAD_OK;
+}
+
+/* ---- studies ---- */
+
+/* Keys that are about data and models of drmad's own. */
+static drmad_status check_keys(const config *cfg)
+{
+    static const char *const own[] = {"data", "model"};
+    static const char *const keys[] = {"train.batch", "train.order", "train.loss",
+                                       "train.label_smoothing", "outer.fresh_split"};
+    char where[128];
+
+    for (size_t i = 0; i < COUNT(own); i++) {
+        const char *key = config_set_under(cfg, own[i]);
+        if (key)
+            return config_refuse(cfg, key, "the caller's model brings its own; leave it out");
+    }
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        config_where(cfg, keys[i], where, sizeof where);
+        if (strcmp(where, "default") != 0)
+            return config_refuse(cfg, keys[i], "the caller's model brings its own; leave it out");
+    }
+    return DRMAD_OK;
+}
+
+static drmad_status check_hyper(const drmad_model *m, const config *cfg)
+{
+    for (int32_t i = 0; i < cfg->set.hyper.n; i++) {
+        const config_hyper *h = &cfg->set.hyper.at[i];
+        const char *word = hyper_kind_of((hyper_kind)h->kind)->word;
+        char key[32];
+
+        snprintf(key, sizeof key, "hyper.%d", (int)i);
+        if (h->kind == HYPER_EXAMPLE_WEIGHT && h->per == PER_EXAMPLE && h->ties.n == 0 &&
+            m->oracle.batch)
+            continue;
+        if (h->kind == HYPER_EXAMPLE_WEIGHT)
+            return config_refuse(cfg, key,
+                                 m->oracle.batch
+                                     ? "example_weight: only per example over a caller's model"
+                                     : "example_weight: the model does not say which examples "
+                                       "are in a batch");
+        if (h->kind == HYPER_LABEL_SMOOTHING || h->kind == HYPER_INPUT_SCALE ||
+            h->kind == HYPER_LOSS_WEIGHT)
+            return config_refuse(cfg, key, "%s is inside the loss, which the caller computes",
+                                 word);
+    }
+    return DRMAD_OK;
+}
+
+drmad_status model_check_study(const drmad_model *m, const config *cfg)
+{
+    drmad_status st = DRMAD_OK;
+
+    if (m->params->n == 0) TRY(FAIL(m->ctx, DRMAD_E_MODEL, "%s: no tensor", m->name));
+    if (!m->oracle.start) TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: no functions set", m->name));
+    if (!m->data_name) TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: no data set", m->name));
+    if ((cfg->set.dtype == CFG_F64) != (m->dtype == F64))
+        TRY(config_refuse(cfg, "dtype", "the model's vectors are %s", dtype_name(m->dtype)));
+    if (m->factor && m->factors < cfg->set.train.steps)
+        TRY(config_refuse(cfg, "train.steps", "%lld; the schedule ends after %lld",
+                          (long long)cfg->set.train.steps, (long long)m->factors));
+    TRY(check_keys(cfg));
+    TRY(check_hyper(m, cfg));
+done:
+    return st;
+}
+
+drmad_status drmad_model_study(drmad_model *m, const char *const *overrides, int n,
+                               drmad_study **out)
+{
+    drmad_status st = DRMAD_OK;
+    drmad_study *s = NULL;
+
+    TRY(drmad_study_load(m->ctx, NULL, overrides, n, &s));
+    s->model = m;
+    TRY(model_check_study(m, s->cfg));
+    *out = s, s = NULL;
+done:
+    if (st != DRMAD_OK) *out = NULL;
+    drmad_study_free(s);
+    return st;
+}
+
+/* ---- values ---- */
+
+void study_forget_kept(drmad_study *s)
+{
+    space_free(s->kept_space);
+    mem_free(s->ctx, s->kept);
+    s->kept_space = NULL, s->kept = NULL;
+}
+
+drmad_status study_keep(drmad_study *s, int64_t meta_step, const double *values)
+{
+    const space_facts facts = setup_facts(s->s, meta_step);
+    drmad_status st = DRMAD_OK;
+
+    study_forget_kept(s);
+    TRY(space_new(s->ctx, s->s->params, &facts, s->s->decl, s->s->decls, &s->kept_space));
+    const size_t n = (size_t)s->kept_space->total;
+    TRY(mem_alloc(s->ctx, n + 1, sizeof *s->kept, &s->kept));
+    if (values) memcpy(s->kept, values, n * sizeof *values);
+done:
+    return st;
+}
+
+drmad_status study_keep_saved(drmad_study *s, int64_t meta_steps)
+{
+    const setup *u = s->s;
+    drmad_status st = DRMAD_OK;
+    st_file *f = NULL;
+    int64_t tied = 0;
+
+    for (int64_t next = 0; next >= 0 && next < meta_steps;) {
+        tied = next;
+        next = space_next_change(u->decl, u->decls, next);
+    }
+    TRY(folder_read_tensors(s->f, "hyperparameters.safetensors", &f));
+    if (!f) goto done;
+    TRY(study_keep(s, tied, NULL));
+    for (int32_t i = 0; i < s->kept_space->n_slices; i++) {
+        const hyper_slice *c = &s->kept_space->slices[i];
+        const st_tensor *t = safetensors_find(f, c->name);
+        if (!t || t->dtype != F64 || shape_count(&t->shape) != c->phases * c->elements)
+            TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/hyperparameters.safetensors: no values of %s",
+                     folder_path(s->f), c->name));
+        memcpy(s->kept + c->offset, t->data, (size_t)(c->phases * c->elements) * sizeof(double));
+    }
+done:
+    mem_free(s->ctx, f);
+    return st;
+}
+
+/* The word's kind, HYPER_KIND_COUNT for none. */
+static hyper_kind kind_of(const char *word)
+{
+    int k = 0;
+
+    while (k < HYPER_KIND_COUNT && strcmp(hyper_kind_of((hyper_kind)k)->word, word) != 0) k++;
+    return (hyper_kind)k;
+}
+
+static drmad_status check_value(drmad_study *s, const char *kind, int tensor, int64_t step)
+{
+    const hyper_kind k = kind_of(kind);
+
+    if (!s->kept)
+        return FAIL(s->ctx, DRMAD_E_USAGE, "no values: tune or why has not ended well yet");
+    if (k == HYPER_KIND_COUNT)
+        return FAIL(s->ctx, DRMAD_E_USAGE, "no hyperparameter is called \"%s\"", kind);
+    if (hyper_is_about_tensors(k) ? tensor < 0 || tensor >= s->s->params->n : tensor != -1)
+        return FAIL(s->ctx, DRMAD_E_USAGE, "%s: tensor %d of %d", kind, tensor, s->s->params->n);
+    if (step < 0 || step >= s->s->spec.steps)
+        return FAIL(s->ctx, DRMAD_E_USAGE, "step %lld of %lld", (long long)step,
+                    (long long)s->s->spec.steps);
+    return DRMAD_OK;
+}
+
+drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor, int64_t step,
+                               double *out, int64_t count, int *tuned)
+{
+    drmad_status st = check_value(s, kind, tensor, step);
+    double *leaf = NULL;
+
+    if (st != DRMAD_OK) return st;
+    const hyper_kind k = kind_of(kind);
+    const hyper_use *u = space_find(s->kept_space, k, tensor);
+    const shape *to = tensor < 0 ? (u ? &u->shape : NULL) : &s->s->params->at[tensor].shape;
+    const hyper_at at = {.t = step, .base = train_base(&s->s->spec, k, step), .type = F64};
+
+    *tuned = u != NULL;
+    if (count != (to ? shape_count(to) : 1))
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE, "%s: room for %lld values, there are %lld", kind,
+                 (long long)count, (long long)(to ? shape_count(to) : 1)));
+    if (!u) {
+        for (int64_t e = 0; e < count; e++) out[e] = at.base;
+        goto done;
+    }
+    TRY(mem_alloc(s->ctx, (size_t)shape_count(&u->shape), sizeof *leaf, &leaf));
+    space_fetch(s->kept_space, u, &at, s->kept, leaf);
+    for (int64_t e = 0; e < count; e++) out[e] = leaf[use_index(&u->shape, to, e)];
+done:
+    mem_free(s->ctx, leaf);
+    return st;
+}

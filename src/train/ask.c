@@ -1,0 +1,105 @@
+/* What a trainer asks of an oracle. Nothing is computed here: each call is one function of
+ * drmad/model.h, with the status it gives and the vectors it reads and writes. */
+#include "train/trainer.h"
+#include <math.h>
+#include <string.h>
+
+/* The oracle's status, with its own message where it left none. */
+static drmad_status answered(trainer *t, int status, const char *what)
+{
+    t->spec.oracle->busy = false;
+    if (status == DRMAD_OK) return DRMAD_OK;
+    if (status < 0 || status >= DRMAD_STATUS_COUNT) status = DRMAD_E_MODEL;
+    return FAIL(t->ctx, (drmad_status)status, "%s: the caller's function ended with: %s", what,
+                drmad_status_text((drmad_status)status));
+}
+
+static const oracle *ask(trainer *t)
+{
+    t->spec.oracle->busy = true;
+    return t->spec.oracle;
+}
+
+void *trainer_example_weights(const trainer *t, use_slot what)
+{
+    const hyper_use *u = space_find(t->spec.space, HYPER_EXAMPLE_WEIGHT, -1);
+
+    if (!u) return NULL;
+    return t->slot[trainer_use_ref(t, (int32_t)(u - t->spec.space->uses), what).slot];
+}
+
+drmad_status trainer_ask_start(trainer *t, void *w)
+{
+    const oracle *o = ask(t);
+
+    memset(w, 0, (size_t)t->spec.params->total * t->size);
+    return answered(t, o->start(o->user, t->seed, w), "start weights");
+}
+
+drmad_status trainer_ask_batch(trainer *t, int64_t step)
+{
+    const oracle *o = ask(t);
+    drmad_status st = answered(t, o->batch(o->user, t->seed, step, t->local), "batch");
+
+    for (int64_t i = 0; st == DRMAD_OK && i < t->spec.batch; i++)
+        if (t->local[i] < 0 || t->local[i] >= t->spec.train.count)
+            st = FAIL(t->ctx, DRMAD_E_MODEL, "batch: example %d of %lld at step %lld",
+                      (int)t->local[i], (long long)t->spec.train.count, (long long)step);
+    return st;
+}
+
+drmad_status trainer_ask_gradient(trainer *t, int64_t step, const void *w, const void *weights,
+                                  void *g, double *loss)
+{
+    const oracle *o = ask(t);
+
+    *loss = NAN;
+    return answered(t, o->gradient(o->user, t->seed, step, w, weights, g, loss), "gradient");
+}
+
+drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u, bool back,
+                                 void *g)
+{
+    const oracle *o = ask(t);
+    void *rows = back ? trainer_example_weights(t, USE_COT) : NULL;
+
+    return answered(t,
+                    o->product(o->user, t->seed, step, w, u, trainer_example_weights(t, USE_VALUE),
+                               !back, g, t->slot[SLOT_HU], rows),
+                    "second-order product");
+}
+
+drmad_status trainer_ask_value(trainer *t, const examples *e, eval_result *out, double *dw,
+                               double *dvalues)
+{
+    const oracle *o = ask(t);
+    void *g = dw ? t->slot[SLOT_WGRAD] : NULL;
+    drmad_status st = DRMAD_OK;
+
+    *out = (eval_result){NAN, NAN};
+    if (g) memset(g, 0, (size_t)t->spec.params->total * t->size);
+    TRY(answered(t,
+                 o->evaluate(o->user, e->part, e->count, trainer_weights(t), NULL, g, &out->loss,
+                             &out->error, NULL),
+                 "evaluation"));
+    for (int64_t i = 0; g && i < t->spec.params->total; i++) dw[i] = trainer_get(t, g, i);
+    if (g) memset(dvalues, 0, (size_t)t->spec.space->total * sizeof *dvalues);
+    if (!isfinite(out->loss))
+        st = FAIL(t->ctx, DRMAD_E_DIVERGED, "evaluation loss %g after %lld steps", out->loss,
+                  (long long)t->spec.steps);
+done:
+    return st;
+}
+
+drmad_status trainer_ask_slope(trainer *t, const examples *e, const void *u, double *value,
+                               double *slope)
+{
+    const oracle *o = ask(t);
+    double error = NAN;
+
+    *value = *slope = NAN;
+    return answered(t,
+                    o->evaluate(o->user, e->part, e->count, trainer_weights(t), u, NULL, value,
+                                &error, slope),
+                    "evaluation");
+}
