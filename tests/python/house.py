@@ -1,6 +1,7 @@
 """What the tests of the Python package share: a runner that prints PASS and FAIL lines."""
 
 import pathlib
+import signal
 import sys
 import traceback
 
@@ -15,6 +16,7 @@ torch.set_num_threads(1)
 def main(tests: dict) -> None:
     """Runs name -> function; one that raises has failed. Words on the command line select."""
     failed = 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     for name, test in tests.items():
         if len(sys.argv) > 1 and not any(word in name for word in sys.argv[1:]):
             continue
