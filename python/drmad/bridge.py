@@ -1,8 +1,8 @@
 """Between the C library and an oracle, who computes values and derivatives with torch.
 
 The library calls back through ctypes. What goes wrong in there must not unwind through C: every
-exception is kept, the library is told DRMAD_E_MODEL, and when its call has returned the very same
-exception is raised again, with its own traceback. Vectors that the library hands out are looked at
+exception is kept (Context.guard), the library is told a status, and when its call has returned the
+very same exception is raised again, with its own traceback. Vectors that the library hands out are looked at
 in place: a tensor over its memory, kept by address, so that a step makes none.
 
 An oracle has
@@ -18,16 +18,16 @@ with the meanings of include/drmad/model.h; vectors are one-dimensional tensors 
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
-import signal
 import threading
-from contextlib import contextmanager
 
 import torch
 
 from . import _abi
+from ._context import Context
 from ._memory import tensor
-from .errors import Error, Interrupted, UsageError
+from .errors import UsageError
 
 VIEWS = 1024  # vectors looked at in place before the list of them is begun anew
 
@@ -44,13 +44,12 @@ def refuse_inside(what: str) -> None:
 
 
 class Bridge:
-    """One oracle as a drmad_model. `lib` is the loaded library, `context` a drmad.Context.
+    """One oracle as a drmad_model, with at most one study over it. close() frees both; the context
+    must live longer."""
 
-    close() takes the model away; the study over it must be gone by then."""
-
-    def __init__(self, lib, context, oracle, progress=None):
-        self.lib, self.context, self.oracle, self.progress = lib, context, oracle, progress
-        self.error: BaseException | None = None
+    def __init__(self, context: Context, oracle, progress=None):
+        self.lib, self.context = context.lib, context
+        self.oracle, self.progress = oracle, progress
         self._views: dict[tuple, torch.Tensor] = {}
         self._model, self._study, self._events = ctypes.c_void_p(), ctypes.c_void_p(), None
         try:
@@ -64,14 +63,14 @@ class Bridge:
     def _make_model(self) -> None:
         o, lib = self.oracle, self.lib
         doubles = int(o.dtype == torch.float64)
-        self._check(
+        self.context.check(
             lib.drmad_model_new(
                 self.context.handle, o.name.encode(), doubles, ctypes.byref(self._model)
             )
         )
         for name, shape, role, layer in o.tensors:
             dims = (ctypes.c_int64 * len(shape))(*shape)
-            self._check(
+            self.context.check(
                 lib.drmad_model_add(
                     self._model, name.encode(), dims, len(shape), role.encode(), layer
                 )
@@ -80,7 +79,7 @@ class Bridge:
         offsets = [lib.drmad_model_offset(self._model, i) for i in range(len(o.tensors))]
         o.lay_out(offsets, self.size)
         train, valid, test = o.sizes
-        self._check(
+        self.context.check(
             lib.drmad_model_set_data(self._model, o.name.encode(), train, valid, test, o.batch)
         )
         self._functions = (
@@ -90,12 +89,12 @@ class Bridge:
             _abi.drmad_evaluate_fn(self._guard(self._evaluate)),
             _abi.drmad_batch_fn(self._guard(self._examples)),
         )
-        self._check(lib.drmad_model_set_functions(self._model, *self._functions, None))
+        self.context.check(lib.drmad_model_set_functions(self._model, *self._functions, None))
 
     def study(self, overrides: list[str]) -> ctypes.c_void_p:
         """Makes the one study of this model, from "key=value" lines."""
         lines = (ctypes.c_char_p * len(overrides))(*(s.encode() for s in overrides))
-        self._check(
+        self.context.check(
             self.lib.drmad_model_study(
                 self._model, lines, len(overrides), ctypes.byref(self._study)
             )
@@ -120,9 +119,9 @@ class Bridge:
         Ctrl-C, else the library's own error. Autograd is on inside, whatever is around."""
         refuse_inside(f"drmad.{name}")
         function = getattr(self.lib, f"drmad_study_{name}")
-        with stopping(self.lib, self.context), torch.inference_mode(False), torch.enable_grad():
+        with self.context.interruptible(), torch.inference_mode(False), torch.enable_grad():
             status = function(self._study, *more)
-        self._check(status)
+        self.context.check(status)
 
     def result_json(self) -> str:
         return self.lib.drmad_study_result_json(self._study).decode()
@@ -134,33 +133,24 @@ class Bridge:
         """(`count` doubles of a kind at a step, whether they were tuned)."""
         out, tuned = torch.empty(count, dtype=torch.float64), ctypes.c_int()
         at = ctypes.cast(out.data_ptr(), ctypes.POINTER(ctypes.c_double))
-        self._check(
+        self.context.check(
             self.lib.drmad_study_value(
                 self._study, kind.encode(), tensor_number, step, at, count, ctypes.byref(tuned)
             )
         )
         return out, bool(tuned.value)
 
-    def _check(self, status: int) -> None:
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
-        self.context.check(status)
-
     # ---- callbacks ----
 
     def _guard(self, function):
-        """`function` as C may call it: no exception leaves, the first one is kept."""
+        """`function` as C may call it, and the mark that a callback is under way."""
+        guarded = self.context.guard(function)
 
-        def call(user, *args) -> int:
+        @functools.wraps(function)
+        def call(user, *arguments) -> int:
             _inside.depth = getattr(_inside, "depth", 0) + 1
             try:
-                function(*args)
-                return 0
-            except BaseException as e:
-                if self.error is None:
-                    self.error = e
-                return _abi.DRMAD_E_MODEL
+                return guarded(*arguments)
             finally:
                 _inside.depth -= 1
 
@@ -226,29 +216,3 @@ class Bridge:
                 self.progress.event(stage.decode(), done, total, line.decode())
             except Exception:  # a closed terminal must not end a run
                 self.progress = None
-
-
-@contextmanager
-def stopping(lib, context):
-    """The first Ctrl-C asks the library to end after a clean checkpoint, the second one ends at
-    once. Signals are the main thread's business; elsewhere nothing is changed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = False
-
-    def stop(number, frame) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        lib.drmad_ctx_stop(context.handle, number)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)
-
-
-__all__ = ["Bridge", "Error", "Interrupted", "refuse_inside", "stopping"]

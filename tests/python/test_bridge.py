@@ -12,22 +12,12 @@ import torch
 from house import main, raises
 
 from drmad import _abi
+from drmad._context import Context
 from drmad.bridge import Bridge, refuse_inside
-from drmad.errors import Error, Interrupted, UsageError
+from drmad.errors import ConfigError, Interrupted, UsageError
 
 STEPS = 30
-OK, INTERRUPTED = 0, _abi.DRMAD_E_INTERRUPTED
-
-
-class FakeContext:
-    handle = 7
-    text = "?"
-
-    def check(self, status):
-        if status == INTERRUPTED:
-            raise Interrupted("interrupted; go on with --resume")
-        if status != OK:
-            raise Error(f"status {status}: {self.text}")
+OK, INTERRUPTED = 0, _abi.E_INTERRUPTED
 
 
 class FakeLibrary:
@@ -36,6 +26,18 @@ class FakeLibrary:
 
     def __init__(self):
         self.tensors, self.stopped, self.freed, self.meta_steps = [], False, [], 1
+
+    def drmad_ctx_new(self, alloc, user):
+        return 7
+
+    def drmad_ctx_free(self, ctx):
+        self.freed.append("context")
+
+    def drmad_ctx_set_log(self, ctx, log, user):
+        pass
+
+    def drmad_errmsg(self, ctx):
+        return b"interrupted by signal 2" if self.stopped else b"what went wrong"
 
     def drmad_model_new(self, ctx, name, doubles, out):
         self.type = ctypes.c_double if doubles else ctypes.c_float
@@ -165,7 +167,7 @@ class ToyOracle:
 
 def opened(oracle=None, **more):
     lib, oracle = FakeLibrary(), oracle or ToyOracle()
-    bridge = Bridge(lib, FakeContext(), oracle, **more)
+    bridge = Bridge(Context(lib=lib), oracle, **more)
     bridge.study(["train.steps=30"])
     return lib, oracle, bridge
 
@@ -180,7 +182,7 @@ def values_arrive():
     assert lib.loss == 0.25 and lib.numbers == [0, 1, 2, 3]
     bridge.close()
     bridge.close()
-    assert lib.freed == ["study", "model"]
+    assert lib.freed == ["study", "model"], lib.freed
 
 
 def a_step_makes_no_views():
@@ -229,7 +231,7 @@ def exits_pass_too():
 def library_errors_come_without_callbacks():
     lib, _, bridge = opened()
     lib.drmad_study_tune = lambda study, resume: 3
-    raises(Error, "status 3", lambda: bridge.call("tune", 0))
+    raises(ConfigError, "what went wrong", lambda: bridge.call("tune", 0))
 
 
 def failing_constructors_leave_nothing():
@@ -238,8 +240,8 @@ def failing_constructors_leave_nothing():
             raise Own("no room")
 
     lib = FakeLibrary()
-    raises(Own, "no room", lambda: Bridge(lib, FakeContext(), Bad()))
-    assert lib.freed == ["model"]
+    raises(Own, "no room", lambda: Bridge(Context(lib=lib), Bad()))
+    assert lib.freed[0] == "model"
 
 
 def first_ctrl_c_is_a_clean_end():

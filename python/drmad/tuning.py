@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from . import hyper as hyper_module
-from .bridge import Bridge, refuse_inside, stopping
+from ._context import Context
+from .bridge import Bridge, refuse_inside
 from .errors import ConfigError, Interrupted
 from .hyper import KINDS, Hyper
 from .oracle import Oracle
@@ -176,8 +177,8 @@ class Job:
             raise ConfigError(f"steps: {steps!r}; a whole number from 1")
         self.hyper, self.steps, self.seed = _declarations(hyper), int(steps), int(seed)
         limits, self.meta_steps = _limits(budget, meta_steps)
-        self.oracle = Oracle(make_model, loss_fn, train=train, valid=valid, test=test,
-                             metric=metric, seed=self.seed, bn=bn, hyper=self.hyper)  # fmt: skip
+        self.oracle = Oracle(make_model, loss_fn, train, valid, test, metric=metric,
+                             seed=self.seed, bn=bn, hyper=self.hyper)  # fmt: skip
         params = [torch.nn.Parameter(torch.zeros(shape)) for _, shape, *_ in self.oracle.tensors]
         self.cls, self.options = read_optimizer(optimizer, params)
         self.schedule = read_scheduler(scheduler, self.options, self.steps)
@@ -190,7 +191,6 @@ class Job:
             f"seed={self.seed}",
             f"dtype={'f64' if self.oracle.dtype == torch.float64 else 'f32'}",
             f"train.steps={self.steps}",
-            f"train.batch={self.oracle.batch}",
             *(f"optimizer.{k}={_text(v)}" for k, v in self.options.items()),
             *(
                 f"optimizer.{'schedule' if k == 'kind' else k}={_text(v)}"
@@ -210,13 +210,10 @@ class Job:
     @contextmanager
     def bridge(self):
         """The study, open; closed at the end."""
-        from ._lib import lib
-        from .context import Context
-
         progress = self._progress()
         try:
             with Context() as context:
-                bridge = Bridge(lib, context, self.oracle, progress)
+                bridge = Bridge(context, self.oracle, progress)
                 try:
                     bridge.study(self.overrides)
                     yield bridge
