@@ -268,7 +268,8 @@ class Workers:
                     self.last = (seed, visit)
                     return got[1]
             self.plan = self._visits(seed, visit, -1 if back else 1)
-            self.ahead, self.last = iter(self.inner), (seed, visit)
+            with seeded(seed):  # the loader draws a base seed for its processes
+                self.ahead, self.last = iter(self.inner), (seed, visit)
         raise DataError(f"{self.source.name}: the worker processes gave no batch {visit}")
 
     def close(self) -> None:
@@ -431,6 +432,11 @@ class Training:
     def batch(self) -> int:
         """Examples of the largest batch."""
         return self.source.batch
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all batches have the same size."""
+        return self.source.uniform
 
     def fetch(self, seed: int, step: int) -> Any:
         return self.source.fetch(seed, *divmod(step, self.source.batches))

@@ -129,6 +129,8 @@ def _slots(module: nn.Module) -> list[Slot]:
             if p is None or not p.requires_grad:
                 continue
             name = f"{prefix}.{key}" if prefix else key
+            if isinstance(p, nn.parameter.UninitializedParameter):
+                raise ModelError(f"{name}: not initialised yet; run one batch through the module")
             slots.setdefault(id(p), Slot(name, p, [])).places.append((owner._parameters, key))
     return list(slots.values())
 

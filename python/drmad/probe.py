@@ -31,9 +31,6 @@ CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpos
 
 def check_parameters(net: Net, tensors: list[Tensor]) -> tuple[torch.dtype, torch.device]:
     """The one type and the one device of the trainable parameters."""
-    for s in net.slots:
-        if isinstance(s.value, nn.parameter.UninitializedParameter):
-            raise ModelError(f"{s.name}: not initialised yet; run one batch through the module")
     if not net.slots:
         raise ModelError(f"{net.name}: no parameter with requires_grad=True, nothing to train")
     for s in net.slots:
@@ -107,6 +104,11 @@ class Watch(TorchFunctionMode):
         self._note(out, name)
         return out
 
+    def inside(self) -> tuple[str, str] | None:
+        """The module that an exception has left, where no torch function was to blame."""
+        path = self.path[-1]
+        return (path, type(self.module.get_submodule(path)).__name__) if path else None
+
     def _note(self, out: Any, name: str) -> None:
         for t in trees.leaves(out):
             if not isinstance(t, torch.Tensor):
@@ -176,7 +178,7 @@ def _noted(watch: Watch, batch: Any):
         yield
     except Exception as e:
         devices = sorted({str(t.device) for t in trees.leaves(batch) if hasattr(t, "device")})
-        at = watch.failed or (watch.path[-1], "?")
+        at = watch.failed or watch.inside() or ("", "loss_fn")
         e.add_note(f"drmad: in the probe's one batch, {_where(at)}; batch on {', '.join(devices)}")
         raise
 
@@ -274,16 +276,25 @@ def _check_state(o: Oracle, w: torch.Tensor, batch: Any, changed: list[str]) -> 
     if not state.live or not state.others:
         return
     ins = [b.clone().requires_grad_() for b in state.before(0)]
+    params = o.split(w, leaf=True)
     with o.surroundings(mix(PROBE)), state.watched(0, ins) as after:
-        o.losses(o.split(w, leaf=True), batch)
+        o.losses(params, batch)
         outs = dict(zip(state.names, after()))
     for n in state.others:
-        if not outs[n].requires_grad:
+        if not _depends(outs[n], params):
             raise ModelError(
                 f"buffer {n}: a training step changes it under no_grad or by .data, so what it "
                 "does to the evaluation cannot be differentiated; bn='frozen' takes the state as "
                 "constant, or update it where autograd sees it"
             )
+
+
+def _depends(out: torch.Tensor, params: list[torch.Tensor]) -> bool:
+    """Whether autograd has a way from `out` to a parameter."""
+    if not out.requires_grad:
+        return False
+    grads = torch.autograd.grad(out.sum(), params, allow_unused=True, retain_graph=True)
+    return any(g is not None for g in grads)
 
 
 def _check_gradient(o: Oracle, w: torch.Tensor, batch: Any) -> None:
@@ -301,13 +312,16 @@ def _check_gradient(o: Oracle, w: torch.Tensor, batch: Any) -> None:
         raise ModelError(f"{bad[0]}: its gradient on the first batch is not finite")
 
 
+def _direction(o: Oracle) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    return [torch.randn(t.shape, generator=draw, dtype=o.dtype).to(o.device) for t in o.tensors]
+
+
 def _try(o: Oracle, w, batch, way: str) -> list | Exception:
     """The product along a fixed direction, or what went wrong."""
     from .oracle import _Product
 
-    draw = torch.Generator().manual_seed(1)
-    along = [torch.randn(t.shape, generator=draw, dtype=o.dtype).to(o.device) for t in o.tensors]
-    ask = _Product(o.split(w, leaf=True), along, None, False, False)
+    ask = _Product(o.split(w, leaf=True), _direction(o), None, False, False)
     try:
         with o.surroundings(mix(PROBE)):
             done = (o._dual if way == "forward" else o._double)(0, batch, ask)
@@ -322,18 +336,62 @@ def _choose(o: Oracle, w, batch, product: str, convolves: bool) -> bool:
     the slower way (LeNet: 17 ms against 14), elsewhere forward mode is (784-50-50-50-10: 1.7 ms
     against 1.1). A rule and not a stopwatch, so that a study gives the same bits again."""
     got = {way: _try(o, w, batch, way) for way in ("forward", "reverse")}
+    if not isinstance(got["reverse"], Exception):
+        got["reverse"] = _dropped(o, w, batch) or got["reverse"]
     works = [way for way, r in got.items() if not isinstance(r, Exception)]
     if not works or (product != "auto" and product not in works):
         way = product if product != "auto" else "reverse"
         raise _blame(o, w, batch, way, got[way])
-    if product != "auto":
-        return product == "forward"
-    if len(works) == 1:
-        return works[0] == "forward"
-    if not _agree(o, got["forward"], got["reverse"]):
-        o.notes.append("forward mode gives another product than reverse mode; reverse mode is used")
-        return False
-    return convolves
+    way = works[0] if product == "auto" else product
+    if product == "auto" and len(works) == 2:
+        way = "forward" if convolves else "reverse"
+        if not _agree(o, got["forward"], got["reverse"]):
+            o.notes.append("forward mode gives another product than reverse mode, which is used")
+            way = "reverse"
+    _check_differences(o, w, batch, got[way])
+    return way == "forward"
+
+
+def _dropped(o: Oracle, w, batch) -> Exception | None:
+    """autograd.grad leaves out what it has no second derivative for, where the way to it ends
+    there: a silently wrong product. The second graph still shows the place."""
+    params = o.split(w, leaf=True)
+    with o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
+        total = o.total(o.losses(params, batch), None)
+        grads = torch.autograd.grad(total, params, create_graph=True, allow_unused=True)
+    broken = [n for n in _nodes(*(g.grad_fn for g in grads if g is not None)) if _is_end(n)]
+    return RuntimeError("its backward is once_differentiable") if broken else None
+
+
+def _is_end(node: Any) -> bool:
+    return node.name().rpartition("::")[2] in ("Error", "DelayedError", "NotImplemented")
+
+
+def _check_differences(o: Oracle, w, batch, product: list) -> None:
+    """Warns where the product is not the change of the gradient: a custom backward that hides what
+    it depends on, or one that is no derivative (straight-through)."""
+    along = _direction(o)
+    size = sum(float((p.double() ** 2).sum()) for p in o.split(w)) ** 0.5 or 1.0
+    far = sum(float((t.double() ** 2).sum()) for t in along) ** 0.5
+    e, bar = {torch.float32: (1e-3, 0.5), torch.float64: (1e-6, 1e-2)}[o.dtype]
+    e *= size / far
+    ends = []
+    for sign in (e, -e):
+        moved = [(p + sign * t).requires_grad_() for p, t in zip(o.split(w), along)]
+        with o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
+            total = o.total(o.losses(moved, batch), None)
+            ends.append(torch.autograd.grad(total, moved, allow_unused=True))
+    most = max(float(p.norm()) for p in product)
+    for t, p, a, b in zip(o.tensors, product, *ends):
+        if a is None or float(p.norm()) <= 0.01 * most:
+            continue
+        off = float((p - (a - b) / (2 * e)).norm()) / float(p.norm())
+        if off > bar:
+            text = (f"{t.name}: its second-order product is {off:.0%} off the differences of its "
+                    "gradient; a custom backward, or kinks within reach?")  # fmt: skip
+            o.notes.append(text)
+            warnings.warn(f"drmad: {text}", stacklevel=5)
+            return
 
 
 def _agree(o: Oracle, a: list, b: list) -> bool:
@@ -350,7 +408,7 @@ def _blame(o: Oracle, w, batch, way: str, error: Exception) -> ModelError:
         if way == "forward":
             with watch:
                 _try(o, w, batch, way)
-            at = watch.failed
+            at = watch.failed or watch.inside()
         else:
             at = _fault(o, w, batch, watch)
     except Exception:
@@ -378,31 +436,39 @@ def _remedy(at: tuple[str, str] | None, message: str) -> str:
 def _fault(o: Oracle, w, batch, watch: Watch) -> tuple[str, str] | None:
     """Walks back twice with anomaly mode on: it ties the nodes of the second graph to those of the
     first one, and those were claimed by the operations that made them."""
-    params, ran = o.split(w, leaf=True), []
     with warnings.catch_warnings(), o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
         warnings.simplefilter("ignore")
         with torch.autograd.set_detect_anomaly(True, check_nan=False):
+            params = o.split(w, leaf=True)
             with watch:
-                losses = o.losses(params, batch)
-            total = o.total(losses, None)
-            first = _nodes(total.grad_fn)
-            try:
-                _record(first, ran)
-                grads = torch.autograd.grad(total, params, create_graph=True, allow_unused=True)
-                tops = [g for g in grads if g is not None and g.requires_grad]
-                ran.clear()
-                _record([n for n in _nodes(*(g.grad_fn for g in tops)) if n not in first], ran)
-                torch.autograd.grad(tops, params, tops, allow_unused=True)
-            except Exception:
-                pass
-            node = ran[-1] if ran else None
+                total = o.total(o.losses(params, batch), None)
+            node = _last_node(total, params)
             while node is not None and node not in watch.made_by:
                 node = node.metadata.get("parent_")
     if node is None:
         return None
     path, name = watch.made_by[node]
-    kind = node.name().rpartition("::")[2].removesuffix("Backward").rstrip("0")
-    return path, name if name.lower() in kind.lower() else kind.replace("Backward", "")
+    kind = node.name().rpartition("::")[2].rstrip("0123456789").removesuffix("Backward")
+    return path, name if name.lower() in kind.lower() else kind
+
+
+def _last_node(total: torch.Tensor, params: list) -> Any | None:
+    """The node at which two walks back end, or would end if they went there."""
+    ran: list[Any] = []
+    first = _nodes(total.grad_fn)
+    _record(first, ran)
+    try:
+        grads = torch.autograd.grad(total, params, create_graph=True, allow_unused=True)
+        tops = [g for g in grads if g is not None and g.requires_grad]
+        second = _nodes(*(g.grad_fn for g in tops)) - first
+        for n in second:
+            if _is_end(n):
+                return n
+        _record(second, ran)
+        torch.autograd.grad(tops, params, tops, allow_unused=True)
+    except Exception:
+        pass
+    return ran[-1] if ran else None
 
 
 def _nodes(*roots: Any) -> set:
