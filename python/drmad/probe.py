@@ -307,7 +307,11 @@ def _check_gradient(o: Oracle, w: torch.Tensor, batch: Any) -> None:
         text = f"{', '.join(idle)}: no gradient on the first batch; such tensors do not move"
         o.notes.append(text)
         warnings.warn(f"drmad: {text}", stacklevel=4)
-    bad = [t.name for t, g in zip(o.tensors, grads) if g is not None and not g.isfinite().all()]
+    given = [(t.name, g) for t, g in zip(o.tensors, grads) if g is not None]
+    for name, g in given:
+        if g.layout != torch.strided:
+            raise ModelError(f"{name}: its gradient is sparse ({g.layout}); say sparse=False")
+    bad = [name for name, g in given if not g.isfinite().all()]
     if bad:
         raise ModelError(f"{bad[0]}: its gradient on the first batch is not finite")
 
