@@ -147,7 +147,7 @@ def probe(oracle: Oracle, seed: int, frozen: bool, product: str) -> None:
         loss, watch = _first_pass(o, w, batch)
         after = {n: b[k].detach().clone() for n, (b, k) in net.buffers.items()}
         changed = [n for n in before if not trees.same(before[n], after[n])]
-        o.attention = "scaled_dot_product_attention" in watch.names
+        o.attention = _attends(watch)
         _check_replay(o, w, batch, loss, before, changed)
         o.noise |= _evaluation_noise(o, w, batch)
     finally:
@@ -159,6 +159,13 @@ def probe(oracle: Oracle, seed: int, frozen: bool, product: str) -> None:
     o.forward = _choose(o, w, batch, product, convolves)
     _say(o, frozen)
     o.start(seed, w)
+
+
+def _attends(watch: Watch) -> bool:
+    """Whether there is attention. Functions that call it are one function to a watch, such as that
+    of nn.MultiheadAttention; the graph shows what they did."""
+    named = any("dot_product_attention" in n or "multi_head_attention" in n for n in watch.names)
+    return named or any("ScaledDotProduct" in node.name() for node in watch.made_by)
 
 
 def _set(net: Net, values: dict[str, torch.Tensor]) -> None:
