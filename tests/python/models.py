@@ -358,6 +358,19 @@ class Vit(nn.Module):
         return self.head(self.norms[-1](x)[:, 0])
 
 
+class Encoder(nn.Module):
+    """torch's own encoder layers, with their dropout, over sequences."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.embed, self.head = nn.Linear(5, width), nn.Linear(width, CLASSES)
+        layer = nn.TransformerEncoderLayer(width, 2, 16, dropout=0.1, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+
+    def forward(self, x):
+        return self.head(self.encoder(self.embed(x)).mean(1))
+
+
 class Recurrent(nn.Module):
     """One of torch's recurrent layers, its last output classified."""
 
@@ -448,6 +461,8 @@ WORKS = [
          "parameters with requires_grad=False stay as they are"),
     Case("ViT", Vit, images(3, 8), classify, "2 blocks, nn.MultiheadAttention"),
     Case("GPT", Gpt, text, next_token, "2 blocks, causal attention, tied head", steps=20),
+    Case("Transformer encoder", Encoder, sequences(6, 5), classify,
+         "nn.TransformerEncoder with dropout .1", drawn=True),
     Case("RNN", lambda: Recurrent(nn.RNN), sequences(6, 5), classify, "nn.RNN"),
     Case("GRU", lambda: Recurrent(nn.GRU), sequences(6, 5), classify, "nn.GRU"),
     Case("LSTM", lambda: Recurrent(nn.LSTM), sequences(6, 5), classify, "nn.LSTM"),
