@@ -328,25 +328,26 @@ def _direction(o: Oracle) -> list[torch.Tensor]:
     return [torch.randn(t.shape, generator=draw, dtype=o.dtype).to(o.device) for t in o.tensors]
 
 
-def _try(o: Oracle, w, batch, way: str) -> list | Exception:
+def _try(o: Oracle, params: list, along: list, batch, way: str) -> list | Exception:
     """The product along a fixed direction, or what went wrong."""
     from .oracle import _Product
 
-    ask = _Product(o.split(w, leaf=True), _direction(o), None, False, False)
+    ask = _Product(params, along, None, False, False)
     try:
         with o.surroundings(mix(PROBE)):
             done = (o._dual if way == "forward" else o._double)(0, batch, ask)
     except Exception as e:
         return e
-    return [torch.zeros(t.shape, dtype=o.dtype, device=o.device) if p is None else p.detach()
-            for t, p in zip(o.tensors, done.products)]  # fmt: skip
+    return [torch.zeros_like(w) if p is None else p.detach()
+            for w, p in zip(params, done.products)]  # fmt: skip
 
 
 def _choose(o: Oracle, w, batch, product: str, convolves: bool) -> bool:
     """Forward over reverse, or not. Where both work, torch's second derivative of a convolution is
     the slower way (LeNet: 17 ms against 14), elsewhere forward mode is (784-50-50-50-10: 1.7 ms
     against 1.1). A rule and not a stopwatch, so that a study gives the same bits again."""
-    got = {way: _try(o, w, batch, way) for way in ("forward", "reverse")}
+    params, along = o.split(w, leaf=True), _direction(o)
+    got = {way: _try(o, params, along, batch, way) for way in ("forward", "reverse")}
     if not isinstance(got["reverse"], Exception):
         got["reverse"] = _dropped(o, w, batch) or got["reverse"]
     works = [way for way, r in got.items() if not isinstance(r, Exception)]
@@ -359,7 +360,7 @@ def _choose(o: Oracle, w, batch, product: str, convolves: bool) -> bool:
         if not _agree(o, got["forward"], got["reverse"]):
             o.notes.append("forward mode gives another product than reverse mode, which is used")
             way = "reverse"
-    _check_differences(o, w, batch, got[way])
+    _check_differences(o, w, batch, way)
     return way == "forward"
 
 
@@ -370,25 +371,58 @@ def _dropped(o: Oracle, w, batch) -> Exception | None:
     with o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
         total = o.total(o.losses(params, batch), None)
         grads = torch.autograd.grad(total, params, create_graph=True, allow_unused=True)
-    broken = [n for n in _nodes(*(g.grad_fn for g in grads if g is not None)) if _is_end(n)]
+    second = _nodes(*(g.grad_fn for g in grads if g is not None))
+    broken = any(_kind(n) in ("Error", "DelayedError") for n in second)
     return RuntimeError("its backward is once_differentiable") if broken else None
 
 
-def _is_end(node: Any) -> bool:
-    return node.name().rpartition("::")[2] in ("Error", "DelayedError", "NotImplemented")
+def _kind(node: Any) -> str:
+    return node.name().rpartition("::")[2]
 
 
-def _check_differences(o: Oracle, w, batch, product: list) -> None:
+def _check_differences(o: Oracle, w, batch, way: str) -> None:
     """Warns where the product is not the change of the gradient: a custom backward that hides what
-    it depends on, or one that is no derivative (straight-through)."""
-    along = _direction(o)
-    size = sum(float((p.double() ** 2).sum()) for p in o.split(w)) ** 0.5 or 1.0
-    far = sum(float((t.double() ** 2).sum()) for t in along) ** 0.5
-    e, bar = {torch.float32: (1e-3, 0.5), torch.float64: (1e-6, 1e-2)}[o.dtype]
-    e *= size / far
-    ends = []
+    it depends on, or one that is no derivative (straight-through). In double and with a tiny step,
+    so that a kink of relu or max within the step is unlikely (1e-9 of the weights)."""
+    try:
+        with _in_double(o):
+            off = _differences(o, [p.double() for p in o.split(w)], _doubled(batch), way)
+    except Exception:  # code that insists on float32: nothing to compare
+        return
+    if off is not None:
+        text = (f"{off[0]}: its second-order product is {off[1]:.0%} off the differences of its "
+                "gradient; does a custom backward hide what it depends on?")  # fmt: skip
+        o.notes.append(text)
+        warnings.warn(f"drmad: {text}", stacklevel=5)
+
+
+def _doubled(batch: Any) -> Any:
+    return trees.change(lambda t: t.double() if t.is_floating_point() else t, batch)
+
+
+@contextmanager
+def _in_double(o: Oracle):
+    kept = {n: b[k] for n, (b, k) in o.net.buffers.items()}
+    floats = {n: b.double() for n, b in kept.items() if b.is_floating_point()}
+    try:
+        for n, b in floats.items():
+            owner, key = o.net.buffers[n]
+            owner[key] = b
+        yield
+    finally:
+        for n, b in kept.items():
+            owner, key = o.net.buffers[n]
+            owner[key] = b
+
+
+def _differences(o: Oracle, values: list, batch: Any, way: str) -> tuple[str, float] | None:
+    """The first tensor whose product is off, and how far."""
+    along, ends, bar = [t.double() for t in _direction(o)], [], 1e-2
+    product = _try(o, [p.clone().requires_grad_() for p in values], along, batch, way)
+    size = sum(float((p**2).sum()) for p in values) ** 0.5 or 1.0
+    e = 1e-9 * size / sum(float((t**2).sum()) for t in along) ** 0.5
     for sign in (e, -e):
-        moved = [(p + sign * t).requires_grad_() for p, t in zip(o.split(w), along)]
+        moved = [(p + sign * t).requires_grad_() for p, t in zip(values, along)]
         with o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
             total = o.total(o.losses(moved, batch), None)
             ends.append(torch.autograd.grad(total, moved, allow_unused=True))
@@ -398,11 +432,8 @@ def _check_differences(o: Oracle, w, batch, product: list) -> None:
             continue
         off = float((p - (a - b) / (2 * e)).norm()) / float(p.norm())
         if off > bar:
-            text = (f"{t.name}: its second-order product is {off:.0%} off the differences of its "
-                    "gradient; a custom backward, or kinks within reach?")  # fmt: skip
-            o.notes.append(text)
-            warnings.warn(f"drmad: {text}", stacklevel=5)
-            return
+            return t.name, off
+    return None
 
 
 def _agree(o: Oracle, a: list, b: list) -> bool:
@@ -418,7 +449,7 @@ def _blame(o: Oracle, w, batch, way: str, error: Exception) -> ModelError:
     try:
         if way == "forward":
             with watch:
-                _try(o, w, batch, way)
+                _try(o, o.split(w, leaf=True), _direction(o), batch, way)
             at = watch.failed or watch.inside()
         else:
             at = _fault(o, w, batch, watch)
@@ -459,7 +490,7 @@ def _fault(o: Oracle, w, batch, watch: Watch) -> tuple[str, str] | None:
     if node is None:
         return None
     path, name = watch.made_by[node]
-    kind = node.name().rpartition("::")[2].rstrip("0123456789").removesuffix("Backward")
+    kind = _kind(node).rstrip("0123456789").removesuffix("Backward")
     return path, name if name.lower() in kind.lower() else kind
 
 
@@ -473,7 +504,7 @@ def _last_node(total: torch.Tensor, params: list) -> Any | None:
         tops = [g for g in grads if g is not None and g.requires_grad]
         second = _nodes(*(g.grad_fn for g in tops)) - first
         for n in second:
-            if _is_end(n):
+            if _kind(n) in ("Error", "DelayedError", "NotImplemented"):
                 return n
         _record(second, ran)
         torch.autograd.grad(tops, params, tops, allow_unused=True)

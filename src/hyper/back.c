@@ -42,6 +42,8 @@ static void collect(walker *w, int64_t step, int64_t s, double *dvalues)
 
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (!w->has_cot[i]) continue;
+        rate_series *r = rates_of(w, i);
+        if (r) rates_note(w, r, step);
         const int64_t times = t->use[i].use->kind == HYPER_LR ? s : 1;
         for (int64_t k = 0; k < times; k++) {
             const hyper_at at = trainer_at(t, &t->use[i], step + k);
@@ -296,6 +298,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         }
     }
     TRY(trainer_prepare(t, 0));
+    rates_collect(w, dvalues);
     collect_start(w, dvalues);
 done:
     return st;

@@ -177,6 +177,7 @@ def hidden_dependence():
             warnings.simplefilter("error")
             for f in (torch.tanh, torch.relu):
                 oracle(net(f, dtype), dtype=dtype)
+            oracle(nets.seeded_model(nets.lenet, dtype=dtype), dtype=dtype)
 
 
 def only_reverse():
