@@ -15,34 +15,39 @@ PAGE = house.ROOT / "docs" / "SUPPORT.md"
 
 HEAD = """# Which models work
 
-Made by `tools/support-table` from `tests/python/models.py` and `tests/python/refused.py`; do not edit.
-`tests/python/test_support.py` fails when a line is no longer true. Measured with {versions} on {machine}, one
-thread.
+Made by `tools/support-table` from `tests/python/models.py` and `tests/python/refused.py`; do not
+edit. `tests/python/test_support.py` fails when a line is no longer true. Measured with {versions}
+on {machine}, one thread.
 
-**Works** means: through `drmad.tune`'s own path (Python package, C library, trajectory `full`), the hypergradient of a run
-with learning rates per layer and phase, momentum per layer and weight decay per output unit agrees in float64 with torch's
-double backward through the whole unrolled run. *Error* is the largest relative difference over the three kinds (SGD with
-momentum .9, T = {short} steps, 20 for MLP, LeNet, ResNet and GPT).
+**Works** means: through `drmad.tune`'s own path (Python package, C library, trajectory `full`),
+the hypergradient of a run with learning rates per layer and phase, momentum per layer and weight
+decay per output unit agrees in float64 with torch's double backward through the whole unrolled
+run. *Error* is the largest relative difference over the three kinds (SGD with momentum .9, T =
+{short} steps, 20 for MLP, LeNet, ResNet and GPT).
 
-**Derivatives**: how the product with the second derivative is taken at each step back. *Forward over reverse* differentiates the
-gradient in forward mode; *double backward* differentiates it in reverse mode. A probe of one batch tries both and picks one.
+**Derivatives**: how the product with the second derivative is taken at each step back. *Forward
+over reverse* differentiates the gradient in forward mode; *double backward* differentiates it in
+reverse mode. A probe of one batch tries both and picks one.
 
-**Cost** is the time of one hypergradient (training run, evaluation and walk back, with everything that Python and C add) in
-plain PyTorch training runs of the same T = {steps} steps: float32, {batch} examples a batch, median of {repeats} pairs. These models
-are so small that calls weigh more than arithmetic. Tuning takes one hypergradient a meta-step.
+**Cost** is the time of one hypergradient (training run, evaluation and walk back, with everything
+that Python and C add) in plain PyTorch training runs of the same T = {steps} steps: float32,
+{batch} examples a batch, median of {repeats} pairs. These models are so small that calls weigh
+more than arithmetic. Tuning takes one hypergradient a meta-step.
 """
 
 POLICY = """
 ## Policies
 
-* **BatchNorm** trains on batch statistics. The objective uses the running statistics, and they are differentiated: a hyperparameter
-  also acts through them. `bn="frozen"` takes them as constants. Any other buffer that a step changes counts as far as autograd
-  sees the update; one that it cannot see, or that the training loss reads, is refused.
-* **Dropout** and whatever else draws from torch's, `random`'s or `numpy.random`'s global generators is drawn again from (seed,
-  step) on the way back, so that the masks are the same.
-* **Attention** runs on torch's math back end: the fused ones have no second derivative. **Recurrent layers** run without cuDNN and
-  oneDNN, for the same reason.
-* **Frozen parameters** (`requires_grad=False`) stay as they are and take no hyperparameter. **Tied weights** are one tensor.
+* **BatchNorm** trains on batch statistics. The objective uses the running statistics, and they
+  are differentiated: a hyperparameter also acts through them. `bn="frozen"` takes them as
+  constants. Any other buffer that a step changes counts as far as autograd sees the update; one
+  that it cannot see, or that the training loss reads, is refused.
+* **Dropout** and whatever else draws from torch's, `random`'s or `numpy.random`'s global
+  generators is drawn again from (seed, step) on the way back, so that the masks are the same.
+* **Attention** runs on torch's math back end: the fused ones have no second derivative.
+  **Recurrent layers** run without cuDNN and oneDNN, for the same reason.
+* **Frozen parameters** (`requires_grad=False`) stay as they are and take no hyperparameter.
+  **Tied weights** are one tensor.
 * The user's module is never changed; drmad works on a copy.
 """
 
