@@ -321,6 +321,7 @@ def _check_gradient(o: Oracle, w: torch.Tensor, batch: Any) -> None:
         grads = torch.autograd.grad(o.total(losses, None), params, allow_unused=True)
     idle = [t.name for t, g in zip(o.tensors, grads) if g is None]
     if idle:
+        _check_idle(o, w, batch, idle)
         text = f"{', '.join(idle)}: no gradient on the first batch; such tensors do not move"
         o.notes.append(text)
         warnings.warn(f"drmad: {text}", stacklevel=4)
@@ -331,6 +332,19 @@ def _check_gradient(o: Oracle, w: torch.Tensor, batch: Any) -> None:
     bad = [name for name, g in given if not g.isfinite().all()]
     if bad:
         raise ModelError(f"{bad[0]}: its gradient on the first batch is not finite")
+
+
+def _check_idle(o: Oracle, w: torch.Tensor, batch: Any, idle: list[str]) -> None:
+    """What autograd.grad gives nothing for, loss.backward() gives nothing for either."""
+    params = [p.detach().clone().requires_grad_() for p in o.split(w)]
+    with o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
+        o.total(o.losses(params, batch), None).backward()
+    hidden = [t.name for t, p in zip(o.tensors, params) if t.name in idle and p.grad is not None]
+    if hidden:
+        raise ModelError(
+            f"{', '.join(hidden)}: loss.backward() gives a gradient and torch.autograd.grad none, "
+            "as inside torch.utils.checkpoint(..., use_reentrant=True); say use_reentrant=False"
+        )
 
 
 def _direction(o: Oracle) -> list[torch.Tensor]:

@@ -4,6 +4,7 @@ Those that must be refused are in refused.py; test_support.py uses both."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 CLASSES = 4
 
@@ -30,6 +32,7 @@ class Case:
     steps: int = 8
     drawn: bool = False
     options: dict = field(default_factory=dict)  # of drmad.tune
+    twin: Callable[[], nn.Module] | None = None  # for the reference, where `make` does not fit it
 
     def module(self, dtype: torch.dtype, seed: int = 1) -> nn.Module:
         """The module with start weights from `seed`."""
@@ -111,6 +114,51 @@ def dropout_net() -> nn.Module:
     return nn.Sequential(
         nn.Linear(12, 24), nn.Tanh(), nn.Dropout(0.3), nn.Linear(24, 16), nn.Tanh(),
         nn.Dropout(0.5), nn.Linear(16, CLASSES),
+    )  # fmt: skip
+
+
+class StochasticDepth(nn.Module):
+    """Residual layers that are left out at random, by Python's own generator."""
+
+    def __init__(self, width=12):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+        self.head = nn.Linear(width, CLASSES)
+
+    def forward(self, x):
+        for layer in self.layers:
+            if not self.training or random.random() < 0.7:
+                x = x + torch.tanh(layer(x))
+        return self.head(x)
+
+
+class Annealed(Mlp):
+    """Sharper from step to step, by a counter in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x):
+        if self.training:
+            self.count += 1
+        return super().forward(x) * (0.5 + 0.1 * self.count)
+
+
+class Checkpointed(Mlp):
+    """Its first two layers are computed again on the way back."""
+
+    def forward(self, x):
+        first = nn.Sequential(self.layers[0], nn.Tanh(), self.layers[1], nn.Tanh())
+        return self.layers[2](checkpoint(first, x, use_reentrant=False))
+
+
+def averaging_norms() -> nn.Module:
+    """Statistics as plain averages over all steps."""
+    return nn.Sequential(
+        nn.Linear(12, 16, bias=False), nn.BatchNorm1d(16, momentum=None), nn.ELU(),
+        nn.Linear(16, 10, bias=False), nn.BatchNorm1d(10, affine=False, momentum=None), nn.ELU(),
+        nn.Linear(10, CLASSES),
     )  # fmt: skip
 
 
@@ -469,6 +517,14 @@ WORKS = [
     Case("MLP-Mixer", Mixer, images(3, 8), classify, "2 blocks, transposes, LayerNorm"),
     Case("dropout", dropout_net, rows(12), classify,
          "masks drawn from (seed, step), the same on the way back", drawn=True),
+    Case("stochastic depth", StochasticDepth, rows(12), classify,
+         "layers left out by Python's random", drawn=True),
+    Case("annealed", Annealed, rows(12), classify,
+         "a counter in a buffer acts on the loss; set again on the way back"),
+    Case("BatchNorm1d, momentum=None", averaging_norms, rows(12), classify,
+         "statistics averaged over all steps, one norm without weights"),
+    Case("checkpointed", Checkpointed, rows(12), classify,
+         "torch.utils.checkpoint, use_reentrant=False", twin=Mlp),  # would take restored weights
     Case("autoencoder", autoencoder, lambda d, n: torch.randn(n, 16, generator=d), reconstruct,
          "squared error; a batch is one tensor"),
     Case("tabular regression", Tabular, table, regress,

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from models import Case, Mlp, Recommender, classify, clicks, images, rows, sequences, visits
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,14 @@ class Sparse(nn.Module):
 
     def forward(self, history):
         return self.embed(history).mean(1)
+
+
+class Reentrant(Mlp):
+    """Checkpointing of the old kind."""
+
+    def forward(self, x):
+        first = nn.Sequential(self.layers[0], nn.Tanh(), self.layers[1], nn.Tanh())
+        return self.layers[2](checkpoint(first, x.requires_grad_(), use_reentrant=True))
 
 
 # ---- precision ----
@@ -200,6 +209,16 @@ class OwnNoise(Mlp):
         return super().forward(x + 0.1 * torch.randn(x.shape, generator=self.draw, dtype=x.dtype))
 
 
+class CountsCalls(Mlp):
+    """Sharper with every call, by a number in Python."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) * (1 + 0.1 * self.calls)
+
+
 # ---- losses ----
 
 
@@ -262,6 +281,8 @@ REFUSED = [
             "the eager module works", words=("torch.compile", "_orig_mod")),
     Refused("torch.compile, function", Compiled, rows(12), classify,
             "a compiled function in an eager module", words=("compile", "eager")),
+    Refused("checkpoint, reentrant", Reentrant, rows(12), classify,
+            "use_reentrant=False works", words=("checkpoint", "use_reentrant")),
     Refused("TorchScript", scripted, rows(12), classify, "torch.jit.script",
             words=("TorchScript",)),
     Refused("DataParallel", lambda: nn.DataParallel(Mlp()), rows(12), classify,
@@ -283,6 +304,8 @@ REFUSED = [
             "the forward pass clamps a weight", words=("layers.0.weight", "in place")),
     Refused("noise of its own generator", OwnNoise, rows(12), classify,
             "cannot be drawn again on the way back", words=("same weights", "generators")),
+    Refused("counts its calls", CountsCalls, rows(12), classify,
+            "a number in Python; in a buffer it works", words=("same weights",)),
     Refused("loss under no_grad", Mlp, rows(12), without_graph, "no graph",
             words=("no_grad",)),
     Refused("loss.item()", Mlp, rows(12), as_number, "a float instead of a tensor",

@@ -123,6 +123,10 @@ def by_torch(case: Case, model, train: list, valid: list, answer: Answer):
     h = {k: torch.full(v.shape, start[k.partition("/")[0]], dtype=F64)
          for k, v in answer.slices.items()}  # fmt: skip
     seed_of = (lambda t: mix(answer.seeds[t], t, NOISE)) if case.drawn else None
+    if case.twin is not None:
+        twin = case.twin().to(F64)
+        twin.load_state_dict(model.state_dict())
+        model = twin
     run = Run(model, case.loss, frozen=case.options.get("bn") == "frozen", seed_of=seed_of)
     return run.hypergradients(h, reaches(answer.tensors), train, valid, case.steps)
 

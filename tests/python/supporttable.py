@@ -44,8 +44,12 @@ POLICY = """
   that it cannot see, or that the training loss reads, is refused.
 * **Dropout** and whatever else draws from torch's, `random`'s or `numpy.random`'s global
   generators is drawn again from (seed, step) on the way back, so that the masks are the same.
+  Counters in integer buffers are set again too.
 * **Attention** runs on torch's math back end: the fused ones have no second derivative.
   **Recurrent layers** run without cuDNN and oneDNN, for the same reason.
+* **Parameters without a gradient at a step** (a layer left out at random) take a zero one: their
+  momentum and decay go on, as after `zero_grad(set_to_none=False)`. torch's default leaves such
+  parameters alone for that step.
 * **Frozen parameters** (`requires_grad=False`) stay as they are and take no hyperparameter.
   **Tied weights** are one tensor.
 * The user's module is never changed; drmad works on a copy.

@@ -8,6 +8,7 @@ Slices are called as drmad calls them; each is a tensor [phases, elements]."""
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -21,28 +22,32 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 class Norm(nn.Module):
     """A batch norm whose running statistics stay on the graph, or are cut off it (`frozen`)."""
 
-    def __init__(self, of: nn.BatchNorm2d, frozen: bool):
+    def __init__(self, of: nn.Module, frozen: bool):
         super().__init__()
         self.weight, self.bias, self.eps, self.rate = of.weight, of.bias, of.eps, of.momentum
         self.frozen, self.stats = frozen, [of.running_mean.clone(), of.running_var.clone()]
+        self.steps = 0
 
     def forward(self, x):
         mean, var = self.stats
+        dims, shape = [0, *range(2, x.dim())], [-1] + [1] * (x.dim() - 2)
         if self.training:
-            mean = x.mean((0, 2, 3))
-            var = ((x - mean[:, None, None]) ** 2).mean((0, 2, 3))
+            mean = x.mean(dims)
+            var = ((x - mean.view(shape)) ** 2).mean(dims)
             n = x.numel() // x.shape[1]
             seen = [mean, var * n / (n - 1)]
             if self.frozen:
                 seen = [s.detach() for s in seen]
-            self.stats = [(1 - self.rate) * r + self.rate * s for r, s in zip(self.stats, seen)]
-        scale = self.weight / torch.sqrt(var + self.eps)
-        return (x - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
+            self.steps += 1
+            rate = 1 / self.steps if self.rate is None else self.rate
+            self.stats = [(1 - rate) * r + rate * s for r, s in zip(self.stats, seen)]
+        y = (x - mean.view(shape)) / torch.sqrt(var + self.eps).view(shape)
+        return y if self.weight is None else y * self.weight.view(shape) + self.bias.view(shape)
 
 
 def _own_norms(module: nn.Module, frozen: bool) -> None:
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
+        if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
             setattr(module, name, Norm(child, frozen))
         else:
             _own_norms(child, frozen)
@@ -60,8 +65,8 @@ class Loss(nn.Module):
 
 
 class Run:
-    """One training run of `model` from its weights. `seed_of(t)`: what torch's generator starts
-    from at step t, for models that draw random numbers."""
+    """One training run of `model` from its weights. `seed_of(t)`: what torch's and Python's
+    generators start from at step t, for models that draw random numbers."""
 
     def __init__(self, model, loss, frozen=False, seed_of: Callable[[int], int] | None = None):
         self.whole = Loss(copy.deepcopy(model), loss)
@@ -77,6 +82,7 @@ class Run:
         with torch.random.fork_rng(devices=[]), sdpa_kernel([SDPBackend.MATH]):
             if self.seed_of is not None:
                 torch.manual_seed(self.seed_of(t))
+                random.seed(self.seed_of(t))
             yield
 
     def hypergradients(self, h: dict, reach: Callable, batches: list, valid: list, steps: int):
@@ -89,7 +95,9 @@ class Run:
         for t in range(steps):
             with self.drawing(t):
                 loss = self.value(w, batches[t % len(batches)])
-                g = torch.autograd.grad(loss, list(w.values()), create_graph=True)
+                g = torch.autograd.grad(
+                    loss, list(w.values()), create_graph=True, materialize_grads=True
+                )
             for (n, x), grad in zip(list(w.items()), g):
                 at = {kind: _at(v, t, steps, x) for kind, v in knobs[n].items()}
                 p = grad + at.get("weight_decay", 0.0) * x
