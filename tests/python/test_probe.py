@@ -207,6 +207,7 @@ def only_reverse():
 
 def convolutions_go_forward():
     assert oracle(nets.seeded_model(nets.lenet)).how == "forward over reverse"
+    assert oracle(nets.seeded_model(nets.resnet)).how == "reverse over reverse"  # batch norm
     assert oracle(net(torch.tanh)).how == "reverse over reverse"
 
 
