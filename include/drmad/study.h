@@ -22,8 +22,9 @@ typedef void drmad_event_fn(void *user, const char *stage, double done, double t
                             const char *json);
 
 /* Reads the study at `path` (NULL: overrides alone), applies the `n` overrides ("key=value", later
- * ones win) and checks it all. Keys are those of the study file, joined by dots; `threads` among them is set on `ctx`. On
- * failure *out is NULL and drmad_errmsg(ctx) names file, line and column. */
+ * ones win) and checks it all. Keys are those of the study file, joined by dots; `threads` among
+ * them is set on `ctx`. On failure *out is NULL and drmad_errmsg(ctx) names file, line and column.
+ */
 DRMAD_API drmad_status drmad_study_load(drmad_ctx *ctx, const char *path,
                                         const char *const *overrides, int n, drmad_study **out);
 DRMAD_API void drmad_study_free(drmad_study *s); /* NULL is fine */
