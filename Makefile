@@ -9,6 +9,7 @@ demo: release ## build drmad and tune learning rates and L2 penalties on MNIST
 	@tools/demo
 
 release: packages ## build/release: library and command
+	@[ -x build/release/drmad ] || echo "building drmad in build/release: a minute or two" >&2
 	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@ninja --quiet -C build/release -j $(JOBS)
 
@@ -30,6 +31,10 @@ check-oom: ## only the tests that fail each allocation in turn
 check-alloc: ## only the tests that count allocations after planning
 	@tools/run-tests --stage release --match allocates_nothing
 
+wheel: packages ## the Python package: build/dist/drmad-VERSION-...whl
+	@tools/python-env
+	@tools/build-wheel
+
 bench: release ## the benchmark lines; writes build/results/bench-DATE.json
 	@tools/run-bench
 
@@ -39,4 +44,4 @@ format: ## clang-format over all sources
 install: release ## into PREFIX (/usr/local)
 	cmake --install build/release --prefix $(DESTDIR)$(PREFIX)
 
-.PHONY: help demo release packages check check-long check-oom check-alloc bench format install
+.PHONY: help demo release packages check check-long check-oom check-alloc wheel bench format install

@@ -33,7 +33,7 @@ typedef struct quality {
     double cost; /* processor time over that of a plain run */
 } quality;
 
-static void open_setting(lab *l, const setting *s, int seed, const char *kind, bool fast)
+static void open_setting(lab *l, const setting *s, int seed, const char *kind, const char *knobs)
 {
     char text[PAIRS_MAX][192];
     const char *pairs[PAIRS_MAX];
@@ -54,9 +54,10 @@ static void open_setting(lab *l, const setting *s, int seed, const char *kind, b
     PAIR("trajectory.kind=%s", kind);
     PAIR("trajectory.quality=%s", s->quality);
     PAIR("trajectory.memory=64GiB");
-    if (fast) PAIR("trajectory.stride=fast");
-    PAIR("hyper=[{kind: l2, per: unit-in, start: %s}, {kind: lr, per: layer, phases: 5}%s]", s->l2,
-         fast ? "" : ", {kind: momentum, per: layer}");
+    if (strcmp(knobs, "fast") == 0) PAIR("trajectory.stride=fast");
+    PAIR("hyper=[{kind: l2, per: unit-in, start: %s}, {kind: lr, per: layer, phases: %s}%s]", s->l2,
+         strcmp(knobs, "every step") == 0 ? "every-step" : "5",
+         strcmp(knobs, "all") == 0 ? ", {kind: momentum, per: layer}" : "");
     lab_open(l, pairs, n, true);
 }
 
@@ -116,22 +117,23 @@ static void run(lab *l, quality *q)
     q->value = r.value.loss;
 }
 
-static quality measure(const setting *s, int seed, bool fast)
+/* `knobs`: "all", "fast" (no momentum, adaptive stride) or "every step" (rates; no momentum). */
+static quality measure(const setting *s, int seed, const char *knobs)
 {
     lab exact, grid;
     quality q = {0}, ignored;
 
-    open_setting(&exact, s, seed, "full", false);
+    open_setting(&exact, s, seed, "full", strcmp(knobs, "fast") == 0 ? "phases" : knobs);
     run(&exact, &ignored);
-    open_setting(&grid, s, seed, "grid", fast);
+    open_setting(&grid, s, seed, "grid", knobs);
     run(&grid, &q);
     compare(grid.s->space, grid.grad, exact.s->space, exact.grad, &q);
     lab_close(&grid);
     lab_close(&exact);
-    printf("%-18s seed %d%s: F %.3f  l2 %.4f (norm %.3f)  lr %.4f (norm %.3f)  momentum %.4f  "
+    printf("%-18s seed %d %s: F %.3f  l2 %.4f (norm %.3f)  lr %.4f (norm %.3f)  momentum %.4f  "
            "worst layer %.4f  "
            "%.2f vectors  cost %.2f\n",
-           s->name, seed, fast ? " fast" : "", q.value, q.l2, q.norm_l2, q.lr, q.norm_lr,
+           s->name, seed, knobs, q.value, q.l2, q.norm_l2, q.lr, q.norm_lr,
            q.momentum, q.layer, q.vectors, q.cost);
     fflush(stdout);
     return q;
@@ -140,6 +142,8 @@ static quality measure(const setting *s, int seed, bool fast)
 int main(int argc, char **argv)
 {
     const int seeds = argc > 1 ? atoi(argv[1]) : 3;
+    double every = 1, every_mean = 0, worst = 1, high = 1;
+    int runs = 0;
     double l2 = 1, lr = 1, v1000 = 0, v2000 = 0, momentum = 1, cost = 0, fast_l2 = 1;
 
     print_machine("bench_hypergrad", cpu_isa_best());
@@ -147,17 +151,25 @@ int main(int argc, char **argv)
         const bool judged =
             strcmp(settings[i].activation, "tanh") == 0 && strcmp(settings[i].steps, "5000") != 0;
         for (int seed = 1; seed <= (judged ? seeds : 1); seed++) {
-            const quality q = measure(&settings[i], seed, false);
+            const quality q = measure(&settings[i], seed, "all");
             if (!judged) continue;
+            worst = fmin(worst, q.layer);
+            high = fmax(high, fmax(q.norm_lr, 1 / q.norm_lr));
+            const double step = measure(&settings[i], seed, "every step").lr;
+            every = fmin(every, step), every_mean += step, runs++;
             l2 = fmin(l2, q.l2), lr = fmin(lr, q.lr), momentum = fmin(momentum, q.momentum);
             if (strcmp(settings[i].steps, "1000") == 0) v1000 = fmax(v1000, q.vectors);
             else v2000 = fmax(v2000, q.vectors);
         }
     }
     for (int seed = 1; seed <= seeds; seed++) {
-        const quality q = measure(&settings[7], seed, true);
+        const quality q = measure(&settings[7], seed, "fast");
         cost = fmax(cost, q.cost), fast_l2 = fmin(fast_l2, fmin(q.l2, q.lr));
     }
+    printf("grid_every_step_cosine_min ratio %.4f lr by layer and step (mean %.4f), exact = 1\n",
+           every, every_mean / runs);
+    printf("grid_worst_layer_cosine ratio %.4f L2 or lr by phase of one layer, exact = 1\n", worst);
+    printf("grid_norm_lr_off ratio %.4f norm of the rates' gradient, exact = 1; or 1/it\n", high);
     printf("fast_over_plain ratio %.3f hypergradient over plain run, paper's setting; smallest "
            "cosine %.4f\n",
            cost, fast_l2);

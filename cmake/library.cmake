@@ -42,6 +42,10 @@ add_custom_target(drmad_static ALL DEPENDS ${static_lib})
 # Installed: headers, both libraries, the command, drmad.pc, drmadConfig.cmake.
 # The installed tree may be moved as a whole.
 file(RELATIVE_PATH DRMAD_PC_UP /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+set(DRMAD_PC_FETCH "")
+if(DRMAD_FETCH)
+  set(DRMAD_PC_FETCH " -lcurl -lcrypto")
+endif()
 configure_file(cmake/drmad.pc.in ${CMAKE_BINARY_DIR}/drmad.pc @ONLY)
 configure_file(cmake/drmadConfig.cmake.in ${CMAKE_BINARY_DIR}/drmadConfig.cmake @ONLY)
 include(CMakePackageConfigHelpers)

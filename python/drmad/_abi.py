@@ -158,6 +158,17 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_study_result_json": (c_char_p, [c_void_p]),
     # const char *drmad_study_result_text(const drmad_study *s)
     "drmad_study_result_text": (c_char_p, [c_void_p]),
+    # drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor, int64_t step,
+    #     double *out, int64_t count, int *tuned)
+    "drmad_study_value": (c_int, [
+        c_void_p,
+        c_char_p,
+        c_int,
+        c_int64,
+        POINTER(c_double),
+        c_int64,
+        POINTER(c_int),
+    ]),
     # drmad_status drmad_data_get(drmad_ctx *ctx, const char *name, const char *dir)
     "drmad_data_get": (c_int, [c_void_p, c_char_p, c_char_p]),
     # drmad_status drmad_model_new(drmad_ctx *ctx, const char *name, int doubles, drmad_model **out)
@@ -174,6 +185,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     # drmad_status drmad_model_set_data(drmad_model *m, const char *name, int64_t train, int64_t
     #     valid, int64_t test, int64_t batch)
     "drmad_model_set_data": (c_int, [c_void_p, c_char_p, c_int64, c_int64, c_int64, c_int64]),
+    # drmad_status drmad_model_set_schedule(drmad_model *m, const double *factors, int64_t steps)
+    "drmad_model_set_schedule": (c_int, [c_void_p, POINTER(c_double), c_int64]),
     # drmad_status drmad_model_set_functions(drmad_model *m, drmad_start_fn *start,
     #     drmad_gradient_fn *gradient, drmad_product_fn *product, drmad_evaluate_fn *evaluate,
     #     drmad_batch_fn *batch, void *user)
@@ -189,17 +202,6 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     # drmad_status drmad_model_study(drmad_model *m, const char *const *overrides, int n,
     #     drmad_study **out)
     "drmad_model_study": (c_int, [c_void_p, POINTER(c_char_p), c_int, POINTER(c_void_p)]),
-    # drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor, int64_t step,
-    #     double *out, int64_t count, int *tuned)
-    "drmad_study_value": (c_int, [
-        c_void_p,
-        c_char_p,
-        c_int,
-        c_int64,
-        POINTER(c_double),
-        c_int64,
-        POINTER(c_int),
-    ]),
 }
 
 

@@ -70,7 +70,8 @@ class Context:
             return
         if raised and raised[0] == status:
             raise raised[1]
-        raise errors.from_status(status, self.lib.drmad_errmsg(self.handle).decode(errors="replace"))
+        message = self.lib.drmad_errmsg(self.handle).decode(errors="replace")
+        raise errors.from_status(status, message)
 
     def guard(self, function: Callable[..., int | None]) -> Callable[..., int]:
         """`function` as the body of a callback that gives a drmad_status: None means OK, and an

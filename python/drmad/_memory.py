@@ -1,10 +1,10 @@
 """The library's memory as torch tensors, without a copy, through DLPack.
 
 A view is described by one block of malloc's: a legacy DLManagedTensor, its shape and its stride.
-The library hands out the same few vectors again and again, so the first blocks are kept and have no
-deleter. Beyond CACHED of them the deleter is libc's free itself. No Python runs in either: no GIL is
-needed, any thread of torch's may let go, also after the interpreter has ended. Only a view with
-`keepalive` has a deleter in Python.
+The library hands out the same few vectors again and again, so the first blocks are kept and have
+no deleter. Beyond CACHED of them the deleter is libc's free itself. No Python runs in either: no
+GIL is needed, any thread of torch's may let go, also after the interpreter has ended. Only a view
+with `keepalive` has a deleter in Python.
 
 Structures: dlpack.h 1.1, the part that has been the same since 0.2 (capsule "dltensor")."""
 

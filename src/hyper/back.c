@@ -42,6 +42,8 @@ static void collect(walker *w, int64_t step, int64_t s, double *dvalues)
 
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (!w->has_cot[i]) continue;
+        rate_series *r = rates_of(w, i);
+        if (r) rates_note(w, r, step);
         const int64_t times = t->use[i].use->kind == HYPER_LR ? s : 1;
         for (int64_t k = 0; k < times; k++) {
             const hyper_at at = trainer_at(t, &t->use[i], step + k);
@@ -242,10 +244,12 @@ static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, doub
         memcpy(w->ahead, v.w1, (size_t)t->spec.params->total * t->size);
         while (*step > middle) TRY(traj_load(w->tr, --*step, &v));
         memcpy(w->middle, v.w0, (size_t)t->spec.params->total * t->size);
+        if (v.masks) trainer_masks_unpack(t, v.masks); /* those of the batch */
         while (*step > end - s) TRY(traj_load(w->tr, --*step, &v));
         centre(w, v.w0);
         v.w0 = w->middle;
         v.w1 = w->ahead;
+        v.masks = NULL;
         TRY(trainer_prepare(t, middle));
     }
     if (w->spec.stride > 1) stretch(w, s);
@@ -296,6 +300,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         }
     }
     TRY(trainer_prepare(t, 0));
+    rates_collect(w, dvalues);
     collect_start(w, dvalues);
 done:
     return st;

@@ -22,6 +22,7 @@ typedef struct parts {
     node *grad, *grad_leaf, *u, *wcot, *bcot; /* by tensor */
     node *w_out, *b_out, *hess;
     node *use_grad, *use_cot;        /* by use */
+    node *rate[RATE_SLOTS];          /* by rate series; NODE_NONE = 0 */
     optim_momentum *momentum;        /* by sum */
     node *list, *mapped, *from, *to; /* scratch */
     int32_t tensors, uses;
@@ -31,7 +32,8 @@ static void parts_free(drmad_ctx *ctx, parts *p)
 {
     void *all[] = {p->grad,     p->grad_leaf, p->u,      p->wcot,     p->bcot,
                    p->w_out,    p->b_out,     p->hess,   p->use_grad, p->use_cot,
-                   p->momentum, p->list,      p->mapped, p->from,     p->to};
+                   p->momentum, p->list,      p->mapped, p->from,     p->to,
+                   p->rate[0],  p->rate[1]};
 
     net_free(ctx, p->n);
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
@@ -40,7 +42,8 @@ static void parts_free(drmad_ctx *ctx, parts *p)
 static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
-    const size_t all = 4 * n + 2 * uses + 2 * (size_t)w->sums + NN_LAYERS_MAX;
+    const size_t all = 4 * n + 2 * uses + 2 * (size_t)w->sums + RATE_SLOTS * (size_t)w->rates +
+                       NN_LAYERS_MAX;
     node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u,     &p->wcot,
                           &p->bcot, &p->w_out,     &p->b_out, &p->hess};
     drmad_status st = DRMAD_OK;
@@ -52,6 +55,8 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_grad));
     TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_cot));
     TRY(mem_alloc(w->ctx, (size_t)w->sums + 1, sizeof *p->momentum, &p->momentum));
+    for (int k = 0; k < RATE_SLOTS; k++)
+        TRY(mem_alloc(w->ctx, (size_t)w->rates + 1, sizeof(node), &p->rate[k]));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->list));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->mapped));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->from));
@@ -184,6 +189,49 @@ static void build_momentum_sums(walker *w, parts *p)
     }
 }
 
+/* <u, p> for each element of a rate: by pairing where one number is wanted and nothing else asks
+ * for the gradient. `pair` is <u, dL/dw> of the tensor, NODE_NONE with an oracle. */
+static node rate_product(const walker *w, const parts *p, int32_t i, const shape *leaf, node pair)
+{
+    const optim_step *o = &p->n->step[i];
+    graph *g = p->j->g;
+
+    if (pair == NODE_NONE || w->sums > 0 || shape_count(leaf) > 1)
+        return g_sum_to(g, g_mul(g, p->u[i], o->p), *leaf);
+    pair = g_reshape(g, pair, *leaf);
+    if (o->p == o->in.g) return pair;
+    const shape full = *graph_shape(g, o->in.w);
+    node decay = g_mul(g, g_mul(g, g_bcast(g, o->in.wd, full), o->in.w), p->u[i]);
+    return g_add(g, pair, g_sum_to(g, decay, *leaf));
+}
+
+/* What rates.c asks of each step. */
+static drmad_status build_rates(walker *w, parts *p)
+{
+    graph *g = p->j->g;
+    drmad_status st = DRMAD_OK;
+
+    if (w->rates == 0) return DRMAD_OK;
+    for (int32_t i = 0; i < p->tensors; i++) p->list[i] = NODE_NONE;
+    if (!w->t->spec.oracle)
+        TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
+    for (int32_t k = 0; k < w->rates; k++) {
+        const use_state *u = &w->t->use[w->rate[k].use];
+        const int32_t i = u->use->tensor;
+        const optim_in *in = &p->n->step[i].in;
+        const shape full = *graph_shape(g, in->w);
+
+        p->rate[RATE_PRODUCT][k] = rate_product(w, p, i, &u->leaf, p->list[i]);
+        p->rate[RATE_DECAY][k] = NODE_NONE;
+        if (in->wd == NODE_NONE || !w->t->spec.optim.decoupled) continue;
+        node decay = g_mul(g, g_mul(g, g_bcast(g, in->wd, full), in->w), p->wcot[i]);
+        p->rate[RATE_DECAY][k] = g_neg(g, g_sum_to(g, decay, u->leaf));
+    }
+    st = graph_status(g);
+done:
+    return st;
+}
+
 /* Whether the pairs already say what stands for x. */
 static bool paired(const node *from, int32_t n, node x)
 {
@@ -206,6 +254,8 @@ static int32_t gather_outputs(const walker *w, const parts *p)
         p->list[n++] = p->momentum[k].product;
         p->list[n++] = p->momentum[k].z1;
     }
+    for (int32_t k = 0; k < RATE_SLOTS * w->rates; k++)
+        p->list[n++] = p->rate[k % RATE_SLOTS][k / RATE_SLOTS];
     return n;
 }
 
@@ -222,6 +272,8 @@ static void put_back(const walker *w, parts *p, const node *list)
         p->momentum[k].product = list[n++];
         p->momentum[k].z1 = list[n++];
     }
+    for (int32_t k = 0; k < RATE_SLOTS * w->rates; k++)
+        p->rate[k % RATE_SLOTS][k / RATE_SLOTS] = list[n++];
 }
 
 /* The fragment's values from the trajectory; then the gradient itself wherever it is still asked
@@ -306,6 +358,11 @@ static drmad_status put_outputs(walker *w, parts *p)
                        NODE_NONE));
         TRY(job_output(j, p->momentum[k].z1, (slot_ref){s->slot + 2, 0}, p->momentum[k].z));
     }
+    for (int32_t k = 0; k < RATE_SLOTS * w->rates; k++) {
+        const node x = p->rate[k % RATE_SLOTS][k / RATE_SLOTS];
+        const slot_ref to = {w->rate[k / RATE_SLOTS].slot + k % RATE_SLOTS, 0};
+        if (x != NODE_NONE) TRY(job_output(j, x, to, NODE_NONE));
+    }
 done:
     return st;
 }
@@ -371,6 +428,7 @@ drmad_status walker_build_back(walker *w)
     TRY(build_optimiser(w, &p));
     TRY(build_second_order(w, &p));
     build_momentum_sums(w, &p);
+    TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
     TRY(substitute_masks(w, &p));
     TRY(put_outputs(w, &p));

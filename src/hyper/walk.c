@@ -81,6 +81,7 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->ahead));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->middle));
     TRY(momentum_sums(w));
+    TRY(rates_new(w));
     TRY(walker_build_back(w));
     *out = w, w = NULL;
 done:
@@ -100,6 +101,7 @@ void walker_free(walker *w)
         mem_free(w->ctx, w->t->slot[w->norm_slot + i]);
         w->t->slot[w->norm_slot + i] = NULL;
     }
+    rates_free(w);
     traj_free(w->tr);
     job_free(w->back);
     job_free(w->direction);
@@ -137,6 +139,7 @@ drmad_status walker_gradient(walker *w, const double *values, uint64_t seed,
     for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, w->wcot, i, w->dw[i]);
     memset(w->bcot, 0, (size_t)t->spec.params->total * t->size);
     clear_sums(w);
+    rates_begin(w);
     trainer_restart(t, values, seed);
     TRY(walker_back(w, r, dvalues));
     for (int64_t i = 0; i < t->spec.space->total; i++)
@@ -154,7 +157,7 @@ size_t walker_bytes(const walker *w)
 
     return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) +
            (w->direction ? program_bytes(w->direction->prog) : 0) +
-           traj_estimate(&w->kept);
+           traj_estimate(&w->kept) + rates_bytes(w);
 }
 
 void walker_explain(const walker *w, void (*line)(void *user, const char *text), void *user)

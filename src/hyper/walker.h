@@ -10,6 +10,18 @@ typedef struct momentum_sum {
     int32_t slot; /* active; slot + 1: cotangent; slot + 2: the sum z */
 } momentum_sum;
 
+/* A rate whose read-out is steadied by a sum over the momentum's memory: rates.c. */
+enum { RATE_PRODUCT, RATE_DECAY, RATE_SLOTS };
+typedef struct rate_series {
+    int32_t use;
+    int32_t slot; /* + RATE_PRODUCT: <u, p>; + RATE_DECAY: what decoupled decay adds */
+    double *back; /* [count]: the adjoint on numbers */
+    double *mu;   /* [steps] */
+    double *sum;  /* [steps][count]: <u, p>/N, then F */
+    double *raw;  /* the same, by displacement; NULL where it is a phase's */
+    double *scratch;
+} rate_series;
+
 struct walker {
     drmad_ctx *ctx;
     trainer *t;
@@ -24,6 +36,8 @@ struct walker {
     int64_t *inverted; /* by use: the fill of which USE_INVERSE holds the inverse */
     momentum_sum *sum;
     int32_t sums;
+    rate_series *rate;
+    int32_t rates;
     void *wcot, *bcot;
     void *wtan, *btan;
     int32_t norm_slot; /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
@@ -36,5 +50,12 @@ drmad_status walker_build_back(walker *w);
 drmad_status walker_build_tangent(walker *w);
 /* All steps, from the last to the first, adding into dvalues. */
 drmad_status walker_back(walker *w, walk_report *report, double *dvalues);
+drmad_status rates_new(walker *w);
+void rates_free(walker *w);
+size_t rates_bytes(const walker *w);
+rate_series *rates_of(const walker *w, int32_t use); /* NULL: none */
+void rates_begin(walker *w);
+void rates_note(walker *w, rate_series *r, int64_t step);
+void rates_collect(walker *w, double *dvalues);
 double walker_norm(const walker *w, const void *flat);
 #endif
