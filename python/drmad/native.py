@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import pathlib
+import re
 import threading
 from contextlib import ExitStack
 
 from . import _abi
 from ._context import Context
-from .errors import Interrupted
+from .errors import InternalError, Interrupted
 from .progress import Progress, Silence, wanted
 from .result import Result, native_result
 
@@ -46,9 +46,8 @@ def tune_file(
         except Interrupted as e:
             reason = str(e).removesuffix("; go on with --resume")
             raise Interrupted(f"{reason}; go on with tune_file(..., resume=True)") from None
-        run = json.loads(lib.drmad_study_result_json(study).decode())
-    folder = _folder(overrides, path, run)
-    return native_result(folder, run)
+        text = lib.drmad_study_result_text(study).decode()
+    return native_result(_folder(text))
 
 
 def _aside(call) -> int:
@@ -68,14 +67,9 @@ def _aside(call) -> int:
     return out[0]
 
 
-def _folder(overrides: tuple[str, ...], path, run: dict) -> pathlib.Path:
-    """Where the study's files are: the last line of the resolved result text says it too."""
-    return pathlib.Path(_setting(overrides, path, "output.dir") or f"runs/{run['study']}")
-
-
-def _setting(overrides: tuple[str, ...], path, key: str) -> str | None:
-    for line in reversed(overrides):
-        name, _, value = line.partition("=")
-        if name.strip() == key:
-            return json.loads(value) if value.startswith('"') else value
-    return None
+def _folder(text: str) -> pathlib.Path:
+    """Where the study's files are, from the text for people; the study file may say it too."""
+    found = re.search(r"^written to (.+)$|^(.+) holds the result: ", text, re.MULTILINE)
+    if not found:
+        raise InternalError("the result's text does not say where its files are")
+    return pathlib.Path(found[1] or found[2])

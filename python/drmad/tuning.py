@@ -16,10 +16,11 @@ from ._context import Context
 from .bridge import Bridge, refuse_inside
 from .errors import ConfigError, Interrupted
 from .hyper import KINDS, Hyper
+from .optimizer import read_optimizer
 from .oracle import Oracle
 from .progress import Progress, Silence, wanted
 from .result import SCHEMA, Result, encode, native_result
-from .sgd import read_optimizer, read_scheduler
+from .sgd import constants, schedule
 
 RUNS_A_META_STEP = 2.0  # never less (docs/DESIGN 2: 2.17 and more), so that a budget ends the loop
 MOST_META_STEPS = 10_000
@@ -163,6 +164,29 @@ def _limits(budget: Budget | None, meta_steps: int | None) -> tuple[list[str], i
     return lines, meta_steps
 
 
+def _wrong(model: torch.nn.Module, batch) -> torch.Tensor:
+    """0 or 1 an example: whether the largest of the model's scores is not the label's."""
+    x, y = batch
+    return (model(x).argmax(1) != y).to(torch.float32)
+
+
+def _usual_metric(oracle: Oracle):
+    """_wrong where batches are (inputs, labels) and the module scores classes, else None."""
+    batch = next(iter(oracle.parts[1].in_order()))
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        return None
+    y = batch[1]
+    if not isinstance(y, torch.Tensor) or y.dtype != torch.int64 or y.dim() != 1:
+        return None
+    try:
+        with torch.no_grad():
+            scores = oracle.net.mode(False)(batch[0].to(oracle.device))
+    except Exception:  # it wants something else of the batch: loss_fn knows, we do not
+        return None
+    fits = isinstance(scores, torch.Tensor) and scores.dim() == 2 and len(scores) == len(y)
+    return _wrong if fits and scores.is_floating_point() else None
+
+
 class Job:
     """A study over a user's module, from the arguments that tune, why, check and estimate share."""
 
@@ -170,7 +194,7 @@ class Job:
                  budget=None, scheduler=None, metric=None, meta_steps=None, outer_lr=None,
                  trajectory="auto", memory="2GiB", seed=1, seeds=3, baselines=0, out=None,
                  progress=True, bn="differentiated", **settings):  # fmt: skip
-        if torch.is_autocast_enabled():
+        if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
             raise ConfigError(f"autocast: refused: {REFUSED['autocast']}")
         more = _settings(settings)
         if not isinstance(steps, kinds_of_numbers.Integral) or steps < 1:
@@ -179,9 +203,11 @@ class Job:
         limits, self.meta_steps = _limits(budget, meta_steps)
         self.oracle = Oracle(make_model, loss_fn, train, valid, test, metric=metric,
                              seed=self.seed, bn=bn, hyper=self.hyper)  # fmt: skip
-        params = [torch.nn.Parameter(torch.zeros(shape)) for _, shape, *_ in self.oracle.tensors]
-        self.cls, self.options = read_optimizer(optimizer, params)
-        self.schedule = read_scheduler(scheduler, self.options, self.steps)
+        if metric is None:
+            self.oracle.metric = _usual_metric(self.oracle)
+        read = read_optimizer(optimizer, make_model)
+        self.cls, self.options = torch.optim.SGD, constants(read)
+        self.schedule = schedule(scheduler, read, self.steps)
         self.scheduled = scheduler is not None
         self.name = settings.get("name") or self.oracle.name
         self.out = pathlib.Path(out) if out is not None else pathlib.Path("runs") / self.name
@@ -309,7 +335,8 @@ def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hype
     budget       drmad.runs(60) or drmad.minutes(30); None: 20 meta-steps
     scheduler    optimizer -> scheduler stepped each step, or {"kind": "cosine", "warmup": 100}; lr
                  declarations then multiply it
-    metric       (model, batch) -> share of wrong answers; None: from class scores where there are
+    metric       (model, batch) -> share of wrong answers, or 0/1 an example; None: of class scores
+                 where batches are (inputs, labels) and model(inputs) gives [B, classes]
     meta_steps   updates of the hyperparameters at most; None: what the budget allows
     outer_lr     their step on the transformed scale; None: 0.05
     trajectory, memory

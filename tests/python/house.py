@@ -1,5 +1,4 @@
-"""What the tests of the Python package share: a runner that prints PASS and FAIL lines, and a result
-made by hand."""
+"""What the tests of the Python package share: a runner that prints PASS and FAIL lines."""
 
 import pathlib
 import sys
@@ -14,7 +13,7 @@ torch.set_num_threads(1)
 
 
 def main(tests: dict) -> None:
-    """Runs name -> function; a function that raises has failed. Words on the command line select."""
+    """Runs name -> function; one that raises has failed. Words on the command line select."""
     failed = 0
     for name, test in tests.items():
         if len(sys.argv) > 1 and not any(word in name for word in sys.argv[1:]):
