@@ -49,6 +49,8 @@ class Cache:
 class Listed:
     """Batches that lie in memory, visited in their order in every epoch."""
 
+    numbered = True  # an example keeps its number from epoch to epoch
+
     def __init__(self, name: str, batches: Sequence[Any], numbers: list[list[int]] | None = None):
         self.name, self.list, self.notes = name, batches, []
         self.sizes = [_count(name, b) for b in batches]
@@ -100,6 +102,13 @@ class Passes:
     def numbers(self, seed: int, epoch: int, index: int) -> list[int]:
         return self._numbers[index]
 
+    @property
+    def numbered(self) -> bool:
+        """Whether another seed gives the same pass: then a place in it is an example."""
+        other = one_pass(self.name, self.data, mix(1, 0, PASS), self.limit)
+        mine = list(self.in_order())
+        return len(mine) == len(other) and all(map(trees.same, mine, other))
+
     def in_order(self) -> Iterator[Any]:
         return (self.fetch(0, 0, i) for i in range(self.batches))
 
@@ -109,6 +118,8 @@ class Passes:
 
 class Mapped:
     """A DataLoader over a map-style dataset: any batch of any epoch by itself."""
+
+    numbered = True
 
     def __init__(self, name: str, loader: DataLoader, cache: Cache) -> None:
         self.name, self.loader, self.cache, self.notes = name, loader, cache, []
@@ -172,7 +183,10 @@ class Mapped:
         return got
 
     def numbers(self, seed: int, epoch: int, index: int) -> list[int]:
-        return self.order(seed, epoch)[index]
+        chosen = self.order(seed, epoch)[index]
+        if not self.single:
+            return chosen
+        return list(range(chosen[0] * self.batch, (chosen[0] + 1) * self.batch))
 
     def fetch(self, seed: int, epoch: int, index: int) -> Any:
         if self.tensors is not None:
