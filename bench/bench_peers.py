@@ -27,7 +27,7 @@ PEERS = [
 HAND = ("torchfunc tensors", "torchfunc flat", "torchfunc reverse")
 LONG = [p for p in PEERS if p not in ("torchfunc tensors", "torchfunc flat", "hippotrainer steps")]
 NETS, SHORT_T, LONG_T = ("mlp", "lenet"), 200, 2000
-SHARE = 0.6  # of the memory that is free: what a run over LONG_T may be expected to take
+SHARE = 0.4  # of the memory that is free: what a run over LONG_T may be expected to take
 failures: list[str] = []
 
 
@@ -65,7 +65,7 @@ def short_rows(net: str, rounds: int) -> dict[str, dict]:
     got: dict[str, list[dict]] = {p: [] for p in PEERS}
     for _ in range(rounds):
         for peer in PEERS:
-            r = run(peer, net, SHORT_T, 3 if net == "mlp" or peer.startswith("drmad") else 1)
+            r = run(peer, net, SHORT_T, 3 if net == "mlp" else 2)
             got[peer] += [r] if r else []
     exact = run("exact double", net, SHORT_T, 1)
     rows = {p: merged(runs) for p, runs in got.items() if runs}

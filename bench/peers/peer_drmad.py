@@ -95,6 +95,7 @@ def make_job(task: Task, out: str, trajectory: str, meta_steps: int) -> Job:
         seeds=1,
         out=out,
         progress=False,
+        outer__audit_every="never",
         threads=1,
     )
 
