@@ -127,6 +127,7 @@ class Mapped:
         self.examples = len(self.data)
         self.single = loader.batch_sampler is None  # batch_size=None: an item is a batch
         self.orders: dict[tuple[int, int], list[list[int]]] = {}
+        self.rows: dict[tuple[int, int], Sequence[torch.Tensor]] = {}
         self.tensors = None if self.single else _plain_tensors(loader)
         self.items = Items(self.data, loader.collate_fn, self.single)
         self.workers: Workers | None = None
@@ -190,7 +191,7 @@ class Mapped:
 
     def fetch(self, seed: int, epoch: int, index: int) -> Any:
         if self.tensors is not None:
-            return self._gather(self.order(seed, epoch)[index])
+            return self._gather(self._rows(seed, epoch)[index])
         key = (self.name, seed, epoch, index)
         batch = self.cache.get(key)
         if batch is None:
@@ -198,8 +199,20 @@ class Mapped:
             self.cache.put(key, batch)
         return batch
 
-    def _gather(self, chosen: list[int]) -> list[torch.Tensor]:
-        at = torch.tensor(chosen)
+    def _rows(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
+        """The order of an epoch as tensors, made at once: one by one they cost as much as to gather
+        a batch."""
+        got = self.rows.get((seed, epoch))
+        if got is None:
+            order = self.order(seed, epoch)
+            flat = torch.tensor([i for chosen in order for i in chosen])
+            got = flat.split([len(chosen) for chosen in order])
+            if len(self.rows) > 7:
+                self.rows.pop(next(iter(self.rows)))
+            self.rows[seed, epoch] = got
+        return got
+
+    def _gather(self, at: torch.Tensor) -> list[torch.Tensor]:
         return [t.index_select(0, at) for t in self.tensors]
 
     def _work(self, seed: int, epoch: int, index: int) -> Any:
@@ -221,7 +234,7 @@ class Mapped:
         for first in range(0, self.examples, self.batch):
             chosen = list(range(first, min(first + self.batch, self.examples)))
             if self.tensors is not None:
-                yield self._gather(chosen)
+                yield self._gather(torch.tensor(chosen))
             else:
                 yield self.items[first, mix(first, ITEMS), chosen][1]
 

@@ -224,7 +224,8 @@ class Oracle:
             total = self.total(losses, self._here(weights))
             grads = torch.autograd.grad(total, params, allow_unused=True)
         self.join(g, grads)
-        return float(losses.detach().mean())
+        value = losses.detach()
+        return float(value if value.dim() == 0 else value.mean())
 
     def product(
         self,
