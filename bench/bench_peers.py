@@ -127,7 +127,8 @@ def lines(all_rows: dict[str, dict]) -> None:
     ours = {n: r["drmad full"] for n, r in all_rows.items() if "drmad full" in r}
     strict = ", ".join(f"{n} {share(r, 'strict', 'derivatives'):.2f}" for n, r in ours.items())
     line("callback_overhead_share", {n: share(r, "seconds", "inside") for n, r in ours.items()},
-         max, f"outside the callbacks over inside; all but loss_fn and autograd: {strict}")  # fmt: skip
+         max, "outside the callbacks over inside; with batches, copies and the release of graphs, "
+         f"all but loss_fn and autograd: {strict}")  # fmt: skip
     speeds(all_rows, "callback_vs_torchfunc", HAND, "drmad full over the fastest loop by hand")
     speeds(all_rows, "callback_vs_hippotrainer", ("hippotrainer steps",),
            f"its DrMAD with T = {SHORT_T} steps back (which is no hypergradient)")  # fmt: skip
