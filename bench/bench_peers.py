@@ -65,7 +65,7 @@ def short_rows(net: str, rounds: int) -> dict[str, dict]:
     got: dict[str, list[dict]] = {p: [] for p in PEERS}
     for _ in range(rounds):
         for peer in PEERS:
-            r = run(peer, net, SHORT_T, 3 if net == "mlp" else 2)
+            r = run(peer, net, SHORT_T, 1 if net == "lenet" and "hippo" in peer else 3)
             got[peer] += [r] if r else []
     exact = run("exact double", net, SHORT_T, 1)
     rows = {p: merged(runs) for p, runs in got.items() if runs}
@@ -96,7 +96,11 @@ def long_growth(net: str, rows: dict[str, dict]) -> None:
 def table(net: str, rows: dict[str, dict]) -> None:
     print(f"\n{net}: batch 50, SGD with momentum, decay per output unit, T = {SHORT_T}")
     print(f"{'':22}{'a second':>9}{'MiB':>8}{f'MiB, {LONG_T}':>12}{'cosine':>10}  ")
-    for peer, r in rows.items():
+    for peer in PEERS:
+        if peer not in rows:
+            print(f"{peer:22}FAILED")
+            continue
+        r = rows[peer]
         long = "-" if "long" not in r else f"{'~' * r.get('refused', 0)}{r['long'] / 2**20:.0f}"
         print(f"{peer:22}{1 / r['time']:9.2f}{r['growth'] / 2**20:8.0f}{long:>12}"
               f"{r['cosine']:10.5f}  {r['note']}", flush=True)  # fmt: skip
