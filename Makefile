@@ -30,6 +30,10 @@ check-oom: ## only the tests that fail each allocation in turn
 check-alloc: ## only the tests that count allocations after planning
 	@tools/run-tests --stage release --match allocates_nothing
 
+wheel: packages ## the Python package: build/dist/drmad-VERSION-...whl
+	@tools/python-env
+	@tools/build-wheel
+
 bench: release ## the benchmark lines; writes build/results/bench-DATE.json
 	@tools/run-bench
 
@@ -39,4 +43,4 @@ format: ## clang-format over all sources
 install: release ## into PREFIX (/usr/local)
 	cmake --install build/release --prefix $(DESTDIR)$(PREFIX)
 
-.PHONY: help demo release packages check check-long check-oom check-alloc bench format install
+.PHONY: help demo release packages check check-long check-oom check-alloc wheel bench format install

@@ -14,6 +14,10 @@ if(NOT DRMAD_SANITIZE)
   # (a sanitizer's runtime comes with the executable)
   target_link_options(drmad_shared PRIVATE -Wl,--no-undefined)
 endif()
+if(DRMAD_OLD_GLIBC)
+  target_sources(drmad_shared PRIVATE cmake/old_glibc.c)
+  target_link_options(drmad_shared PRIVATE -Wl,--no-as-needed -l:libpthread.so.0)
+endif()
 target_include_directories(drmad_shared INTERFACE ${CMAKE_SOURCE_DIR}/include)
 
 # Only drmad_* leaves the static one either: its objects are joined into one, whose hidden names
@@ -38,6 +42,10 @@ add_custom_target(drmad_static ALL DEPENDS ${static_lib})
 # Installed: headers, both libraries, the command, drmad.pc, drmadConfig.cmake.
 # The installed tree may be moved as a whole.
 file(RELATIVE_PATH DRMAD_PC_UP /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+set(DRMAD_PC_FETCH "")
+if(DRMAD_FETCH)
+  set(DRMAD_PC_FETCH " -lcurl -lcrypto")
+endif()
 configure_file(cmake/drmad.pc.in ${CMAKE_BINARY_DIR}/drmad.pc @ONLY)
 configure_file(cmake/drmadConfig.cmake.in ${CMAKE_BINARY_DIR}/drmadConfig.cmake @ONLY)
 include(CMakePackageConfigHelpers)
@@ -49,3 +57,10 @@ install(DIRECTORY include/drmad DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_BINARY_DIR}/drmad.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${CMAKE_BINARY_DIR}/drmadConfig.cmake ${CMAKE_BINARY_DIR}/drmadConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/drmad)
+
+# Installed by python/pyproject.toml alone: the package's own library and command, without
+# versions in file names, for a wheel holds no links.
+if(SKBUILD)
+  set_target_properties(drmad_shared PROPERTIES NO_SONAME ON VERSION "" SOVERSION "")
+  install(TARGETS drmad_shared LIBRARY DESTINATION drmad/_native COMPONENT wheel)
+endif()

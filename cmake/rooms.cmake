@@ -5,6 +5,11 @@ function(room name)
   cmake_parse_arguments(R "" "" "ROOMS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
   list(FILTER sources EXCLUDE REGEX "_isa\\.c$") # compiled once an instruction set, below
+  if(DRMAD_FETCH)
+    list(FILTER sources EXCLUDE REGEX "/no_fetch\\.c$")
+  else()
+    list(FILTER sources EXCLUDE REGEX "/fetch\\.c$")
+  endif()
   if(sources)
     add_library(room_${name} OBJECT ${sources})
     target_include_directories(room_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include

@@ -2,7 +2,11 @@
  * lies about sizes makes nobody allocate. */
 #include "data/blob.h"
 #include "base/file.h"
+#if DRMAD_FETCH
 #include <openssl/evp.h>
+#else
+#include "data/sha256.h"
+#endif
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
@@ -125,18 +129,36 @@ void blob_free(drmad_ctx *ctx, blob *b)
     *b = (blob){.name = b->name};
 }
 
-drmad_status blob_sha256(drmad_ctx *ctx, const void *a, size_t a_size, const void *b, size_t b_size,
-                         char out[SHA256_TEXT])
+/* The hash of a, then b. OpenSSL's where it comes along with libcurl, else our own. */
+static bool hash_two(const void *a, size_t a_size, const void *b, size_t b_size, uint8_t hash[32])
 {
-    unsigned char hash[EVP_MAX_MD_SIZE];
+#if DRMAD_FETCH
     unsigned int size = 0;
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     bool good = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
                 EVP_DigestUpdate(md, a, a_size) == 1 && EVP_DigestUpdate(md, b, b_size) == 1 &&
-                EVP_DigestFinal_ex(md, hash, &size) == 1;
+                EVP_DigestFinal_ex(md, hash, &size) == 1 && size == 32;
 
     EVP_MD_CTX_free(md);
-    if (!good || size != 32) return FAIL(ctx, DRMAD_E_INTERNAL, "SHA-256 is not to be had");
+    return good;
+#else
+    sha256 s;
+
+    sha256_start(&s);
+    sha256_add(&s, a, a_size);
+    sha256_add(&s, b, b_size);
+    sha256_end(&s, hash);
+    return true;
+#endif
+}
+
+drmad_status blob_sha256(drmad_ctx *ctx, const void *a, size_t a_size, const void *b, size_t b_size,
+                         char out[SHA256_TEXT])
+{
+    uint8_t hash[32];
+
+    if (!hash_two(a, a_size, b, b_size, hash))
+        return FAIL(ctx, DRMAD_E_INTERNAL, "SHA-256 is not to be had");
     for (unsigned i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", hash[i]);
     return DRMAD_OK;
 }

@@ -1,0 +1,97 @@
+/* Lets what is linked on a new glibc (2.29 to 2.36) run on 2.28, which manylinux_2_28 promises:
+ * each name below was given a new version after 2.28, and this file binds ours to the first one.
+ * Only x86-64: the first version there is 2.2.5. Linked where DRMAD_OLD_GLIBC is ON; not a room.
+ * tools/build-wheel fails when a name is missing here (auditwheel looks at every version).
+ *
+ *   pthread_create, pthread_join, pthread_sigmask   moved into libc (2.32, 2.34); libpthread.so.0
+ *                                                   must be needed as well, for 2.28 has them there
+ *   stat, fstat           were inline calls of __xstat, __fxstat until 2.33
+ *   exp, log, pow         2.29 dropped the SVID error handling; same values, same code inside
+ *   __libc_start_main     2.34; the old one with no init runs no constructors of the executable on
+ *                         an old glibc: C has none */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#define OLD(name) __asm__(".symver old_" #name "," #name "@GLIBC_2.2.5")
+#define HIDDEN __attribute__((visibility("hidden")))
+
+#ifdef OLD_GLIBC_MAIN
+
+typedef int main_fn(int, char **, char **);
+int old___libc_start_main(main_fn *main, int argc, char **argv, void (*init)(void),
+                          void (*fini)(void), void (*unload)(void), void *stack);
+OLD(__libc_start_main);
+HIDDEN int __libc_start_main(main_fn *main, int argc, char **argv, void (*init)(void),
+                             void (*fini)(void), void (*unload)(void), void *stack);
+
+int __libc_start_main(main_fn *main, int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*unload)(void), void *stack)
+{
+    return old___libc_start_main(main, argc, argv, init, fini, unload, stack);
+}
+
+#else
+
+int old_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int old_pthread_join(pthread_t, void **);
+int old_pthread_sigmask(int, const sigset_t *, sigset_t *);
+int old___xstat(int, const char *, struct stat *);
+int old___fxstat(int, int, struct stat *);
+double old_exp(double);
+double old_log(double);
+double old_pow(double, double);
+
+OLD(pthread_create);
+OLD(pthread_join);
+OLD(pthread_sigmask);
+OLD(__xstat);
+OLD(__fxstat);
+OLD(exp);
+OLD(log);
+OLD(pow);
+
+enum { STAT_VERSION = 1 }; /* _STAT_VER of x86-64 */
+
+HIDDEN int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *argument)
+{
+    return old_pthread_create(thread, attributes, run, argument);
+}
+
+HIDDEN int pthread_join(pthread_t thread, void **result)
+{
+    return old_pthread_join(thread, result);
+}
+
+HIDDEN int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    return old_pthread_sigmask(how, set, old);
+}
+
+HIDDEN int stat(const char *path, struct stat *info)
+{
+    return old___xstat(STAT_VERSION, path, info);
+}
+
+HIDDEN int fstat(int fd, struct stat *info)
+{
+    return old___fxstat(STAT_VERSION, fd, info);
+}
+
+HIDDEN double exp(double x)
+{
+    return old_exp(x);
+}
+
+HIDDEN double log(double x)
+{
+    return old_log(x);
+}
+
+HIDDEN double pow(double x, double y)
+{
+    return old_pow(x, y);
+}
+
+#endif

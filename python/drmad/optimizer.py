@@ -1,0 +1,132 @@
+"""Reads the user's torch optimizer and learning-rate scheduler: class, start values per group by the
+parameters' full names, and the schedule as factors of the base rate."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from .errors import ConfigError
+
+NUMBERS = ("lr", "momentum", "dampening", "weight_decay")
+STILL = ("momentum", "dampening", "weight_decay")  # what a schedule must leave alone
+
+
+def read_optimizer(optimizer: Any, model: nn.Module | Callable[[], nn.Module]) -> dict[str, Any]:
+    """{"class": "SGD", "nesterov": bool, "groups": [{"names", "lr", "momentum", "dampening",
+    "weight_decay"}]} of an instance over `model`'s parameters, or of a factory: params -> optimizer,
+    or model -> optimizer where its argument is called model, module or net. A factory of models
+    needs a factory of optimizers. ConfigError for what cannot be differentiated."""
+    if isinstance(optimizer, torch.optim.Optimizer):
+        if not isinstance(model, nn.Module):
+            raise ConfigError(
+                "optimizer: an instance knows the parameters of one module, but model is a "
+                "factory; give a factory, optimizer=lambda p: torch.optim.SGD(p, lr=...)"
+            )
+        module, opt = model, optimizer
+    elif callable(optimizer):
+        module = model if isinstance(model, nn.Module) else model()
+        opt = optimizer(module if _takes_module(optimizer) else _trainable(module))
+    else:
+        raise ConfigError(f"optimizer: {type(optimizer).__name__}; an optimizer, or a factory")
+    if not isinstance(opt, torch.optim.Optimizer):
+        raise ConfigError(f"optimizer: the factory gave {type(opt).__name__}, no torch optimizer")
+    _refuse(opt)
+    groups = [_group(g, _names(module)) for g in opt.param_groups]
+    _all_of(module, groups)
+    nesterov = {bool(g["nesterov"]) for g in opt.param_groups}
+    if len(nesterov) > 1:
+        raise ConfigError("optimizer: nesterov differs between groups; use one for all")
+    return {"class": type(opt).__name__, "nesterov": nesterov.pop(), "groups": groups}
+
+
+def _takes_module(factory: Callable) -> bool:
+    try:
+        first = next(iter(inspect.signature(factory).parameters.values()), None)
+    except (TypeError, ValueError):
+        return False
+    return first is not None and first.name in ("model", "module", "net")
+
+
+def _trainable(module: nn.Module) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p.requires_grad]
+
+
+def _names(module: nn.Module) -> dict[int, str]:
+    return {id(p): n for n, p in module.named_parameters()}
+
+
+def _refuse(opt: torch.optim.Optimizer) -> None:
+    name = type(opt).__name__
+    if type(opt) is not torch.optim.SGD:
+        if isinstance(opt, torch.optim.SGD):
+            raise ConfigError(f"optimizer: {name} changes SGD; use torch.optim.SGD itself")
+        raise ConfigError(f"optimizer: {name} comes with a later version; SGD now")
+    if opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks:
+        raise ConfigError("optimizer: its step hooks cannot be differentiated; take them off")
+    if any(g.get("maximize") for g in opt.param_groups):
+        raise ConfigError("optimizer: maximize=True; negate the loss in loss_fn instead")
+    if any(s.get("momentum_buffer") is not None for s in opt.state.values()):
+        raise ConfigError("optimizer: it has taken steps already, and a run begins without momentum;"
+                          " give a fresh one")  # fmt: skip
+
+
+def _group(group: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
+    strange = [i for i, p in enumerate(group["params"]) if id(p) not in names]
+    if strange:
+        shape = tuple(group["params"][strange[0]].shape)
+        raise ConfigError(f"optimizer: a parameter of shape {shape} is none of the model's")
+    base = group.get("initial_lr", group["lr"])  # a scheduler has been set upon it
+    values = {**{k: float(group[k]) for k in NUMBERS}, "lr": float(base)}
+    return {"names": [names[id(p)] for p in group["params"] if p.requires_grad], **values}
+
+
+def _all_of(module: nn.Module, groups: list[dict[str, Any]]) -> None:
+    held = {n for g in groups for n in g["names"]}
+    left = [n for n, p in module.named_parameters() if p.requires_grad and n not in held]
+    if left:
+        raise ConfigError(
+            f"optimizer: {', '.join(left)} in no group, but trainable; add them, or "
+            "requires_grad_(False)"
+        )
+
+
+def read_schedule(scheduler: Callable, optimizer: dict[str, Any], steps: int) -> list[list[float]]:
+    """Per group of read_optimizer's answer, the factor of its base rate at each of `steps` steps, by
+    stepping `scheduler` (optimizer -> LRScheduler) over an optimizer that moves nothing."""
+    if isinstance(scheduler, (lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau)):
+        raise ConfigError(
+            f"scheduler: {type(scheduler).__name__} has begun already; give a factory, "
+            "scheduler=lambda opt: torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps)"
+        )
+    groups = optimizer["groups"]
+    still = [{k: g[k] for k in NUMBERS} for g in groups]
+    dummy = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], **g} for g in still])
+    made = scheduler(dummy)
+    name = type(made).__name__
+    if isinstance(made, lr_scheduler.ReduceLROnPlateau):
+        raise ConfigError("scheduler: ReduceLROnPlateau follows the losses of a run; its rates are "
+                          "not a function of the step, use another one")  # fmt: skip
+    if not isinstance(made, lr_scheduler.LRScheduler):
+        raise ConfigError(f"scheduler: the factory gave {name}, no LRScheduler")
+    if any(not g["lr"] > 0 for g in groups):
+        raise ConfigError("scheduler: a base rate of 0 has no factors; start from lr > 0")
+    factors: list[list[float]] = [[] for _ in groups]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(steps):
+            for out, now, base in zip(factors, dummy.param_groups, still):
+                moved = [k for k in STILL if float(now[k]) != base[k]]
+                if moved:
+                    raise ConfigError(f"scheduler: {name} moves {moved[0]} too; let it move the "
+                                      "rate alone (cycle_momentum=False)")  # fmt: skip
+                out.append(float(now["lr"]) / base["lr"])
+            dummy.step()
+            made.step()
+    return factors

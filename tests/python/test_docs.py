@@ -1,0 +1,47 @@
+"""Every page of docs/python holds one script, and it runs: below a minute each on one quiet core."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from house import ROOT, main
+
+DATA = ROOT.parent / "shared" / "data"
+
+
+def script(page: pathlib.Path):
+    def test():
+        blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        assert len(blocks) == 1, f"{len(blocks)} scripts"
+        env = {**os.environ, "PYTHONPATH": str(ROOT / "python"), "OMP_NUM_THREADS": "1"}
+        if DATA.exists():
+            env.setdefault("DRMAD_DATA", str(DATA))
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "page.py"
+            path.write_text(blocks[0])
+            begun = time.monotonic()
+            done = subprocess.run([sys.executable, path], cwd=folder, env=env, text=True,
+                                  capture_output=True, timeout=600)  # fmt: skip
+            took = time.monotonic() - begun
+        assert done.returncode == 0, done.stdout + done.stderr
+        if os.environ.get("DRMAD_SHOW"):
+            print(done.stdout, f"{took:.0f} s", done.stderr)
+
+    return test
+
+
+def readme_example_is_twelve_lines():
+    text = (ROOT / "docs" / "python" / "README.md").read_text()
+    block = re.search(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1]
+    assert len(block.splitlines()) <= 12, len(block.splitlines())
+
+
+TESTS = {p.stem.lower(): script(p) for p in sorted((ROOT / "docs" / "python").glob("*.md"))}
+TESTS["readme_example_is_twelve_lines"] = readme_example_is_twelve_lines
+
+if __name__ == "__main__":
+    main(TESTS)
