@@ -1,0 +1,48 @@
+/* |w~|, taken now and then on the way back: by the host over its own memory, by a plan elsewhere. */
+#include "hyper/walker.h"
+#include <math.h>
+
+drmad_status walker_build_norm(walker *w)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+    node sum = NODE_NONE;
+
+    if (t->on->host) return DRMAD_OK;
+    TRY(job_new(w->ctx, t->on, &w->norm));
+    graph *g = w->norm->g;
+    for (int32_t i = 0; i < t->spec.params->n; i++) {
+        node x = job_leaf(w->norm, "dF/dw", t->spec.dtype, t->spec.params->at[i].shape,
+                          trainer_tensor_ref(t, SLOT_WCOT, i));
+        x = g_cast(g, x, F64);
+        node square = g_reshape(g, g_dot(g, x, x), SHAPE(1));
+        sum = i == 0 ? square : g_add(g, sum, square);
+    }
+    TRY(trainer_add_slots(t, 1, &w->square_slot));
+    TRY(backend_alloc(t->on, w->ctx, 1, sizeof(double), &t->slot[w->square_slot]));
+    TRY(job_output(w->norm, sum, (slot_ref){w->square_slot, 0}, NODE_NONE));
+    TRY(job_compile(w->norm));
+done:
+    return st;
+}
+
+drmad_status walker_norm(walker *w, double *out)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+    double square = 0;
+
+    if (!w->norm) {
+        for (int64_t i = 0; i < t->spec.params->total; i++) {
+            const double x = trainer_get(t, w->wcot, i);
+            square += x * x;
+        }
+    } else {
+        t->slot[SLOT_WCOT] = w->wcot;
+        TRY(job_run(w->norm, t->slot));
+        TRY(t->on->copy(t->on, w->ctx, COPY_DOWN, &square, t->slot[w->square_slot], sizeof square));
+    }
+    *out = sqrt(square);
+done:
+    return st;
+}
