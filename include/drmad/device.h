@@ -52,7 +52,7 @@ typedef void drmad_device_release_fn(void *user, int64_t program);
 typedef int drmad_device_run_fn(void *user, int64_t program, const void *const *leaf,
                                 void *const *out);
 
-/* The vectors of studies over `m` lie where `alloc` says. Both calls are needed; before the study. */
+/* Vectors of studies over `m` lie where `alloc` says. Both calls are needed, before the study. */
 DRMAD_API drmad_status drmad_model_set_memory(drmad_model *m, drmad_device_alloc_fn *alloc,
                                               drmad_device_free_fn *free,
                                               drmad_device_copy_fn *copy, void *user);

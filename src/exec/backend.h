@@ -20,7 +20,8 @@ typedef struct bound_memory {
 
 enum { BACKEND_VERSION = 2 };
 
-typedef enum copy_way { COPY_WITHIN, COPY_UP, COPY_DOWN } copy_way; /* the device; host to it; back */
+/* Within the device; from the host to it; back. */
+typedef enum copy_way { COPY_WITHIN, COPY_UP, COPY_DOWN } copy_way;
 
 /* What a device offers. `code` is the backend's own form of a plan. A backend with state lies in
  * front of it (device.h). */

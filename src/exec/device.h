@@ -1,5 +1,5 @@
-/* The backend of drmad/device.h: the caller lends the memory and runs the programs, which it gets as
- * text. A plan's groups and offsets are of no use there: only its graph and its outputs count. */
+/* The backend of drmad/device.h: the caller lends the memory and runs the programs, which it gets
+ * as text. A plan's groups and offsets are of no use there: only its graph and outputs count. */
 #ifndef DEVICE_H
 #define DEVICE_H
 #include "drmad/device.h"

@@ -1,4 +1,4 @@
-/* |w~|, taken now and then on the way back: by the host over its own memory, by a plan elsewhere. */
+/* |w~|, taken now and then on the way back: by a loop in host memory, by a plan elsewhere. */
 #include "hyper/walker.h"
 #include <math.h>
 

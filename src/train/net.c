@@ -167,7 +167,8 @@ static node tuned_rate(trainer *t, job *j, net *n, int32_t tensor)
 node trainer_base_leaf(trainer *t, job *j, const shape *s)
 {
     const shape to = *s;
-    node base = job_leaf(j, "base rate", t->spec.dtype, shape_ones(to.rank), (slot_ref){SLOT_LR, 0});
+    node base =
+        job_leaf(j, "base rate", t->spec.dtype, shape_ones(to.rank), (slot_ref){SLOT_LR, 0});
 
     return g_bcast(j->g, base, to);
 }

@@ -26,10 +26,11 @@ slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor)
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first)
 {
     const size_t n = (size_t)t->n_slots;
+    const drmad_status st = mem_resize(t->ctx, &t->slot, n, n + (size_t)count, sizeof *t->slot);
 
-    *first = t->n_slots;
-    t->n_slots += count;
-    return mem_resize(t->ctx, &t->slot, n, n + (size_t)count, sizeof *t->slot);
+    *first = st == DRMAD_OK ? t->n_slots : 0;
+    if (st == DRMAD_OK) t->n_slots += count;
+    return st;
 }
 
 double trainer_get(const trainer *t, const void *flat, int64_t i)

@@ -111,7 +111,7 @@ drmad_status trainer_ask_slope(trainer *t, const examples *e, const void *u, dou
 void trainer_masks_pack(trainer *t);
 void trainer_masks_unpack(trainer *t, const unsigned char *bits);
 
-/* Vectors of `count` elements where the backend's programs can reach them, zeroed; and their end. */
+/* A vector of `count` elements where the backend's programs reach it, zeroed; and its end. */
 drmad_status trainer_vector(trainer *t, size_t count, void **out);
 void trainer_vector_free(trainer *t, void *v); /* NULL is fine */
 drmad_status trainer_clear(trainer *t, void *flat);

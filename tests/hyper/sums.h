@@ -1,5 +1,6 @@
-/* A model for an oracle: a loss in closed form, l_i = log cosh(<a_i, w> - b_i), whose steps also leave
- * a running statistic r behind that F reads; and a run over it with every kind of hyperparameter. */
+/* A model for an oracle: a loss in closed form, l_i = log cosh(<a_i, w> - b_i), whose steps also
+ * leave a running statistic r behind that F reads; and runs over it with every kind of
+ * hyperparameter. */
 #ifndef SUMS_H
 #define SUMS_H
 #include "hyper/walk.h"
