@@ -9,6 +9,7 @@ demo: release ## build drmad and tune learning rates and L2 penalties on MNIST
 	@tools/demo
 
 release: packages ## build/release: library and command
+	@[ -x build/release/drmad ] || echo "building drmad in build/release: a minute or two" >&2
 	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@ninja --quiet -C build/release -j $(JOBS)
 

@@ -169,7 +169,7 @@ int main(int argc, char **argv)
     printf("grid_every_step_cosine_min ratio %.4f lr by layer and step (mean %.4f), exact = 1\n",
            every, every_mean / runs);
     printf("grid_worst_layer_cosine ratio %.4f L2 or lr by phase of one layer, exact = 1\n", worst);
-    printf("grid_norm_lr_off ratio %.4f norm of the rates' gradient over exact, or inverse\n", high);
+    printf("grid_norm_lr_off ratio %.4f norm of the rates' gradient, exact = 1; or 1/it\n", high);
     printf("fast_over_plain ratio %.3f hypergradient over plain run, paper's setting; smallest "
            "cosine %.4f\n",
            cost, fast_l2);

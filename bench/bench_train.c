@@ -69,12 +69,12 @@ static void once(lab *l, times *t)
 
 /* (recorded - plain)/plain of one run each, one after the other: a slow moment of the machine then
  * mostly falls on both. Median over the pairs. */
-static double recording_share(lab *l)
+static double recording_share(lab *l, int pairs)
 {
     double share[PAIRS];
     train_report run;
 
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < pairs; i++) {
         double cost[2];
         for (int k = 0; k < 2; k++) {
             const double start = cpu_seconds();
@@ -84,7 +84,7 @@ static double recording_share(lab *l)
         }
         share[i] = cost[1] / cost[0] - 1;
     }
-    return median(share, PAIRS);
+    return median(share, pairs);
 }
 
 static double column(const times *t, size_t offset)
@@ -106,7 +106,8 @@ static void measure(const char *name, const char *const *pairs, int n)
         once(&l, &t[i == 0 ? REPEATS : i - 1]); /* the first warms up */
     const double flops = 2 * step_macs(l.s) * (double)l.s->spec.batch;
     const double step = COLUMN(t, step), peak = COLUMN(t, peak);
-    const double recording = recording_share(&l);
+    const double recording =
+        recording_share(&l, strcmp(name, "small") == 0 ? PAIRS : REPEATS);
     printf("%s: step %.1f us (%.1f GFLOP/s of %.1f), reverse %.1f us, recording %+.1f %%\n", name,
            1e6 * step, 1e-9 * flops / step, 1e-9 * peak, 1e6 * COLUMN(t, reverse), 100 * recording);
     printf("step_%s_peak_share ratio %.3f useful FLOP/s over the FMA peak of this core\n", name,

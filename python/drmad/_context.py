@@ -101,11 +101,15 @@ class Context:
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
         """While it lasts, the first Ctrl-C is `stop`, the second one what it was before. Signals
-        reach Python between bytecodes, so inside callbacks. Not the main thread: does nothing."""
+        reach Python between bytecodes, so inside callbacks. Not the main thread, or Ctrl-C is
+        ignored: does nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         before = signal.getsignal(signal.SIGINT)
+        if before is signal.SIG_IGN:  # a shell's background job
+            yield
+            return
 
         def first(_signum: int, _frame: FrameType | None) -> None:
             signal.signal(signal.SIGINT, before or signal.default_int_handler)

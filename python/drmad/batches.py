@@ -49,6 +49,8 @@ class Cache:
 class Listed:
     """Batches that lie in memory, visited in their order in every epoch."""
 
+    numbered = True  # an example keeps its number from epoch to epoch
+
     def __init__(self, name: str, batches: Sequence[Any], numbers: list[list[int]] | None = None):
         self.name, self.list, self.notes = name, batches, []
         self.sizes = [_count(name, b) for b in batches]
@@ -100,6 +102,13 @@ class Passes:
     def numbers(self, seed: int, epoch: int, index: int) -> list[int]:
         return self._numbers[index]
 
+    @property
+    def numbered(self) -> bool:
+        """Whether another seed gives the same pass: then a place in it is an example."""
+        other = one_pass(self.name, self.data, mix(1, 0, PASS), self.limit)
+        mine = list(self.in_order())
+        return len(mine) == len(other) and all(map(trees.same, mine, other))
+
     def in_order(self) -> Iterator[Any]:
         return (self.fetch(0, 0, i) for i in range(self.batches))
 
@@ -110,12 +119,15 @@ class Passes:
 class Mapped:
     """A DataLoader over a map-style dataset: any batch of any epoch by itself."""
 
+    numbered = True
+
     def __init__(self, name: str, loader: DataLoader, cache: Cache) -> None:
         self.name, self.loader, self.cache, self.notes = name, loader, cache, []
         self.data = loader.dataset
         self.examples = len(self.data)
         self.single = loader.batch_sampler is None  # batch_size=None: an item is a batch
         self.orders: dict[tuple[int, int], list[list[int]]] = {}
+        self.rows: dict[tuple[int, int], Sequence[torch.Tensor]] = {}
         self.tensors = None if self.single else _plain_tensors(loader)
         self.items = Items(self.data, loader.collate_fn, self.single)
         self.workers: Workers | None = None
@@ -172,11 +184,14 @@ class Mapped:
         return got
 
     def numbers(self, seed: int, epoch: int, index: int) -> list[int]:
-        return self.order(seed, epoch)[index]
+        chosen = self.order(seed, epoch)[index]
+        if not self.single:
+            return chosen
+        return list(range(chosen[0] * self.batch, (chosen[0] + 1) * self.batch))
 
     def fetch(self, seed: int, epoch: int, index: int) -> Any:
         if self.tensors is not None:
-            return self._gather(self.order(seed, epoch)[index])
+            return self._gather(self._rows(seed, epoch)[index])
         key = (self.name, seed, epoch, index)
         batch = self.cache.get(key)
         if batch is None:
@@ -184,8 +199,20 @@ class Mapped:
             self.cache.put(key, batch)
         return batch
 
-    def _gather(self, chosen: list[int]) -> list[torch.Tensor]:
-        at = torch.tensor(chosen)
+    def _rows(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
+        """The order of an epoch as tensors, made at once: one by one they cost as much as to gather
+        a batch."""
+        got = self.rows.get((seed, epoch))
+        if got is None:
+            order = self.order(seed, epoch)
+            flat = torch.tensor([i for chosen in order for i in chosen])
+            got = flat.split([len(chosen) for chosen in order])
+            if len(self.rows) > 7:
+                self.rows.pop(next(iter(self.rows)))
+            self.rows[seed, epoch] = got
+        return got
+
+    def _gather(self, at: torch.Tensor) -> list[torch.Tensor]:
         return [t.index_select(0, at) for t in self.tensors]
 
     def _work(self, seed: int, epoch: int, index: int) -> Any:
@@ -207,7 +234,7 @@ class Mapped:
         for first in range(0, self.examples, self.batch):
             chosen = list(range(first, min(first + self.batch, self.examples)))
             if self.tensors is not None:
-                yield self._gather(chosen)
+                yield self._gather(torch.tensor(chosen))
             else:
                 yield self.items[first, mix(first, ITEMS), chosen][1]
 

@@ -2,8 +2,8 @@
 
 The library calls back through ctypes. What goes wrong in there must not unwind through C: every
 exception is kept (Context.guard), the library is told a status, and when its call has returned the
-very same exception is raised again, with its own traceback. Vectors that the library hands out are looked at
-in place: a tensor over its memory, kept by address, so that a step makes none.
+very same exception is raised again, with its own traceback. Vectors that the library hands out are
+looked at in place: a tensor over its memory, kept by address, so that a step makes none.
 
 An oracle has
     name, dtype (torch.float32 or float64), tensors [(full name, shape, role, layer)],

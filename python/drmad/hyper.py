@@ -1,11 +1,11 @@
 """What is tuned: declarations, in the words of docs/STUDY.md.
 
-    drmad.lr(per="layer", phases=5)            a learning rate for each layer in each fifth of the run
-    drmad.weight_decay(per="unit-out")         a decay for each output neuron or channel
-    drmad.example_weight(per="example")        a weight for each training example
+    drmad.lr(per="layer", phases=5)         a learning rate for each layer in each fifth of a run
+    drmad.weight_decay(per="unit-out")      a decay for each output neuron or channel
+    drmad.example_weight(per="example")     a weight for each training example
 
-Each becomes an entry of the study's `hyper` list. A value that is left out is the library's own default:
-`start` is then what the optimizer says.
+Each becomes an entry of the study's `hyper` list. A value that is left out is the library's own
+default: `start` is then what the optimizer says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 TENSOR_PERS = ("global", "layer", "tensor", "unit-in", "unit-out", "weight")
-EXAMPLE_PERS = ("global", "example")
+EXAMPLE_PERS = ("example",)
 TRANSFORMS = ("auto", "log", "logit", "identity")
 
 # What each kind can have a value for, and whether it changes in time and multiplies a base.
@@ -31,7 +31,7 @@ KINDS = {
 }
 WEIGHTS_ONLY = ("weight_decay", "l2", "l1")
 
-# Kinds of a study file that live inside the library's own loss or data, which a module brings itself.
+# Kinds of a study file that live inside the library's own loss or data; a module brings its own.
 NATIVE_ONLY = {
     "label_smoothing": "your loss_fn computes the loss, so it belongs there",
     "input_scale": "your loader and module see the inputs, so it belongs there",
@@ -45,7 +45,7 @@ class Hyper:
 
     kind        "lr", "momentum", "weight_decay", "l2", "l1", "init_scale", "example_weight"
     per         what has a value of its own: "global", "layer", "tensor", "unit-in", "unit-out",
-                "weight"; for example_weight "global" or "example"
+                "weight"; for example_weight "example"
     phases      1, a number of phases of equal length, or "every-step"
     start       first value; None: what the optimizer says, 1 for a multiplier
     low, high   bounds; None: the kind's own
@@ -87,6 +87,8 @@ class Hyper:
             raise ValueError(f"{self.kind}: has no base value that a multiplier could multiply")
         if self.match is not None and self.kind == "example_weight":
             raise ValueError("example_weight: is not about parameters, so `match` has no meaning")
+        if self.ties and self.kind == "example_weight":
+            raise ValueError("example_weight: has a value an example from the start; no ties")
         object.__setattr__(self, "ties", tuple(dict(t) for t in self.ties))
 
     def _check_phases(self, in_time: bool) -> None:

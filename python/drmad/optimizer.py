@@ -1,5 +1,5 @@
-"""Reads the user's torch optimizer and learning-rate scheduler: class, start values per group by the
-parameters' full names, and the schedule as factors of the base rate."""
+"""Reads the user's torch optimizer and learning-rate scheduler: class, start values per group by
+the parameters' full names, and the schedule as factors of the base rate."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ STILL = ("momentum", "dampening", "weight_decay")  # what a schedule must leave 
 
 def read_optimizer(optimizer: Any, model: nn.Module | Callable[[], nn.Module]) -> dict[str, Any]:
     """{"class": "SGD", "nesterov": bool, "groups": [{"names", "lr", "momentum", "dampening",
-    "weight_decay"}]} of an instance over `model`'s parameters, or of a factory: params -> optimizer,
-    or model -> optimizer where its argument is called model, module or net. A factory of models
-    needs a factory of optimizers. ConfigError for what cannot be differentiated."""
+    "weight_decay"}]} of an instance over `model`'s parameters, or of a factory: params ->
+    optimizer, or model -> optimizer where its argument is called model, module or net. A factory
+    of models needs a factory of optimizers. ConfigError for what cannot be differentiated."""
     if isinstance(optimizer, torch.optim.Optimizer):
         if not isinstance(model, nn.Module):
             raise ConfigError(
@@ -73,8 +73,10 @@ def _refuse(opt: torch.optim.Optimizer) -> None:
     if any(g.get("maximize") for g in opt.param_groups):
         raise ConfigError("optimizer: maximize=True; negate the loss in loss_fn instead")
     if any(s.get("momentum_buffer") is not None for s in opt.state.values()):
-        raise ConfigError("optimizer: it has taken steps already, and a run begins without momentum;"
-                          " give a fresh one")  # fmt: skip
+        raise ConfigError(
+            "optimizer: it has taken steps already, and a run begins without momentum; give a "
+            "fresh one"
+        )
 
 
 def _group(group: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
@@ -98,8 +100,8 @@ def _all_of(module: nn.Module, groups: list[dict[str, Any]]) -> None:
 
 
 def read_schedule(scheduler: Callable, optimizer: dict[str, Any], steps: int) -> list[list[float]]:
-    """Per group of read_optimizer's answer, the factor of its base rate at each of `steps` steps, by
-    stepping `scheduler` (optimizer -> LRScheduler) over an optimizer that moves nothing."""
+    """Per group of read_optimizer's answer, the factor of its base rate at each of `steps` steps,
+    by stepping `scheduler` (optimizer -> LRScheduler) over an optimizer that moves nothing."""
     if isinstance(scheduler, (lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau)):
         raise ConfigError(
             f"scheduler: {type(scheduler).__name__} has begun already; give a factory, "

@@ -106,6 +106,11 @@ class Oracle:
                 f"example weights: the last batch of an epoch is smaller than {self.batch}; "
                 "use DataLoader(..., drop_last=True)"
             )
+        if not self.train.source.numbered:
+            raise ConfigError(
+                "example weights: train is shuffled by itself, so that nobody knows which example "
+                "is which; give a DataLoader over a map-style dataset"
+            )
 
     # ---- vectors ----
 
@@ -146,6 +151,15 @@ class Oracle:
             kept = self._views[key] = (v, views)  # v: the address stays taken
         return kept[1]
 
+    def read(self, v: Vector, leaf: bool = False) -> list[Vector]:
+        """The tensors of a flat vector where the module computes; a copy if that is elsewhere."""
+        return self.split(v, leaf) if v.device == self.device else self._moved(v, leaf)
+
+    def _moved(self, v: Vector, leaf: bool) -> list[Vector]:
+        parts = v.detach().to(self.device).split_with_sizes(self._cuts)
+        views = [parts[i].view(t.shape) for i, t in zip(self._at, self.tensors)]
+        return [x.requires_grad_() for x in views] if leaf else views
+
     def join(self, out: Vector, values: Sequence[Optional]) -> None:
         """Writes one value per tensor into a flat vector; None is zero."""
         views = self.split(out)
@@ -155,6 +169,9 @@ class Oracle:
         for view, v in zip(views, values):
             view.zero_() if v is None else view.copy_(v.detach())
 
+    def _here(self, weights: Optional) -> Optional:
+        return weights if weights is None else weights.to(self.device)
+
     # ---- one step ----
 
     def start(self, seed: int, w: Vector) -> None:
@@ -163,12 +180,13 @@ class Oracle:
             self.join(w, self.net.restart(seed))
         self.state.restart()
 
-    def surroundings(self, seed: int) -> ExitStack:
-        """What a pass runs in: seeded generators and back ends with second derivatives."""
+    def surroundings(self, seed: int, twice: bool = False) -> ExitStack:
+        """What a pass runs in: seeded generators, and back ends that can be differentiated `twice`.
+        Fused attention serves a gradient as well, unless its dropout would draw other masks."""
         stack = ExitStack()
         if self.noise:
             stack.enter_context(seeded(seed, self.noise, self.device))
-        if self.attention:
+        if self.attention and (twice or self.noise):
             stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
         if self.recurrent:
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -200,12 +218,14 @@ class Oracle:
 
     def gradient(self, seed: int, step: int, w: Vector, weights: Optional, g: Vector) -> float:
         """g = dL/dw with example weights v = `weights` [B], or 1; gives L with v = 1."""
-        batch, params = self.fetch(seed, step), self.split(w, leaf=True)
+        batch, params = self.fetch(seed, step), self.read(w, leaf=True)
         with self.surroundings(mix(seed, step, NOISE)), self.state.plain(step):
             losses = self.losses(params, batch)
-            grads = torch.autograd.grad(self.total(losses, weights), params, allow_unused=True)
+            total = self.total(losses, self._here(weights))
+            grads = torch.autograd.grad(total, params, allow_unused=True)
         self.join(g, grads)
-        return float(losses.detach().mean())
+        value = losses.detach()
+        return float(value if value.dim() == 0 else value.mean())
 
     def product(
         self,
@@ -222,8 +242,9 @@ class Oracle:
         """hu = (d2L/dw dw) u, with the part of the state (state.py) on the way back; g = dL/dw;
         rows[i] = <dl_i/dw, u>/B. `forward`: steps ascend and u is the tangent of w."""
         batch = self.fetch(seed, step)
-        ask = _Product(self.split(w, leaf=True), self.split(u), weights, forward, rows is not None)
-        with self.surroundings(mix(seed, step, NOISE)):
+        weights = self._here(weights)
+        ask = _Product(self.read(w, leaf=True), self.read(u), weights, forward, rows is not None)
+        with self.surroundings(mix(seed, step, NOISE), twice=True):
             done = (self._dual if self.forward else self._double)(step, batch, ask)
         if g is not None:
             self.join(g, done.grads)
@@ -268,7 +289,8 @@ class Oracle:
         state = self.state
         if pull:
             none = zip(pull, back)
-            state.receive([torch.zeros_like(c) if t is None else t.detach() for c, t in none], False)
+            new = [torch.zeros_like(c) if t is None else t.detach() for c, t in none]
+            state.receive(new, start=False)
         if moved:
             state.advance(step, [p for p, _ in moved])
             state.tangent = [torch.zeros_like(p) if t is None else t.detach() for p, t in moved]
@@ -320,18 +342,18 @@ class Oracle:
         if not 0 <= part < len(self.parts):
             raise ConfigError(f"evaluate: there is no part {part} of the data")
         derive = u is not None or dw is not None
-        sums = _Sums([torch.zeros(p.shape, dtype=torch.float64, device=self.device)
-                      for p in self.split(w)] if derive else [])  # fmt: skip
+        params = self.read(w, leaf=derive)
+        sums = _Sums(_doubles(params) if derive else [])
         with ExitStack() as stack:
             ins: list[Vector] = []
             if derive and self.state.live:
                 ins = stack.enter_context(self.state.evaluating())
             if not derive:
                 stack.enter_context(torch.no_grad())
-            sums.state = [torch.zeros(b.shape, dtype=torch.float64, device=b.device) for b in ins]
+            sums.state = _doubles(ins)
             for i, batch in enumerate(self._first(part, examples)):
                 with self.surroundings(mix(part, i, EVALUATE)):
-                    self._add(sums, self.split(w, leaf=derive), ins, batch)
+                    self._add(sums, params, ins, batch)
         n = sums.count
         if dw is not None:
             self.join(dw, [x / n for x in sums.grads])
@@ -368,13 +390,16 @@ class Oracle:
             sums.wrong += n * float(wrong.double().mean())
 
     def _slope(self, sums: _Sums, u: Vector) -> float:
-        pairs = list(zip(sums.grads, self.split(u)))
+        pairs = list(zip(sums.grads, self.read(u)))
         pairs += list(zip(sums.state, self.state.tangent or []))
         return sum(float(torch.sum(x * t)) for x, t in pairs) / sums.count
 
     def close(self) -> None:
-        """Ends the worker processes of a loader; the oracle can go on, they start again."""
+        """Ends the worker processes of a loader and lets go of the library's memory; the oracle can
+        go on, both come again."""
         self.train.source.close()
+        self.net.put([s.value for s in self.net.slots])
+        self._views.clear()
 
 
 class _Product:
@@ -398,6 +423,10 @@ class _Sums:
     def __init__(self, grads: list[torch.Tensor]) -> None:
         self.grads, self.state = grads, []
         self.count, self.loss, self.wrong = 0, 0.0, 0.0
+
+
+def _doubles(like: list[Vector]) -> list[torch.Tensor]:
+    return [torch.zeros(x.shape, dtype=torch.float64, device=x.device) for x in like]
 
 
 def _weight_leaf(losses: torch.Tensor, weights: Optional) -> torch.Tensor:

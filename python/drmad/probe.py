@@ -1,6 +1,6 @@
-"""One batch, before any work: what can be tuned at all, and how. Whatever is refused is refused here,
-with the module, the operation and what to do instead; exceptions of user code pass with their own
-traceback and a note of where they happened."""
+"""One batch, before any work: what can be tuned at all, and how. Whatever is refused is refused
+here, with the module, the operation and what to do instead; exceptions of user code pass with their
+own traceback and a note of where they happened."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ HALF = (torch.float16, torch.bfloat16)
 PROBE = 7  # what a seed is drawn for
 # The two ways compute the same number by different roundings; more apart than this, one is wrong.
 AGREE = {torch.float32: 2e-2, torch.float64: 1e-8}
+MASKS = ("full", "full_like", "new_full", "fill_", "masked_fill", "masked_fill_")  # -inf is fine
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
                 "conv_transpose3d")  # fmt: skip
+NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 
 
 def check_parameters(net: Net, tensors: list[Tensor]) -> tuple[torch.dtype, torch.device]:
@@ -67,6 +69,7 @@ class Watch(TorchFunctionMode):
         self.half: tuple[str, str, torch.dtype] | None = None
         self.names: set[str] = set()
         self.made_by: dict[Any, tuple[str, str]] = {}  # autograd node -> who made it
+        self.walked: set[Any] = set()
         self.hooks: list[Any] = []
 
     def __enter__(self) -> Watch:
@@ -88,7 +91,7 @@ class Watch(TorchFunctionMode):
         return hook
 
     def _leave(self, module: nn.Module, args: Any, out: Any) -> None:
-        self._note(out, type(module).__name__)
+        self._note(out, None)
         self.path.pop()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -109,26 +112,32 @@ class Watch(TorchFunctionMode):
         path = self.path[-1]
         return (path, type(self.module.get_submodule(path)).__name__) if path else None
 
-    def _note(self, out: Any, name: str) -> None:
+    def _note(self, out: Any, name: str | None) -> None:
+        """The result of function `name`, or of a module: custom functions are seen only there."""
         for t in trees.leaves(out):
             if not isinstance(t, torch.Tensor):
                 continue
-            at = (self.path[-1], name)
+            at = (self.path[-1], name or "?")
             with torch._C.DisableTorchFunction():
                 if t.dtype in HALF and self.half is None:
                     self.half = (*at, t.dtype)
                 if self.bad is None and t.is_floating_point() and not t.isfinite().all():
-                    if name not in ("full", "full_like", "masked_fill", "new_full", "fill_"):
-                        self.bad = at  # a mask of -inf is no fault
-                self._claim(t.grad_fn, at)
+                    if name not in MASKS:
+                        self.bad = at
+                if name and t.grad_fn is not None:
+                    self.made_by.setdefault(t.grad_fn, at)
+                self._claim(t.grad_fn)
 
-    def _claim(self, node: Any, at: tuple[str, str]) -> None:
+    def _claim(self, node: Any) -> None:
+        """What was made on the way there is of the same module, and goes by its own name."""
         todo = [node]
         while todo:
             n = todo.pop()
-            if n is None or n in self.made_by:
+            if n is None or n in self.walked:
                 continue
-            self.made_by[n] = at
+            self.walked.add(n)
+            kind = _kind(n).rstrip("0123456789").removesuffix("Backward")
+            self.made_by.setdefault(n, (self.path[-1], kind))
             todo += [x for x, _ in n.next_functions]
 
 
@@ -147,7 +156,7 @@ def probe(oracle: Oracle, seed: int, frozen: bool, product: str) -> None:
         loss, watch = _first_pass(o, w, batch)
         after = {n: b[k].detach().clone() for n, (b, k) in net.buffers.items()}
         changed = [n for n in before if not trees.same(before[n], after[n])]
-        o.attention = "scaled_dot_product_attention" in watch.names
+        o.attention = _attends(watch)
         _check_replay(o, w, batch, loss, before, changed)
         o.noise |= _evaluation_noise(o, w, batch)
     finally:
@@ -156,9 +165,17 @@ def probe(oracle: Oracle, seed: int, frozen: bool, product: str) -> None:
     _check_state(o, w, batch, changed)
     _check_gradient(o, w, batch)
     convolves = bool(watch.names.intersection(CONVOLUTIONS))
+    convolves = convolves and not o.attention and not watch.names.intersection(NORMS)
     o.forward = _choose(o, w, batch, product, convolves)
     _say(o, frozen)
     o.start(seed, w)
+
+
+def _attends(watch: Watch) -> bool:
+    """Whether there is attention. Functions that call it are one function to a watch, such as that
+    of nn.MultiheadAttention; the graph shows what they did."""
+    named = any("dot_product_attention" in n or "multi_head_attention" in n for n in watch.names)
+    return named or any("ScaledDotProduct" in node.name() for node in watch.made_by)
 
 
 def _set(net: Net, values: dict[str, torch.Tensor]) -> None:
@@ -304,12 +321,30 @@ def _check_gradient(o: Oracle, w: torch.Tensor, batch: Any) -> None:
         grads = torch.autograd.grad(o.total(losses, None), params, allow_unused=True)
     idle = [t.name for t, g in zip(o.tensors, grads) if g is None]
     if idle:
+        _check_idle(o, w, batch, idle)
         text = f"{', '.join(idle)}: no gradient on the first batch; such tensors do not move"
         o.notes.append(text)
         warnings.warn(f"drmad: {text}", stacklevel=4)
-    bad = [t.name for t, g in zip(o.tensors, grads) if g is not None and not g.isfinite().all()]
+    given = [(t.name, g) for t, g in zip(o.tensors, grads) if g is not None]
+    for name, g in given:
+        if g.layout != torch.strided:
+            raise ModelError(f"{name}: its gradient is sparse ({g.layout}); say sparse=False")
+    bad = [name for name, g in given if not g.isfinite().all()]
     if bad:
         raise ModelError(f"{bad[0]}: its gradient on the first batch is not finite")
+
+
+def _check_idle(o: Oracle, w: torch.Tensor, batch: Any, idle: list[str]) -> None:
+    """What autograd.grad gives nothing for, loss.backward() gives nothing for either."""
+    params = [p.detach().clone().requires_grad_() for p in o.split(w)]
+    with o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
+        o.total(o.losses(params, batch), None).backward()
+    hidden = [t.name for t, p in zip(o.tensors, params) if t.name in idle and p.grad is not None]
+    if hidden:
+        raise ModelError(
+            f"{', '.join(hidden)}: loss.backward() gives a gradient and torch.autograd.grad none, "
+            "as inside torch.utils.checkpoint(..., use_reentrant=True); say use_reentrant=False"
+        )
 
 
 def _direction(o: Oracle) -> list[torch.Tensor]:
@@ -323,7 +358,7 @@ def _try(o: Oracle, params: list, along: list, batch, way: str) -> list | Except
 
     ask = _Product(params, along, None, False, False)
     try:
-        with o.surroundings(mix(PROBE)):
+        with o.surroundings(mix(PROBE), twice=True):
             done = (o._dual if way == "forward" else o._double)(0, batch, ask)
     except Exception as e:
         return e
@@ -332,9 +367,11 @@ def _try(o: Oracle, params: list, along: list, batch, way: str) -> list | Except
 
 
 def _choose(o: Oracle, w, batch, product: str, convolves: bool) -> bool:
-    """Forward over reverse, or not. Where both work, torch's second derivative of a convolution is
-    the slower way (LeNet: 17 ms against 14), elsewhere forward mode is (784-50-50-50-10: 1.7 ms
-    against 1.1). A rule and not a stopwatch, so that a study gives the same bits again."""
+    """Forward over reverse, or not. Where both work, forward mode is the faster way for bare
+    convolutions (hypergradient in plain runs, LeNet, batch 64: 3.5 against 4.0), the slower one
+    elsewhere (784-50-50-50-10: 1.7 ms a product against 1.1), and by far where there are norms,
+    whose gradients it differentiates in small pieces (ResNet: 6.8 against 5.0, DenseNet: 8.0
+    against 4.1). A rule and not a stopwatch, so that a study gives the same bits again."""
     params, along = o.split(w, leaf=True), _direction(o)
     got = {way: _try(o, params, along, batch, way) for way in ("forward", "reverse")}
     if not isinstance(got["reverse"], Exception):
@@ -357,7 +394,7 @@ def _dropped(o: Oracle, w, batch) -> Exception | None:
     """autograd.grad leaves out what it has no second derivative for, where the way to it ends
     there: a silently wrong product. The second graph still shows the place."""
     params = o.split(w, leaf=True)
-    with o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
+    with o.surroundings(mix(PROBE), twice=True), o.state.plain(0, moves=False):
         total = o.total(o.losses(params, batch), None)
         grads = torch.autograd.grad(total, params, create_graph=True, allow_unused=True)
     second = _nodes(*(g.grad_fn for g in grads if g is not None))
@@ -467,7 +504,11 @@ def _remedy(at: tuple[str, str] | None, message: str) -> str:
 def _fault(o: Oracle, w, batch, watch: Watch) -> tuple[str, str] | None:
     """Walks back twice with anomaly mode on: it ties the nodes of the second graph to those of the
     first one, and those were claimed by the operations that made them."""
-    with warnings.catch_warnings(), o.surroundings(mix(PROBE)), o.state.plain(0, moves=False):
+    with (
+        warnings.catch_warnings(),
+        o.surroundings(mix(PROBE), twice=True),
+        o.state.plain(0, moves=False),
+    ):
         warnings.simplefilter("ignore")
         with torch.autograd.set_detect_anomaly(True, check_nan=False):
             params = o.split(w, leaf=True)
@@ -478,9 +519,7 @@ def _fault(o: Oracle, w, batch, watch: Watch) -> tuple[str, str] | None:
                 node = node.metadata.get("parent_")
     if node is None:
         return None
-    path, name = watch.made_by[node]
-    kind = _kind(node).rstrip("0123456789").removesuffix("Backward")
-    return path, name if name.lower() in kind.lower() else kind
+    return watch.made_by[node]
 
 
 def _last_node(total: torch.Tensor, params: list) -> Any | None:
@@ -535,4 +574,4 @@ def _say(o: Oracle, frozen: bool) -> None:
         o.notes.append("recurrent layers run without cuDNN and oneDNN, which have no second "
                        "derivative")  # fmt: skip
     if o.attention:
-        o.notes.append("attention runs on torch's math back end")
+        o.notes.append("attention: second-order products run on torch's math back end")

@@ -83,7 +83,7 @@ def _thin(spots: list, most: int = 400) -> list:
 
 
 def plot(lines: dict[str, list], log: bool, steps: bool = False) -> str:
-    """An SVG of named lines of (x, y); log: y on a logarithmic scale where all of it is positive."""
+    """An SVG of named lines of (x, y); log: y on a logarithmic scale where all is positive."""
     spots = [s for line in lines.values() for s in line if math.isfinite(s[1])]
     if not spots:
         return ""

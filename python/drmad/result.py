@@ -189,7 +189,7 @@ class Result:
         """The tuned run's optimizer over `model`: the class that was tuned, one group for all
         parameters whose values agree at every step, with `name` and `names`; values per unit and
         per weight by a hook (drmad/plain.py says how). At step 0 until scheduler() moves it on.
-        `more` goes to the class (foreach, fused). ValueError when the model has other parameters."""
+        `more` goes to the class (foreach). ValueError when the model has other parameters."""
         self._need_tensors("an optimizer")
         return plain.build_optimizer(self.data, model, self._class, **more)
 

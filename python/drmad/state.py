@@ -30,7 +30,7 @@ class State:
 
     def __init__(self, net: Net, added: dict[str, torch.Tensor], frozen: bool) -> None:
         self.net, self.frozen, self.added, changed = net, frozen, added, list(added)
-        self.names = [n for n in changed if net.buffers[n][0][net.buffers[n][1]].is_floating_point()]
+        self.names = [n for n in changed if self[n].is_floating_point()]
         self.counters = [n for n in changed if n not in self.names]
         self.next = 0  # the step that the buffers are before
         self.cotangent: list[torch.Tensor] | None = None

@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "base/pool.h"
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,14 +53,23 @@ void drmad_ctx_set_log(drmad_ctx *ctx, drmad_log_fn *log, void *user)
     ctx->log_user = user;
 }
 
+/* Those that this process may run on: taskset, Slurm and containers give fewer than there are. */
+static int usable_cores(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 drmad_status drmad_ctx_set_threads(drmad_ctx *ctx, int threads)
 {
     if (threads < 0 || threads > THREADS_MAX)
         return FAIL(ctx, DRMAD_E_USAGE, "threads: %d, expected 0 (all cores) to %d", threads,
                     THREADS_MAX);
     if (threads == 0) {
-        long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        threads = cores < 1 ? 1 : cores > THREADS_MAX ? THREADS_MAX : (int)cores;
+        const int cores = usable_cores();
+        threads = cores < 1 ? 1 : cores > THREADS_MAX ? THREADS_MAX : cores;
     }
     if (threads != ctx->threads) {
         pool_free(ctx, ctx->pool);

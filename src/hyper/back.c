@@ -267,10 +267,12 @@ static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, doub
         memcpy(w->ahead, v.w1, (size_t)t->spec.params->total * t->size);
         while (*step > middle) TRY(traj_load(w->tr, --*step, &v));
         memcpy(w->middle, v.w0, (size_t)t->spec.params->total * t->size);
+        if (v.masks) trainer_masks_unpack(t, v.masks); /* those of the batch */
         while (*step > end - s) TRY(traj_load(w->tr, --*step, &v));
         centre(w, v.w0);
         v.w0 = w->middle;
         v.w1 = w->ahead;
+        v.masks = NULL;
         TRY(trainer_prepare(t, middle));
     }
     if (w->spec.stride > 1) stretch(w, s);

@@ -190,13 +190,14 @@ static void build_momentum_sums(walker *w, parts *p)
 }
 
 /* <u, p> for each element of a rate: by pairing where one number is wanted and nothing else asks
- * for the gradient. `pair` is <u, dL/dw> of the tensor. */
+ * for the gradient. `pair` is <u, dL/dw> of the tensor, NODE_NONE with an oracle. */
 static node rate_product(const walker *w, const parts *p, int32_t i, const shape *leaf, node pair)
 {
     const optim_step *o = &p->n->step[i];
     graph *g = p->j->g;
 
-    if (w->sums > 0 || shape_count(leaf) > 1) return g_sum_to(g, g_mul(g, p->u[i], o->p), *leaf);
+    if (pair == NODE_NONE || w->sums > 0 || shape_count(leaf) > 1)
+        return g_sum_to(g, g_mul(g, p->u[i], o->p), *leaf);
     pair = g_reshape(g, pair, *leaf);
     if (o->p == o->in.g) return pair;
     const shape full = *graph_shape(g, o->in.w);
@@ -211,7 +212,9 @@ static drmad_status build_rates(walker *w, parts *p)
     drmad_status st = DRMAD_OK;
 
     if (w->rates == 0) return DRMAD_OK;
-    TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
+    for (int32_t i = 0; i < p->tensors; i++) p->list[i] = NODE_NONE;
+    if (!w->t->spec.oracle)
+        TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
     for (int32_t k = 0; k < w->rates; k++) {
         const use_state *u = &w->t->use[w->rate[k].use];
         const int32_t i = u->use->tensor;

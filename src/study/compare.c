@@ -100,11 +100,17 @@ done:
  * use more. */
 static void tie_all(setup *u)
 {
+    int32_t n = 0;
+
     for (int32_t i = 0; i < u->decls; i++) {
-        u->decl[i].per = PER_GLOBAL;
-        u->decl[i].n_ties = 0;
-        u->decl[i].phases = 1;
+        /* A caller's model takes one weight an example; one for all of them stays 1. */
+        if (u->spec.oracle && u->decl[i].kind == HYPER_EXAMPLE_WEIGHT) continue;
+        u->decl[n] = u->decl[i];
+        u->decl[n].per = PER_GLOBAL;
+        u->decl[n].n_ties = 0;
+        u->decl[n++].phases = 1;
     }
+    u->decls = n;
 }
 
 static drmad_status draw(drmad_study *s, uint64_t number, double *values)

@@ -164,7 +164,9 @@ static drmad_status check_hyper(const drmad_model *m, const config *cfg)
         char key[32];
 
         snprintf(key, sizeof key, "hyper.%d", (int)i);
-        if (h->kind == HYPER_EXAMPLE_WEIGHT && h->per == PER_EXAMPLE && m->oracle.batch) continue;
+        if (h->kind == HYPER_EXAMPLE_WEIGHT && h->per == PER_EXAMPLE && h->ties.n == 0 &&
+            m->oracle.batch)
+            continue;
         if (h->kind == HYPER_EXAMPLE_WEIGHT)
             return config_refuse(cfg, key,
                                  m->oracle.batch

@@ -4,7 +4,8 @@
 #define TRAJ_SCAN_H
 #include "exec/cpu/gemm.h" /* cpu_isa */
 
-enum { SCAN_BLOCK = 4096, SCAN_SLACK = 8 };
+/* A block of w and hat stays in L1 until its hits are sent. */
+enum { SCAN_BLOCK = 1024, SCAN_SLACK = 8 };
 
 /* Writes to `hits` (SCAN_BLOCK + SCAN_SLACK long) the i in [0, n) with not |w_i - hat_i| <=
  * half, in order, and gives their number. NaN is a hit. n <= SCAN_BLOCK, a multiple of 16. */

@@ -1,6 +1,6 @@
 /* The grid's compare, for one instruction set. 64 weights give a word of bits without a branch;
- * the first two set bits of a word are written unconditionally, because about one weight in 64
- * has crossed and a loop over so few is mispredicted nearly every time. */
+ * the first four set bits of a word are written unconditionally, because one or two weights in 64
+ * have crossed and a loop over so few is mispredicted nearly every time. */
 #include "train/traj_scan.h"
 #include <math.h>
 #if defined(ISA_IS_avx2) || defined(ISA_IS_avx512)
@@ -56,16 +56,16 @@ static inline uint64_t left64(const float *w, const float *hat, float half)
 #endif
 
 #if defined(ISA_IS_avx2) || defined(ISA_IS_avx512)
-/* Writes at least two places, meaningless where fewer bits are set. */
+/* Writes at least four places, meaningless where fewer bits are set. */
 static inline int spread(uint64_t m, int base, uint16_t *hits)
 {
     int n = __builtin_popcountll(m);
 
-    for (int j = 0; j < 2; j++) {
+    for (int j = 0; j < 4; j++) {
         hits[j] = (uint16_t)(base + __builtin_ctzll(m | 1ull << 63));
         m &= m - 1;
     }
-    for (int j = 2; j < n; j++) {
+    for (int j = 4; j < n; j++) {
         hits[j] = (uint16_t)(base + __builtin_ctzll(m));
         m &= m - 1;
     }

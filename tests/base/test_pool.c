@@ -2,6 +2,7 @@
  * started. */
 #include "base/pool.h"
 #include "test.h"
+#include <sched.h>
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -97,4 +98,20 @@ TEST(without_threads_the_caller_does_the_work)
     CHECK_INT(warned, 1);
     pthread_attr_destroy(&huge);
     pthread_attr_destroy(&before);
+}
+
+TEST(auto_threads_are_those_that_may_run)
+{
+    drmad_ctx *ctx = test_ctx();
+    cpu_set_t before, one;
+    size_t first = 0;
+
+    CHECK_INT(sched_getaffinity(0, sizeof before, &before), 0);
+    while (!CPU_ISSET(first, &before)) first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    CHECK_INT(sched_setaffinity(0, sizeof one, &one), 0);
+    CHECK_OK(ctx, drmad_ctx_set_threads(ctx, 0));
+    CHECK_INT(drmad_ctx_threads(ctx), 1);
+    CHECK_INT(sched_setaffinity(0, sizeof before, &before), 0);
 }

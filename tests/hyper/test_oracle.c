@@ -87,6 +87,27 @@ TEST(oracle_path_only_is_full)
     close_bench(&path, ctx);
 }
 
+/* Rates by the momentum's memory (docs/MATH.md) are exact too when summed over all steps. */
+TEST(oracle_rates_on_a_path_are_exact)
+{
+    const hyper_decl lr = {.kind = HYPER_LR, .per = PER_TENSOR, .phases = 1,
+                           .transform = TRANSFORM_LOG, .low = 1e-4, .high = 10, .start = 0.2};
+    drmad_ctx *ctx = test_ctx();
+    walk_report r;
+    bench full, path;
+
+    CHECK_OK(ctx, open_bench(&full, ctx, &lr, 1,
+                             &(walk_spec){.trajectory = TRAJ_FULL, .stride = 1}));
+    CHECK_OK(ctx,
+             open_bench(&path, ctx, &lr, 1,
+                        &(walk_spec){.trajectory = TRAJ_FULL, .stride = 1, .path_only = true}));
+    CHECK_OK(ctx, walker_gradient(full.w, full.values, 3, &full.valid, &r, full.grad));
+    CHECK_OK(ctx, walker_gradient(path.w, path.values, 3, &path.valid, &r, path.grad));
+    for (int64_t i = 0; i < full.s->total; i++) CHECK_NEAR(path.grad[i], full.grad[i], 1e-12);
+    close_bench(&full, ctx);
+    close_bench(&path, ctx);
+}
+
 TEST(oracle_failures_end_the_run)
 {
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};

@@ -132,3 +132,36 @@ TEST(stored_masks_bring_relu_closer)
 
     CHECK(with < check_grid(relu, 0.99, "relu without masks"));
 }
+
+/* A block's batch is that of its middle step, so the masks must be that step's too. Against strides
+ * on the run's own states, which need no masks. */
+TEST(strides_take_the_masks_of_their_batch)
+{
+    const hyper_decl l2 = {
+        .kind = HYPER_L2, .per = PER_UNIT_IN, .phases = 1, .low = 1e-4, .high = 1, .start = 0.02};
+    double *exact = NULL;
+
+    for (int k = 0; k < 2; k++) {
+        const walk_spec walk = {.trajectory = k ? TRAJ_GRID : TRAJ_FULL,
+                                .quality = QUALITY_HIGH,
+                                .stride = 4};
+        walk_report r;
+        toy t;
+
+        toy_init(&t, test_ctx());
+        (k ? relu_with_masks : relu)(&t);
+        t.spec.rate.rate = 0.02;
+        CHECK_OK(t.ctx, toy_open(&t, &l2, 1, &walk));
+        CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
+        CHECK(r.steps < t.spec.steps);
+        if (k) {
+            const double c = cosine(t.s, HYPER_L2, t.values, exact, t.grad);
+            if (!(c >= 0.999)) test_fail(__FILE__, __LINE__, "cosine %.6f", c);
+        } else {
+            exact = calloc((size_t)t.s->total, sizeof *exact);
+            memcpy(exact, t.grad, (size_t)t.s->total * sizeof *exact);
+        }
+        toy_close(&t);
+    }
+    free(exact);
+}

@@ -1,7 +1,7 @@
-"""What the tests of the Python package share: a runner that prints PASS and FAIL lines, and a result
-made by hand."""
+"""What the tests of the Python package share: a runner that prints PASS and FAIL lines."""
 
 import pathlib
+import signal
 import sys
 import traceback
 
@@ -14,8 +14,9 @@ torch.set_num_threads(1)
 
 
 def main(tests: dict) -> None:
-    """Runs name -> function; a function that raises has failed. Words on the command line select."""
+    """Runs name -> function; one that raises has failed. Words on the command line select."""
     failed = 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     for name, test in tests.items():
         if len(sys.argv) > 1 and not any(word in name for word in sys.argv[1:]):
             continue

@@ -142,7 +142,8 @@ def whole_batches():
 
     t = training(DataLoader(Ready(5), batch_size=None, shuffle=True))
     assert (t.batch, t.examples, t.source.batches) == (6, 30, 5)
-    replays(t)
+    run = replays(t)
+    assert t.numbers(3, 1)[0] == 6 * int(run[1][1][0]) and len(t.numbers(3, 1)) == 6
 
 
 def lists():
@@ -161,6 +162,7 @@ def streams():
     assert isinstance(t.source, Passes)
     run = replays(t)
     assert not trees.same(run[0], run[4]), "epochs repeat"
+    assert training(DataLoader(Stream(), batch_size=3)).source.numbered and not t.source.numbered
     t = training(DataLoader(Stream(noisy=True, own=True), batch_size=3))
     assert isinstance(t.source, Listed) and "differ" in t.notes[0], t.notes
     replays(t)

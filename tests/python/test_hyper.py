@@ -60,6 +60,7 @@ def refusals_name_the_thing():
     raises(ValueError, "'lrr' cannot be tuned; one of lr,", lambda: h.Hyper("lrr"))
     raises(ValueError, "no value per 'neuron'", lambda: h.lr(per="neuron"))
     raises(ValueError, "no value per 'unit-in'", lambda: h.example_weight(per="unit-in"))
+    raises(ValueError, "no ties", lambda: h.example_weight(ties=[{"per": "global", "until": 1}]))
     raises(ValueError, "phases=0", lambda: h.lr(phases=0))
     raises(ValueError, "phases=True", lambda: h.lr(phases=True))
     raises(ValueError, "has no phases", lambda: h.init_scale(phases=2))

@@ -160,6 +160,23 @@ def not_twice():
         no(ModelError, words[:1] if way == "forward" else words, net(Twice.apply), product=way)
 
 
+def torch_operations():
+    """What torch itself has no second derivative for; in a module, or in loss_fn."""
+    centres = torch.randn(6, 5, dtype=F64)
+    words = ["module '2'", "operation cdist", "twice", "replace"]
+    torch.manual_seed(0)
+    far = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), Apply(lambda x: torch.cdist(x, centres)),
+                        nn.Linear(6, 4)).double()  # fmt: skip
+    no(ModelError, words, far)
+
+    def margin(m, b):
+        return F.multi_margin_loss(m(b[0]), b[1])
+
+    no(ModelError, ["operation multi_margin_loss", "twice"], net(torch.tanh), margin)
+    graph = torch.compile(lambda x: x * torch.sin(x), backend="aot_eager")
+    no(ModelError, ["module '2'", "twice", "eager"], net(graph))
+
+
 def hidden_dependence():
     """A backward that reads its input behind autograd's back: told, not refused."""
 
@@ -190,6 +207,7 @@ def only_reverse():
 
 def convolutions_go_forward():
     assert oracle(nets.seeded_model(nets.lenet)).how == "forward over reverse"
+    assert oracle(nets.seeded_model(nets.resnet)).how == "reverse over reverse"  # batch norm
     assert oracle(net(torch.tanh)).how == "reverse over reverse"
 
 
@@ -223,7 +241,8 @@ def state_in_the_loss():
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Scaled()).double()
     no(ModelError, ["buffer 2.scale", "training loss reads it"], model)
     u = nn.utils.parametrizations.spectral_norm(nn.Linear(64, 4))
-    no(ModelError, ["buffer 1.parametrizations.weight.0._", "reads it"], nn.Sequential(nn.Flatten(), u).double())
+    model = nn.Sequential(nn.Flatten(), u).double()
+    no(ModelError, ["buffer 1.parametrizations.weight.0._", "reads it"], model)
 
 
 def state_out_of_sight():
@@ -285,8 +304,9 @@ def example_weights():
     class Weights:
         kind = "example_weight"
 
-    no(ConfigError, ["one loss per example", "reduction='none'"], net(torch.tanh), hyper=[Weights()])
-    no(ConfigError, ["drop_last=True"], net(torch.tanh), nets.rows, n=17, hyper=[Weights()])
+    more = {"hyper": [Weights()]}
+    no(ConfigError, ["one loss per example", "reduction='none'"], net(torch.tanh), **more)
+    no(ConfigError, ["drop_last=True"], net(torch.tanh), nets.rows, n=17, **more)
     oracle(net(torch.tanh), nets.rows, hyper=[Weights()])
 
 
@@ -327,11 +347,13 @@ def module_untouched():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
-TESTS = [(f"probe/{f.__name__}", f) for f in (losses_of_wrong_shape, losses_without_gradient,
-         not_finite, nothing_to_train, wrong_places, half_precision, in_place_on_parameters,
-         not_twice, hidden_dependence, only_reverse, convolutions_go_forward, compiled, private_noise,
-         state_in_the_loss, state_out_of_sight, idle_parameters, user_errors, example_weights, words,
-         linear_models, module_untouched)]  # fmt: skip
+TESTS = [(f"probe/{f.__name__}", f) for f in (
+    losses_of_wrong_shape, losses_without_gradient, not_finite, nothing_to_train, wrong_places,
+    half_precision, in_place_on_parameters, not_twice, torch_operations, hidden_dependence,
+    only_reverse,
+    convolutions_go_forward, compiled, private_noise, state_in_the_loss, state_out_of_sight,
+    idle_parameters, user_errors, example_weights, words, linear_models, module_untouched,
+)]  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(nets.run(TESTS))

@@ -149,6 +149,9 @@ def results_are_whole(folder):
     r = tune(folder, hyper=[drmad.lr(per="layer", phases=3), drmad.example_weight()], baselines=2,
              seeds=2)  # fmt: skip
     assert r.status == "done" and r.objective > 0
+    b = tune(folder / "b", hyper=[drmad.lr(per="layer", phases=3), drmad.example_weight()],
+             baselines=2, seeds=2)  # fmt: skip
+    assert b.random_search == r.random_search and b.tuned == r.tuned, "the same bits"
     for runs in (r.tuned, r.start, r.random_search):
         assert runs.finite == 2 and 0 <= runs.mean_error <= 1, runs
     assert r.values["lr"]["0.weight"].shape == (3, 1, 1)

@@ -26,13 +26,12 @@ enum { VECS_MAX = 3, PANEL_WIDE = VECS_MAX * VL };
 
 /* `tiles` tiles below each other, each C (rows x vecs * VL, of which the last vector has `tail`
  * live columns) [+]= A B.
- * a(i, p) = a[i * a_step + p], or a[p * rows + i] with by_col, tile after tile; b(p, j) = b[p *
- * b_step + j], any finite value beyond the
- * live columns. */
+ * a(i, p) = a[i * a_step + p], or a[p * a_step + i] with by_col, the next tile's a_tile further on;
+ * b(p, j) = b[p * b_step + j], anything beyond the live columns. */
 typedef struct gemm_tile {
     const float *a, *b;
     float *c;
-    int64_t k, a_step, b_step, c_step;
+    int64_t k, a_step, a_tile, b_step, c_step;
     int tiles, tail;
     bool by_col, acc;
 } gemm_tile;

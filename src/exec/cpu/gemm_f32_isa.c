@@ -10,7 +10,7 @@
 #include "exec/cpu/gemm_f32.h"
 
 #if defined(ISA_IS_avx512)
-enum { K_BLOCK = 224 }; /* 224 x 32 floats: 28 of 48 KiB */
+enum { K_BLOCK = 224 }; /* 224 x 32 floats: 28 KiB; 104 to 224 are alike on Zen 4 (32 KiB) */
 #else
 enum { K_BLOCK = 208 }; /* 208 x 24 floats: 20 of 32 KiB */
 #endif
@@ -19,8 +19,10 @@ enum {
     K_IN_PLACE = 64,
     M_IN_PLACE = 16,
     N_IN_PLACE = 128,
+    LDA_IN_PLACE = 64,
     K_DOTS = 128,
     CHUNK = 8,
+    TURN = VL < CHUNK ? VL : CHUNK, /* a panel is whole vectors wide */
     GROUP = 4 * TILE_VECS * VL,
     BATCH = 8
 };
@@ -37,9 +39,10 @@ static int64_t m_block(const gemm_shape *s)
     return run_at(cut_evenly(s->m, A_BLOCK / k_block(s)), 0);
 }
 
+/* A transposed A that fits the first-level cache beside a panel is read as it lies. */
 static bool pack_a(const gemm_shape *s)
 {
-    return s->ta || s->n > N_IN_PLACE;
+    return s->ta ? s->k > K_IN_PLACE || s->lda > LDA_IN_PLACE : s->n > N_IN_PLACE;
 }
 
 static bool b_in_place(const gemm_shape *s)
@@ -60,22 +63,21 @@ size_t GEMM_ISA(gemm_f32_work)(const gemm_shape *s)
     return (a + b) * sizeof(float);
 }
 
-/* out(p, j) = b[j * step + p], CHUNK values of p and of j: a transpose. */
+/* out(p, j) = row[j][p], TURN values of p and of j: a transpose. */
 #if defined(ISA_IS_portable)
-INLINE void transpose(const float *b, int64_t step, float *out, int64_t out_step)
+INLINE void transpose(const float *const row[TURN], int64_t p, float *out, int64_t out_step)
 {
-    for (int p = 0; p < CHUNK; p++)
-        for (int j = 0; j < CHUNK; j++) out[p * out_step + j] = b[j * step + p];
+    for (int q = 0; q < TURN; q++)
+        for (int j = 0; j < TURN; j++) out[q * out_step + j] = row[j][p + q];
 }
 #else
 /* Rows j and j + 4 share a register, so that three rounds of shuffles inside 128 bits do. */
-INLINE void transpose(const float *b, int64_t step, float *out, int64_t out_step)
+INLINE void transpose(const float *const row[TURN], int64_t p, float *out, int64_t out_step)
 {
-    for (int half = 0; half < 2; half++, b += 4, out += 4 * out_step) {
+    for (int half = 0; half < 2; half++, p += 4, out += 4 * out_step) {
         __m256 r[4];
-        UNROLL for (int j = 0; j < 4; j++) r[j] =
-            _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b + j * step)),
-                                 _mm_loadu_ps(b + (j + 4) * step), 1);
+        UNROLL for (int j = 0; j < 4; j++) r[j] = _mm256_insertf128_ps(
+            _mm256_castps128_ps256(_mm_loadu_ps(row[j] + p)), _mm_loadu_ps(row[j + 4] + p), 1);
         __m256 t0 = _mm256_unpacklo_ps(r[0], r[1]), t1 = _mm256_unpackhi_ps(r[0], r[1]);
         __m256 t2 = _mm256_unpacklo_ps(r[2], r[3]), t3 = _mm256_unpackhi_ps(r[2], r[3]);
         _mm256_storeu_ps(out, _mm256_shuffle_ps(t0, t2, 0x44));
@@ -118,22 +120,24 @@ INLINE void copy_row(const float *b, int wide, float *out)
     if (j < wide) vf_store(out + j, vf_load_n(b + j, wide - j));
 }
 
-/* A panel of B^T, k x wide columns, to out(p, j) = out[p * out_step + j], zeros up to out_step
- * columns. */
+/* A panel of B^T, k x wide columns, to out(p, j) = out[p * out_step + j], up to out_step columns.
+ * Those beyond the last repeat it, and the last chunk of p overlaps the one before: dead columns
+ * and a second writing cost less than going element by element. */
 static void pack_turned(const float *b, int64_t step, int64_t k, int wide, float *out, int out_step)
 {
-    int j = 0;
-
-    for (; j + CHUNK <= wide; j += CHUNK) {
-        const float *from = b + j * step;
+    for (int j = 0; j < out_step; j += TURN) {
+        const float *row[TURN];
+        for (int q = 0; q < TURN; q++) row[q] = b + (j + q < wide ? j + q : wide - 1) * step;
         int64_t p = 0;
-        for (; p + CHUNK <= k; p += CHUNK)
-            transpose(from + p, step, out + p * out_step + j, out_step);
+        for (; p + TURN <= k; p += TURN) transpose(row, p, out + p * out_step + j, out_step);
+        if (p < k && k > TURN) {
+            p = k - TURN;
+            transpose(row, p, out + p * out_step + j, out_step);
+            p = k;
+        }
         for (; p < k; p++)
-            for (int q = 0; q < CHUNK; q++) out[p * out_step + j + q] = from[q * step + p];
+            for (int q = 0; q < TURN; q++) out[p * out_step + j + q] = row[q][p];
     }
-    for (; j < out_step; j++)
-        for (int64_t p = 0; p < k; p++) out[p * out_step + j] = j < wide ? b[j * step + p] : 0;
 }
 
 /* `rows` rows of op(A) to out[p * rows + i]. */
@@ -143,6 +147,9 @@ static void pack_tile(const gemm_shape *s, const float *a, int64_t k, int64_t ro
 
     if (s->ta && rows == 4) { /* the usual case with AVX2 */
         for (int64_t p = 0; p < k; p++) memcpy(out + 4 * p, a + p * step, 4 * sizeof *out);
+    } else if (s->ta && rows < VL) {
+        for (int64_t p = 0; p < k; p++)
+            vf_store_n(out + p * rows, vf_load_n(a + p * step, (int)rows), (int)rows);
     } else if (s->ta) {
         for (int64_t p = 0; p < k; p++)
             for (int64_t i = 0; i < rows; i++) out[p * rows + i] = a[p * step + i];
@@ -197,11 +204,10 @@ static void run_panel(const gemm_shape *s, panel *w)
     even_cut cut = cut_evenly(w->m, w->packed ? TILE_ROWS : rows_most[vecs - 1]);
     gemm_tile t = {.b = w->b,
                    .k = w->k,
-                   .a_step = s->lda,
                    .b_step = w->b_step,
                    .c_step = s->ldc,
                    .tail = w->wide - (vecs - 1) * VL,
-                   .by_col = w->packed,
+                   .by_col = w->packed || s->ta,
                    .acc = w->acc};
 
     for (int64_t i = 0, done = 0; done < cut.runs; done += t.tiles, i += t.tiles * rows) {
@@ -209,7 +215,9 @@ static void run_panel(const gemm_shape *s, panel *w)
         int64_t same = (large ? cut.large : cut.runs) - done;
         t.tiles = same < BATCH ? (int)same : BATCH;
         rows = (int)(large ? cut.small + 1 : cut.small);
-        t.a = w->a + (w->packed ? i * w->k : i * s->lda);
+        t.a_step = w->packed ? rows : s->lda;
+        t.a_tile = w->packed ? rows * w->k : s->ta ? rows : rows * s->lda;
+        t.a = w->a + i * (w->packed ? w->k : s->ta ? 1 : s->lda);
         t.c = w->c + i * s->ldc;
         look_ahead(&w->next, t.tiles);
         gemm_tile_run(&t, rows, vecs);

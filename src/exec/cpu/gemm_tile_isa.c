@@ -66,7 +66,7 @@ UNCHECKED INLINE void tiles(const gemm_tile *t, int rows, int vecs, bool by_col,
     const float *a_tile = t->a;
     float *c = t->c;
     const int64_t k = t->k, apart = by_col ? 1 : t->a_step;
-    const int64_t a_step = by_col ? rows : 1, b_step = packed ? vecs * VL : t->b_step;
+    const int64_t a_step = by_col ? t->a_step : 1, b_step = packed ? vecs * VL : t->b_step;
 
     for (int n = 0; n < t->tiles; n++, c += rows * t->c_step) {
         vf sum[ROWS_MAX][VECS_MAX];
@@ -80,7 +80,7 @@ UNCHECKED INLINE void tiles(const gemm_tile *t, int rows, int vecs, bool by_col,
                 step(a, apart, b, rows, vecs, sum);
         AS_IT_IS for (; p < k; p++, a += a_step, b += b_step) step(a, apart, b, rows, vecs, sum);
         finish(t, c, rows, vecs, sum);
-        a_tile += rows * (by_col ? k : t->a_step);
+        a_tile += t->a_tile;
     }
 }
 
