@@ -125,13 +125,13 @@ static int compile(void *user, const char *text, int64_t *number_of)
     node known[2048];
     int64_t k = 0;
     int number;
-    char *lines = strdup(text), *rest;
 
     while (k < FAKE_PROGRAMS && f->program[k].g) k++;
-    if (k == FAKE_PROGRAMS || !lines) return DRMAD_E_NOMEM;
+    CHECK(k < FAKE_PROGRAMS);
     fake_program *p = &f->program[k];
     *p = (fake_program){0};
     if (graph_new(f->ctx, &p->g) != DRMAD_OK) return DRMAD_E_NOMEM;
+    char *lines = strdup(text), *rest;
     for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         if (strncmp(line, "out ", 4) == 0) {
             p->out[p->outs++] = known[atoi(line + 4)];
@@ -143,7 +143,7 @@ static int compile(void *user, const char *text, int64_t *number_of)
     free(lines);
     f->live++;
     *number_of = k;
-    const int st = graph_status(p->g);
+    const int st = (int)graph_status(p->g);
     if (st != DRMAD_OK) release(f, k);
     return st;
 }
