@@ -119,6 +119,37 @@ def test_no_step_copies(folder):
 
 
 @in_folder
+def test_programs_mix_no_devices(folder):
+    """Each program once more with its tensors on "meta", which like a GPU takes nothing of the CPU's
+    but numbers."""
+    kept, seen = Program.run, set()
+
+    def twice(self, leaves, outs):
+        kept(self, leaves, outs)
+        if self in seen:
+            return
+        seen.add(self)
+        host = [x.dim() == 0 and shape != () for x, (_, shape, _) in zip(leaves, self.leaves)]
+        self.device = torch.device("meta")
+        kept(self, [x if h else x.to("meta") for x, h in zip(leaves, host)],
+             [x.to("meta") for x in outs])  # fmt: skip
+        self.device = torch.device("cpu")
+        assert any(host) or len(self.outputs) == 1
+
+    Program.run = twice
+    try:
+        for k, more in enumerate(({}, {"scheduler": {"kind": "cosine"}}, {"optimizer": nesterov})):
+            gradients(folder / str(k), "torch", hyper=every_kind("unit-in"), **more)
+    finally:
+        Program.run = kept
+    assert len(seen) >= 12
+
+
+def nesterov(params):
+    return sgd(params, nesterov=True)
+
+
+@in_folder
 def test_what_needs_host_memory_is_refused(folder):
     for kind in ("grid", "line"):
         raises(drmad.ConfigError, "use replay", lambda k=kind: gradients(
