@@ -78,7 +78,7 @@ static drmad_status open_bench(bench *b, drmad_ctx *ctx, const plan *p)
         if (p->out[i].alias >= 0) memcpy(b->fresh[i], b->out[i], bytes);
     }
     b->memory = (bound_memory){(const void *const *)b->leaf, b->out, b->arena};
-    TRY(backend_cpu.bind(ctx, p, &code));
+    TRY(backend_cpu.bind(&backend_cpu, ctx, p, &code));
     b->code = code;
     b->code->memory = &b->memory;
 done:

@@ -8,7 +8,8 @@
  *
  * Vectors (w, u, gradients) are flat: drmad_model_size elements of the model's type, each tensor
  * row-major at drmad_model_offset; what lies between tensors is zero and must stay so. They belong
- * to the library and are valid during the call.
+ * to the library and are valid during the call. They are in host memory, or where drmad/device.h
+ * puts them.
  *
  * The same (seed, step) must always mean the same batch, the same augmentation and the same dropout
  * masks: the way back visits every step again. Penalties (l2, l1), weight decay, momentum and rates

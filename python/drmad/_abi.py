@@ -107,6 +107,18 @@ drmad_evaluate_fn = CFUNCTYPE(
 )
 # int drmad_batch_fn(void *user, uint64_t seed, int64_t step, int32_t *examples)
 drmad_batch_fn = CFUNCTYPE(c_int, c_void_p, c_uint64, c_int64, POINTER(c_int32))
+# int drmad_device_alloc_fn(void *user, size_t bytes, void **out)
+drmad_device_alloc_fn = CFUNCTYPE(c_int, c_void_p, c_size_t, POINTER(c_void_p))
+# void drmad_device_free_fn(void *user, void *memory)
+drmad_device_free_fn = CFUNCTYPE(None, c_void_p, c_void_p)
+# int drmad_device_copy_fn(void *user, void *to, const void *from, size_t bytes, int way)
+drmad_device_copy_fn = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_size_t, c_int)
+# int drmad_device_compile_fn(void *user, const char *text, int64_t *program)
+drmad_device_compile_fn = CFUNCTYPE(c_int, c_void_p, c_char_p, POINTER(c_int64))
+# void drmad_device_release_fn(void *user, int64_t program)
+drmad_device_release_fn = CFUNCTYPE(None, c_void_p, c_int64)
+# int drmad_device_run_fn(void *user, int64_t program, const void *const *leaf, void *const *out)
+drmad_device_run_fn = CFUNCTYPE(c_int, c_void_p, c_int64, POINTER(c_void_p), POINTER(c_void_p))
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     # drmad_ctx *drmad_ctx_new(drmad_alloc_fn *alloc, void *user)
@@ -131,10 +143,6 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_status_exit": (c_int, [c_int]),
     # const char *drmad_version(void)
     "drmad_version": (c_char_p, []),
-    # const char *drmad_info_key(int i)
-    "drmad_info_key": (c_char_p, [c_int]),
-    # drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size)
-    "drmad_info": (c_int, [c_void_p, c_char_p, c_char_p, c_size_t]),
     # drmad_status drmad_study_load(drmad_ctx *ctx, const char *path, const char *const *overrides,
     #     int n, drmad_study **out)
     "drmad_study_load": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int, POINTER(c_void_p)]),
@@ -202,6 +210,28 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     # drmad_status drmad_model_study(drmad_model *m, const char *const *overrides, int n,
     #     drmad_study **out)
     "drmad_model_study": (c_int, [c_void_p, POINTER(c_char_p), c_int, POINTER(c_void_p)]),
+    # drmad_status drmad_model_set_memory(drmad_model *m, drmad_device_alloc_fn *alloc,
+    #     drmad_device_free_fn *free, drmad_device_copy_fn *copy, void *user)
+    "drmad_model_set_memory": (c_int, [
+        c_void_p,
+        drmad_device_alloc_fn,
+        drmad_device_free_fn,
+        drmad_device_copy_fn,
+        c_void_p,
+    ]),
+    # drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *compile,
+    #     drmad_device_run_fn *run, drmad_device_release_fn *release, void *user)
+    "drmad_model_set_programs": (c_int, [
+        c_void_p,
+        drmad_device_compile_fn,
+        drmad_device_run_fn,
+        drmad_device_release_fn,
+        c_void_p,
+    ]),
+    # const char *drmad_info_key(int i)
+    "drmad_info_key": (c_char_p, [c_int]),
+    # drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size)
+    "drmad_info": (c_int, [c_void_p, c_char_p, c_char_p, c_size_t]),
 }
 
 

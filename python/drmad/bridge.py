@@ -12,7 +12,8 @@ An oracle has
     start(seed, w), gradient(seed, step, w, weights, g) -> loss,
     product(seed, step, w, u, weights, forward, g, hu, rows),
     evaluate(part, examples, w, u, dw) -> (loss, error, slope), examples(seed, step, out)
-with the meanings of include/drmad/model.h; vectors are one-dimensional tensors or None.
+with the meanings of include/drmad/model.h; vectors are one-dimensional tensors or None. Where its
+`device` is not the CPU the vectors live there too (device.py), and no step copies one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import torch
 from . import _abi
 from ._context import Context
 from ._memory import tensor
-from .errors import UsageError
+from .device import Device, callbacks
+from .errors import ConfigError, UsageError
 
 VIEWS = 1024  # vectors looked at in place before the list of them is begun anew
 
@@ -45,13 +47,20 @@ def refuse_inside(what: str) -> None:
 
 class Bridge:
     """One oracle as a drmad_model, with at most one study over it. close() frees both; the context
-    must live longer."""
+    must live longer. vectors: "library" (in host memory), "torch" (on the oracle's device), None:
+    the first on a CPU, else the second."""
 
-    def __init__(self, context: Context, oracle, progress=None):
+    def __init__(self, context: Context, oracle, progress=None, vectors: str | None = None):
         self.lib, self.context = context.lib, context
         self.oracle, self.progress = oracle, progress
         self._views: dict[tuple, torch.Tensor] = {}
         self._model, self._study, self._events = ctypes.c_void_p(), ctypes.c_void_p(), None
+        place = getattr(oracle, "device", torch.device("cpu"))
+        if vectors not in (None, "torch") and (vectors != "library" or place.type != "cpu"):
+            raise ConfigError(f"vectors: {vectors!r}; 'torch', or on a CPU 'library'")
+        self.device = None
+        if vectors == "torch" or (vectors is None and place.type != "cpu"):
+            self.device = Device(place, getattr(oracle, "forget", None))
         try:
             self._make_model()
         except BaseException:
@@ -90,6 +99,10 @@ class Bridge:
             _abi.drmad_batch_fn(self._guard(self._examples)),
         )
         self.context.check(lib.drmad_model_set_functions(self._model, *self._functions, None))
+        if self.device:
+            self._memory, self._programs = callbacks(self.device, self._guard)
+            self.context.check(lib.drmad_model_set_memory(self._model, *self._memory, None))
+            self.context.check(lib.drmad_model_set_programs(self._model, *self._programs, None))
 
     def study(self, overrides: list[str]) -> ctypes.c_void_p:
         """Makes the one study of this model, from "key=value" lines."""
@@ -169,36 +182,44 @@ class Bridge:
             self._views[key] = view
         return view
 
+    def _vector(self, address) -> torch.Tensor | None:
+        if not self.device:
+            return self._view(address)
+        return self.device.view(address, (self.size,), self.oracle.dtype) if address else None
+
+    def _weights(self, address) -> torch.Tensor | None:
+        """Of the examples of a batch: the library's, where they are used."""
+        weights = self._view(address, self.oracle.batch)
+        return weights if weights is None or not self.device else weights.to(self.device.device)
+
     def _start(self, seed, w) -> None:
-        self.oracle.start(seed, self._view(w))
+        self.oracle.start(seed, self._vector(w))
 
     def _gradient(self, seed, step, w, weights, g, loss) -> None:
-        batch = self.oracle.batch
         loss[0] = self.oracle.gradient(
-            seed, step, self._view(w), self._view(weights, batch), self._view(g)
+            seed, step, self._vector(w), self._weights(weights), self._vector(g)
         )
         if self.progress:
             self.progress.tick("step", step)
 
     def _product(self, seed, step, w, u, weights, forward, g, hu, rows) -> None:
-        batch = self.oracle.batch
         self.oracle.product(
             seed,
             step,
-            self._view(w),
-            self._view(u),
-            self._view(weights, batch),
+            self._vector(w),
+            self._vector(u),
+            self._weights(weights),
             bool(forward),
-            self._view(g),
-            self._view(hu),
-            self._view(rows, batch),
+            self._vector(g),
+            self._vector(hu),
+            self._view(rows, self.oracle.batch),
         )
         if self.progress:
             self.progress.tick("audit" if forward else "back", step)
 
     def _evaluate(self, part, examples, w, u, dw, loss, error, slope) -> None:
         f, wrong, along = self.oracle.evaluate(
-            part, examples, self._view(w), self._view(u), self._view(dw)
+            part, examples, self._vector(w), self._vector(u), self._vector(dw)
         )
         loss[0] = f
         if error:

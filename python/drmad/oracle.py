@@ -130,6 +130,10 @@ class Oracle:
         self.size, self._cuts, self._at = size, [*cuts, size - end], at
         self._views.clear()
 
+    def forget(self) -> None:
+        """Lets go of the vectors that were seen: their memory is given back."""
+        self._views.clear()
+
     def _lay_out_alone(self) -> None:
         offsets, end = [], 0
         for t in self.tensors:

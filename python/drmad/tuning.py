@@ -193,7 +193,7 @@ class Job:
     def __init__(self, make_model, loss_fn, *, train, valid, test, optimizer, steps, hyper,
                  budget=None, scheduler=None, metric=None, meta_steps=None, outer_lr=None,
                  trajectory="auto", memory="2GiB", seed=1, seeds=3, baselines=0, out=None,
-                 progress=True, bn="differentiated", **settings):  # fmt: skip
+                 progress=True, bn="differentiated", vectors=None, **settings):  # fmt: skip
         if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
             raise ConfigError(f"autocast: refused: {REFUSED['autocast']}")
         more = _settings(settings)
@@ -211,7 +211,7 @@ class Job:
         self.scheduled = scheduler is not None
         self.name = settings.get("name") or self.oracle.name
         self.out = pathlib.Path(out) if out is not None else pathlib.Path("runs") / self.name
-        self.budget, self.want_progress = budget or Budget(), progress
+        self.budget, self.want_progress, self.vectors = budget or Budget(), progress, vectors
         self.overrides = [
             f"name={self.name}",
             f"seed={self.seed}",
@@ -239,7 +239,7 @@ class Job:
         progress = self._progress()
         try:
             with Context() as context:
-                bridge = Bridge(context, self.oracle, progress)
+                bridge = Bridge(context, self.oracle, progress, self.vectors)
                 try:
                     bridge.study(self.overrides)
                     yield bridge
@@ -348,7 +348,8 @@ def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hype
     resume       go on from the checkpoint in `out`
     progress     draw a line on stderr where somebody watches
     bn           "differentiated" or "frozen" running statistics
-    settings     any other key of docs/STUDY.md, as outer__trust=False
+    settings     any other key of docs/STUDY.md, as outer__trust=False; or vectors="torch": flat
+                 vectors are torch's also on a CPU, as they are on every other device
 
     Raises ValueError, TypeError or drmad.Error naming what is wrong; what loss_fn raises comes out
     as it is; drmad.Interrupted after Ctrl-C, when a checkpoint is written."""

@@ -18,24 +18,37 @@ typedef struct bound_memory {
     void *arena;
 } bound_memory;
 
-enum { BACKEND_VERSION = 1 };
+enum { BACKEND_VERSION = 2 };
 
-/* What a device offers. `code` is the backend's own form of a plan. */
-typedef struct backend {
+/* Within the device; from the host to it; back. */
+typedef enum copy_way { COPY_WITHIN, COPY_UP, COPY_DOWN } copy_way;
+
+/* What a device offers. `code` is the backend's own form of a plan. A backend with state lies in
+ * front of it (device.h). */
+typedef struct backend backend;
+struct backend {
     int version;
     const char *name;
     const plan_target *target;
-    drmad_status (*bind)(drmad_ctx *ctx, const plan *p, void **code);
+    bool host;  /* its memory is the host's */
+    bool arena; /* wants bound_memory.arena */
+    drmad_status (*bind)(const backend *b, drmad_ctx *ctx, const plan *p, void **code);
     drmad_status (*run)(void *code, const bound_memory *m);
-    void (*release)(void *code);                                     /* NULL is fine */
-    size_t (*bytes)(const void *code);                               /* memory it holds */
-    drmad_status (*alloc)(drmad_ctx *ctx, size_t bytes, void **out); /* device memory */
-    void (*free)(drmad_ctx *ctx, void *ptr);
-    void (*upload)(void *to, const void *from, size_t bytes);
-    void (*download)(void *to, const void *from, size_t bytes);
-} backend;
+    void (*release)(void *code);       /* NULL is fine */
+    size_t (*bytes)(const void *code); /* memory it holds */
+    /* Device memory, zeroed. */
+    drmad_status (*alloc)(const backend *b, drmad_ctx *ctx, size_t bytes, void **out);
+    void (*free)(const backend *b, drmad_ctx *ctx, void *ptr); /* NULL is fine */
+    /* `from` NULL: zeros, COPY_WITHIN. */
+    drmad_status (*copy)(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
+                         size_t bytes);
+};
 
 extern const backend backend_cpu;
+
+/* mem_alloc on the backend's memory. */
+drmad_status backend_alloc(const backend *b, drmad_ctx *ctx, size_t count, size_t size,
+                           void *out_ptr);
 
 typedef struct program program;
 

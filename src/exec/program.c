@@ -1,5 +1,6 @@
 /* A plan, a backend's code for it, the arena, and what is bound to leaves and outputs. */
 #include "exec/backend.h"
+#include <string.h>
 
 struct program {
     drmad_ctx *ctx;
@@ -10,6 +11,20 @@ struct program {
     void **out;
     bool *reads; /* by leaf: the plan needs it */
 };
+
+drmad_status backend_alloc(const backend *b, drmad_ctx *ctx, size_t count, size_t size,
+                           void *out_ptr)
+{
+    size_t bytes;
+    void *got = NULL;
+
+    memcpy(out_ptr, &got, sizeof got);
+    if (!size_mul(count, size, &bytes))
+        return FAIL(ctx, DRMAD_E_NOMEM, "out of memory: %zu times %zu bytes", count, size);
+    const drmad_status st = b->alloc(b, ctx, bytes ? bytes : 1, &got);
+    if (st == DRMAD_OK) memcpy(out_ptr, &got, sizeof got);
+    return st;
+}
 
 static void find_leaves(program *p)
 {
@@ -43,8 +58,8 @@ drmad_status program_new(drmad_ctx *ctx, const plan *q, const backend *b, progra
     TRY(mem_alloc(ctx, (size_t)graph_leaves(q->g) + 1, sizeof *p->reads, &p->reads));
     TRY(mem_alloc(ctx, (size_t)q->outs + 1, sizeof *p->out, &p->out));
     find_leaves(p);
-    TRY(b->alloc(ctx, q->counts.arena ? q->counts.arena : 1, &p->arena));
-    TRY(b->bind(ctx, q, &p->code));
+    if (b->arena) TRY(backend_alloc(b, ctx, q->counts.arena + 1, 1, &p->arena));
+    TRY(b->bind(b, ctx, q, &p->code));
     *out = p, p = NULL;
 done:
     program_free(p);
@@ -55,7 +70,7 @@ void program_free(program *p)
 {
     if (!p) return;
     p->on->release(p->code);
-    p->on->free(p->ctx, p->arena);
+    p->on->free(p->on, p->ctx, p->arena);
     mem_free(p->ctx, p->leaf);
     mem_free(p->ctx, p->reads);
     mem_free(p->ctx, p->out);

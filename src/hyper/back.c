@@ -17,38 +17,62 @@ typedef struct stride_rule {
 } stride_rule;
 
 /* 1/lr of every tuned rate, 0 where the rate is 0; made again when the leaf was filled again. */
-static void invert_rates(walker *w)
+static drmad_status invert_rates(walker *w)
 {
     trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         const use_state *u = &t->use[i];
         if (u->use->kind != HYPER_LR || w->inverted[i] == u->filled) continue;
-        const void *lr = t->slot[trainer_use_ref(t, i, USE_VALUE).slot];
-        void *inverse = t->slot[trainer_use_ref(t, i, USE_INVERSE).slot];
+        const void *lr = u->host[USE_VALUE];
+        void *inverse = u->host[USE_INVERSE];
         for (size_t e = 0; e < u->count; e++) {
             const double x = trainer_get(t, lr, (int64_t)e);
             trainer_put(t, inverse, (int64_t)e, x == 0 ? 0 : 1 / x);
         }
+        TRY(trainer_send_use(t, i, USE_INVERSE));
         w->inverted[i] = u->filled;
     }
+done:
+    return st;
+}
+
+/* What a device summed over the steps of a phase, at the phase's first step. */
+static drmad_status collect_sum(walker *w, int32_t use, int64_t step, double *dvalues)
+{
+    trainer *t = w->t;
+    const use_state *u = &t->use[use];
+    hyper_at at = trainer_at(t, u, step);
+
+    if (step > 0 && space_phase(t->spec.space, u->use, step - 1) ==
+                        space_phase(t->spec.space, u->use, step))
+        return DRMAD_OK;
+    const drmad_status st = trainer_take_sum(t, use);
+    at.type = F64;
+    if (st == DRMAD_OK) space_scatter(t->spec.space, u->use, &at, u->host[USE_COT], dvalues);
+    return st;
 }
 
 /* A rate's cotangent is that of one step: each of the s steps gets it. All others are those of the
  * whole block. */
-static void collect(walker *w, int64_t step, int64_t s, double *dvalues)
+static drmad_status collect(walker *w, int64_t step, int64_t s, double *dvalues)
 {
     trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (!w->has_cot[i]) continue;
+        if (trainer_sums(t, i)) {
+            TRY(collect_sum(w, i, step, dvalues));
+            continue;
+        }
         rate_series *r = rates_of(w, i);
         if (r) rates_note(w, r, step);
         const int64_t times = t->use[i].use->kind == HYPER_LR ? s : 1;
         for (int64_t k = 0; k < times; k++) {
             const hyper_at at = trainer_at(t, &t->use[i], step + k);
-            space_scatter(t->spec.space, t->use[i].use, &at,
-                          t->slot[trainer_use_ref(t, i, USE_COT).slot], dvalues);
+            space_scatter(t->spec.space, t->use[i].use, &at, t->use[i].host[USE_COT], dvalues);
         }
     }
     for (int32_t k = 0; k < w->sums; k++) {
@@ -59,6 +83,8 @@ static void collect(walker *w, int64_t step, int64_t s, double *dvalues)
                slice->phases; /* a step of that phase */
         space_scatter(t->spec.space, t->use[m->use].use, &at, t->slot[m->slot + 1], dvalues);
     }
+done:
+    return st;
 }
 
 static void set_active(walker *w, int64_t step)
@@ -71,22 +97,6 @@ static void set_active(walker *w, int64_t step)
     }
 }
 
-/* In eight sums: one alone would wait for each addition in turn. */
-double walker_norm(const walker *w, const void *flat)
-{
-    enum { LANES = 8 };
-    const int64_t n = w->t->spec.params->total;
-    const float *x = flat;
-    double lane[LANES] = {0}, s = 0;
-    int64_t i = 0;
-
-    for (; w->t->spec.dtype == F32 && i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] += (double)x[i + k] * (double)x[i + k];
-    for (; i < n; i++) s += trainer_get(w->t, flat, i) * trainer_get(w->t, flat, i);
-    for (int k = 0; k < LANES; k++) s += lane[k];
-    return sqrt(s);
-}
-
 static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
 {
     trainer *t = w->t;
@@ -96,7 +106,7 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
     t->slot[SLOT_W] = (void *)(uintptr_t)v->w0, t->slot[SLOT_W1] = (void *)(uintptr_t)v->w1;
     t->slot[SLOT_B] = (void *)(uintptr_t)v->b0, t->slot[SLOT_B1] = (void *)(uintptr_t)v->b1;
     t->slot[SLOT_WCOT] = w->wcot, t->slot[SLOT_BCOT] = w->bcot;
-    invert_rates(w);
+    TRY(invert_rates(w));
     set_active(w, step);
     if (t->spec.oracle) {
         TRY(job_run(w->direction, t->slot));
@@ -120,7 +130,7 @@ static double largest_rate(const walker *w)
         if (!space_find(t->spec.space, HYPER_LR, i)) x = trainer_get(t, t->slot[SLOT_LR], 0);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (t->use[i].use->kind != HYPER_LR) continue;
-        const void *lr = t->slot[trainer_use_ref(t, i, USE_VALUE).slot];
+        const void *lr = t->use[i].host[USE_VALUE];
         for (size_t e = 0; e < t->use[i].count; e++) x = fmax(x, trainer_get(t, lr, (int64_t)e));
     }
     return x;
@@ -162,7 +172,7 @@ static void stretch(walker *w, int64_t s)
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         use_state *u = &t->use[i];
         if (u->use->kind != HYPER_LR) continue;
-        void *lr = t->slot[trainer_use_ref(t, i, USE_VALUE).slot];
+        void *lr = u->host[USE_VALUE];
         for (size_t e = 0; e < u->count; e++)
             trainer_put(t, lr, (int64_t)e, (double)s * trainer_get(t, lr, (int64_t)e));
         u->phase = -1;
@@ -183,31 +193,39 @@ static void learn_curvature(walker *w, stride_rule *r)
 }
 
 /* h~ += (dw_0/dh)' w~ for initial scales: w_0 = scale * draw. */
-static void collect_start(walker *w, double *dvalues)
+static drmad_status collect_start(walker *w, double *dvalues)
 {
     trainer *t = w->t;
     const space *s = t->spec.space;
+    drmad_status st = DRMAD_OK;
+    void *wcot;
 
+    if (!space_has(s, HYPER_INIT_SCALE)) return DRMAD_OK;
+    TRY(trainer_fetch(t, w->wcot, &wcot));
     for (int32_t i = 0; i < s->n_uses; i++) {
         const use_state *u = &t->use[i];
         if (u->use->kind != HYPER_INIT_SCALE) continue;
         const param *p = &t->spec.params->at[u->use->tensor];
-        void *cot = t->slot[trainer_use_ref(t, i, USE_COT).slot];
+        void *cot = u->host[USE_COT];
         for (size_t e = 0; e < u->count; e++) trainer_put(t, cot, (int64_t)e, 0);
         for (int64_t e = 0; e < p->count; e++) {
             const int64_t at = use_index(&u->leaf, &p->shape, e);
-            const double x = t->draw[p->offset + e] * trainer_get(t, w->wcot, p->offset + e);
+            const double x = t->draw[p->offset + e] * trainer_get(t, wcot, p->offset + e);
             trainer_put(t, cot, at, trainer_get(t, cot, at) + x);
         }
         const hyper_at at = trainer_at(t, u, 0);
         space_scatter(s, u->use, &at, cot, dvalues);
     }
+done:
+    return st;
 }
 
 static drmad_status check_growth(walker *w, int64_t step, double first, walk_report *r)
 {
-    const double norm = walker_norm(w, w->wcot);
+    double norm;
+    const drmad_status st = walker_norm(w, &norm);
 
+    if (st != DRMAD_OK) return st;
     if (!isfinite(norm))
         return FAIL(w->ctx, DRMAD_E_DIVERGED,
                     "the way back diverged: |dF/dw| is %g at step %lld of %lld", norm,
@@ -259,7 +277,7 @@ static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, doub
     }
     if (w->spec.stride > 1) stretch(w, s);
     TRY(reverse_step(w, middle, &v));
-    collect(w, *step, s, dvalues);
+    TRY(collect(w, *step, s, dvalues));
     if (w->spec.stride > 1) learn_curvature(w, r);
 done:
     return st;
@@ -278,7 +296,7 @@ static drmad_status reverse_tenth(walker *w, int64_t *step, double *dvalues)
     if (i >= w->t->spec.steps / 10) return DRMAD_OK;
     TRY(trainer_prepare(w->t, i));
     TRY(reverse_step(w, i, &v));
-    collect(w, i, 1, dvalues);
+    TRY(collect(w, i, 1, dvalues));
 done:
     return st;
 }
@@ -287,11 +305,16 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
 {
     trainer *t = w->t;
     const int64_t T = t->spec.steps, look = T / 50 + 1;
-    const double first = walker_norm(w, w->wcot);
-    stride_rule rule = {.curvature = HUGE_VAL, .norm = first};
+    stride_rule rule = {.curvature = HUGE_VAL};
     drmad_status st = DRMAD_OK;
+    double first;
 
-    for (int64_t i = 0; i < t->spec.space->n_uses; i++) w->inverted[i] = -1;
+    TRY(walker_norm(w, &first));
+    rule.norm = first;
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
+        w->inverted[i] = -1;
+        TRY(trainer_clear_sum(t, i));
+    }
     r->growth = 1;
     for (int64_t step = T - 1, seen = T; step >= 0; step--) {
         TRY(base_stopped(w->ctx));
@@ -306,7 +329,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
     }
     TRY(trainer_prepare(t, 0));
     rates_collect(w, dvalues);
-    collect_start(w, dvalues);
+    TRY(collect_start(w, dvalues));
 done:
     return st;
 }

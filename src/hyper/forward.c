@@ -26,6 +26,19 @@ done:
     return st;
 }
 
+/* Of the oracle's gradient: along w, and along the weights of the examples (ask_tangent). */
+static node gradient_tangent(trainer *t, job *j, int32_t tensor)
+{
+    const shape s = t->spec.params->at[tensor].shape;
+    node hu = job_leaf(j, "tangent of the gradient", t->spec.dtype, s,
+                       trainer_tensor_ref(t, SLOT_HU, tensor));
+
+    if (!trainer_example_weights(t, USE_TAN)) return hu;
+    return g_add(j->g, hu,
+                 job_leaf(j, "gradient by the tangents of the examples' weights", t->spec.dtype, s,
+                          trainer_tensor_ref(t, SLOT_U, tensor)));
+}
+
 /* The JVP of one training step along (w, b, h). */
 drmad_status walker_build_tangent(walker *w)
 {
@@ -38,7 +51,7 @@ drmad_status walker_build_tangent(walker *w)
     job *j;
     int32_t nx = 0, ny = 0;
 
-    TRY(job_new(w->ctx, &w->tangent));
+    TRY(job_new(w->ctx, t->on, &w->tangent));
     j = w->tangent;
     TRY(net_new(w->ctx, t, &n));
     TRY(mem_alloc(w->ctx, all, sizeof *x, &x));
@@ -55,8 +68,7 @@ drmad_status walker_build_tangent(walker *w)
                              trainer_tensor_ref(t, SLOT_WTAN, i));
         if (t->spec.oracle) {
             x[nx] = n->given[i];
-            tan[nx++] = job_leaf(j, "tangent of the gradient", t->spec.dtype, p->shape,
-                                 trainer_tensor_ref(t, SLOT_HU, i));
+            tan[nx++] = gradient_tangent(t, j, i);
         }
         if (n->step[i].b1 == NODE_NONE) continue;
         x[nx] = n->step[i].in.b, y[ny++] = n->step[i].b1;
@@ -83,38 +95,51 @@ done:
 }
 
 /* The leaves are linear in the values, so a tangent is fetched like a value. */
-static void fill_tangents(walker *w, int64_t step, const double *direction)
+static drmad_status fill_tangents(walker *w, int64_t step, const double *direction)
 {
     trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
-        const hyper_at at = trainer_at(t, &t->use[i], step);
-        space_fetch(t->spec.space, t->use[i].use, &at, direction,
-                    t->slot[trainer_use_ref(t, i, USE_TAN).slot]);
+        const use_state *u = &t->use[i];
+        const hyper_at at = trainer_at(t, u, step);
+        if (w->tangent_of[i] == u->filled) continue;
+        space_fetch(t->spec.space, u->use, &at, direction, u->host[USE_TAN]);
+        TRY(trainer_send_use(t, i, USE_TAN));
+        w->tangent_of[i] = u->filled;
     }
+done:
+    return st;
 }
 
 /* w_0's tangent: initial scales only. */
-static void start_tangent(walker *w)
+static drmad_status start_tangent(walker *w)
 {
     trainer *t = w->t;
     const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+    void *wtan;
 
-    memset(w->wtan, 0, (size_t)s->params->total * t->size);
-    memset(w->btan, 0, (size_t)s->params->total * t->size);
+    TRY(trainer_clear(t, w->wtan));
+    TRY(trainer_clear(t, w->btan));
+    if (!space_has(s->space, HYPER_INIT_SCALE)) return DRMAD_OK;
+    TRY(trainer_fetch(t, w->wtan, &wtan));
     for (int32_t i = 0; i < s->space->n_uses; i++) {
         const use_state *u = &t->use[i];
         if (u->use->kind != HYPER_INIT_SCALE) continue;
         const param *p = &s->params->at[u->use->tensor];
-        const void *tan = t->slot[trainer_use_ref(t, i, USE_TAN).slot];
+        const void *tan = u->host[USE_TAN];
         for (int64_t e = 0; e < p->count; e++)
-            trainer_put(t, w->wtan, p->offset + e,
+            trainer_put(t, wtan, p->offset + e,
                         t->draw[p->offset + e] *
                             trainer_get(t, tan, use_index(&u->leaf, &p->shape, e)));
     }
+    TRY(trainer_send(t, w->wtan));
+done:
+    return st;
 }
 
-/* The tangent of the oracle's gradient: along w, and along the weights of the examples. */
+/* The two parts of the tangent of the oracle's gradient, which the plan adds. */
 static drmad_status ask_tangent(walker *w, int64_t step)
 {
     trainer *t = w->t;
@@ -125,9 +150,6 @@ static drmad_status ask_tangent(walker *w, int64_t step)
     TRY(trainer_ask_product(t, step, t->state[0][0], w->wtan, false, t->slot[SLOT_G]));
     if (!weights) return DRMAD_OK;
     TRY(trainer_ask_gradient(t, step, t->state[0][0], weights, t->slot[SLOT_U], &loss));
-    for (int64_t i = 0; i < t->spec.params->total; i++)
-        trainer_put(t, t->slot[SLOT_HU], i,
-                    trainer_get(t, t->slot[SLOT_HU], i) + trainer_get(t, t->slot[SLOT_U], i));
 done:
     return st;
 }
@@ -142,13 +164,14 @@ static drmad_status tangent_run(walker *w, const double *values, const double *d
     TRY(trainer_prepare(t, 0));
     t->now = 0;
     TRY(trainer_start(t, t->state[0][0]));
-    memset(t->state[0][1], 0, (size_t)t->spec.params->total * t->size);
-    fill_tangents(w, 0, direction);
-    start_tangent(w);
+    TRY(trainer_clear(t, t->state[0][1]));
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) w->tangent_of[i] = -1;
+    TRY(fill_tangents(w, 0, direction));
+    TRY(start_tangent(w));
     for (int64_t step = 0; step < t->spec.steps; step++) {
         TRY(base_stopped(w->ctx));
         TRY(trainer_prepare(t, step));
-        fill_tangents(w, step, direction);
+        TRY(fill_tangents(w, step, direction));
         if (t->spec.oracle) TRY(ask_tangent(w, step));
         t->slot[SLOT_W] = t->slot[SLOT_W_OUT] = t->state[0][0];
         t->slot[SLOT_B] = t->slot[SLOT_B_OUT] = t->state[0][1];
@@ -170,8 +193,8 @@ drmad_status walker_directional(walker *w, const double *values, const double *d
     eval_result f;
 
     if (!w->tangent) TRY(walker_build_tangent(w));
-    if (!w->wtan) TRY(mem_alloc(w->ctx, (size_t)t->spec.params->total, t->size, &w->wtan));
-    if (!w->btan) TRY(mem_alloc(w->ctx, (size_t)t->spec.params->total, t->size, &w->btan));
+    if (!w->wtan) TRY(trainer_vector(t, (size_t)t->spec.params->total, &w->wtan));
+    if (!w->btan) TRY(trainer_vector(t, (size_t)t->spec.params->total, &w->btan));
     TRY(mem_alloc(w->ctx, (size_t)s->total, sizeof *dvalues, &dvalues));
     TRY(tangent_run(w, values, direction, seed));
     if (t->spec.oracle) {

@@ -126,7 +126,7 @@ static double momentum_now(const trainer *t, int32_t tensor)
     if (!t->spec.optim.buffer) return 0;
     if (!mu) return trainer_get(t, t->slot[SLOT_MU], 0);
     const int32_t i = (int32_t)(mu - t->spec.space->uses);
-    return trainer_get(t, t->slot[trainer_use_ref(t, i, USE_VALUE).slot], 0);
+    return trainer_get(t, t->use[i].host[USE_VALUE], 0);
 }
 
 /* The factor of p in b' without c: a factor of p_r alone is in N_r and again in F, so it cancels,
@@ -158,8 +158,8 @@ void rates_note(walker *w, rate_series *r, int64_t step)
 {
     trainer *t = w->t;
     const size_t count = t->use[r->use].count, at = (size_t)step * count;
-    const void *lr = t->slot[trainer_use_ref(t, r->use, USE_VALUE).slot];
-    void *cot = t->slot[trainer_use_ref(t, r->use, USE_COT).slot];
+    const void *lr = t->use[r->use].host[USE_VALUE];
+    void *cot = t->use[r->use].host[USE_COT];
     const double mu = momentum_now(t, t->use[r->use].use->tensor);
 
     r->mu[step] = mu;
@@ -232,7 +232,7 @@ void rates_collect(walker *w, double *dvalues)
     for (int32_t k = 0; k < w->rates; k++) {
         rate_series *r = &w->rate[k];
         const use_state *u = &t->use[r->use];
-        void *cot = t->slot[trainer_use_ref(t, r->use, USE_COT).slot];
+        void *cot = u->host[USE_COT];
         for (size_t e = 0; e < u->count; e++) {
             filter(w, r, e);
             if (r->raw) blend(w, r, e);

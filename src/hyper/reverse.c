@@ -333,6 +333,24 @@ done:
     return st;
 }
 
+/* The cotangent of a use's leaf; on a device added to those of the steps behind, so that nothing
+ * travels. */
+static drmad_status put_cotangent(walker *w, parts *p, int32_t i)
+{
+    trainer *t = w->t;
+    job *j = p->j;
+    const slot_ref to = trainer_use_ref(t, i, USE_COT);
+    node cot = p->use_cot[i], sum = NODE_NONE;
+
+    if (t->use[i].scaled)
+        cot = g_mul(j->g, cot, trainer_base_leaf(t, j, &t->use[i].leaf));
+    if (trainer_sums(t, i)) {
+        sum = job_leaf(j, "sum", F64, t->use[i].leaf, to);
+        cot = g_add(j->g, sum, g_cast(j->g, cot, F64));
+    }
+    return job_output(j, cot, to, sum);
+}
+
 static drmad_status put_outputs(walker *w, parts *p)
 {
     trainer *t = w->t;
@@ -348,8 +366,7 @@ static drmad_status put_outputs(walker *w, parts *p)
         w->has_cot[i] = p->use_cot[i] != NODE_NONE;
         if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
             w->has_cot[i] = true; /* from the oracle itself */
-        else if (w->has_cot[i])
-            TRY(job_output(j, p->use_cot[i], trainer_use_ref(t, i, USE_COT), NODE_NONE));
+        else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
     }
     for (int32_t k = 0; k < w->sums; k++) {
         const momentum_sum *s = &w->sum[k];
@@ -402,7 +419,7 @@ static drmad_status build_direction(walker *w)
     drmad_status st = DRMAD_OK;
     parts p = {0};
 
-    TRY(job_new(w->ctx, &w->direction));
+    TRY(job_new(w->ctx, w->t->on, &w->direction));
     TRY(parts_new(w, w->direction, &p));
     p.n->strided = w->spec.stride > 1;
     TRY(trainer_build_gradient(w->t, p.j, p.n, p.grad));
@@ -421,7 +438,7 @@ drmad_status walker_build_back(walker *w)
     parts p = {0};
 
     if (w->t->spec.oracle) TRY(build_direction(w));
-    TRY(job_new(w->ctx, &w->back));
+    TRY(job_new(w->ctx, w->t->on, &w->back));
     TRY(parts_new(w, w->back, &p));
     p.n->strided = w->spec.stride > 1;
     TRY(build_gradient(w, &p));

@@ -17,6 +17,7 @@ static drmad_status open_trajectory(walker *w)
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,
         .kinked = s->oracle || nn_kinked(&s->model), /* an oracle's loss may have any kinks */
+        .on = w->t->on,
         .step = trainer_step_at,
         .user = w->t,
     };
@@ -26,6 +27,10 @@ static drmad_status open_trajectory(walker *w)
     const traj_kind kind = traj_kind_of(w->tr);
     w->exact =
         (kind == TRAJ_FULL || kind == TRAJ_REPLAY) && !w->spec.path_only && w->spec.stride == 1;
+    if (w->spec.stride > 1 && !w->t->on->host)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "trajectory.stride: fast works on vectors in host memory, and the model's live "
+                    "on a device; use exact");
     if (w->spec.stride > 1 && space_has(s->space, HYPER_MOMENTUM))
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "trajectory.stride: fast steps over the buffers that momentum's hypergradient "
@@ -75,14 +80,16 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     TRY(open_trajectory(w));
     TRY(mem_alloc(ctx, uses, sizeof *w->has_cot, &w->has_cot));
     TRY(mem_alloc(ctx, uses, sizeof *w->inverted, &w->inverted));
-    TRY(mem_alloc(ctx, flat, t->size, &w->wcot));
-    TRY(mem_alloc(ctx, flat, t->size, &w->bcot));
+    TRY(mem_alloc(ctx, uses, sizeof *w->tangent_of, &w->tangent_of));
+    TRY(trainer_vector(t, flat, &w->wcot));
+    TRY(trainer_vector(t, flat, &w->bcot));
     TRY(mem_alloc(ctx, flat, sizeof *w->dw, &w->dw));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->ahead));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->middle));
     TRY(momentum_sums(w));
     TRY(rates_new(w));
     TRY(walker_build_back(w));
+    TRY(walker_build_norm(w));
     *out = w, w = NULL;
 done:
     walker_free(w);
@@ -101,13 +108,19 @@ void walker_free(walker *w)
         mem_free(w->ctx, w->t->slot[w->norm_slot + i]);
         w->t->slot[w->norm_slot + i] = NULL;
     }
+    if (w->square_slot) {
+        trainer_vector_free(w->t, w->t->slot[w->square_slot]);
+        w->t->slot[w->square_slot] = NULL;
+    }
     rates_free(w);
     traj_free(w->tr);
     job_free(w->back);
     job_free(w->direction);
     job_free(w->tangent);
-    void *all[] = {w->has_cot, w->inverted, w->sum, w->wcot,  w->bcot,
-                   w->wtan,    w->btan,     w->dw,  w->ahead, w->middle};
+    job_free(w->norm);
+    void *vectors[] = {w->wcot, w->bcot, w->wtan, w->btan};
+    for (size_t i = 0; i < COUNT(vectors); i++) trainer_vector_free(w->t, vectors[i]);
+    void *all[] = {w->has_cot, w->inverted, w->tangent_of, w->sum, w->dw, w->ahead, w->middle};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);
 }
@@ -119,6 +132,21 @@ static void clear_sums(walker *w)
         memset(w->t->slot[w->sum[k].slot + 2], 0,
                (size_t)w->t->spec.params->at[tensor].count * w->t->size);
     }
+}
+
+/* w~ = dF/dw, b~ = 0. */
+static drmad_status start_adjoint(walker *w)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+    void *wcot;
+
+    TRY(trainer_fetch(t, w->wcot, &wcot));
+    for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, wcot, i, w->dw[i]);
+    TRY(trainer_send(t, w->wcot));
+    TRY(trainer_clear(t, w->bcot));
+done:
+    return st;
 }
 
 drmad_status walker_gradient(walker *w, const double *values, uint64_t seed,
@@ -136,8 +164,7 @@ drmad_status walker_gradient(walker *w, const double *values, uint64_t seed,
     r->eval_seconds = base_now() - start;
 
     start = base_now();
-    for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, w->wcot, i, w->dw[i]);
-    memset(w->bcot, 0, (size_t)t->spec.params->total * t->size);
+    TRY(start_adjoint(w));
     clear_sums(w);
     rates_begin(w);
     trainer_restart(t, values, seed);

@@ -34,6 +34,7 @@ struct walker {
     bool asks_gradient; /* oracle: `back` reads dL/dw too */
     bool *has_cot;     /* by use: the reverse plan gives its cotangent */
     int64_t *inverted; /* by use: the fill of which USE_INVERSE holds the inverse */
+    int64_t *tangent_of; /* by use: the fill whose tangent USE_TAN holds */
     momentum_sum *sum;
     int32_t sums;
     rate_series *rate;
@@ -44,6 +45,8 @@ struct walker {
     void *ahead;       /* strides: the weights at the end of a block */
     void *middle;      /* strides: those in its middle */
     double *dw;        /* dF/dw at the end, flat */
+    job *norm;         /* on a device: |w~|^2 */
+    int32_t square_slot;
 };
 
 drmad_status walker_build_back(walker *w);
@@ -57,5 +60,7 @@ rate_series *rates_of(const walker *w, int32_t use); /* NULL: none */
 void rates_begin(walker *w);
 void rates_note(walker *w, rate_series *r, int64_t step);
 void rates_collect(walker *w, double *dvalues);
-double walker_norm(const walker *w, const void *flat);
+/* |w~|. */
+drmad_status walker_norm(walker *w, double *out);
+drmad_status walker_build_norm(walker *w); /* on a device: the plan that takes it */
 #endif

@@ -101,7 +101,35 @@ drmad_status drmad_model_set_functions(drmad_model *m, drmad_start_fn *start,
 {
     if (!start || !gradient || !product || !evaluate)
         return FAIL(m->ctx, DRMAD_E_USAGE, "%s: only the batch function may be missing", m->name);
-    m->oracle = (oracle){start, gradient, product, evaluate, batch, user, false};
+    m->oracle = (oracle){start, gradient, product, evaluate, batch, user, false, m->oracle.on};
+    return DRMAD_OK;
+}
+
+drmad_status drmad_model_set_memory(drmad_model *m, drmad_device_alloc_fn *alloc,
+                                    drmad_device_free_fn *free, drmad_device_copy_fn *copy,
+                                    void *user)
+{
+    device *d = &m->device;
+
+    if (!alloc || !free || !copy)
+        return FAIL(m->ctx, DRMAD_E_USAGE, "%s: a device's memory needs all functions", m->name);
+    device_init(d);
+    d->alloc = alloc, d->free = free, d->copy = copy, d->memory_user = user;
+    m->oracle.on = &d->on;
+    return DRMAD_OK;
+}
+
+drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *compile,
+                                      drmad_device_run_fn *run, drmad_device_release_fn *release,
+                                      void *user)
+{
+    device *d = &m->device;
+
+    if (!compile || !run || !release)
+        return FAIL(m->ctx, DRMAD_E_USAGE, "%s: a device's programs need all functions", m->name);
+    device_init(d);
+    d->compile = compile, d->run = run, d->release = release, d->program_user = user;
+    m->oracle.on = &d->on;
     return DRMAD_OK;
 }
 
@@ -159,6 +187,8 @@ drmad_status model_check_study(const drmad_model *m, const config *cfg)
 
     if (m->params->n == 0) TRY(FAIL(m->ctx, DRMAD_E_MODEL, "%s: no tensor", m->name));
     if (!m->oracle.start) TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: no functions set", m->name));
+    if (m->oracle.on && (!m->device.alloc || !m->device.compile))
+        TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: a device needs memory and programs", m->name));
     if (!m->data_name) TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: no data set", m->name));
     if ((cfg->set.dtype == CFG_F64) != (m->dtype == F64))
         TRY(config_refuse(cfg, "dtype", "the model's vectors are %s", dtype_name(m->dtype)));

@@ -2,6 +2,7 @@
 #ifndef MODEL_H
 #define MODEL_H
 #include "config/config.h"
+#include "exec/device.h"
 #include "train/train.h"
 
 struct drmad_model {
@@ -14,6 +15,7 @@ struct drmad_model {
     double *factor; /* of the base rate at each step, [factors]; NULL: the study's schedule */
     int64_t factors;
     oracle oracle;
+    device device; /* where the oracle's vectors live, if it has one */
 };
 
 /* Refuses by name what a study asks for that only a model of drmad's own has. */

@@ -203,15 +203,17 @@ done:
 drmad_status study_save_weights(drmad_study *s)
 {
     const setup *u = s->s;
-    const char *w = trainer_weights(u->trainer);
     const size_t size = dtype_size(u->spec.dtype);
     drmad_status st = DRMAD_OK;
     st_tensor *at = NULL;
+    const void *w;
 
+    TRY(trainer_read_weights(u->trainer, &w));
     TRY(mem_alloc(s->ctx, (size_t)u->params->n, sizeof *at, &at));
     for (int32_t i = 0; i < u->params->n; i++) {
         const param *p = &u->params->at[i];
-        at[i] = (st_tensor){p->name, u->spec.dtype, p->shape, w + (size_t)p->offset * size};
+        at[i] = (st_tensor){p->name, u->spec.dtype, p->shape,
+                            (const char *)w + (size_t)p->offset * size};
     }
     const st_text text[] = {{"format", "pt"}, {"study", s->cfg->set.name}};
     const st_file file = {u->params->n, 2, at, text};

@@ -25,14 +25,15 @@ void *trainer_example_weights(const trainer *t, use_slot what)
     const hyper_use *u = space_find(t->spec.space, HYPER_EXAMPLE_WEIGHT, -1);
 
     if (!u) return NULL;
-    return t->slot[trainer_use_ref(t, (int32_t)(u - t->spec.space->uses), what).slot];
+    return t->use[u - t->spec.space->uses].host[what];
 }
 
 drmad_status trainer_ask_start(trainer *t, void *w)
 {
-    const oracle *o = ask(t);
+    const drmad_status st = trainer_clear(t, w);
 
-    memset(w, 0, (size_t)t->spec.params->total * t->size);
+    if (st != DRMAD_OK) return st;
+    const oracle *o = ask(t);
     return answered(t, o->start(o->user, t->seed, w), "start weights");
 }
 
@@ -72,16 +73,17 @@ drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const 
 drmad_status trainer_ask_value(trainer *t, const examples *e, eval_result *out, double *dw,
                                double *dvalues)
 {
-    const oracle *o = ask(t);
     void *g = dw ? t->slot[SLOT_WGRAD] : NULL;
     drmad_status st = DRMAD_OK;
 
     *out = (eval_result){NAN, NAN};
-    if (g) memset(g, 0, (size_t)t->spec.params->total * t->size);
+    if (g) TRY(trainer_clear(t, g));
+    const oracle *o = ask(t);
     TRY(answered(t,
                  o->evaluate(o->user, e->part, e->count, trainer_weights(t), NULL, g, &out->loss,
                              &out->error, NULL),
                  "evaluation"));
+    if (g) TRY(trainer_fetch(t, g, &g));
     for (int64_t i = 0; g && i < t->spec.params->total; i++) dw[i] = trainer_get(t, g, i);
     if (g) memset(dvalues, 0, (size_t)t->spec.space->total * sizeof *dvalues);
     if (!isfinite(out->loss))

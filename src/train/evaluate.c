@@ -17,7 +17,7 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     node *dw = NULL, scale, dscale = NODE_NONE;
     job *j;
 
-    TRY(job_new(t->ctx, out));
+    TRY(job_new(t->ctx, t->on, out));
     j = *out;
     TRY(net_new(t->ctx, t, &n));
     TRY(mem_alloc(t->ctx, (size_t)tensors, sizeof *dw, &dw));
@@ -113,7 +113,7 @@ static void add_grad(trainer *t, double *dvalues)
     const use_state *us = &t->use[u - t->spec.space->uses];
     const hyper_at at = trainer_at(t, us, t->spec.steps - 1);
     space_scatter(t->spec.space, u, &at,
-                  t->slot[trainer_use_ref(t, (int32_t)(us - t->use), USE_COT).slot], dvalues);
+                  us->host[USE_COT], dvalues);
 }
 
 /* Runs every chunk; the sums go to *out, row losses to row_loss where given. */

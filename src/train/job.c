@@ -1,7 +1,7 @@
 /* Jobs: graph -> plan -> program, and the binding of leaves and outputs to slots. */
 #include "train/job.h"
 
-drmad_status job_new(drmad_ctx *ctx, job **out)
+drmad_status job_new(drmad_ctx *ctx, const backend *on, job **out)
 {
     drmad_status st = DRMAD_OK;
     job *j = NULL;
@@ -9,6 +9,7 @@ drmad_status job_new(drmad_ctx *ctx, job **out)
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *j, &j));
     j->ctx = ctx;
+    j->on = on;
     TRY(graph_new(ctx, &j->g));
     *out = j, j = NULL;
 done:
@@ -68,8 +69,8 @@ drmad_status job_compile(job *j)
     if (st != DRMAD_OK) return st;
     TRY(mem_alloc(j->ctx, (size_t)j->outs, sizeof *y, &y));
     for (int32_t i = 0; i < j->outs; i++) y[i] = (plan_output){j->out_node[i], j->out_alias[i]};
-    TRY(plan_new(j->ctx, j->g, y, j->outs, backend_cpu.target, &j->plan));
-    TRY(program_new(j->ctx, j->plan, &backend_cpu, &j->prog));
+    TRY(plan_new(j->ctx, j->g, y, j->outs, j->on->target, &j->plan));
+    TRY(program_new(j->ctx, j->plan, j->on, &j->prog));
 done:
     mem_free(j->ctx, y);
     return st;

@@ -43,6 +43,7 @@ typedef struct slot_ref {
 
 typedef struct job {
     drmad_ctx *ctx;
+    const backend *on;
     graph *g;
     plan *plan;
     program *prog;
@@ -54,7 +55,7 @@ typedef struct job {
     int32_t outs;
 } job;
 
-drmad_status job_new(drmad_ctx *ctx, job **out);
+drmad_status job_new(drmad_ctx *ctx, const backend *on, job **out); /* borrows `on` */
 void job_free(job *j); /* NULL is fine */
 /* A leaf bound to `ref`. The first error sticks in the graph. */
 node job_leaf(job *j, const char *name, dtype t, shape s, slot_ref ref);

@@ -154,6 +154,25 @@ done:
     return st;
 }
 
+/* The rate's leaf, times the base rate where the leaf holds none of it. */
+static node tuned_rate(trainer *t, job *j, net *n, int32_t tensor)
+{
+    const hyper_use *u = space_find(t->spec.space, HYPER_LR, tensor);
+    node leaf = trainer_use_leaf(t, j, n, HYPER_LR, tensor);
+
+    if (!u || !t->use[u - t->spec.space->uses].scaled) return leaf;
+    return g_mul(j->g, leaf, trainer_base_leaf(t, j, graph_shape(j->g, leaf)));
+}
+
+node trainer_base_leaf(trainer *t, job *j, const shape *s)
+{
+    const shape to = *s;
+    node base =
+        job_leaf(j, "base rate", t->spec.dtype, shape_ones(to.rank), (slot_ref){SLOT_LR, 0});
+
+    return g_bcast(j->g, base, to);
+}
+
 drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
 {
     const train_spec *s = &t->spec;
@@ -163,7 +182,7 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
         const shape one = shape_ones(p->shape.rank);
         optim_in in = {.w = n->w[i], .g = grad[i], .b = NODE_NONE, .mu = NODE_NONE, .c = NODE_NONE};
 
-        in.lr = trainer_use_leaf(t, j, n, HYPER_LR, i);
+        in.lr = tuned_rate(t, j, n, i);
         if (in.lr == NODE_NONE) in.lr = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
         in.wd = leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
         if (s->optim.buffer) {

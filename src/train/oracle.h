@@ -4,6 +4,7 @@
 #ifndef ORACLE_H
 #define ORACLE_H
 #include "drmad/model.h"
+#include "exec/backend.h"
 
 typedef struct oracle {
     drmad_start_fn *start;
@@ -12,6 +13,7 @@ typedef struct oracle {
     drmad_evaluate_fn *evaluate;
     drmad_batch_fn *batch; /* NULL: nothing can be tuned per example */
     void *user;
-    bool busy; /* a function is under way: the study must not be called again */
+    bool busy;         /* a function is under way: the study must not be called again */
+    const backend *on; /* where its vectors live; NULL: in host memory */
 } oracle;
 #endif

@@ -76,7 +76,9 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
 /* Losses of single rows with the weights of the last run, [e->count]. */
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss);
 
-const void *trainer_weights(const trainer *t); /* flat, spec.dtype */
+const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
+/* The same in host memory, until the trainer is used again. */
+drmad_status trainer_read_weights(trainer *t, const void **out);
 size_t trainer_bytes(const trainer *t);        /* memory held, plans included */
 /* One line a step of the plan. */
 void trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user);

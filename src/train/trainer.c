@@ -26,10 +26,11 @@ slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor)
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first)
 {
     const size_t n = (size_t)t->n_slots;
+    const drmad_status st = mem_resize(t->ctx, &t->slot, n, n + (size_t)count, sizeof *t->slot);
 
-    *first = t->n_slots;
-    t->n_slots += count;
-    return mem_resize(t->ctx, &t->slot, n, n + (size_t)count, sizeof *t->slot);
+    *first = st == DRMAD_OK ? t->n_slots : 0;
+    if (st == DRMAD_OK) t->n_slots += count;
+    return st;
 }
 
 double trainer_get(const trainer *t, const void *flat, int64_t i)
@@ -74,11 +75,10 @@ static drmad_status uses_new(trainer *t)
         u->count = (size_t)shape_count(&u->leaf);
         u->moving = u->by_row || (u->use->kind == HYPER_LR && s->rate.kind != SCHEDULE_CONSTANT) ||
                     (u->use->kind == HYPER_LR && s->rate.warmup > 0);
+        u->scaled = u->moving && !u->by_row && !t->on->host;
+        if (u->scaled) u->scaled = s->space->slices[u->use->slice].multiplier, u->moving = false;
         u->phase = -1;
-        for (int k = 0; k < USE_SLOTS; k++) {
-            void **slot = &t->slot[trainer_use_ref(t, i, (use_slot)k).slot];
-            TRY(mem_alloc(t->ctx, u->count, t->size, slot));
-        }
+        TRY(trainer_use_memory(t, i));
     }
 done:
     return st;
@@ -109,12 +109,12 @@ static drmad_status buffers_new(trainer *t)
 
     TRY(trainer_add_slots(t, fixed, &first));
     for (int i = 0; i < 2; i++)
-        for (int k = 0; k < 2; k++) TRY(mem_alloc(t->ctx, flat, t->size, &t->state[i][k]));
+        for (int k = 0; k < 2; k++) TRY(trainer_vector(t, flat, &t->state[i][k]));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->draw, &t->draw));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
-    TRY(mem_alloc(t->ctx, flat, t->size, &t->slot[SLOT_WGRAD]));
+    TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++)
-        TRY(mem_alloc(t->ctx, flat, t->size, &t->slot[k]));
+        TRY(trainer_vector(t, flat, &t->slot[k]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++) TRY(mem_alloc(t->ctx, 1, t->size, &t->slot[k]));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
@@ -134,7 +134,7 @@ static drmad_status step_job(trainer *t)
     node *grad = NULL;
     job *j;
 
-    TRY(job_new(t->ctx, &t->step));
+    TRY(job_new(t->ctx, t->on, &t->step));
     j = t->step;
     TRY(net_new(t->ctx, t, &n));
     TRY(mem_alloc(t->ctx, (size_t)tensors, sizeof *grad, &grad));
@@ -183,6 +183,7 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
     t->ctx = ctx;
     t->spec = *spec;
     t->size = dtype_size(spec->dtype);
+    t->on = spec->oracle && spec->oracle->on ? spec->oracle->on : &backend_cpu;
     TRY(buffers_new(t));
     TRY(step_job(t));
     *out = t, t = NULL;
@@ -197,18 +198,17 @@ void trainer_free(trainer *t)
     job_free(t->step);
     job_free(t->eval);
     job_free(t->eval_grad);
-    for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++)
-        for (int k = 0; k < USE_SLOTS; k++)
-            mem_free(t->ctx, t->slot[trainer_use_ref(t, i, (use_slot)k).slot]);
+    for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++) trainer_use_memory_free(t, i);
     for (int32_t l = 0; t->slot && l < MASK_SLOTS; l++)
         mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
-    for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) mem_free(t->ctx, t->slot[k]);
-    if (t->slot) mem_free(t->ctx, t->slot[SLOT_WGRAD]);
-    for (int i = 0; i < 4; i++) mem_free(t->ctx, t->state[i / 2][i % 2]);
+    for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
+    if (t->slot) trainer_vector_free(t, t->slot[SLOT_WGRAD]);
+    for (int i = 0; i < 4; i++) trainer_vector_free(t, t->state[i / 2][i % 2]);
     mem_free(t->ctx, t->slot);
     mem_free(t->ctx, t->use);
     mem_free(t->ctx, t->draw);
+    mem_free(t->ctx, t->stage);
     mem_free(t->ctx, t->grad_sum);
     mem_free(t->ctx, t->local);
     mem_free(t->ctx, t->index);
@@ -220,6 +220,15 @@ void trainer_free(trainer *t)
 const void *trainer_weights(const trainer *t)
 {
     return t->state[t->now][0];
+}
+
+drmad_status trainer_read_weights(trainer *t, const void **out)
+{
+    void *w;
+    const drmad_status st = trainer_fetch(t, trainer_weights(t), &w);
+
+    *out = w;
+    return st;
 }
 
 size_t trainer_bytes(const trainer *t)
@@ -262,7 +271,7 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
 hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
 {
     const train_spec *s = &t->spec;
-    const double base = train_base(s, u->use->kind, step);
+    const double base = u->scaled ? 1 : train_base(s, u->use->kind, step);
     hyper_at at = {.t = step, .base = base, .type = s->dtype};
 
     if (u->by_row) {
@@ -274,19 +283,23 @@ hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
     return at;
 }
 
-static void fill_leaves(trainer *t, int64_t step)
+static drmad_status fill_leaves(trainer *t, int64_t step)
 {
+    drmad_status st = DRMAD_OK;
+
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         use_state *u = &t->use[i];
         const int64_t phase = space_phase(t->spec.space, u->use, step);
 
         if (!u->moving && phase == u->phase) continue;
         const hyper_at at = trainer_at(t, u, step);
-        space_fetch(t->spec.space, u->use, &at, t->values,
-                    t->slot[trainer_use_ref(t, i, USE_VALUE).slot]);
+        space_fetch(t->spec.space, u->use, &at, t->values, u->host[USE_VALUE]);
+        TRY(trainer_send_use(t, i, USE_VALUE));
         u->phase = phase;
         u->filled++;
     }
+done:
+    return st;
 }
 
 /* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
@@ -312,7 +325,7 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     drmad_status st = DRMAD_OK;
 
     TRY(choose_batch(t, step));
-    fill_leaves(t, step);
+    TRY(fill_leaves(t, step));
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
     trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
@@ -330,40 +343,49 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
 }
 
-static drmad_status draw_start(trainer *t, void *w)
+/* The start weights of a model of our own. */
+static void draw_start(trainer *t, void *w)
 {
     const train_spec *s = &t->spec;
 
-    if (s->oracle) {
-        const drmad_status st = trainer_ask_start(t, w);
-        for (int64_t i = 0; st == DRMAD_OK && i < s->params->total; i++)
-            t->draw[i] = trainer_get(t, w, i);
-        return st;
-    }
     if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
     else nn_draw(&s->model, s->params, t->seed, t->draw);
     for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
-    return DRMAD_OK;
 }
 
-drmad_status trainer_start(trainer *t, void *w)
+/* w = initial scales times the draw, in host memory. */
+static void scale_start(trainer *t, void *w)
 {
     const train_spec *s = &t->spec;
-    const drmad_status st = draw_start(t, w);
 
-    if (st != DRMAD_OK) return st;
     for (int32_t i = 0; i < s->params->n; i++) {
         const param *p = &s->params->at[i];
         const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
         if (!u) continue;
         const use_state *us = &t->use[u - s->space->uses];
-        const void *scale = t->slot[trainer_use_ref(t, (int32_t)(us - t->use), USE_VALUE).slot];
+        const void *scale = us->host[USE_VALUE];
         for (int64_t e = 0; e < p->count; e++)
             trainer_put(t, w, p->offset + e,
                         t->draw[p->offset + e] *
                             trainer_get(t, scale, use_index(&us->leaf, &p->shape, e)));
     }
-    return DRMAD_OK;
+}
+
+drmad_status trainer_start(trainer *t, void *w)
+{
+    const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+    void *v = w;
+
+    if (s->oracle) TRY(trainer_ask_start(t, w));
+    else draw_start(t, w);
+    if (!space_has(s->space, HYPER_INIT_SCALE)) return DRMAD_OK;
+    TRY(trainer_fetch(t, w, &v));
+    for (int64_t i = 0; s->oracle && i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);
+    scale_start(t, v);
+    TRY(trainer_send(t, w));
+done:
+    return st;
 }
 
 void trainer_masks_pack(trainer *t)
@@ -446,7 +468,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     TRY(trainer_prepare(t, 0));
     t->now = 0;
     TRY(trainer_start(t, t->state[0][0]));
-    memset(t->state[0][1], 0, (size_t)t->spec.params->total * t->size);
+    TRY(trainer_clear(t, t->state[0][1]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
         void *const *from = t->state[t->now], *const *to =

@@ -12,8 +12,11 @@ typedef struct use_state {
     bool by_row; /* gathered for each batch: the leaf is [B] */
     bool moving; /* changes every step */
     bool used;   /* the training graph reads it */
+    bool scaled; /* on a device: the graph multiplies by the base rate, the leaf holds none of it */
     shape leaf;  /* shape of the leaf */
     size_t count;
+    void *host[USE_SLOTS]; /* where it is filled and read: the slots' own memory, or, for those on a
+                            * device, what is copied there and back */
     int64_t phase;  /* the phase the leaf holds; -1 = none */
     int64_t filled; /* counts the fills, so that others can follow */
 } use_state;
@@ -21,7 +24,8 @@ typedef struct use_state {
 struct trainer {
     drmad_ctx *ctx;
     train_spec spec;
-    size_t size; /* of an element */
+    const backend *on; /* where the vectors live */
+    size_t size;       /* of an element */
     void **slot;
     int32_t n_slots;
     job *step, *eval, *eval_grad;
@@ -29,6 +33,7 @@ struct trainer {
     const double *values; /* of the current run */
     uint64_t seed;
     double *draw;                          /* start weights before initial scales, flat */
+    void *stage;                           /* a device's vector in host memory; NULL: never yet */
     void *state[2][2];                     /* two states of {w, b} */
     int32_t now;                           /* the one that holds the last run's result */
     int32_t *local, *index, *batch_labels; /* [batch] */
@@ -65,12 +70,23 @@ slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor);
  * serves. */
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
 
+node trainer_base_leaf(trainer *t, job *j, const shape *s); /* the base rate, in shape *s */
+
 /* Batch, hyperparameter leaves, base rate and c of step t into their slots. */
 drmad_status trainer_prepare(trainer *t, int64_t step);
 void trainer_restart(trainer *t, const double *values,
                      uint64_t seed); /* forgets what the leaves hold */
 hyper_at trainer_at(const trainer *t, const use_state *u,
                     int64_t step); /* where and how leaf u is filled */
+/* What is filled on the host goes to the device; nothing where the slot is the host's. */
+drmad_status trainer_send_use(trainer *t, int32_t use, use_slot what);
+drmad_status trainer_use_memory(trainer *t, int32_t use); /* of its slots */
+void trainer_use_memory_free(trainer *t, int32_t use);
+/* On a device the reverse plan itself sums the use's cotangent, in double, until it is taken: into
+ * host[USE_COT]. */
+bool trainer_sums(const trainer *t, int32_t use);
+drmad_status trainer_take_sum(trainer *t, int32_t use);
+drmad_status trainer_clear_sum(trainer *t, int32_t use);
 /* traj_step_fn: user is the trainer. */
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
 /* w_0 of (values, seed), flat; draw holds it without initial scales. */
@@ -95,7 +111,17 @@ drmad_status trainer_ask_slope(trainer *t, const examples *e, const void *u, dou
 void trainer_masks_pack(trainer *t);
 void trainer_masks_unpack(trainer *t, const unsigned char *bits);
 
-/* Elements of a flat buffer in spec.dtype as doubles, and back. */
+/* A vector of `count` elements where the backend's programs reach it, zeroed; and its end. */
+drmad_status trainer_vector(trainer *t, size_t count, void **out);
+void trainer_vector_free(trainer *t, void *v); /* NULL is fine */
+drmad_status trainer_clear(trainer *t, void *flat);
+drmad_status trainer_copy(trainer *t, void *to, const void *from); /* flat vectors */
+/* A flat vector as the host can use it: itself or, of a device, a copy until the next such call.
+ * trainer_send puts that copy into a device's vector. Not for every step. */
+drmad_status trainer_fetch(trainer *t, const void *flat, void **out);
+drmad_status trainer_send(trainer *t, void *flat);
+
+/* Elements of a flat buffer in spec.dtype as doubles, and back: of the host's. */
 double trainer_get(const trainer *t, const void *flat, int64_t i);
 void trainer_put(const trainer *t, void *flat, int64_t i, double x);
 #endif

@@ -1,7 +1,6 @@
 /* full: every state as it was. Exact, and the oracle of the other kinds. Memory is taken a state
  * at a time on the first run and kept for the next ones. */
 #include "train/traj_kinds.h"
-#include <string.h>
 
 typedef struct full {
     char **state; /* steps + 1 */
@@ -24,7 +23,7 @@ static void full_close(trajectory *tr)
     full *f = tr->kept;
 
     if (f->state)
-        for (int64_t t = 0; t <= tr->spec.steps; t++) mem_free(tr->ctx, f->state[t]);
+        for (int64_t t = 0; t <= tr->spec.steps; t++) traj_free_vectors(tr, f->state[t]);
     mem_free(tr->ctx, f->state);
     mem_free(tr->ctx, f);
 }
@@ -39,12 +38,10 @@ static drmad_status full_record(trajectory *tr, int64_t t, void *const state[], 
 {
     drmad_status st = DRMAD_OK;
     full *f = tr->kept;
-    size_t bytes = traj_vector_bytes(&tr->spec);
 
     (void)masks; /* the reverse step makes them again from the exact weights */
-    if (!f->state[t]) TRY(traj_hold(tr, traj_state_bytes(&tr->spec), 1, &f->state[t]));
-    for (int32_t i = 0; i < tr->spec.vectors; i++)
-        memcpy(f->state[t] + (size_t)i * bytes, state[i], bytes);
+    if (!f->state[t]) TRY(traj_hold_vectors(tr, tr->spec.vectors, &f->state[t]));
+    TRY(traj_copy_in(tr, f->state[t], state));
 done:
     return st;
 }

@@ -8,6 +8,12 @@ extern const traj_ops traj_full, traj_replay, traj_grid, traj_line;
 /* mem_alloc that adds to stats.bytes_held. Nothing is given back before close. */
 drmad_status traj_hold(trajectory *tr, size_t count, size_t size, void *out_ptr);
 
+/* The same for n vectors, where the run's own live; and their end. */
+drmad_status traj_hold_vectors(trajectory *tr, int32_t n, void *out_ptr);
+void traj_free_vectors(trajectory *tr, void *ptr);
+/* Copies the vectors of a state behind one another. */
+drmad_status traj_copy_in(trajectory *tr, char *to, void *const state[]);
+
 size_t traj_vector_bytes(const traj_spec *s); /* one flat vector */
 size_t traj_state_bytes(const traj_spec *s);  /* all vectors of a state */
 

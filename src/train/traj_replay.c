@@ -19,6 +19,7 @@ typedef struct replay {
     int64_t in_slot[2]; /* which; -1 = none */
     char **inside;      /* L - 1 states of segment `segment`, after its checkpoint */
     int64_t segment;    /* -1 = none */
+    void *stage; /* of a device's vectors, what is spilled; NULL otherwise */
     spill file;
 } replay;
 
@@ -51,7 +52,7 @@ static drmad_status hold_states(trajectory *tr, int64_t n, char ***out)
     drmad_status st = DRMAD_OK;
 
     TRY(traj_hold(tr, (size_t)n, sizeof **out, out));
-    for (int64_t i = 0; i < n; i++) TRY(traj_hold(tr, traj_state_bytes(&tr->spec), 1, &(*out)[i]));
+    for (int64_t i = 0; i < n; i++) TRY(traj_hold_vectors(tr, tr->spec.vectors, &(*out)[i]));
 done:
     return st;
 }
@@ -75,8 +76,9 @@ static drmad_status replay_open(trajectory *tr)
     TRY(hold_states(tr, r->in_memory, &r->checkpoint));
     TRY(hold_states(tr, r->length - 1, &r->inside));
     if (r->in_memory > r->segments) goto done;
-    TRY(traj_hold(tr, traj_state_bytes(s), 1, &r->slot[0]));
-    TRY(traj_hold(tr, traj_state_bytes(s), 1, &r->slot[1]));
+    TRY(traj_hold_vectors(tr, s->vectors, &r->slot[0]));
+    TRY(traj_hold_vectors(tr, s->vectors, &r->slot[1]));
+    if (!s->on->host) TRY(traj_hold(tr, traj_state_bytes(s), 1, &r->stage));
     TRY(spill_open(tr->ctx, s->spill_dir, &r->file));
 done:
     return st;
@@ -84,7 +86,7 @@ done:
 
 static void free_states(trajectory *tr, char **state, int64_t n)
 {
-    for (int64_t i = 0; state && i < n; i++) mem_free(tr->ctx, state[i]);
+    for (int64_t i = 0; state && i < n; i++) traj_free_vectors(tr, state[i]);
     mem_free(tr->ctx, state);
 }
 
@@ -95,8 +97,9 @@ static void replay_close(trajectory *tr)
     spill_close(&r->file);
     free_states(tr, r->checkpoint, r->in_memory);
     free_states(tr, r->inside, r->length - 1);
-    mem_free(tr->ctx, r->slot[0]);
-    mem_free(tr->ctx, r->slot[1]);
+    traj_free_vectors(tr, r->slot[0]);
+    traj_free_vectors(tr, r->slot[1]);
+    mem_free(tr->ctx, r->stage);
     mem_free(tr->ctx, r);
 }
 
@@ -109,27 +112,41 @@ static drmad_status replay_begin(trajectory *tr)
     return DRMAD_OK;
 }
 
-static void copy_in(const traj_spec *s, char *to, void *const state[])
+/* The bytes of a state in host memory: its own or, of a device, a copy's. */
+static void *staged(const trajectory *tr, char *state)
 {
-    size_t bytes = traj_vector_bytes(s);
+    const replay *r = tr->kept;
 
-    for (int32_t i = 0; i < s->vectors; i++) memcpy(to + (size_t)i * bytes, state[i], bytes);
+    return r->stage ? r->stage : state;
+}
+
+static drmad_status spill_state(trajectory *tr, int64_t i)
+{
+    replay *r = tr->kept;
+    const backend *on = tr->spec.on;
+    const size_t bytes = traj_state_bytes(&tr->spec);
+    char *slot = r->slot[i % 2];
+    drmad_status st = DRMAD_OK;
+
+    if (r->stage) TRY(on->copy(on, tr->ctx, COPY_DOWN, r->stage, slot, bytes));
+    tr->stats.bytes_spilled += bytes;
+    TRY(spill_write(tr->ctx, &r->file, staged(tr, slot), bytes,
+                    (uint64_t)(i - r->in_memory) * bytes));
+done:
+    return st;
 }
 
 static drmad_status keep_checkpoint(trajectory *tr, int64_t i, void *const state[])
 {
     replay *r = tr->kept;
-    size_t bytes = traj_state_bytes(&tr->spec);
+    drmad_status st = DRMAD_OK;
 
-    if (i < r->in_memory) {
-        copy_in(&tr->spec, r->checkpoint[i], state);
-        return DRMAD_OK;
-    }
-    copy_in(&tr->spec, r->slot[i % 2], state);
+    if (i < r->in_memory) return traj_copy_in(tr, r->checkpoint[i], state);
+    TRY(traj_copy_in(tr, r->slot[i % 2], state));
     r->in_slot[i % 2] = i;
-    tr->stats.bytes_spilled += bytes;
-    return spill_write(tr->ctx, &r->file, r->slot[i % 2], bytes,
-                       (uint64_t)(i - r->in_memory) * bytes);
+    TRY(spill_state(tr, i));
+done:
+    return st;
 }
 
 static drmad_status replay_record(trajectory *tr, int64_t t, void *const state[], const void *masks)
@@ -143,19 +160,25 @@ static drmad_status replay_record(trajectory *tr, int64_t t, void *const state[]
         return keep_checkpoint(tr, r->segments, state);
     }
     if (t % r->length == 0) return keep_checkpoint(tr, t / r->length, state);
-    if (t > last * r->length) copy_in(&tr->spec, r->inside[t % r->length - 1], state);
+    if (t > last * r->length) return traj_copy_in(tr, r->inside[t % r->length - 1], state);
     return DRMAD_OK;
 }
 
 static drmad_status need_checkpoint(trajectory *tr, int64_t i)
 {
     replay *r = tr->kept;
-    size_t bytes = traj_state_bytes(&tr->spec);
+    const backend *on = tr->spec.on;
+    const size_t bytes = traj_state_bytes(&tr->spec);
+    char *slot = r->slot[i % 2];
+    drmad_status st = DRMAD_OK;
 
     if (i < r->in_memory || r->in_slot[i % 2] == i) return DRMAD_OK;
     r->in_slot[i % 2] = i;
-    return spill_read(tr->ctx, &r->file, r->slot[i % 2], bytes,
-                      (uint64_t)(i - r->in_memory) * bytes);
+    TRY(spill_read(tr->ctx, &r->file, staged(tr, slot), bytes,
+                   (uint64_t)(i - r->in_memory) * bytes));
+    if (r->stage) TRY(on->copy(on, tr->ctx, COPY_UP, slot, r->stage, bytes));
+done:
+    return st;
 }
 
 /* State t, in or at the ends of segment s. */

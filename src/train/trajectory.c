@@ -34,10 +34,39 @@ drmad_status traj_hold(trajectory *tr, size_t count, size_t size, void *out_ptr)
     return st;
 }
 
+drmad_status traj_hold_vectors(trajectory *tr, int32_t n, void *out_ptr)
+{
+    const size_t bytes = (size_t)n * traj_vector_bytes(&tr->spec);
+    drmad_status st = backend_alloc(tr->spec.on, tr->ctx, bytes, 1, out_ptr);
+
+    if (st == DRMAD_OK) tr->stats.bytes_held += bytes;
+    return st;
+}
+
+void traj_free_vectors(trajectory *tr, void *ptr)
+{
+    tr->spec.on->free(tr->spec.on, tr->ctx, ptr);
+}
+
+drmad_status traj_copy_in(trajectory *tr, char *to, void *const state[])
+{
+    const size_t bytes = traj_vector_bytes(&tr->spec);
+    const backend *on = tr->spec.on;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < tr->spec.vectors; i++)
+        TRY(on->copy(on, tr->ctx, COPY_WITHIN, to + (size_t)i * bytes, state[i], bytes));
+done:
+    return st;
+}
+
 static traj_kind resolve(const traj_spec *s)
 {
+    const bool host = !s->on || s->on->host;
+
     if (s->kind != TRAJ_AUTO) return s->kind;
-    return s->memory == 0 || traj_full_bytes(s) <= s->memory ? TRAJ_FULL : TRAJ_GRID;
+    if (s->memory == 0 || traj_full_bytes(s) <= s->memory) return TRAJ_FULL;
+    return host ? TRAJ_GRID : TRAJ_REPLAY;
 }
 
 static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)
@@ -58,6 +87,11 @@ static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)
     if (s->vectors < 1 || s->vectors > VECTORS_MAX)
         return FAIL(ctx, DRMAD_E_USAGE, "trajectory: %d vectors in a state, expected 1 to %d",
                     s->vectors, VECTORS_MAX);
+    if (s->on && !s->on->host && (s->kind == TRAJ_GRID || s->kind == TRAJ_LINE))
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "trajectory.kind: %s needs vectors in host memory, and the model's live on a "
+                    "device; use replay, which is exact and keeps about sqrt(steps) states",
+                    traj_kind_name(s->kind));
     if (s->kind == TRAJ_REPLAY && !s->step)
         return FAIL(ctx, DRMAD_E_USAGE, "trajectory: replay needs the training step");
     if (!size_mul(traj_state_bytes(s), (size_t)s->steps + 1, &all))
@@ -78,6 +112,7 @@ drmad_status traj_new(drmad_ctx *ctx, const traj_spec *spec, trajectory **out)
     tr->ctx = ctx;
     tr->spec = *spec;
     tr->spec.kind = resolve(spec);
+    if (!tr->spec.on) tr->spec.on = &backend_cpu;
     tr->ops = kinds[tr->spec.kind].ops;
     TRY(tr->ops->open(tr));
     TRY(traj_begin(tr));

@@ -16,6 +16,7 @@
  * never chosen then; replay, to spec.spill_dir) or coarsens (grid) and is said in the log. */
 #ifndef TRAJECTORY_H
 #define TRAJECTORY_H
+#include "exec/backend.h"
 #include "space/params.h"
 
 typedef enum traj_kind {
@@ -44,6 +45,7 @@ typedef struct traj_spec {
     const char *spill_dir;     /* replay: where what is beyond the limit goes; NULL = nowhere */
     size_t mask_bytes;         /* grid: bytes of ReLU sign masks of each step; 0 = none */
     bool kinked;               /* the net has kinks (ReLU): a finer grid */
+    const backend *on;         /* where states live; NULL: in host memory. Else full, replay only */
     traj_step_fn *step;        /* replay only */
     void *user;
 } traj_spec;

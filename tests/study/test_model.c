@@ -1,7 +1,7 @@
 /* Studies over a model that the caller computes: here L = 1/B sum_i |w - x_i|^2 / 2, F the same on
  * other rows, so that all of it is known. */
 #include "base/rng.h"
-#include "drmad/model.h"
+#include "drmad/device.h"
 #include "test.h"
 
 enum { SIZE = 3, TRAIN = 20, VALID = 10, TEST_ROWS = 10, BATCH = 5 };
@@ -226,6 +226,40 @@ TEST(model_study_refuses_by_name)
     CHECK_FAILS(ctx, drmad_model_add(m, "cloud.weight", dims, 2, "bias", 0), DRMAD_E_MODEL,
                 "a second tensor");
     CHECK_FAILS(ctx, drmad_model_set_data(m, "rows", 4, 1, 0, 5), DRMAD_E_DATA, "batches of 5");
+    drmad_model_free(m);
+}
+
+static int no_memory(void *user, size_t bytes, void **out)
+{
+    (void)user, (void)bytes, (void)out;
+    return DRMAD_E_NOMEM;
+}
+
+static void forget(void *user, void *memory)
+{
+    (void)user, (void)memory;
+}
+
+static int no_copy(void *user, void *to, const void *from, size_t bytes, int way)
+{
+    (void)user, (void)to, (void)from, (void)bytes, (void)way;
+    return DRMAD_E_INTERNAL;
+}
+
+TEST(model_study_refuses_half_a_device)
+{
+    drmad_ctx *ctx = test_ctx();
+    cloud c;
+    drmad_model *m = make(ctx, &c, false);
+    drmad_study *s;
+
+    CHECK_FAILS(ctx, drmad_model_set_memory(m, no_memory, forget, NULL, NULL), DRMAD_E_USAGE,
+                "a device's memory needs all functions");
+    CHECK_FAILS(ctx, drmad_model_set_programs(m, NULL, NULL, NULL, NULL), DRMAD_E_USAGE,
+                "a device's programs need all functions");
+    CHECK_OK(ctx, drmad_model_set_memory(m, no_memory, forget, no_copy, NULL));
+    CHECK_FAILS(ctx, open_study(m, "run", NULL, 0, &s), DRMAD_E_USAGE,
+                "a device needs memory and programs");
     drmad_model_free(m);
 }
 

@@ -271,7 +271,7 @@ static void open_run(run *r, const trial *c)
         .label_smoothing = c->loss == LOSS_CROSS_ENTROPY ? constant * 0.15 : 0,
         .steps = T,
         .batch = B,
-        .train = {r->rows, F64, N, IN, 0.8, r->list, r->labels, N},
+        .train = {r->rows, F64, N, IN, 0.8, r->list, r->labels, N, 0},
     };
     CHECK_OK(ctx, params_new(ctx, &r->params));
     CHECK_OK(ctx, nn_params(ctx, &r->spec.model, r->params));

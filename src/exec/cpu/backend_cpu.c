@@ -221,11 +221,12 @@ static void do_nothing(void *arg, int64_t i)
     (void)arg, (void)i;
 }
 
-static drmad_status bind(drmad_ctx *ctx, const plan *p, void **out)
+static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void **out)
 {
     drmad_status st = DRMAD_OK;
     cpu_code *code = NULL;
 
+    (void)b;
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *code, &code));
     code->ctx = ctx;
@@ -268,26 +269,38 @@ static size_t bytes(const void *p)
     return lane * (size_t)code->lanes + code->partial_bytes + code->scratch_bytes;
 }
 
-static drmad_status alloc(drmad_ctx *ctx, size_t size, void **out)
+static drmad_status alloc(const backend *b, drmad_ctx *ctx, size_t size, void **out)
 {
+    (void)b;
     return mem_alloc(ctx, size, 1, out);
 }
 
-static void copy(void *to, const void *from, size_t size)
+static void give_back(const backend *b, drmad_ctx *ctx, void *ptr)
 {
-    memcpy(to, from, size);
+    (void)b;
+    mem_free(ctx, ptr);
+}
+
+static drmad_status copy(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
+                         size_t size)
+{
+    (void)b, (void)ctx, (void)way;
+    if (from) memcpy(to, from, size);
+    else memset(to, 0, size);
+    return DRMAD_OK;
 }
 
 const backend backend_cpu = {
     .version = BACKEND_VERSION,
     .name = "cpu",
     .target = &target,
+    .host = true,
+    .arena = true,
     .bind = bind,
     .run = run,
     .release = release,
     .bytes = bytes,
     .alloc = alloc,
-    .free = mem_free,
-    .upload = copy,
-    .download = copy,
+    .free = give_back,
+    .copy = copy,
 };
