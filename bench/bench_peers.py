@@ -1,9 +1,10 @@
-"""Hypergradients of drmad's callback route beside its peers, on the same task (bench/peers): how many
-a second, how much memory, how near to exact.
+"""Hypergradients of drmad's callback route beside its peers, on the same task (bench/peers): how
+many a second, how much memory, how near to exact.
 
 Each figure comes from a process of its own on one thread; the peers take turns in each round, the
-medians of all rounds count. The reference of the cosines is autograd through the whole run in double
-precision. A peer that does not install or run ends this with status 1 and a line that names it.
+medians of all rounds count. The reference of the cosines is autograd through the whole run in
+double precision. A peer that does not install or run ends this with status 1 and a line that
+names it.
 
 BENCH_PREFIX: a command put before each process ("taskset -c 1"). PEERS_ROUNDS: rounds, 3."""
 
@@ -65,7 +66,7 @@ def short_rows(net: str, rounds: int) -> dict[str, dict]:
     got: dict[str, list[dict]] = {p: [] for p in PEERS}
     for _ in range(rounds):
         for peer in PEERS:
-            r = run(peer, net, SHORT_T, 3 if net == "mlp" else 2)
+            r = run(peer, net, SHORT_T, 1 if net == "lenet" and "hippo" in peer else 3)
             got[peer] += [r] if r else []
     exact = run("exact double", net, SHORT_T, 1)
     rows = {p: merged(runs) for p, runs in got.items() if runs}
@@ -96,7 +97,11 @@ def long_growth(net: str, rows: dict[str, dict]) -> None:
 def table(net: str, rows: dict[str, dict]) -> None:
     print(f"\n{net}: batch 50, SGD with momentum, decay per output unit, T = {SHORT_T}")
     print(f"{'':22}{'a second':>9}{'MiB':>8}{f'MiB, {LONG_T}':>12}{'cosine':>10}  ")
-    for peer, r in rows.items():
+    for peer in PEERS:
+        if peer not in rows:
+            print(f"{peer:22}FAILED")
+            continue
+        r = rows[peer]
         long = "-" if "long" not in r else f"{'~' * r.get('refused', 0)}{r['long'] / 2**20:.0f}"
         print(f"{peer:22}{1 / r['time']:9.2f}{r['growth'] / 2**20:8.0f}{long:>12}"
               f"{r['cosine']:10.5f}  {r['note']}", flush=True)  # fmt: skip
@@ -127,7 +132,8 @@ def lines(all_rows: dict[str, dict]) -> None:
     ours = {n: r["drmad full"] for n, r in all_rows.items() if "drmad full" in r}
     strict = ", ".join(f"{n} {share(r, 'strict', 'derivatives'):.2f}" for n, r in ours.items())
     line("callback_overhead_share", {n: share(r, "seconds", "inside") for n, r in ours.items()},
-         max, f"outside the callbacks over inside; all but loss_fn and autograd: {strict}")  # fmt: skip
+         max, "outside the callbacks over inside; with batches, copies and the release of graphs, "
+         f"all but loss_fn and autograd: {strict}")  # fmt: skip
     speeds(all_rows, "callback_vs_torchfunc", HAND, "drmad full over the fastest loop by hand")
     speeds(all_rows, "callback_vs_hippotrainer", ("hippotrainer steps",),
            f"its DrMAD with T = {SHORT_T} steps back (which is no hypergradient)")  # fmt: skip

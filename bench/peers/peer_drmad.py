@@ -1,4 +1,4 @@
-"""drmad's callback route, through its Python package of the working tree: a plain module and a plain
+"""drmad's callback route, by the Python package of the working tree: a plain module and a plain
 DataLoader, as users give them. Timed are whole meta-steps of drmad.tune, from the start of a
 training run to the start of the next one, with all that lies between.
 
@@ -17,7 +17,7 @@ import time
 
 import torch
 import torch.autograd.forward_ad as forward_ad
-from common import BATCH, DECAY, LR, MOMENTUM, ROOT, Task, make_task, peak, pin, resident, said
+from common import BATCH, DECAY, LR, MOMENTUM, ROOT, Task, forget_peak, make_task, peak, pin, said
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -129,7 +129,7 @@ def main() -> None:
     trajectory = variant or "full"
     vector(make_task(net, 3), trajectory)
     task = make_task(net, steps)
-    before = resident()
+    before = forget_peak()
     clock = timed(task, trajectory, rounds)
     growth = peak() - before
     strict = timed(task, trajectory, 2, strict=True) if steps <= 200 else None

@@ -1,5 +1,6 @@
 """The reference: T steps unrolled into one graph of plain tensors, one backward pass through all of
-it. Exact, and keeps everything. VARIANT "double": in double precision, what cosines are taken with."""
+it. Exact, and keeps everything.
+VARIANT "double": in double precision, what cosines are taken with."""
 
 import torch
 from common import LR, MOMENTUM, Task, joined, run, said

@@ -6,6 +6,7 @@ same."""
 
 from __future__ import annotations
 
+import re
 import sys
 
 import house
@@ -87,8 +88,14 @@ def page():
     assert not wrong, f"{PAGE}: other now: {', '.join(sorted(wrong))}; run tools/support-table"
 
 
+def word(name: str) -> str:
+    """A name without blanks, as the tests' lines need it."""
+    return re.sub(r"\W+", "_", name).strip("_").lower()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    tests = {f"support/works/{c.name}": works(c) for c in WORKS}
-    tests |= {f"support/refused/{c.name}": refused(c) for c in REFUSED}
+    tests = {f"support/works/{word(c.name)}": works(c) for c in WORKS}
+    tests |= {f"support/refused/{word(c.name)}": refused(c) for c in REFUSED}
+    assert len(tests) == len(WORKS) + len(REFUSED), "two cases share a name"
     house.main(tests | {"support/native_engine": native_engine, "support/page": page})
