@@ -6,8 +6,8 @@
  * writes there. Everything that drmad/model.h calls a vector (w, u, g, hu, dw) is such an address
  * then; example weights and their rows stay in host memory.
  *
- * No step copies between host and device: start weights, dF/dw, and at a change of phase the
- * hyperparameters and their derivatives are all that travels.
+ * No step copies a vector to the host or back: start weights, dF/dw, at a change of phase the
+ * hyperparameters and their derivatives, and now and then |w~| are all that travels.
  *
  * A program is text, one line for each operation, operands before users:
  *
@@ -20,9 +20,10 @@
  *   sum           axes=0,2          which keep length 1; in bcast they had it
  *   permute       perm=1,0          dimension i of the result is the operand's perm[i]
  *   slice, pad    axis=0 from=3     from: the first index, of the operand or in the result
- *   scatter_add   rows in SHAPE     matmul: ta, tb where an operand is transposed
+ *   matmul        ta, tb            where that operand is transposed
  *
- * Operations: src/ops/ops.def. TYPE: f32, f64. Elementwise operands have equal shapes. */
+ * Operations: src/ops/ops.def, without those on integers, which a caller's model never needs
+ * (gather, scatter_add, onehot, argmax). TYPE: f32, f64. Elementwise operands have equal shapes. */
 #ifndef DRMAD_DEVICE_H
 #define DRMAD_DEVICE_H
 #include "drmad/model.h"

@@ -175,6 +175,7 @@ drmad_status open_bench_as(bench *b, drmad_ctx *ctx, const hyper_decl *decl, int
                            .optim = way->optim,
                            .rate = {way->schedule, .rate = 0.2, .final = 0.1, .steps = way->steps},
                            .momentum = 0.6,
+                           .l2 = way->l2,
                            .steps = way->steps,
                            .batch = BATCH,
                            .train = {.count = TRAIN},

@@ -39,6 +39,7 @@ typedef struct bench_way {
     int64_t steps;
     optim_spec optim;
     schedule_kind schedule;
+    double l2; /* a constant of the graph */
 } bench_way;
 
 drmad_status open_bench(bench *b, drmad_ctx *ctx, const hyper_decl *decl, int32_t n,

@@ -111,6 +111,14 @@ TEST(device_multiplier_of_a_schedule_is_as_on_the_host)
     check_same(&way, &lr, 1, &full);
 }
 
+/* What is not tuned is a number in the program's text, all of its bits. */
+TEST(device_constants_are_as_on_the_host)
+{
+    const bench_way way = {.steps = 15, .optim = {.buffer = true}, .l2 = 0.1};
+
+    check_same(&way, every_kind, 2, &full);
+}
+
 TEST(device_copies_do_not_grow_with_the_steps)
 {
     bench_way way = {.steps = 100, .optim = {.buffer = true}, .schedule = SCHEDULE_COSINE};
@@ -137,7 +145,7 @@ TEST(device_refuses_what_needs_host_memory)
     bench b;
 
     fake_open(f, ctx);
-    const bench_way way = {&f->d.on, 9, {.buffer = true}, SCHEDULE_CONSTANT};
+    const bench_way way = {&f->d.on, 9, {.buffer = true}, SCHEDULE_CONSTANT, 0};
     for (size_t i = 0; i < COUNT(cases); i++) {
         CHECK_FAILS(ctx, open_bench_as(&b, ctx, every_kind, 1, &cases[i].walk, &way),
                     DRMAD_E_CONFIG, cases[i].says);
@@ -179,7 +187,7 @@ TEST(device_failures_end_the_run)
     for (int32_t at = 0; at < 60; at += 7) {
         bench b;
         fake_open(f, ctx);
-        const bench_way way = {&f->d.on, 9, {.buffer = true}, SCHEDULE_CONSTANT};
+        const bench_way way = {&f->d.on, 9, {.buffer = true}, SCHEDULE_CONSTANT, 0};
         CHECK_OK(ctx, open_bench_as(&b, ctx, every_kind, EVERY_KIND, &replay, &way));
         fake_wrap(f, &b);
         f->fail_copy_at = at;
@@ -202,7 +210,7 @@ static drmad_status open_and_walk(drmad_ctx *ctx, void *arg)
     bench b;
 
     fake_open(f, ctx);
-    const bench_way way = {&f->d.on, 9, {.buffer = true}, SCHEDULE_CONSTANT};
+    const bench_way way = {&f->d.on, 9, {.buffer = true}, SCHEDULE_CONSTANT, 0};
     TRY(open_bench_as(&b, ctx, every_kind, EVERY_KIND, &replay, &way));
     fake_wrap(f, &b);
     TRY(walker_gradient(b.w, b.values, 3, &b.valid, &r, b.grad));

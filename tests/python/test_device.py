@@ -120,8 +120,8 @@ def test_no_step_copies(folder):
 
 @in_folder
 def test_programs_mix_no_devices(folder):
-    """Each program once more with its tensors on "meta", which like a GPU takes nothing of the
-    CPU's but numbers."""
+    """Each program once more with its tensors on "meta", which like a GPU takes nothing of the CPU
+    but numbers."""
     kept, seen = Program.run, set()
 
     def twice(self, leaves, outs):
