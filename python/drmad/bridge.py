@@ -45,11 +45,11 @@ def refuse_inside(what: str) -> None:
 
 class Bridge:
     """One oracle as a drmad_model, with at most one study over it. close() frees both; the context
-    must live longer."""
+    must live longer. factors: of the base rate at each step, None for 1."""
 
-    def __init__(self, context: Context, oracle, progress=None):
+    def __init__(self, context: Context, oracle, progress=None, factors=None):
         self.lib, self.context = context.lib, context
-        self.oracle, self.progress = oracle, progress
+        self.oracle, self.progress, self.factors = oracle, progress, factors
         self._views: dict[tuple, torch.Tensor] = {}
         self._model, self._study, self._events = ctypes.c_void_p(), ctypes.c_void_p(), None
         try:
@@ -90,6 +90,9 @@ class Bridge:
             _abi.drmad_batch_fn(self._guard(self._examples)),
         )
         self.context.check(lib.drmad_model_set_functions(self._model, *self._functions, None))
+        if self.factors is not None:
+            table = (ctypes.c_double * len(self.factors))(*self.factors)
+            self.context.check(lib.drmad_model_set_schedule(self._model, table, len(table)))
 
     def study(self, overrides: list[str]) -> ctypes.c_void_p:
         """Makes the one study of this model, from "key=value" lines."""
