@@ -1,5 +1,5 @@
-"""From the user's parameter groups to a study, which has one constant a kind: where groups differ in
-something that is tuned, each group's values start from its own."""
+"""From the user's parameter groups to a study, which has one constant a kind: where groups differ
+in something that is tuned, each group's values start from its own."""
 
 from __future__ import annotations
 

@@ -324,8 +324,8 @@ def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hype
     steps        training steps of one run
     hyper        declarations: [drmad.lr(per="layer", phases=5), drmad.weight_decay()]
     budget       drmad.runs(60) or drmad.minutes(30); None: 20 meta-steps
-    scheduler    optimizer -> torch scheduler that moves lr alone, stepped each step; lr declarations
-                 then multiply it
+    scheduler    optimizer -> torch scheduler that moves lr alone, stepped each step; declarations
+                 of lr then multiply it
     metric       (model, batch) -> share of wrong answers, or 0/1 an example; None: of class scores
                  where batches are (inputs, labels) and model(inputs) gives [B, classes]
     meta_steps   updates of the hyperparameters at most; None: what the budget allows

@@ -1,4 +1,4 @@
-"""Parameter groups and schedulers in a study's words: what starts where, what is refused by name."""
+"""Groups and schedulers in a study's words: what starts where, what is refused by name."""
 
 import torch
 from house import main, raises
