@@ -155,7 +155,7 @@ def read_factors(scheduler: Any, optimizer: dict[str, Any], steps: int) -> list[
             if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12):
                 raise ConfigError(
                     f"scheduler: at step {t} it moves group 0 to {a:g} and group {number} to "
-                    f"{b:g} times its base rate; one schedule is the same for all groups (no eta_min "
+                    f"{b:g} times its base rate; a schedule is the same for all groups (no eta_min "
                     "where rates differ), and drmad.lr(per=..., phases=...) tells layers apart"
                 )
     return first

@@ -243,6 +243,7 @@ class Job:
                 finally:
                     bridge.close()
         finally:
+            self.oracle.close()
             progress.close()
 
     def _progress(self):

@@ -191,6 +191,36 @@ def alike_with_example_weights(folder):
 
 
 @in_folder
+def fresh_seeds_agree(folder):
+    """Five runs by the library and five in plain PyTorch, from other start weights and in other
+    orders: the mean test losses lie within two standard errors of their difference."""
+    hyper = [drmad.lr(per="layer", phases=2), drmad.weight_decay(per="unit-out")]
+    r = tune(folder, hyper=hyper, steps=STEPS, seeds=5, meta_steps=4, outer_lr=0.2)
+    parts, own = data(), []
+    (test,) = DataLoader(parts["test"].dataset, 60)
+    for seed in range(5):
+        torch.manual_seed(1000 + seed)
+        model = make_model()
+        opt = r.optimizer(model)
+        sched, t = r.scheduler(opt), 0
+        while t < STEPS:
+            for batch in parts["train"]:
+                opt.zero_grad()
+                loss_fn(model, batch).mean().backward()
+                opt.step()
+                sched.step()
+                t += 1
+        with torch.no_grad():
+            own.append(float(loss_fn(model, test).mean()))
+    assert t == STEPS
+    a, b = torch.tensor(own).double(), torch.tensor(r.tuned.test_loss).double()
+    error = float((a.var() / 5 + b.var() / 5).sqrt())
+    off = abs(float(a.mean() - b.mean()))
+    assert off <= 2 * error, f"{off:.3g} apart, standard error {error:.3g}"
+    assert error < 0.2 * float(a.mean()), "so wide that it says nothing"
+
+
+@in_folder
 def results_are_whole(folder):
     r = tune(folder, hyper=[drmad.lr(per="layer", phases=3), drmad.example_weight()], baselines=2,
              seeds=2)  # fmt: skip
@@ -374,6 +404,7 @@ for f in (
     alike_under_a_scheduler,
     alike_with_groups,
     alike_with_example_weights,
+    fresh_seeds_agree,
     results_are_whole,
     errors_of_user_code_stay_themselves,
     cut_runs_go_on_to_the_same_bits,
