@@ -47,12 +47,14 @@ def refuse_inside(what: str) -> None:
 
 class Bridge:
     """One oracle as a drmad_model, with at most one study over it. close() frees both; the context
-    must live longer. vectors: "library" (in host memory), "torch" (on the oracle's device), None:
-    the first on a CPU, else the second."""
+    must live longer. factors: of the base rate at each step, None for 1. vectors: "library" (in
+    host memory), "torch" (on the oracle's device), None: the first on a CPU, else the second."""
 
-    def __init__(self, context: Context, oracle, progress=None, vectors: str | None = None):
+    def __init__(
+        self, context: Context, oracle, progress=None, factors=None, vectors: str | None = None
+    ):
         self.lib, self.context = context.lib, context
-        self.oracle, self.progress = oracle, progress
+        self.oracle, self.progress, self.factors = oracle, progress, factors
         self._views: dict[tuple, torch.Tensor] = {}
         self._model, self._study, self._events = ctypes.c_void_p(), ctypes.c_void_p(), None
         place = getattr(oracle, "device", torch.device("cpu"))
@@ -103,6 +105,9 @@ class Bridge:
             self._memory, self._programs = callbacks(self.device, self._guard)
             self.context.check(lib.drmad_model_set_memory(self._model, *self._memory, None))
             self.context.check(lib.drmad_model_set_programs(self._model, *self._programs, None))
+        if self.factors is not None:
+            table = (ctypes.c_double * len(self.factors))(*self.factors)
+            self.context.check(lib.drmad_model_set_schedule(self._model, table, len(table)))
 
     def study(self, overrides: list[str]) -> ctypes.c_void_p:
         """Makes the one study of this model, from "key=value" lines."""

@@ -51,7 +51,7 @@ class Hyper:
     low, high   bounds; None: the kind's own
     multiplier  the value multiplies the scheduled (or constant) value; None: it does for lr when
                 `tune` is given a scheduler
-    match       glob on full parameter names ("blocks.*.weight"); None: weight tensors for
+    match       globs on full parameter names ("blocks.*.weight,head.*"); None: weight tensors for
                 weight_decay, l2 and l1, everything for the others
     transform   "auto", "log", "logit" or "identity": the scale on which values move
     ties        [{"per": "global", "until": 5}, ...]: coarser until that meta-step
@@ -105,7 +105,7 @@ class Hyper:
         if self.kind == "example_weight":
             return False
         if self.match is not None:
-            return fnmatchcase(name, self.match)
+            return any(fnmatchcase(name, glob) for glob in self.match.split(","))
         return self.kind not in WEIGHTS_ONLY or role == "weight"
 
     def rows(self, steps: int) -> int:

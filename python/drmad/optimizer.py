@@ -1,9 +1,10 @@
 """Reads the user's torch optimizer and learning-rate scheduler: class, start values per group by
-the parameters' full names, and the schedule as factors of the base rate."""
+the parameters' full names, and the schedule as factors of the base rate, step by step."""
 
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -132,3 +133,29 @@ def read_schedule(scheduler: Callable, optimizer: dict[str, Any], steps: int) ->
             dummy.step()
             made.step()
     return factors
+
+
+def read_factors(scheduler: Any, optimizer: dict[str, Any], steps: int) -> list[float] | None:
+    """What the one schedule of a study multiplies the base rate with at each step; None without a
+    scheduler. ConfigError where there is no such number."""
+    if scheduler is None:
+        return None
+    if not callable(scheduler) and not isinstance(scheduler, lr_scheduler.LRScheduler):
+        raise ConfigError(
+            f"scheduler: {type(scheduler).__name__} is no factory; "
+            "scheduler=lambda opt: torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps)"
+        )
+    first, *others = read_schedule(scheduler, optimizer, steps)
+    for t, f in enumerate(first):
+        if not (math.isfinite(f) and f >= 0):
+            rate = f * optimizer["groups"][0]["lr"]
+            raise ConfigError(f"scheduler: a rate of {rate:g} at step {t}; finite, from 0")
+    for number, factors in enumerate(others, 1):
+        for t, (a, b) in enumerate(zip(first, factors)):
+            if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12):
+                raise ConfigError(
+                    f"scheduler: at step {t} it moves group 0 to {a:g} and group {number} to "
+                    f"{b:g} times its base rate; a schedule is the same for all groups (no eta_min "
+                    "where rates differ), and drmad.lr(per=..., phases=...) tells layers apart"
+                )
+    return first

@@ -208,7 +208,15 @@ class Oracle:
 
     @staticmethod
     def total(losses: torch.Tensor, weights: Optional) -> torch.Tensor:
-        """1/B sum_i v_i l_i."""
+        """1/B sum_i v_i l_i. ModelError for what the probe's one batch did not show."""
+        if not isinstance(losses, torch.Tensor) or losses.dim() > 1:
+            what = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses)
+            raise ModelError(f"loss_fn: gave {what} in the middle of a run, not a loss as before")
+        if not losses.is_floating_point() or losses.requires_grad < torch.is_grad_enabled():
+            raise ModelError(
+                "loss_fn: in the middle of a run the loss does not depend on the parameters "
+                f"({losses.dtype}, requires_grad={losses.requires_grad})"
+            )
         if weights is None:
             return losses if losses.dim() == 0 else losses.mean()
         if losses.dim() == 0:

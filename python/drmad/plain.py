@@ -17,27 +17,11 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 WEIGHTS_ONLY = ("l2", "l1")  # constants of these reach weights, no biases and norms
-
-
-def schedule_factor(schedule: dict, steps: int, t: int) -> float:
-    """What the base schedule multiplies the learning rate with at step t of `steps`."""
-    warmup, kind = schedule.get("warmup", 0), schedule.get("kind", "constant")
-    if t < warmup:
-        return (t + 1) / warmup
-    x = (t - warmup) / (steps - warmup) if steps > warmup else 0.0
-    if kind == "cosine":
-        return schedule["final"] + (1 - schedule["final"]) * 0.5 * (1 + math.cos(math.pi * x))
-    if kind == "linear":
-        return 1 + (schedule["final"] - 1) * x
-    if kind == "step":
-        return schedule["gamma"] ** ((t - warmup) // schedule["every"])
-    return 1.0
 
 
 def decode(track: dict) -> torch.Tensor:
@@ -53,7 +37,8 @@ class Knob:
 
     def __init__(self, data: dict, values: torch.Tensor, scheduled: bool):
         self.values, self.scheduled = values, scheduled
-        self.steps, self.schedule = data["steps"], data["schedule"]
+        self.steps = data["steps"]
+        self.factors = data["schedule"] if scheduled else None  # one a step; None: all 1
         self.scalar = values[0].numel() == 1
         self.row, self.cached = -1, None
 
@@ -64,7 +49,7 @@ class Knob:
         """A number, or a tensor that spreads over `like`; after the last step it stays."""
         t = min(max(t, 0), self.steps - 1)
         row = ((t + 1) * len(self.values) - 1) // self.steps
-        factor = schedule_factor(self.schedule, self.steps, t) if self.scheduled else 1.0
+        factor = 1.0 if self.factors is None else self.factors[t]
         if self.scalar:
             return factor * float(self.values[row])
         if self.row != row or self.cached is None or self.cached.device != like.device:

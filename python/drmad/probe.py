@@ -115,7 +115,7 @@ class Watch(TorchFunctionMode):
     def _note(self, out: Any, name: str | None) -> None:
         """The result of function `name`, or of a module: custom functions are seen only there."""
         for t in trees.leaves(out):
-            if not isinstance(t, torch.Tensor):
+            if not isinstance(t, torch.Tensor) or t.is_meta:  # meta: torch.compile draws a graph
                 continue
             at = (self.path[-1], name or "?")
             with torch._C.DisableTorchFunction():

@@ -233,8 +233,7 @@ class Result:
                     )
 
     def _has_schedule(self) -> bool:
-        s = self.data["schedule"]
-        return s["kind"] != "constant" or s["warmup"] > 0
+        return len(set(self.data["schedule"] or ())) > 1
 
     def example_weights(self, step: int = 0) -> torch.Tensor | None:
         """[training examples], double, at a step of training: the loss of a batch of B examples is

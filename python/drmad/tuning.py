@@ -15,12 +15,12 @@ from . import hyper as hyper_module
 from ._context import Context
 from .bridge import Bridge, refuse_inside
 from .errors import ConfigError, Interrupted
+from .groups import settle
 from .hyper import KINDS, Hyper
-from .optimizer import read_optimizer
+from .optimizer import read_factors, read_optimizer
 from .oracle import Oracle
 from .progress import Progress, Silence, wanted
 from .result import SCHEMA, Result, encode, native_result
-from .sgd import constants, schedule
 
 RUNS_A_META_STEP = 2.0  # never less (docs/DESIGN 2: 2.17 and more), so that a budget ends the loop
 MOST_META_STEPS = 10_000
@@ -206,9 +206,10 @@ class Job:
         if metric is None:
             self.oracle.metric = _usual_metric(self.oracle)
         read = read_optimizer(optimizer, make_model)
-        self.cls, self.options = torch.optim.SGD, constants(read)
-        self.schedule = schedule(scheduler, read, self.steps)
+        self.factors = read_factors(scheduler, read, self.steps)
         self.scheduled = scheduler is not None
+        self.cls, tensors = torch.optim.SGD, self.oracle.tensors
+        self.options, declared = settle(read, self.hyper, tensors, self.scheduled)
         self.name = settings.get("name") or self.oracle.name
         self.out = pathlib.Path(out) if out is not None else pathlib.Path("runs") / self.name
         self.budget, self.want_progress, self.vectors = budget or Budget(), progress, vectors
@@ -218,11 +219,7 @@ class Job:
             f"dtype={'f64' if self.oracle.dtype == torch.float64 else 'f32'}",
             f"train.steps={self.steps}",
             *(f"optimizer.{k}={_text(v)}" for k, v in self.options.items()),
-            *(
-                f"optimizer.{'schedule' if k == 'kind' else k}={_text(v)}"
-                for k, v in self.schedule.items()
-            ),
-            hyper_module.override(self.hyper, self.scheduled),
+            hyper_module.override(declared, self.scheduled),
             f"trajectory.kind={trajectory}",
             f"trajectory.memory={memory}",
             f"retrain.seeds={int(seeds)}",
@@ -239,13 +236,14 @@ class Job:
         progress = self._progress()
         try:
             with Context() as context:
-                bridge = Bridge(context, self.oracle, progress, self.vectors)
+                bridge = Bridge(context, self.oracle, progress, self.factors, self.vectors)
                 try:
                     bridge.study(self.overrides)
                     yield bridge
                 finally:
                     bridge.close()
         finally:
+            self.oracle.close()
             progress.close()
 
     def _progress(self):
@@ -263,7 +261,7 @@ class Job:
             "seed": self.seed,
             "steps": self.steps,
             "optimizer": {"class": f"torch.optim.{self.cls.__name__}", **self.options},
-            "schedule": self.schedule,
+            "schedule": self.factors,
             "tensors": {},
             "run": json.loads(bridge.result_json()),
             "notes": notes,
@@ -297,15 +295,9 @@ class Job:
     def _row_start(self, k: int, n: int, scheduled: bool) -> tuple[int, float]:
         """A step of phase k of n at which the schedule is not zero, and its factor there."""
         first, end = k * self.steps // n, (k + 1) * self.steps // n
-        if not scheduled:
-            return first, 1.0
-        from .plain import schedule_factor
-
-        for t in range(first, end):
-            factor = schedule_factor(self.schedule, self.steps, t)
-            if factor != 0:
-                return t, factor
-        return first, 1.0
+        factors = self.factors or [1.0] * self.steps
+        t = next((t for t in range(first, end) if factors[t] != 0), first) if scheduled else first
+        return t, (factors[t] or 1.0) if scheduled else 1.0
 
     def _examples(self, bridge: Bridge, h: Hyper) -> dict:
         n, count = h.rows(self.steps), self.oracle.sizes[0] if h.per == "example" else 1
@@ -333,8 +325,8 @@ def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hype
     steps        training steps of one run
     hyper        declarations: [drmad.lr(per="layer", phases=5), drmad.weight_decay()]
     budget       drmad.runs(60) or drmad.minutes(30); None: 20 meta-steps
-    scheduler    optimizer -> scheduler stepped each step, or {"kind": "cosine", "warmup": 100}; lr
-                 declarations then multiply it
+    scheduler    optimizer -> torch scheduler that moves lr alone, stepped each step; declarations
+                 of lr then multiply it
     metric       (model, batch) -> share of wrong answers, or 0/1 an example; None: of class scores
                  where batches are (inputs, labels) and model(inputs) gives [B, classes]
     meta_steps   updates of the hyperparameters at most; None: what the budget allows

@@ -27,8 +27,8 @@ typedef struct hyper_tie {
 typedef struct hyper_decl {
     hyper_kind kind;
     hyper_per per; /* once no tie holds any more */
-    /* Glob on parameter names (fnmatch); NULL = the kind's default tensors: weights for l2, l1 and
-     * weight_decay, all for lr, momentum and init_scale. */
+    /* Globs on parameter names (fnmatch), separated by commas; NULL = the kind's default tensors:
+     * weights for l2, l1 and weight_decay, all for lr, momentum and init_scale. */
     const char *match;
     int64_t phases; /* 1 = constant, K = phases of equal length, 0 = every step */
     hyper_transform transform;

@@ -4,6 +4,7 @@
 #include "space/space_inside.h"
 #include <fnmatch.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { STEPS_MAX = INT32_MAX };
 
@@ -39,11 +40,27 @@ bool hyper_is_about_tensors(hyper_kind k)
     return kinds[k].about_tensors;
 }
 
+/* Whether one of the globs in `list`, which commas separate, fits `name`. */
+static bool matches(const char *list, const char *name)
+{
+    char glob[1024];
+
+    for (const char *at = list;; at++) {
+        const size_t n = strcspn(at, ",");
+        if (n < sizeof glob) {
+            memcpy(glob, at, n), glob[n] = '\0';
+            if (fnmatch(glob, name, 0) == 0) return true;
+        }
+        at += n;
+        if (*at == '\0') return false;
+    }
+}
+
 bool space_reaches(const hyper_decl *d, const param *p)
 {
     bool weights_only = d->kind == HYPER_L2 || d->kind == HYPER_L1 || d->kind == HYPER_WEIGHT_DECAY;
 
-    if (d->match) return fnmatch(d->match, p->name, 0) == 0;
+    if (d->match) return matches(d->match, p->name);
     return !weights_only || p->role == PARAM_WEIGHT;
 }
 

@@ -47,10 +47,16 @@ drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT])
     static const char *const ignored[] = {"\noutput:", "\nbudget:", "\nthreads:"};
     drmad_status st = DRMAD_OK;
     char *text = NULL;
+    const void *more = s->s->data_sha256;
+    size_t bytes = strlen(s->s->data_sha256) + 1;
 
+    if (s->model && s->model->factor) { /* then the data are the caller's */
+        more = s->model->factor;
+        bytes = (size_t)s->model->factors * sizeof *s->model->factor;
+    }
     TRY(config_print(s->cfg, &text));
     for (size_t i = 0; i < COUNT(ignored); i++) cut_section(text, ignored[i]);
-    TRY(blob_sha256(s->ctx, text, strlen(text), s->s->data_sha256, SHA256_TEXT, out));
+    TRY(blob_sha256(s->ctx, text, strlen(text), more, bytes, out));
 done:
     mem_free(s->ctx, text);
     return st;

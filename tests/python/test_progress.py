@@ -2,6 +2,9 @@
 
 import io
 import json
+import sys
+import types
+from unittest import mock
 
 from house import main
 
@@ -16,6 +19,18 @@ class Terminal(io.StringIO):
 
 def it_is_drawn_for_people_only():
     assert wanted(Terminal()) and not wanted(io.StringIO())
+
+
+def it_is_drawn_in_a_notebook():
+    class ZMQInteractiveShell:
+        pass
+
+    modules = {"ipykernel.zmqshell": types.SimpleNamespace(ZMQInteractiveShell=ZMQInteractiveShell),
+               "IPython": types.SimpleNamespace(get_ipython=ZMQInteractiveShell)}  # fmt: skip
+    with mock.patch.dict(sys.modules, modules):
+        assert wanted(io.StringIO())
+        modules["IPython"].get_ipython = lambda: None  # a script that imports ipykernel
+        assert not wanted(io.StringIO())
 
 
 def events_move_it():
@@ -48,5 +63,5 @@ def spans_are_short():
 
 
 if __name__ == "__main__":
-    main({f.__name__: f for f in (it_is_drawn_for_people_only, events_move_it, ticks_are_few,
-                                  spans_are_short)})  # fmt: skip
+    main({f.__name__: f for f in (it_is_drawn_for_people_only, it_is_drawn_in_a_notebook,
+                                  events_move_it, ticks_are_few, spans_are_short)})  # fmt: skip

@@ -128,20 +128,96 @@ def alike_nesterov_per_unit(folder):
                     optimizer=lambda p: sgd(p, nesterov=True, weight_decay=1e-3))  # fmt: skip
 
 
-@in_folder
-def alike_under_a_cosine(folder):
-    def cosine(opt):
-        return torch.optim.lr_scheduler.CosineAnnealingLR(opt, STEPS)
+def warm_up_and_cosine(opt):
+    """From 1/20 in 20 steps, then down to 0: t/W and a half wave."""
+    up = torch.optim.lr_scheduler.LambdaLR(opt, lambda t: (t + 1) / 20)
+    down = torch.optim.lr_scheduler.CosineAnnealingLR(opt, STEPS - 20)
+    return torch.optim.lr_scheduler.SequentialLR(opt, [up, down], [20])
 
-    r = retrained_alike(folder, knobs("unit-out"), scheduler=cosine)
-    assert r.data["schedule"]["kind"] == "cosine"
-    assert all(t["lr"]["scheduled"] for t in r.data["tensors"].values())
-    assert 0.03 < float(r.values["lr"]["0.weight"].mean()) < 0.3, "rates, not factors"
+
+def one_cycle(opt):
+    return torch.optim.lr_scheduler.OneCycleLR(opt, 0.15, STEPS, cycle_momentum=False)
+
+
+@in_folder
+def alike_under_a_scheduler(folder):
+    """Tuned multipliers on the user's own scheduler, and its rates alone where nothing moved."""
+    for make in (warm_up_and_cosine, one_cycle):
+        opt = sgd([nn.Parameter(torch.zeros(1))])
+        sched, rates = make(opt), []
+        for _ in range(STEPS):
+            rates.append(opt.param_groups[0]["lr"])
+            opt.step()
+            sched.step()
+        r = retrained_alike(folder, knobs("unit-out"), scheduler=make)
+        assert len(r.data["schedule"]) == STEPS
+        assert all(t["lr"]["scheduled"] for t in r.data["tensors"].values())
+        assert 0.03 < float(r.values["lr"]["0.weight"].mean()) < 0.3, "rates, not factors"
+        r = retrained_alike(folder, [drmad.weight_decay()], scheduler=make)
+        opt = r.optimizer(make_model())
+        sched = r.scheduler(opt)
+        for rate in rates:
+            assert abs(opt.param_groups[0]["lr"] - rate) <= 1e-12
+            opt.step()
+            sched.step()
+
+
+def of_two_groups(params):
+    """The last layer five times faster, norms and biases without decay."""
+    body, head = [p for p in params[:-2]], params[-2:]
+    still = [p for p in body if p.dim() == 1] + [head[1]]
+    return sgd([{"params": [p for p in body if p.dim() > 1], "weight_decay": 1e-3},
+                {"params": still}, {"params": head[:1], "lr": 0.5, "weight_decay": 0.01}],
+               lr=0.1)  # fmt: skip
+
+
+@in_folder
+def alike_with_groups(folder):
+    """Groups start from their own rates and decays; what no declaration reaches keeps the group's
+    constant."""
+    for more in ({}, {"scheduler": warm_up_and_cosine}):
+        r = retrained_alike(folder, [drmad.lr(per="layer"), drmad.weight_decay()], torch.float64,
+                            1e-12, optimizer=of_two_groups, **more)  # fmt: skip
+        lr = {n: float(v) for n, v in r.values["lr"].items()}
+        assert 0.25 < lr["3.weight"] < 1 and 0.05 < lr["0.weight"] < 0.2, lr
+        assert lr["0.weight"] == lr["0.bias"] and lr["3.bias"] < 0.2, lr
+        decay = {n: float(v) for n, v in r.values["weight_decay"].items()}
+        assert set(decay) == {"0.weight", "3.weight"} and decay["3.weight"] > decay["0.weight"]
 
 
 @in_folder
 def alike_with_example_weights(folder):
     retrained_alike(folder, [drmad.example_weight(phases=2), drmad.lr(per="layer")])
+
+
+@in_folder
+def fresh_seeds_agree(folder):
+    """Five runs by the library and five in plain PyTorch, from other start weights and in other
+    orders: the mean test losses lie within two standard errors of their difference."""
+    hyper = [drmad.lr(per="layer", phases=2), drmad.weight_decay(per="unit-out")]
+    r = tune(folder, hyper=hyper, steps=STEPS, seeds=5, meta_steps=4, outer_lr=0.2)
+    parts, own = data(), []
+    (test,) = DataLoader(parts["test"].dataset, 60)
+    for seed in range(5):
+        torch.manual_seed(1000 + seed)
+        model = make_model()
+        opt = r.optimizer(model)
+        sched, t = r.scheduler(opt), 0
+        while t < STEPS:
+            for batch in parts["train"]:
+                opt.zero_grad()
+                loss_fn(model, batch).mean().backward()
+                opt.step()
+                sched.step()
+                t += 1
+        with torch.no_grad():
+            own.append(float(loss_fn(model, test).mean()))
+    assert t == STEPS
+    a, b = torch.tensor(own).double(), torch.tensor(r.tuned.test_loss).double()
+    error = float((a.var() / 5 + b.var() / 5).sqrt())
+    off = abs(float(a.mean() - b.mean()))
+    assert off <= 2 * error, f"{off:.3g} apart, standard error {error:.3g}"
+    assert error < 0.2 * float(a.mean()), "so wide that it says nothing"
 
 
 @in_folder
@@ -325,8 +401,10 @@ def jsons_stay_small():
 TESTS = {f"alike_per_{p.replace('-', '_')}": alike(p) for p in TENSOR_PERS}
 for f in (
     alike_nesterov_per_unit,
-    alike_under_a_cosine,
+    alike_under_a_scheduler,
+    alike_with_groups,
     alike_with_example_weights,
+    fresh_seeds_agree,
     results_are_whole,
     errors_of_user_code_stay_themselves,
     cut_runs_go_on_to_the_same_bits,

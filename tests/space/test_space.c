@@ -270,7 +270,7 @@ TEST(elements_have_names_that_say_what_they_reach)
                       decl(HYPER_LABEL_SMOOTHING, PER_GLOBAL, 1)};
     char tiny[6];
 
-    d[7].match = "*.[wn]*";
+    d[7].match = "no,*.w*,*.[n]*";
     space *s = space_of(ctx, p, d, COUNT(d));
     check_name(s, 3 + 2, "l2/layers.1.weight/in[2]");
     check_name(s, 7 + 2, "lr/layers.0/phase2");

@@ -171,14 +171,22 @@ TEST(model_study_follows_a_schedule)
     drmad_study *s;
     double factor[40], lr[SIZE];
     int tuned;
-    const char *const more[] = {"hyper=[{kind: lr, multiplier: true, start: 2}]"};
+    char dir[512];
+    const char *const more[] = {"hyper=[{kind: lr, multiplier: true, start: 2}]", dir};
 
+    snprintf(dir, sizeof dir, "output.dir=%s/own", test_scratch()); /* another one each call */
     for (int t = 0; t < 40; t++) factor[t] = 1 - t / 80.0;
     CHECK_OK(ctx, drmad_model_set_schedule(m, factor, 40));
-    CHECK_OK(ctx, open_study(m, "run", more, 1, &s));
+    CHECK_OK(ctx, open_study(m, "run", more, 2, &s));
     CHECK_OK(ctx, drmad_study_why(s));
     CHECK_OK(ctx, drmad_study_value(s, "lr", 0, 20, lr, SIZE, &tuned));
     CHECK_NEAR(lr[0], 2 * 0.02 * 0.75, 1e-15);
+    CHECK_OK(ctx, drmad_study_tune(s, 0));
+    drmad_study_free(s);
+    factor[7] = 0.5;
+    CHECK_OK(ctx, drmad_model_set_schedule(m, factor, 40));
+    CHECK_OK(ctx, open_study(m, "run", more, 2, &s));
+    CHECK_FAILS(ctx, drmad_study_tune(s, 1), DRMAD_E_CONFIG, "of another study");
     drmad_study_free(s);
     drmad_model_free(m);
 }
