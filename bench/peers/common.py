@@ -7,10 +7,10 @@
         hypergradient    dF/d(decay), where the script can give one
         note             what the peer can and cannot express
 
-The task is the same for all: a net on MNIST, T steps of SGD with momentum on batches of 50 in a
-fixed order, a weight decay for each output unit (row) of each weight tensor, added to the gradient;
-F is the mean loss on 2000 validation examples after the last step. Each script runs in a process of
-its own, on one thread."""
+The task is the same for all: a net on MNIST, T steps of SGD with momentum on batches of 50 in an
+order that is the same in every epoch, a weight decay for each output unit (row) of each weight
+tensor, added to the gradient; F is the mean loss on 2000 validation examples after the last step.
+Each script runs in a process of its own, on one thread."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ def make_task(net: str, steps: int) -> Task:
     gen = torch.Generator().manual_seed(SEED)
     chosen = torch.randperm(len(x), generator=gen)[: TRAIN + VALID]
     x, y = x[chosen].float().div(255).unsqueeze(1), y[chosen].long()
-    orders = [torch.randperm(TRAIN, generator=gen) for _ in range(-(-steps * BATCH // TRAIN))]
-    index = torch.cat(orders)[: steps * BATCH].view(steps, BATCH)
+    order = torch.randperm(TRAIN, generator=gen).view(-1, BATCH)
+    index = order[torch.arange(steps) % len(order)]
     make, scores = (make_mlp, mlp_scores) if net == "mlp" else (make_lenet, lenet_scores)
     torch.manual_seed(SEED)
     start = [p.detach().clone() for p in make().parameters()]

@@ -17,7 +17,8 @@ import time
 
 import torch
 import torch.autograd.forward_ad as forward_ad
-from common import BATCH, DECAY, LR, MOMENTUM, ROOT, Task, forget_peak, make_task, peak, pin, said
+from common import BATCH, DECAY, LR, MOMENTUM, ROOT, TRAIN, Task, forget_peak
+from common import make_task, peak, pin, said
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -79,8 +80,9 @@ class Clock:
 
 
 def make_job(task: Task, out: str, trajectory: str, meta_steps: int) -> Job:
-    """The task in drmad's words; the fixed order is a batch_sampler's."""
-    train = DataLoader(TensorDataset(task.x, task.y), batch_sampler=task.index.tolist())
+    """The task in drmad's words; the order of an epoch is a batch_sampler's."""
+    order = task.index[: TRAIN // BATCH].tolist()
+    train = DataLoader(TensorDataset(task.x, task.y), batch_sampler=order)
     return Job(
         task.module(),
         lambda model, batch: cross_entropy(model(batch[0]), batch[1]),
