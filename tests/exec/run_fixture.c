@@ -111,7 +111,7 @@ static void compare(rx *x, const plan_output *o, int i, const void *y, const dou
 {
     const int64_t count = shape_count(graph_shape(x->g, o->y));
     const dtype t = graph_dtype(x->g, o->y);
-    double most = 1e-3; /* below it, what is left where terms around 1 cancel */
+    double most = 0.1; /* below it, what is left where terms of up to some hundred cancel */
 
     for (int64_t k = 0; k < count; k++)
         if (fabs(want[k]) > most) most = fabs(want[k]);

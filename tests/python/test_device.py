@@ -72,7 +72,7 @@ def test_every_form_of_sgd(folder):
 def test_multipliers_of_a_schedule(folder):
     for per in ("global", "weight"):
         same(folder / per, hyper=[drmad.lr(per=per, phases=3), drmad.momentum(per="layer")],
-             scheduler={"kind": "cosine", "warmup": 3})  # fmt: skip
+             scheduler=cosine)  # fmt: skip
 
 
 @in_folder
@@ -109,7 +109,7 @@ def test_no_step_copies(folder):
         for steps in (100, 400):  # a phase ends where a segment of replay does
             hyper = [drmad.lr(per="weight", phases=2), drmad.l2(per="unit-in")]
             gradients(folder / str(steps), "torch", steps=steps, trajectory="replay",
-                      scheduler={"kind": "cosine"}, hyper=hyper)  # fmt: skip
+                      scheduler=cosine, hyper=hyper)  # fmt: skip
     finally:
         Device.__init__ = kept
     (up_a, down_a), (up_b, down_b) = ((d.copies[UP], d.copies[DOWN]) for d in made)
@@ -138,11 +138,15 @@ def test_programs_mix_no_devices(folder):
 
     Program.run = twice
     try:
-        for k, more in enumerate(({}, {"scheduler": {"kind": "cosine"}}, {"optimizer": nesterov})):
+        for k, more in enumerate(({}, {"scheduler": cosine}, {"optimizer": nesterov})):
             gradients(folder / str(k), "torch", hyper=every_kind("unit-in"), **more)
     finally:
         Program.run = kept
     assert len(seen) >= 12
+
+
+def cosine(opt):
+    return torch.optim.lr_scheduler.CosineAnnealingLR(opt, 50)
 
 
 def nesterov(params):
