@@ -48,9 +48,10 @@ def need(condition, text):
         raise Wrong(text)
 
 
-def heed_interrupts():
-    """A shell's background jobs ignore SIGINT, and so would what they start."""
+def heed_signals():
+    """A shell's background jobs ignore SIGINT, nohup's SIGHUP, and so would what they start."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Bench:
@@ -100,7 +101,7 @@ class Bench:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            preexec_fn=heed_interrupts,
+            preexec_fn=heed_signals,
         )
 
     def fine(self, out, *more, **options):
