@@ -109,7 +109,8 @@ def vector(task: Task, trajectory: str) -> torch.Tensor:
         with job.bridge() as bridge:
             bridge.call("why")
         kept = read_safetensors(pathlib.Path(out) / "hypergradients.safetensors")
-        return torch.cat([v.double().flatten() for v in kept.values()])
+        names = [f"weight_decay/{n}" for n, *_ in job.oracle.tensors]  # the file's are sorted
+        return torch.cat([kept[n].double().flatten() for n in names if n in kept])
 
 
 def timed(task: Task, trajectory: str, rounds: int, strict: bool = False) -> Clock:
