@@ -1,33 +1,14 @@
-"""Small models and data that the tests of the oracle share, and how a test reports."""
+"""Small models and data that the tests of the oracle share, and how they compare."""
 
 import math
-import pathlib
-import sys
-import traceback
 
+import house  # noqa: F401  (finds the package, takes one thread)
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
-
-torch.set_num_threads(1)
 F64 = torch.float64
-
-
-def run(tests):
-    """Runs each test (name, function); one PASS or FAIL line each; gives the exit status."""
-    failed = 0
-    for name, test in tests:
-        try:
-            test()
-            print(f"PASS {name}")
-        except Exception as e:
-            failed += 1
-            print(f"FAIL {name}: {type(e).__name__}: {e}")
-            traceback.print_exc()
-    return 1 if failed else 0
 
 
 def close(a, b, bar, what="", least=1e-8):

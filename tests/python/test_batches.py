@@ -1,8 +1,8 @@
 """Batches can be visited again: in any order, with the same shuffle, augmentation and workers."""
 
 import random
-import sys
 
+import house
 import nets
 import numpy as np
 import torch
@@ -239,4 +239,4 @@ TESTS = [(f"batches/{f.__name__}", f) for f in (shuffled, workers_agree, plain_t
          evaluation, trees_keep_their_kind)]  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(nets.run(TESTS))
+    house.main(dict(TESTS))

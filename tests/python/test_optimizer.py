@@ -1,8 +1,8 @@
 """Optimizers and schedulers are read as torch runs them, or refused by name."""
 
 import math
-import sys
 
+import house
 import nets
 import torch
 import torch.nn as nn
@@ -117,4 +117,4 @@ TESTS = [(f"optimizer/{f.__name__}", f) for f in (groups, factories, refused, sc
          schedules_refused)]  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(nets.run(TESTS))
+    house.main(dict(TESTS))

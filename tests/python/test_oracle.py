@@ -1,8 +1,7 @@
 """The oracle's derivatives against torch's own: single calls for several architectures, and a whole
 run with momentum, batch norm and dropout walked back, against its unrolled graph."""
 
-import sys
-
+import house
 import nets
 import torch
 import torch.nn as nn
@@ -403,4 +402,4 @@ TESTS += [(f"oracle/{f.__name__}", f) for f in (frozen_differs, fresh_starts, ti
           structures)]  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(nets.run(TESTS))
+    house.main(dict(TESTS))

@@ -1,8 +1,8 @@
 """What cannot be tuned is refused before any work, by module, operation and remedy."""
 
-import sys
 import warnings
 
+import house
 import nets
 import torch
 import torch.nn as nn
@@ -356,4 +356,4 @@ TESTS = [(f"probe/{f.__name__}", f) for f in (
 )]  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(nets.run(TESTS))
+    house.main(dict(TESTS))
