@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.overrides import TorchFunctionMode
 
 from . import trees
@@ -25,6 +27,7 @@ HALF = (torch.float16, torch.bfloat16)
 PROBE = 7  # what a seed is drawn for
 # The two ways compute the same number by different roundings; more apart than this, one is wrong.
 AGREE = {torch.float32: 2e-2, torch.float64: 1e-8}
+TRACED = (FakeTensor, FunctionalTensor)  # torch.compile draws a graph: no values to look at
 MASKS = ("full", "full_like", "new_full", "fill_", "masked_fill", "masked_fill_")  # -inf is fine
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
                 "conv_transpose3d")  # fmt: skip
@@ -115,7 +118,7 @@ class Watch(TorchFunctionMode):
     def _note(self, out: Any, name: str | None) -> None:
         """The result of function `name`, or of a module: custom functions are seen only there."""
         for t in trees.leaves(out):
-            if not isinstance(t, torch.Tensor) or t.is_meta:  # meta: torch.compile draws a graph
+            if not isinstance(t, torch.Tensor) or t.is_meta or isinstance(t, TRACED):
                 continue
             at = (self.path[-1], name or "?")
             with torch._C.DisableTorchFunction():

@@ -47,6 +47,8 @@ POLICY = """
   Counters in integer buffers are set again too.
 * **Attention** runs on torch's math back end: the fused ones have no second derivative.
   **Recurrent layers** run without cuDNN and oneDNN, for the same reason.
+* **grid_sample** has a second derivative in PyTorch 2.13 and none in 2.5 and 2.9, where the probe
+  refuses it by name. All else in these tables is the same under 2.5.1, 2.9.1 and 2.13.0.
 * **Parameters without a gradient at a step** (a layer left out at random) take a zero one: their
   momentum and decay go on, as after `zero_grad(set_to_none=False)`. torch's default leaves such
   parameters alone for that step.
