@@ -21,12 +21,15 @@ void search_value_print(search_text *t, const search_param *p, double x)
     search_text_put(t, buf);
 }
 
+/* Whether x can be written: others may have stored values from outside today's range. */
 static drmad_status check_value(drmad_ctx *ctx, const search_param *p, double x)
 {
-    char why[SEARCH_WHY_BYTES], name[EXPR_SHOWN_BYTES];
+    char why[SEARCH_WHY_BYTES], name[EXPR_SHOWN_BYTES], number[NUMBER_SIZE];
+    bool good = p->type == SEARCH_CATEGORICAL ? !search_value_fault(p, x, why) : isfinite(x);
 
-    if (!search_value_fault(p, x, why)) return DRMAD_OK;
-    return FAIL(ctx, DRMAD_E_CONFIG, "parameter %s: %s", expr_shown(p->name, name), why);
+    if (good && (p->type != SEARCH_INT || x == floor(x))) return DRMAD_OK;
+    return FAIL(ctx, DRMAD_E_CONFIG, "parameter %s: %s is no value of its type",
+                expr_shown(p->name, name), number_print(x, number));
 }
 
 drmad_status search_print_one(drmad_ctx *ctx, const search_param *p, double x, char **out)
