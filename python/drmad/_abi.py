@@ -36,6 +36,7 @@ STATUSES = (
     ("E_MISSING", 6, "something the job needs is not installed"),
     ("E_UNSAFE", 7, "refused as unsafe"),
     ("E_AGAIN", 75, "try again"),
+    ("E_LEASE", 75, "the trial is no longer ours"),
     ("E_INTERRUPTED", 130, "interrupted after a clean checkpoint"),
     ("E_TERMINATED", 143, "terminated after a clean checkpoint"),
 )
@@ -53,8 +54,9 @@ E_IO = 10
 E_MISSING = 11
 E_UNSAFE = 12
 E_AGAIN = 13
-E_INTERRUPTED = 14
-E_TERMINATED = 15
+E_LEASE = 14
+E_INTERRUPTED = 15
+E_TERMINATED = 16
 
 # void *drmad_alloc_fn(void *user, void *ptr, size_t size)
 drmad_alloc_fn = CFUNCTYPE(c_void_p, c_void_p, c_void_p, c_size_t)
@@ -119,6 +121,8 @@ drmad_device_compile_fn = CFUNCTYPE(c_int, c_void_p, c_char_p, POINTER(c_int64))
 drmad_device_release_fn = CFUNCTYPE(None, c_void_p, c_int64)
 # int drmad_device_run_fn(void *user, int64_t program, const void *const *leaf, void *const *out)
 drmad_device_run_fn = CFUNCTYPE(c_int, c_void_p, c_int64, POINTER(c_void_p), POINTER(c_void_p))
+# drmad_status drmad_objective_fn(void *user, drmad_trial *t, double *values, int n)
+drmad_objective_fn = CFUNCTYPE(c_int, c_void_p, c_void_p, POINTER(c_double), c_int)
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     # drmad_ctx *drmad_ctx_new(drmad_alloc_fn *alloc, void *user)
@@ -232,6 +236,74 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_info_key": (c_char_p, [c_int]),
     # drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size)
     "drmad_info": (c_int, [c_void_p, c_char_p, c_char_p, c_size_t]),
+    # drmad_status drmad_study_ask(drmad_study *s, drmad_trial **out)
+    "drmad_study_ask": (c_int, [c_void_p, POINTER(c_void_p)]),
+    # void drmad_trial_free(drmad_trial *t)
+    "drmad_trial_free": (None, [c_void_p]),
+    # int64_t drmad_trial_number(const drmad_trial *t)
+    "drmad_trial_number": (c_int64, [c_void_p]),
+    # const char *drmad_trial_params_json(drmad_trial *t)
+    "drmad_trial_params_json": (c_char_p, [c_void_p]),
+    # drmad_status drmad_trial_real(drmad_trial *t, const char *name, double *out)
+    "drmad_trial_real": (c_int, [c_void_p, c_char_p, POINTER(c_double)]),
+    # drmad_status drmad_trial_text(drmad_trial *t, const char *name, const char **out)
+    "drmad_trial_text": (c_int, [c_void_p, c_char_p, POINTER(c_char_p)]),
+    # drmad_status drmad_trial_suggest_real(drmad_trial *t, const char *name, double low, double
+    #     high, double step, int log, double *out)
+    "drmad_trial_suggest_real": (c_int, [
+        c_void_p,
+        c_char_p,
+        c_double,
+        c_double,
+        c_double,
+        c_int,
+        POINTER(c_double),
+    ]),
+    # drmad_status drmad_trial_suggest_int(drmad_trial *t, const char *name, int64_t low, int64_t
+    #     high, int64_t step, int log, int64_t *out)
+    "drmad_trial_suggest_int": (c_int, [
+        c_void_p,
+        c_char_p,
+        c_int64,
+        c_int64,
+        c_int64,
+        c_int,
+        POINTER(c_int64),
+    ]),
+    # drmad_status drmad_trial_suggest_choice(drmad_trial *t, const char *name, const char *const
+    #     *choices, int n, int *index)
+    "drmad_trial_suggest_choice": (c_int, [
+        c_void_p,
+        c_char_p,
+        POINTER(c_char_p),
+        c_int,
+        POINTER(c_int),
+    ]),
+    # drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value)
+    "drmad_trial_report": (c_int, [c_void_p, c_int64, c_double]),
+    # drmad_status drmad_trial_set_attr(drmad_trial *t, const char *key, const char *json)
+    "drmad_trial_set_attr": (c_int, [c_void_p, c_char_p, c_char_p]),
+    # drmad_status drmad_trial_beat(drmad_trial *t)
+    "drmad_trial_beat": (c_int, [c_void_p]),
+    # drmad_status drmad_trial_tell(drmad_trial *t, const char *state, const double *values, int n)
+    "drmad_trial_tell": (c_int, [c_void_p, c_char_p, POINTER(c_double), c_int]),
+    # drmad_status drmad_trial_release(drmad_trial *t)
+    "drmad_trial_release": (c_int, [c_void_p]),
+    # drmad_status drmad_study_enqueue(drmad_study *s, const char *params_json, int64_t *number)
+    "drmad_study_enqueue": (c_int, [c_void_p, c_char_p, POINTER(c_int64)]),
+    # drmad_status drmad_study_observe(drmad_study *s, const char *params_json, const double
+    #     *values, int n, int64_t *number)
+    "drmad_study_observe": (c_int, [
+        c_void_p,
+        c_char_p,
+        POINTER(c_double),
+        c_int,
+        POINTER(c_int64),
+    ]),
+    # void drmad_study_set_objective(drmad_study *s, drmad_objective_fn *fn, void *user)
+    "drmad_study_set_objective": (None, [c_void_p, drmad_objective_fn, c_void_p]),
+    # drmad_status drmad_study_work(drmad_study *s)
+    "drmad_study_work": (c_int, [c_void_p]),
 }
 
 

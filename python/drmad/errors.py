@@ -99,6 +99,12 @@ class TryAgainError(Error):
     status = _abi.E_AGAIN
 
 
+class LeaseError(Error):
+    """The trial is no longer ours: its lease ran out, or somebody else ended or deleted it."""
+
+    status = _abi.E_LEASE
+
+
 class Interrupted(Error, KeyboardInterrupt):
     """Ended by Ctrl-C or `Context.stop`, after a clean checkpoint."""
 

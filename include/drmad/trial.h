@@ -1,0 +1,80 @@
+/* Trials: a study whose runs are kept in a store (`store: sqlite:runs.db`), asked for and told one
+ * by one, by any number of processes on any number of machines.
+ *
+ *   drmad_study_load(ctx, "study.yaml", NULL, 0, &s);
+ *   while (drmad_study_ask(s, &t) == DRMAD_OK && t) {
+ *       drmad_trial_real(t, "lr", &lr);
+ *       double loss = train(lr);
+ *       drmad_trial_tell(t, "COMPLETE", &loss, 1);
+ *       drmad_trial_free(t);
+ *   }
+ *
+ * A trial runs under a lease, which a worker renews (drmad_trial_beat, every call that writes, or
+ * drmad_study_work by itself); a worker that stops renewing loses it, and its later writes are
+ * refused with DRMAD_E_LEASE.
+ * Ownership: ask gives, free takes; the study must outlive its trials. Strings are copied; strings
+ *            handed out live until the next call on the trial.
+ * Threads:   one study with its trials, one thread at a time. */
+#ifndef DRMAD_TRIAL_H
+#define DRMAD_TRIAL_H
+#include "drmad/study.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct drmad_trial drmad_trial;
+
+/* The next trial: the oldest queued one, else a new one whose parameters the study's sampler
+ * suggests. *out is NULL once the study has its `search.trials`. */
+DRMAD_API drmad_status drmad_study_ask(drmad_study *s, drmad_trial **out);
+/* A trial neither told nor given back goes on holding its lease until that is over. */
+DRMAD_API void drmad_trial_free(drmad_trial *t); /* NULL is fine */
+
+DRMAD_API int64_t drmad_trial_number(const drmad_trial *t); /* 0, 1, ... within the study */
+DRMAD_API const char *drmad_trial_params_json(drmad_trial *t);
+/* The value of a parameter; DRMAD_E_USAGE when the trial has none of that name or type. */
+DRMAD_API drmad_status drmad_trial_real(drmad_trial *t, const char *name, double *out);
+DRMAD_API drmad_status drmad_trial_text(drmad_trial *t, const char *name, const char **out);
+
+/* Parameters declared while the trial runs: the value is suggested at the first call for a name,
+ * the same afterwards. step 0: none; log and step exclude each other. `choices` are JSON scalars;
+ * *index tells which. */
+DRMAD_API drmad_status drmad_trial_suggest_real(drmad_trial *t, const char *name, double low,
+                                                double high, double step, int log, double *out);
+DRMAD_API drmad_status drmad_trial_suggest_int(drmad_trial *t, const char *name, int64_t low,
+                                               int64_t high, int64_t step, int log, int64_t *out);
+DRMAD_API drmad_status drmad_trial_suggest_choice(drmad_trial *t, const char *name,
+                                                  const char *const *choices, int n, int *index);
+
+/* An intermediate value; of one step the last holds. NaN and infinities are kept. */
+DRMAD_API drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value);
+/* A user attribute: `json` is any JSON value. */
+DRMAD_API drmad_status drmad_trial_set_attr(drmad_trial *t, const char *key, const char *json);
+DRMAD_API drmad_status drmad_trial_beat(drmad_trial *t);
+/* Ends the trial: state "COMPLETE" with one value an objective, "PRUNED" or "FAIL" with none. */
+DRMAD_API drmad_status drmad_trial_tell(drmad_trial *t, const char *state, const double *values,
+                                        int n);
+/* Back to the queue, as it is, for whoever asks next. */
+DRMAD_API drmad_status drmad_trial_release(drmad_trial *t);
+
+/* Queues a point, {"lr": 0.1}: parameters that it lacks are suggested when it runs. */
+DRMAD_API drmad_status drmad_study_enqueue(drmad_study *s, const char *params_json,
+                                           int64_t *number);
+/* Adds a finished trial that ran elsewhere. */
+DRMAD_API drmad_status drmad_study_observe(drmad_study *s, const char *params_json,
+                                           const double *values, int n, int64_t *number);
+
+/* What a worker runs for each trial: gives DRMAD_OK with one value an objective, anything else
+ * fails the trial. Called on the thread of drmad_study_work. */
+typedef drmad_status drmad_objective_fn(void *user, drmad_trial *t, double *values, int n);
+DRMAD_API void drmad_study_set_objective(drmad_study *s, drmad_objective_fn *fn, void *user);
+/* Works on the study until it has its trials or drmad_ctx_stop() is called: asks, runs the
+ * objective (the study's command, its training, or the function set), renews leases, tells. The
+ * result is the study's best trial. */
+DRMAD_API drmad_status drmad_study_work(drmad_study *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
