@@ -4,8 +4,9 @@
  *   journal_replay.c  one line of a trial more, accepted or rejected by Optuna's rules
  *   journal_lock.c    the lock that Optuna's writers take too, and the file system's clock
  *   journal_file.c    the new lines since last time; lines of ours, appended under the lock
- *   journal.c         studies and reading, journal_trials.c and journal_write.c trials
- *   journal_artefacts.c, journal_check.c
+ *   journal_write.c   lines of ours
+ *   journal.c         studies and reading; journal_trials.c making and taking trials,
+ *                     journal_leased.c writing under a lease; journal_artefacts.c, journal_check.c
  *
  * A file's numbers of studies and trials begin at 0; the store's ids are one more, so that 0 is
  * nobody's here as in the other stores. */
@@ -42,7 +43,7 @@ enum {
 typedef struct journal_map {
     struct journal_slot {
         char *text; /* NULL: free */
-        int64_t value;
+        int64_t value, token;
     } * slots;
     size_t n, size;
 } journal_map;
@@ -55,21 +56,20 @@ typedef struct journal_trial {
     int64_t id, study, number; /* as in the file */
     trial_state state;
     char start[STORE_TIME_SIZE], complete[STORE_TIME_SIZE]; /* "": not yet */
-    int32_t n_params, n_values, n_reports, n_attrs;
+    int32_t n_params, n_values, n_reports, n_attrs, n_artefacts;
     store_param *params; /* name and distribution belong to `texts` */
     double *values;
     store_report *reports;
-    store_attr *attrs; /* json is the trial's own, key belongs to `texts` */
+    store_attr *attrs;     /* json is the trial's own, key belongs to `texts` */
+    store_attr *artefacts; /* the attributes ATTR_ARTEFACT... */
     char *version;
-    /* A lease holds for the RUNNING that the same worker wrote. */
     struct {
-        int64_t token, beat; /* token 0: never leased; beat in microseconds */
+        int64_t token, beat; /* beat in microseconds */
         double lease_s;
         char *worker;
-        uint64_t by; /* hash of the worker_id of the line */
     } lease;
-    uint64_t running_by;
-    int64_t end_token; /* of the lease under which it was told; 0: by others */
+    /* Under which lease it began to run and ended; 0: others did it. The lease before is none. */
+    int64_t running_token, end_token;
 } journal_trial;
 
 typedef struct journal_dist {
@@ -136,7 +136,6 @@ drmad_status journal_attr_set(drmad_ctx *ctx, journal_state *state, store_attr *
                               const store_attr *a);
 drmad_status journal_intern(drmad_ctx *ctx, journal_state *state, const char *text,
                             const char **out);
-uint64_t journal_hash(const char *bytes, size_t n);
 /* NULL when there is none or it is deleted. `id` as in the file. */
 journal_study *journal_study_of(journal_state *state, int64_t id);
 
@@ -144,10 +143,14 @@ journal_study *journal_study_of(journal_state *state, int64_t id);
 typedef struct journal_op {
     json_span line;
     int64_t code;
-    uint64_t by; /* hash of its worker_id */
 } journal_op;
 drmad_status journal_apply_trial(drmad_ctx *ctx, journal_state *state, const journal_op *op);
 bool journal_leased(const journal_trial *t); /* RUNNING under a lease of ours */
+bool journal_finished(const journal_trial *t);
+/* Whether a trial of the study may be given the parameter. */
+bool journal_param_fits(drmad_ctx *ctx, journal_state *state, const journal_study *s,
+                        const store_param *p);
+void journal_time_text(int64_t micros, char text[STORE_TIME_SIZE]);
 void journal_trial_free(drmad_ctx *ctx, journal_trial *t);
 
 /* ---- journal_lock.c ---- */
@@ -171,22 +174,26 @@ drmad_status journal_errno(journal *j, const char *what, int error);
 
 /* ---- journal_write.c ---- */
 
-/* Begins a line: {"op_code":code,"worker_id":"..." */
+/* One line: journal_line, its fields, journal_line_end. */
 void journal_line(const journal *j, json_out *o, int code);
 void journal_field_int(json_out *o, const char *key, int64_t value);
 void journal_field_string(json_out *o, const char *key, const char *text);
+void journal_field_time(json_out *o, const char *key, int64_t micros);
 void journal_line_end(json_out *o);
-void journal_put_time(const journal *j, json_out *o, const char *key);
-void journal_put_lease(journal *j, json_out *o, int64_t token); /* the attribute's value */
-void journal_put_attr(journal *j, json_out *o, const journal_trial *t, const store_attr *a);
-/* `t` as a CREATE_TRIAL line; state RUNNING comes with a lease of `token`. */
-void journal_put_trial(journal *j, json_out *o, int64_t study, const store_trial *t,
+/* An attribute of a trial as a line. */
+void journal_put_attr(const journal *j, json_out *o, int64_t trial, const store_attr *a);
+/* The lease from now on, the version of the code. */
+void journal_put_lease(const journal *j, json_out *o, int64_t trial, int64_t token);
+void journal_put_version(const journal *j, json_out *o, const journal_trial *t);
+/* `t` as a new trial of the study; one that is RUNNING with a lease of `token`. */
+void journal_put_trial(const journal *j, json_out *o, int64_t study, const store_trial *t,
                        const char *request, int64_t token);
-void journal_time_text(int64_t micros, char text[STORE_TIME_SIZE]);
-/* E_LEASE unless the lease is held; puts its renewal when half of it is over. */
-drmad_status journal_held(journal *j, const store_lease *l, journal_trial **out);
-void journal_renew(journal *j, json_out *o, const journal_trial *t);
+void journal_put_state(const journal *j, json_out *o, int64_t trial, trial_state state);
 
+/* ---- journal_leased.c ---- */
+
+/* The trial, when the lease is held; renews it when a quarter of it is over. Needs the lock. */
+drmad_status journal_held(journal *j, json_out *o, const store_lease *l, journal_trial **out);
 drmad_status journal_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n);
 drmad_status journal_trial_reports(store *s, const store_lease *l, const store_report *r,
                                    int32_t n);
@@ -202,8 +209,12 @@ drmad_status journal_trial_claim(store *s, int64_t study, const char *request, s
 drmad_status journal_trial_begin(store *s, int64_t study, int64_t limit, const char *request,
                                  store_lease *lease);
 drmad_status journal_trial_expire(store *s, int64_t study, int32_t retries, int32_t *expired);
-/* What readers see of it; borrows. */
-store_trial journal_view(const journal_trial *t);
+
+/* ---- journal.c ---- */
+/* The study, or E_USAGE. `id` as the store has it. */
+drmad_status journal_find(journal *j, int64_t id, journal_study **out);
+store_trial journal_view(const journal_trial *t); /* what readers see of it; borrows */
+drmad_status journal_setup(journal *j);           /* paths and names, without looking at files */
 
 /* ---- journal_artefacts.c ---- */
 drmad_status journal_artefact_put(store *s, const store_lease *l, const char *name,

@@ -10,9 +10,14 @@ static bool finished(trial_state s)
     return s != TRIAL_RUNNING && s != TRIAL_WAITING;
 }
 
+bool journal_finished(const journal_trial *t)
+{
+    return finished(t->state);
+}
+
 bool journal_leased(const journal_trial *t)
 {
-    return t->state == TRIAL_RUNNING && t->lease.token != 0 && t->lease.by == t->running_by;
+    return t->state == TRIAL_RUNNING && t->lease.token != 0 && t->lease.token == t->running_token;
 }
 
 /* ---- times ---- */
@@ -121,7 +126,7 @@ done:
     return st;
 }
 
-static drmad_status set_lease(drmad_ctx *ctx, journal_trial *t, json_span v, uint64_t by)
+static drmad_status set_lease(drmad_ctx *ctx, journal_trial *t, json_span v)
 {
     char *worker = NULL;
     drmad_status st = DRMAD_OK;
@@ -134,20 +139,19 @@ static drmad_status set_lease(drmad_ctx *ctx, journal_trial *t, json_span v, uin
     TRY(json_string(ctx, json_member(v, "worker"), &worker));
     mem_free(ctx, t->lease.worker);
     t->lease.worker = worker;
-    t->lease.by = by;
 done:
     return st;
 }
 
 static drmad_status set_attr(drmad_ctx *ctx, journal_state *state, journal_trial *t,
-                             const json_walk *w, const journal_op *op, bool is_system)
+                             const json_walk *w, bool is_system)
 {
     drmad_status st = DRMAD_OK;
     char *key = NULL, *json = NULL;
 
     TRY(json_string(ctx, w->key, &key));
     if (is_system && strcmp(key, ATTR_LEASE) == 0) {
-        TRY(set_lease(ctx, t, w->value, op->by));
+        TRY(set_lease(ctx, t, w->value));
     } else if (is_system && strcmp(key, ATTR_VERSION) == 0 && json_is(w->value, '"')) {
         TRY(json_string(ctx, w->value, &json));
         mem_free(ctx, t->version);
@@ -156,7 +160,9 @@ static drmad_status set_attr(drmad_ctx *ctx, journal_state *state, journal_trial
     } else {
         TRY(span_text(ctx, w->value, &json));
         const store_attr a = {.key = key, .json = json, .system = is_system};
-        TRY(journal_attr_set(ctx, state, &t->attrs, &t->n_attrs, &a));
+        if (is_system && strncmp(key, ATTR_ARTEFACT, strlen(ATTR_ARTEFACT)) == 0)
+            TRY(journal_attr_set(ctx, state, &t->artefacts, &t->n_artefacts, &a));
+        else TRY(journal_attr_set(ctx, state, &t->attrs, &t->n_attrs, &a));
     }
 done:
     mem_free(ctx, key);
@@ -222,6 +228,18 @@ static journal_dist *find_dist(const journal_study *s, const char *name)
     for (int32_t i = 0; i < s->n_dists; i++)
         if (s->dists[i].name == name) return s->dists + i;
     return NULL;
+}
+
+bool journal_param_fits(drmad_ctx *ctx, journal_state *state, const journal_study *s,
+                        const store_param *p)
+{
+    json_span kind, inside;
+    const char *name;
+
+    if (!dist_read(p->distribution, &kind, &inside) || !dist_kind(kind)) return false;
+    if (journal_intern(ctx, state, p->name, &name) != DRMAD_OK) return false;
+    const journal_dist *d = find_dist(s, name);
+    return !d || compatible(d->distribution, p->distribution);
 }
 
 /* Keeps the study's table of first trials with a parameter. */
@@ -310,9 +328,9 @@ static drmad_status create_contents(drmad_ctx *ctx, journal_state *state, journa
         TRY(set_param(ctx, state->studies + t->study, t, &p));
     }
     for (json_walk w = json_walk_of(json_member(op->line, "user_attrs")); json_next(&w);)
-        TRY(set_attr(ctx, state, t, &w, op, false));
+        TRY(set_attr(ctx, state, t, &w, false));
     for (json_walk w = json_walk_of(json_member(op->line, "system_attrs")); json_next(&w);)
-        TRY(set_attr(ctx, state, t, &w, op, true));
+        TRY(set_attr(ctx, state, t, &w, true));
     json_walk w = json_walk_of(json_member(op->line, "intermediate_values"));
     while (json_next(&w)) {
         if (!json_int((json_span){w.key.at + 1, w.key.end - 1}, &step))
@@ -336,6 +354,7 @@ static drmad_status note_request(drmad_ctx *ctx, journal_state *state, const jou
     TRY(json_string(ctx, v, &request));
     TRY(journal_map_at(ctx, &state->requests, request, &slot));
     slot->value = trial;
+    json_int(json_member(op->line, FIELD_TOKEN), &slot->token);
 done:
     mem_free(ctx, request);
     return st;
@@ -376,7 +395,7 @@ static drmad_status create_trial(drmad_ctx *ctx, journal_state *state, const jou
     fresh.id = state->n_trials;
     fresh.study = study;
     fresh.number = s->n_trials;
-    fresh.running_by = op->by;
+    json_int(json_member(op->line, FIELD_TOKEN), &fresh.running_token);
     journal_trial *t = state->trials + state->n_trials++;
     *t = fresh;
     s->trials[s->n_trials++] = t->id;
@@ -415,7 +434,8 @@ static drmad_status set_state(drmad_ctx *ctx, journal_state *state, journal_tria
     if (to == TRIAL_RUNNING && t->state == TRIAL_RUNNING) return st; /* rejected: taken already */
     if (to == TRIAL_RUNNING) {
         TRY(set_time(ctx, json_member(op->line, "datetime_start"), t->start));
-        t->running_by = op->by;
+        t->running_token = 0;
+        json_int(json_member(op->line, FIELD_TOKEN), &t->running_token);
         TRY(note_request(ctx, state, op, t->id));
     }
     if (finished(to)) {
@@ -450,13 +470,16 @@ drmad_status journal_apply_trial(drmad_ctx *ctx, journal_state *state, const jou
     json_walk w = json_walk_of(json_member(op->line, is_system ? "system_attr" : "user_attr"));
     if (!json_next(&w) || !w.key.at)
         return FAIL(ctx, DRMAD_E_STORAGE, "an attribute without key and value");
-    return set_attr(ctx, state, t, &w, op, is_system);
+    return set_attr(ctx, state, t, &w, is_system);
 }
 
 void journal_trial_free(drmad_ctx *ctx, journal_trial *t)
 {
     for (int32_t i = 0; i < t->n_attrs; i++) mem_free(ctx, (char *)(uintptr_t)t->attrs[i].json);
+    for (int32_t i = 0; i < t->n_artefacts; i++)
+        mem_free(ctx, (char *)(uintptr_t)t->artefacts[i].json);
     mem_free(ctx, t->attrs);
+    mem_free(ctx, t->artefacts);
     mem_free(ctx, t->params);
     mem_free(ctx, t->values);
     mem_free(ctx, t->reports);

@@ -21,9 +21,17 @@ drmad_status journal_grow(drmad_ctx *ctx, void *array, int64_t n, size_t size)
 
 /* ---- texts ---- */
 
+static uint64_t hash(const char *text)
+{
+    uint64_t h = 0xCBF29CE484222325; /* FNV-1a */
+
+    for (; *text; text++) h = (h ^ (unsigned char)*text) * 0x100000001B3;
+    return h;
+}
+
 static struct journal_slot *find_slot(const journal_map *m, const char *text)
 {
-    size_t i = (size_t)journal_hash(text, strlen(text)) & (m->size - 1);
+    size_t i = (size_t)hash(text) & (m->size - 1);
 
     while (m->slots[i].text && strcmp(m->slots[i].text, text) != 0) i = (i + 1) & (m->size - 1);
     return m->slots + i;
@@ -194,15 +202,12 @@ static drmad_status apply_study(drmad_ctx *ctx, journal_state *state, const jour
 drmad_status journal_apply(drmad_ctx *ctx, journal_state *state, const char *line, size_t size)
 {
     journal_op op = {.code = -1};
-    json_span worker;
     drmad_status st = DRMAD_OK;
 
     if (!json_whole(line, size, &op.line) || !json_is(op.line, '{'))
         return FAIL(ctx, DRMAD_E_DATA, "not a JSON object");
     if (!json_int(json_member(op.line, "op_code"), &op.code) || op.code < 0)
         return FAIL(ctx, DRMAD_E_STORAGE, "no \"op_code\"");
-    worker = json_member(op.line, "worker_id");
-    op.by = worker.at ? journal_hash(worker.at, (size_t)(worker.end - worker.at)) : 0;
     if (op.code > OP_DISCARD_TRIALS)
         return FAIL(ctx, DRMAD_E_STORAGE, "operation %lld is not known: written by a newer Optuna?",
                     (long long)op.code);
