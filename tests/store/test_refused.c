@@ -84,7 +84,7 @@ static void last_finding(void *user, int level, const char *text)
 }
 
 /* F28: Optuna's tables are of another revision, older or newer: both are Optuna's to change. */
-TEST_BACKENDS(refused_other_revision)
+TEST_DATABASES(refused_other_revision)
 {
     drmad_ctx *ctx = test_ctx();
     char url[BACKEND_URL_SIZE], finding[512] = "";
