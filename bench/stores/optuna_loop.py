@@ -23,6 +23,7 @@ WRITES = ("INSERT", "UPDATE", "DELETE")
 
 def open_storage(url: str, pragmas: str) -> optuna.storages.RDBStorage:
     sqlite = url.startswith("sqlite")
+    url = url.replace("postgresql://", "postgresql+psycopg2://")
     kwargs = {"connect_args": {"timeout": 60}} if sqlite else {}
     storage = optuna.storages.RDBStorage(url, engine_kwargs=kwargs)
     if sqlite and pragmas == "ours":
