@@ -1,5 +1,5 @@
-/* Stores that cannot be used: absent, closed to us, of another revision, locked, damaged. The status
- * says whether to try again, the message says what to do, and neither tells a secret. */
+/* Stores that cannot be used: absent, closed to us, of another revision, locked, damaged. The
+ * status says whether to try again, the message says what to do, and neither tells a secret. */
 #include "backends.h"
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -84,7 +84,7 @@ static void last_finding(void *user, int level, const char *text)
 }
 
 /* F28: Optuna's tables are of another revision, older or newer: both are Optuna's to change. */
-TEST_BACKENDS(refused_other_revision)
+TEST_DATABASES(refused_other_revision)
 {
     drmad_ctx *ctx = test_ctx();
     char url[BACKEND_URL_SIZE], finding[512] = "";
@@ -301,8 +301,8 @@ TEST(refused_password_file_that_others_read)
     CHECK_OK(ctx, visit(ctx, with, 5));
 }
 
-/* A mounted secret of Kubernetes is a link to a file of root's in a folder that is closed anyway: a
- * file of the user's own is what is meant. */
+/* A mounted secret of Kubernetes is a link to a file of root's in a folder that is closed anyway:
+ * a file of the user's own is what is meant. */
 TEST(refused_service_file_that_others_read)
 {
     drmad_ctx *ctx = test_ctx();
@@ -327,7 +327,7 @@ TEST(refused_service_file_that_others_read)
     unsetenv("PGSERVICE"), unsetenv("PGSERVICEFILE");
 }
 
-/* The whole URL, secret and all, by the environment; no message and no url of the store shows it. */
+/* The whole URL, secret and all, by the environment; no message and no store_url shows it. */
 TEST(refused_messages_keep_the_environments_secret)
 {
     drmad_ctx *ctx = test_ctx();
