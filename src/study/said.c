@@ -115,6 +115,7 @@ static drmad_status take_line(said *s, char *line, size_t n)
     json_t *j = NULL;
     double x;
 
+    s->has_number = false; /* only the very last line may be a number alone */
     if (strlen(line) != n) return DRMAD_OK;
     while (n > 0 && strchr(" \t\r", line[n - 1])) line[--n] = '\0';
     line += strspn(line, " \t");
@@ -169,6 +170,7 @@ static drmad_status end_line(said *s)
 
     s->used = 0;
     s->skipping = false;
+    if (!whole) s->has_number = false;
     return whole && n > 0 ? take_line(s, s->line, n) : DRMAD_OK;
 }
 

@@ -3,7 +3,7 @@
  *   {"step": 3, "value": 0.5}    an intermediate value
  *   {"value": 0.4, "acc": 0.9}   the result: the last such line; NaN and Infinity may stand in it
  *   {"state": "PRUNED"}          a result too: given up
- *   0.4                          a result where no object is one
+ *   0.4                          a result where it is the last line and no object is one
  *
  * All else is for people. */
 #ifndef SAID_H
@@ -21,7 +21,7 @@ typedef struct said {
     bool skipping; /* a line that is too long */
     int32_t too_long;
     json_t *result; /* the last object that is no step */
-    double number;  /* the last line that is a number alone */
+    double number;  /* the last line, where it is a number alone */
     bool has_number;
     store_report *reports; /* not fetched yet, step rising as said */
     int32_t n_reports, room_reports;

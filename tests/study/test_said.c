@@ -78,6 +78,7 @@ TEST(said_fails_what_is_no_result)
     check_fail("", "no line of JSON in its output");
     check_fail("all fine\n", "ended: all fine");
     check_fail("{\"value\": }\n", "ended: {\"value\": }");
+    check_fail("7\nbye\n", "ended: bye");
     check_fail("[1, 2]\n", "ended: [1, 2]");
     check_fail("{\"value\": NaN}\n", "the result is NaN");
     check_fail("{\"value\": \"0.5\"}\n", "no number");
