@@ -1,0 +1,160 @@
+/* Fresh stores for tests. The server belongs to a guardian, a child that waits for the end of this
+ * process (a pipe closes) and then stops the server and removes its folder. */
+#include "backends.h"
+#include "store/local.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct {
+    char folder[128], url[BACKEND_URL_SIZE], password[64];
+    int alive; /* our end of the guardian's pipe */
+    pid_t guardian, owner;
+    int made; /* databases */
+} server;
+
+static void guardian_end(void)
+{
+    if (server.owner != getpid()) return;
+    close(server.alive);
+    waitpid(server.guardian, NULL, 0);
+}
+
+static void guard(int waits)
+{
+    char cmd[256], byte;
+    drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
+
+    setsid(); /* a signal to the test's group is not for the guardian */
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, 0), dup2(null, 1), dup2(null, 2);
+    while (read(waits, &byte, 1) > 0) continue;
+    if (ctx) local_stop(ctx, server.folder, true);
+    snprintf(cmd, sizeof cmd, "rm -rf '%s'", server.folder);
+    _exit(system(cmd) != 0);
+}
+
+static void guardian_start(void)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0) abort();
+    server.owner = getpid();
+    server.guardian = fork();
+    if (server.guardian == 0) {
+        close(ends[1]);
+        guard(ends[0]);
+    }
+    close(ends[0]);
+    server.alive = ends[1];
+    atexit(guardian_end);
+}
+
+static void password_read(void)
+{
+    char path[160], line[128] = "";
+
+    snprintf(path, sizeof path, "%s/pgpass", server.folder);
+    FILE *f = fopen(path, "r");
+    if (f && fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = '\0';
+        const char *colon = strrchr(line, ':');
+        snprintf(server.password, sizeof server.password, "%s", colon ? colon + 1 : "");
+    }
+    if (f) fclose(f);
+}
+
+void server_start(void)
+{
+    drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
+    char *url = NULL;
+    local_options o = {.folder = server.folder, .max_connections = 200, .fragile = true};
+
+    CHECK_OK(ctx, local_start(ctx, &o, &url));
+    snprintf(server.url, sizeof server.url, "%s", url ? url : "");
+    mem_free(ctx, url);
+    drmad_ctx_free(ctx);
+}
+
+void server_stop(bool at_once)
+{
+    drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
+
+    CHECK_OK(ctx, local_stop(ctx, server.folder, at_once));
+    drmad_ctx_free(ctx);
+}
+
+const char *server_folder(void)
+{
+    if (!server.guardian) {
+        snprintf(server.folder, sizeof server.folder, "/tmp/drmad-postgres-%ld", (long)getpid());
+        guardian_start();
+        server_start();
+        password_read();
+    }
+    return server.folder;
+}
+
+const char *server_password(void)
+{
+    server_folder();
+    return server.password;
+}
+
+int server_port(void)
+{
+    server_folder();
+    const char *at = strstr(server.url, "@127.0.0.1:");
+    return at ? atoi(at + strlen("@127.0.0.1:")) : 0;
+}
+
+/* The server's URL with another database in it. */
+static void url_of(const char *database, char url[BACKEND_URL_SIZE])
+{
+    server_folder();
+    const char *query = strchr(server.url, '?');
+    snprintf(url, BACKEND_URL_SIZE, "postgresql://drmad@127.0.0.1:%d/%s%s", server_port(), database,
+             query ? query : "");
+}
+
+PGconn *server_connect(const char *database)
+{
+    char url[BACKEND_URL_SIZE];
+
+    url_of(database ? database : "drmad", url);
+    PGconn *c = PQconnectdb(url);
+    if (PQstatus(c) != CONNECTION_OK) test_fail(__FILE__, __LINE__, "%s", PQerrorMessage(c));
+    return c;
+}
+
+void server_run(PGconn *c, const char *sql)
+{
+    PGresult *r = PQexec(c, sql);
+
+    if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK)
+        test_fail(__FILE__, __LINE__, "%s: %s", sql, PQerrorMessage(c));
+    PQclear(r);
+}
+
+const char *backend_word(backend b)
+{
+    return b == BACKEND_SQLITE ? "sqlite" : "postgres";
+}
+
+void backend_url(backend b, char url[BACKEND_URL_SIZE])
+{
+    char sql[128], name[64];
+
+    if (b == BACKEND_SQLITE) {
+        snprintf(url, BACKEND_URL_SIZE, "sqlite:%s/runs.db", test_scratch());
+        return;
+    }
+    server_folder();
+    snprintf(name, sizeof name, "test_%d", ++server.made);
+    snprintf(sql, sizeof sql, "CREATE DATABASE %s", name);
+    PGconn *c = server_connect(NULL);
+    server_run(c, sql);
+    PQfinish(c);
+    url_of(name, url);
+}

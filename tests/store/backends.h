@@ -1,0 +1,38 @@
+/* Fresh stores for tests, one a backend. SQLite and journal are files of the scratch folder;
+ * PostgreSQL is one server a test binary, started at first use as an unprivileged user and stopped
+ * when the binary ends, however it ends. */
+#ifndef BACKENDS_H
+#define BACKENDS_H
+#include "test.h"
+#include <libpq-fe.h>
+
+typedef enum backend { BACKEND_SQLITE, BACKEND_POSTGRES, BACKEND_COUNT } backend;
+
+enum { BACKEND_URL_SIZE = 1024 };
+const char *backend_word(backend b);
+/* The URL of a store that does not exist yet: a new file, a new empty database. */
+void backend_url(backend b, char url[BACKEND_URL_SIZE]);
+
+/* ---- the server ---- */
+const char *server_folder(void);              /* of the binary's server, started if need be */
+void server_stop(bool at_once);               /* to be started again by server_start */
+void server_start(void);                      /* at the same address */
+const char *server_password(void);            /* to see that no message holds it */
+PGconn *server_connect(const char *database); /* NULL: drmad. The test fails when it cannot */
+void server_run(PGconn *c, const char *sql);  /* the test fails when the statement does */
+int server_port(void);
+
+/* A test body that runs once a backend: TEST_BACKENDS(name) { ... b ... } makes the tests
+ * name_sqlite and name_postgres. */
+#define TEST_BACKENDS(name)                                                                        \
+    static void name##_on(backend b);                                                              \
+    TEST(name##_sqlite)                                                                            \
+    {                                                                                              \
+        name##_on(BACKEND_SQLITE);                                                                 \
+    }                                                                                              \
+    TEST(name##_postgres)                                                                          \
+    {                                                                                              \
+        name##_on(BACKEND_POSTGRES);                                                               \
+    }                                                                                              \
+    static void name##_on(backend b)
+#endif
