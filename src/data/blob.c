@@ -5,7 +5,7 @@
 #if DRMAD_FETCH
 #include <openssl/evp.h>
 #else
-#include "data/sha256.h"
+#include "base/sha256.h"
 #endif
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Our SHA-256 against the standard's examples and against the library's. */
 #include "data/blob.h"
-#include "data/sha256.h"
+#include "base/sha256.h"
 #include "test.h"
 #include <stdio.h>
 #include <string.h>

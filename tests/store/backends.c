@@ -13,6 +13,7 @@ static struct {
     pid_t guardian, owner;
     int made; /* databases */
 } server;
+static char scratch_folder[256];
 
 static void guardian_end(void)
 {
@@ -146,8 +147,9 @@ void backend_url(backend b, char url[BACKEND_URL_SIZE])
 {
     char sql[128], name[64];
 
+    snprintf(scratch_folder, sizeof scratch_folder, "%s", test_scratch());
     if (b == BACKEND_SQLITE) {
-        snprintf(url, BACKEND_URL_SIZE, "sqlite:%s/runs.db", test_scratch());
+        snprintf(url, BACKEND_URL_SIZE, "sqlite:%s/runs.db", scratch_folder);
         return;
     }
     server_folder();
@@ -157,4 +159,20 @@ void backend_url(backend b, char url[BACKEND_URL_SIZE])
     server_run(c, sql);
     PQfinish(c);
     url_of(name, url);
+}
+
+const char *backend_scratch(void)
+{
+    return scratch_folder;
+}
+
+drmad_status backend_open(drmad_ctx *ctx, const char *url, double patience_s, double lease_s,
+                          store **out)
+{
+    char spool[300];
+    store_options o = {.create = true, .patience_s = patience_s, .lease_s = lease_s};
+
+    snprintf(spool, sizeof spool, "%s/spool", scratch_folder);
+    o.spool = spool;
+    return store_open(ctx, url, &o, out);
 }

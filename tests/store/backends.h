@@ -3,6 +3,7 @@
  * when the binary ends, however it ends. */
 #ifndef BACKENDS_H
 #define BACKENDS_H
+#include "store/store.h"
 #include "test.h"
 #include <libpq-fe.h>
 
@@ -10,8 +11,13 @@ typedef enum backend { BACKEND_SQLITE, BACKEND_POSTGRES, BACKEND_COUNT } backend
 
 enum { BACKEND_URL_SIZE = 1024 };
 const char *backend_word(backend b);
-/* The URL of a store that does not exist yet: a new file, a new empty database. */
+/* The URL of a store that does not exist yet: a new file, a new empty database. Once a test: both
+ * use its scratch folder. */
 void backend_url(backend b, char url[BACKEND_URL_SIZE]);
+const char *backend_scratch(void); /* the folder of the last backend_url */
+/* Opens it, made if need be, with its spool in the scratch folder. */
+drmad_status backend_open(drmad_ctx *ctx, const char *url, double patience_s, double lease_s,
+                          store **out);
 
 /* ---- the server ---- */
 const char *server_folder(void);              /* of the binary's server, started if need be */

@@ -1,5 +1,5 @@
-/* SHA-256 without a library, for builds that leave OpenSSL out (DRMAD_FETCH=OFF). About a tenth as
- * fast where the processor has SHA instructions. */
+/* SHA-256 without a library: for artefacts, and for data in builds that leave OpenSSL out
+ * (DRMAD_FETCH=OFF). About a tenth as fast as OpenSSL where the processor has SHA instructions. */
 #ifndef SHA256_H
 #define SHA256_H
 #include <stddef.h>

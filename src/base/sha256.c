@@ -1,6 +1,6 @@
 /* SHA-256 as FIPS 180-4, sections 4.1.2, 5.1.1 and 6.2, writes it. Names are those of the standard.
  * Checked: tests/data/test_sha256.c, its own examples and OpenSSL on every length of padding. */
-#include "data/sha256.h"
+#include "base/sha256.h"
 #include <string.h>
 
 /* The first 32 bits of the fractional parts of the cube roots of the first 64 primes. */

@@ -1,0 +1,44 @@
+/* Many processes on one store. Each opens its own; none may be open while they are forked. What
+ * they count and what goes wrong lies in memory that they share. */
+#ifndef CROWD_H
+#define CROWD_H
+#include "backends.h"
+#include <sys/types.h>
+
+enum { CROWD_MARKS = 40000, CROWD_TEXT = 1024 };
+
+typedef struct crowd {
+    atomic_int ready, go, stop, failed;
+    atomic_int count[8];      /* whatever the test counts */
+    char message[CROWD_TEXT]; /* of the first that failed */
+    atomic_int mark[CROWD_MARKS], told[CROWD_MARKS];
+} crowd;
+
+typedef struct crowd_worker {
+    drmad_ctx *ctx;
+    crowd *shared;
+    const char *url;
+    int index;
+    void *user;
+} crowd_worker;
+typedef void crowd_fn(crowd_worker *w);
+
+crowd *crowd_new(void); /* NULL fails the test */
+void crowd_free(crowd *c);
+/* Forks n workers that begin together, waits for all; each that says crowd_fail, or dies, fails the
+ * test. */
+void crowd_run(crowd *c, const char *url, int n, crowd_fn *fn, void *user);
+/* One alone; it begins at once. */
+pid_t crowd_fork(crowd *c, const char *url, int index, crowd_fn *fn, void *user);
+void crowd_join(crowd *c, pid_t child);
+void crowd_fail(crowd *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* In a worker: a call that is not DRMAD_OK is said with its message, and the worker ends. */
+#define WORKER_OK(w, call)                                                                         \
+    do {                                                                                           \
+        if ((call) != DRMAD_OK) {                                                                  \
+            crowd_fail((w)->shared, "%s: %s", #call, drmad_errmsg((w)->ctx));                      \
+            _exit(0);                                                                              \
+        }                                                                                          \
+    } while (0)
+#endif
