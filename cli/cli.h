@@ -17,9 +17,10 @@ typedef struct args {
     int word_count;
     char *settings[WORDS_MAX]; /* options that set a key of the study: "key=value" */
     int setting_count;
+    const char *store; /* values of the options of these names, NULL: not given */
 } args;
 
-typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_SETTING } opt_type;
+typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_TEXT, OPT_SETTING } opt_type;
 
 /* One option. Parsing, help, completion and docs/CLI.md all read these tables. */
 typedef struct opt {
@@ -36,6 +37,8 @@ typedef struct opt {
     {letter, name, OPT_FLAG, offsetof(args, field), NULL, NULL, help}
 #define COUNTED(letter, name, field, help) \
     {letter, name, OPT_COUNT, offsetof(args, field), NULL, NULL, help}
+#define TEXT(letter, name, field, metavar, help) \
+    {letter, name, OPT_TEXT, offsetof(args, field), NULL, metavar, help}
 #define SETTING(letter, name, key, metavar, help) \
     {letter, name, OPT_SETTING, 0, key, metavar, help}
 #define OPTS_END {0, NULL, OPT_LAST, 0, NULL, NULL, NULL}
@@ -55,7 +58,7 @@ typedef struct opt {
 /* clang-format on */
 
 typedef struct command {
-    const char *name;
+    const char *name;          /* one word, or two: "study list" */
     const char *words;         /* the words it takes, as shown in its help; NULL for none */
     int least, most;           /* how many */
     const char *summary;       /* one line */
@@ -66,8 +69,12 @@ typedef struct command {
 
 extern const command cmd_tune, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_data, cmd_version,
     cmd_completion, cmd_help;
-extern const command *const commands[];        /* main.c; ends with NULL */
-const command *command_find(const char *name); /* NULL after a message */
+extern const command *const commands[]; /* main.c; ends with NULL */
+
+/* find.c. The command that the first of `argc` words name; *used says how many. NULL after a message. */
+const command *command_find(int argc, const char *const *argv, int *used);
+/* Lists the commands of the group `word` (NULL: all); false when there is no such group. */
+bool group_list(FILE *f, const char *word);
 
 /* opt.c. Fills *a from argv[0..argc); false after a message on standard error. */
 bool args_parse(const command *c, int argc, char **argv, args *a);
