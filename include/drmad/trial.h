@@ -25,11 +25,11 @@ extern "C" {
 
 typedef struct drmad_trial drmad_trial;
 
-/* The study as it is kept in a store, for workers that have no study file: `place` is URL#NAME, or
+/* The study as it is kept in a store, for workers that have no study file: `target` is URL#NAME, or
  * the URL alone of a store with one study; an empty URL is the environment's DRMAD_STORAGE.
  * Overrides as in drmad_study_load. A command that comes from the store is refused
  * (DRMAD_E_UNSAFE) unless `trust` is not 0: whoever can write there could run anything here. */
-DRMAD_API drmad_status drmad_study_open(drmad_ctx *ctx, const char *place, int trust,
+DRMAD_API drmad_status drmad_study_open(drmad_ctx *ctx, const char *target, int trust,
                                         const char *const *overrides, int n, drmad_study **out);
 
 /* The next trial: the oldest queued one, else a new one whose parameters the study's sampler

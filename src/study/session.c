@@ -155,17 +155,17 @@ static drmad_status check_url(drmad_ctx *ctx, const char *url)
                 "into PGPASSFILE (mode 0600), or the whole URL into DRMAD_STORAGE");
 }
 
-/* URL#NAME: gives *url; *name is behind # in `place`, NULL where there is none. */
-static drmad_status split_place(drmad_ctx *ctx, const char *place, char **url, const char **name)
+/* URL#NAME: gives *url; *name is behind # in `target`, NULL where there is none. */
+static drmad_status split_place(drmad_ctx *ctx, const char *target, char **url, const char **name)
 {
     drmad_status st = DRMAD_OK;
-    const char *mark = strrchr(place, '#');
+    const char *mark = strrchr(target, '#');
 
     *name = mark && mark[1] ? mark + 1 : NULL;
     *url = NULL;
-    TRY(check_url(ctx, place));
-    TRY(mem_strdup(ctx, place, url));
-    if (mark) (*url)[mark - place] = '\0';
+    TRY(check_url(ctx, target));
+    TRY(mem_strdup(ctx, target, url));
+    if (mark) (*url)[mark - target] = '\0';
 done:
     return st;
 }
@@ -184,18 +184,16 @@ static drmad_status open_study(drmad_study *s, double patience_s)
         .version = c->version[0] ? c->version : NULL,
     };
     const char *named;
-    char *url = NULL;
     bool made;
 
-    TRY(split_place(s->ctx, c->store, &url, &named));
+    TRY(split_place(s->ctx, c->store, &ss->url, &named));
     TRY(mem_strdup(s->ctx, named ? named : c->name, &ss->name));
     TRY(search_from_config(s->cfg, &ss->space));
-    TRY(store_open(s->ctx, url, &o, &ss->store));
+    TRY(store_open(s->ctx, ss->url, &o, &ss->store));
     TRY(store_study_create(ss->store, ss->name, &d, 1, &ss->study, &made));
     TRY(keep_study(s));
     TRY(enqueue_points(s));
 done:
-    mem_free(s->ctx, url);
     return st;
 }
 
@@ -220,6 +218,7 @@ void session_close(drmad_study *s)
     search_free(ss->space);
     store_close(ss->store);
     mem_free(s->ctx, ss->name);
+    mem_free(s->ctx, ss->url);
     mem_free(s->ctx, ss);
     s->session = NULL;
 }
@@ -302,18 +301,18 @@ static drmad_status check_trust(drmad_study *s, bool trust)
 static drmad_status put_place(config *c, const char *url, const char *name)
 {
     const size_t size = strlen(url) + strlen(name) + 2;
-    char *place = NULL;
-    const drmad_status st = mem_alloc(c->ctx, size, 1, &place);
+    char *target = NULL;
+    const drmad_status st = mem_alloc(c->ctx, size, 1, &target);
 
     if (st != DRMAD_OK) return st;
-    snprintf(place, size, "%s#%s", url, name);
+    snprintf(target, size, "%s#%s", url, name);
     mem_free(c->ctx, c->set.store);
-    c->set.store = place;
+    c->set.store = target;
     c->set.output.dir[0] = c->set.trajectory.spill_dir[0] = '\0';
     return DRMAD_OK;
 }
 
-drmad_status drmad_study_open(drmad_ctx *ctx, const char *place, int trust,
+drmad_status drmad_study_open(drmad_ctx *ctx, const char *target, int trust,
                               const char *const *overrides, int n, drmad_study **out)
 {
     drmad_status st = DRMAD_OK;
@@ -323,12 +322,12 @@ drmad_status drmad_study_open(drmad_ctx *ctx, const char *place, int trust,
     kept k = {0};
 
     *out = NULL;
-    TRY(split_place(ctx, place, &url, &named));
+    TRY(split_place(ctx, target, &url, &named));
     TRY(fetch_study(ctx, url, named, &name, &k));
     TRY(mem_alloc(ctx, 1, sizeof *s, &s));
     s->ctx = ctx;
     TRY(config_new(ctx, &s->cfg));
-    TRY(config_read(s->cfg, place, k.text, strlen(k.text)));
+    TRY(config_read(s->cfg, target, k.text, strlen(k.text)));
     TRY(put_place(s->cfg, url, name));
     for (int i = 0; i < n; i++) TRY(config_override(s->cfg, overrides[i]));
     TRY(check_trust(s, trust != 0));

@@ -19,8 +19,8 @@ struct session {
     drmad_ctx *ctx;
     store *store;
     int64_t study;
-    char *name;    /* of the study there */
-    search *space; /* what the study declares, maybe nothing */
+    char *name, *url; /* of the study there; of the store, as it was opened */
+    search *space;    /* what the study declares, maybe nothing */
 };
 
 /* Opens it where it is not open yet; patience_s < 0: the study's. */

@@ -32,7 +32,7 @@ void drmad_trial_free(drmad_trial *t)
 
 static drmad_status trial_new(drmad_study *s, const store_lease *l, drmad_trial **out)
 {
-    const search *space = s->session->space;
+    const search *declared = s->session->space;
     drmad_status st = DRMAD_OK;
     drmad_trial *t = NULL;
 
@@ -40,8 +40,8 @@ static drmad_status trial_new(drmad_study *s, const store_lease *l, drmad_trial 
     TRY(mem_alloc(s->ctx, 1, sizeof *t, &t));
     t->study = s;
     t->lease = *l;
-    TRY(mem_alloc(s->ctx, (size_t)space->n + 1, sizeof *t->x, &t->x));
-    for (int32_t i = 0; i < space->n; i++) t->x[i] = NAN;
+    TRY(mem_alloc(s->ctx, (size_t)declared->n + 1, sizeof *t->x, &t->x));
+    for (int32_t i = 0; i < declared->n; i++) t->x[i] = NAN;
     TRY(search_new(s->ctx, &t->own));
     *out = t, t = NULL;
 done:
@@ -68,8 +68,8 @@ drmad_status trial_add_own(drmad_trial *t, search_param *p, double x, int32_t *i
 
 static drmad_status take_param(drmad_trial *t, const store_param *p)
 {
-    const search *space = t->study->session->space;
-    const int32_t i = search_find(space, p->name);
+    const search *declared = t->study->session->space;
+    const int32_t i = search_find(declared, p->name);
     drmad_status st = DRMAD_OK;
     search_param *own;
     int32_t index;
@@ -103,7 +103,7 @@ done:
 /* The fixed values of declared parameters into x, where nothing is stored yet. */
 static drmad_status take_fixed(drmad_trial *t)
 {
-    const search *space = t->study->session->space;
+    const search *declared = t->study->session->space;
     drmad_ctx *ctx = t->study->ctx;
     drmad_status st = DRMAD_OK;
     json_t *known = json_object(), *value;
@@ -111,16 +111,16 @@ static drmad_status take_fixed(drmad_trial *t)
     char *text = NULL;
     const char *name;
 
-    if (!json_is_object(t->fixed) || space->n == 0) goto done;
+    if (!json_is_object(t->fixed) || declared->n == 0) goto done;
     json_object_foreach(t->fixed, name, value)
     {
-        if (search_find(space, name) >= 0) json_object_set(known, name, value);
+        if (search_find(declared, name) >= 0) json_object_set(known, name, value);
     }
     text = json_dumps(known, JSON_COMPACT | JSON_REAL_PRECISION(17));
     if (!text) TRY(FAIL(ctx, DRMAD_E_NOMEM, "out of memory for a queued point"));
-    TRY(mem_alloc(ctx, (size_t)space->n, sizeof *x, &x));
-    TRY(search_parse(space, text, x));
-    for (int32_t i = 0; i < space->n; i++)
+    TRY(mem_alloc(ctx, (size_t)declared->n, sizeof *x, &x));
+    TRY(search_parse(declared, text, x));
+    for (int32_t i = 0; i < declared->n; i++)
         if (isnan(t->x[i])) t->x[i] = x[i];
 done:
     json_decref(known);
@@ -142,9 +142,9 @@ void trial_point(const drmad_study *s, int64_t number, int32_t attempt, int32_t 
 /* Fills in what is missing; a point that breaks a rule is drawn anew. */
 static drmad_status complete(drmad_trial *t)
 {
-    const search *space = t->study->session->space;
+    const search *declared = t->study->session->space;
     drmad_ctx *ctx = t->study->ctx;
-    const size_t n = (size_t)space->n;
+    const size_t n = (size_t)declared->n;
     drmad_status st = DRMAD_OK;
     double *u = NULL, *x = NULL;
     int32_t broken = -1;
@@ -153,16 +153,16 @@ static drmad_status complete(drmad_trial *t)
     TRY(mem_alloc(ctx, n + 1, sizeof *u, &u));
     TRY(mem_alloc(ctx, n + 1, sizeof *x, &x));
     for (int32_t k = 0; k < ATTEMPTS; k++) {
-        trial_point(t->study, t->lease.number, k, space->n, u);
+        trial_point(t->study, t->lease.number, k, declared->n, u);
         memcpy(x, t->x, n * sizeof *x);
-        TRY(search_complete(space, u, x, &broken));
+        TRY(search_complete(declared, u, x, &broken));
         if (broken >= 0) continue;
         memcpy(t->x, x, n * sizeof *x);
         goto done;
     }
     trial_name(t, name, sizeof name);
     st = FAIL(ctx, DRMAD_E_CONFIG, "%s: none of %d points keeps the rule \"%s\"", name, ATTEMPTS,
-              expr_text(space->rules[broken]));
+              expr_text(declared->rules[broken]));
 done:
     mem_free(ctx, u);
     mem_free(ctx, x);
@@ -172,15 +172,16 @@ done:
 static drmad_status store_params(drmad_trial *t)
 {
     const struct session *ss = t->study->session;
-    const search *space = ss->space;
+    const search *declared = ss->space;
     drmad_status st = DRMAD_OK;
     store_param *p = NULL;
     int32_t n = 0;
 
-    TRY(mem_alloc(ss->ctx, (size_t)space->n + 1, sizeof *p, &p));
-    for (int32_t i = 0; i < space->n; i++)
+    TRY(mem_alloc(ss->ctx, (size_t)declared->n + 1, sizeof *p, &p));
+    for (int32_t i = 0; i < declared->n; i++)
         if (!isnan(t->x[i]))
-            p[n++] = (store_param){space->params[i].name, t->x[i], space->params[i].distribution};
+            p[n++] =
+                (store_param){declared->params[i].name, t->x[i], declared->params[i].distribution};
     if (n > 0) TRY(store_trial_params(ss->store, &t->lease, p, n));
 done:
     mem_free(ss->ctx, p);

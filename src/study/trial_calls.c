@@ -10,12 +10,12 @@
 
 const search_param *trial_param(const drmad_trial *t, int32_t i, double *x)
 {
-    const search *space = t->study->session->space;
+    const search *declared = t->study->session->space;
 
-    for (int32_t k = 0; k < space->n; k++) {
+    for (int32_t k = 0; k < declared->n; k++) {
         if (isnan(t->x[k]) || i-- > 0) continue;
         *x = t->x[k];
-        return &space->params[k];
+        return &declared->params[k];
     }
     if (i >= t->own->n) return NULL;
     *x = t->own_x[i];
@@ -161,9 +161,9 @@ static drmad_status check_one(drmad_ctx *ctx, search_param *p, search **one)
  * of the same type. */
 static drmad_status known(const drmad_trial *t, const search_param *p, double *x, bool *found)
 {
-    const search *space = t->study->session->space;
-    const int32_t i = search_find(space, p->name), k = search_find(t->own, p->name);
-    const search_param *q = i >= 0 ? &space->params[i] : k >= 0 ? &t->own->params[k] : NULL;
+    const search *declared = t->study->session->space;
+    const int32_t i = search_find(declared, p->name), k = search_find(t->own, p->name);
+    const search_param *q = i >= 0 ? &declared->params[i] : k >= 0 ? &t->own->params[k] : NULL;
 
     *found = q != NULL;
     if (!q) return DRMAD_OK;
@@ -385,12 +385,13 @@ drmad_status drmad_study_observe(drmad_study *s, const char *params_json, const 
 
     if (n != 1) return FAIL(s->ctx, DRMAD_E_USAGE, "observe: %d values, not 1", n);
     TRY(parse_point(s, params_json, &x));
-    const search *space = s->session->space;
-    TRY(search_check(space, x));
-    TRY(mem_alloc(s->ctx, (size_t)space->n + 1, sizeof *p, &p));
-    for (int32_t i = 0; i < space->n; i++)
+    const search *declared = s->session->space;
+    TRY(search_check(declared, x));
+    TRY(mem_alloc(s->ctx, (size_t)declared->n + 1, sizeof *p, &p));
+    for (int32_t i = 0; i < declared->n; i++)
         if (!isnan(x[i]))
-            p[k++] = (store_param){space->params[i].name, x[i], space->params[i].distribution};
+            p[k++] =
+                (store_param){declared->params[i].name, x[i], declared->params[i].distribution};
     const bool fine = !isnan(values[0]);
     const store_trial t = {
         .state = fine ? TRIAL_COMPLETE : TRIAL_FAIL,
