@@ -170,9 +170,9 @@ static void free_attrs(attrs *a)
 static drmad_status add_result(attrs *a, const json_t *result)
 {
     const json_t *tuned = json_object_get(json_object_get(result, "tuned"), "mean");
-    const json_t *run = json_object_get(result, "run");
+    const json_t *once = json_object_get(result, "run");
     const bool own = json_object_get(result, "versions") != NULL;
-    const json_t *from = !own ? result : tuned ? tuned : run;
+    const json_t *from = !own ? result : tuned ? tuned : once;
     drmad_status st = DRMAD_OK;
     const char *key;
     json_t *value;
