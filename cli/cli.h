@@ -11,13 +11,13 @@ enum { EXIT_USAGE = 2, EXIT_OUTPUT = 6, WORDS_MAX = 256 };
 
 /* What a command line says; opt.c fills it. Strings are argv's, but settings are its own. */
 typedef struct args {
-    bool json, quiet, resume, dry_run, help, markdown;
+    bool json, quiet, resume, dry_run, help, markdown, trust_store;
     int verbose;
     const char *words[WORDS_MAX];
     int word_count;
     char *settings[WORDS_MAX]; /* options that set a key of the study: "key=value" */
     int setting_count;
-    const char *store; /* values of the options of these names, NULL: not given */
+    const char *store, *study, *token; /* values of the options of these names, NULL: not given */
 } args;
 
 typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_TEXT, OPT_SETTING } opt_type;
@@ -55,6 +55,12 @@ typedef struct opt {
     FLAG('q', "quiet", quiet, "only errors on standard error"), \
     COUNTED('v', "verbose", verbose, "more on standard error"), \
     OPT_HELP
+/* Of commands that work on trials. */
+#define OPTS_TRIALS \
+    TEXT(0, "study", study, "URL#NAME", "the study as the store has it, in place of a file"), \
+    SETTING(0, "store", "store", "URL", "where trials are kept [sqlite:drmad.db]")
+#define OPT_TRUST \
+    FLAG(0, "trust-store", trust_store, "with --study: run the command that the store names")
 /* clang-format on */
 
 typedef struct command {
@@ -67,8 +73,8 @@ typedef struct command {
     int (*run)(const args *a); /* gives the exit status */
 } command;
 
-extern const command cmd_tune, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_data, cmd_version,
-    cmd_completion, cmd_help;
+extern const command cmd_tune, cmd_worker, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_data,
+    cmd_ask, cmd_report, cmd_tell, cmd_enqueue, cmd_version, cmd_completion, cmd_help;
 extern const command *const commands[]; /* main.c; ends with NULL */
 
 /* find.c. The command that the first of `argc` words name; *used says how many. NULL after a message. */
@@ -108,5 +114,9 @@ drmad_ctx *run_open(term *t, const args *a); /* signals included; NULL after a m
 int flush_results(void);                     /* of standard output; gives the exit status */
 int run_close(drmad_ctx *ctx, term *t, drmad_status st);
 int run_study(const args *a, study_call *call);
+/* The same where `own` words after the study are the command's, and the study may come from --study
+ * in place of a first word. */
+int run_trials(const args *a, int own, study_call *call);
+const char *own_word(const args *a, int i); /* NULL past the last */
 void print_json_string(FILE *f, const char *s);
 #endif

@@ -3,8 +3,9 @@
 #include <string.h>
 
 const command *const commands[] = {
-    &cmd_tune, &cmd_why,     &cmd_train,      &cmd_check, &cmd_explain,
-    &cmd_data, &cmd_version, &cmd_completion, &cmd_help,  NULL,
+    &cmd_tune,    &cmd_worker,  &cmd_why,        &cmd_train, &cmd_check,
+    &cmd_explain, &cmd_ask,     &cmd_report,     &cmd_tell,  &cmd_enqueue,
+    &cmd_data,    &cmd_version, &cmd_completion, &cmd_help,  NULL,
 };
 
 static bool asks_help(const char *word)

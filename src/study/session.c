@@ -283,20 +283,6 @@ done:
     return st;
 }
 
-/* A command from a database would let whoever can write there run anything here. */
-static drmad_status check_trust(drmad_study *s, bool trust)
-{
-    const config_objective *o = &s->cfg->set.objective;
-    char where[256];
-
-    config_where(s->cfg, "objective.cmd", where, sizeof where);
-    if (trust || !o->cmd[0] || strcmp(where, "override") == 0) return DRMAD_OK;
-    return FAIL(s->ctx, DRMAD_E_UNSAFE,
-                "study %s: its command comes from the store and is not run: name the study file, "
-                "or trust everybody who can write there with --trust-store. It is: %s",
-                s->cfg->set.name, o->cmd);
-}
-
 /* Where its trials are, whatever its text says; nothing of the store decides where files go. */
 static drmad_status put_place(config *c, const char *url, const char *name)
 {
@@ -319,6 +305,7 @@ drmad_status drmad_study_open(drmad_ctx *ctx, const char *target, int trust,
     char *url = NULL, *name = NULL;
     const char *named;
     drmad_study *s = NULL;
+    char where[256];
     kept k = {0};
 
     *out = NULL;
@@ -330,7 +317,8 @@ drmad_status drmad_study_open(drmad_ctx *ctx, const char *target, int trust,
     TRY(config_read(s->cfg, target, k.text, strlen(k.text)));
     TRY(put_place(s->cfg, url, name));
     for (int i = 0; i < n; i++) TRY(config_override(s->cfg, overrides[i]));
-    TRY(check_trust(s, trust != 0));
+    config_where(s->cfg, "objective.cmd", where, sizeof where);
+    s->foreign = !trust && strcmp(where, "override") != 0;
     TRY(study_finish_load(s));
     *out = s, s = NULL;
 done:

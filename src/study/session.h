@@ -21,6 +21,7 @@ struct session {
     int64_t study;
     char *name, *url; /* of the study there; of the store, as it was opened */
     search *space;    /* what the study declares, maybe nothing */
+    double expire_at; /* drmad_study_ask: not before */
 };
 
 /* Opens it where it is not open yet; patience_s < 0: the study's. */

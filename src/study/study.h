@@ -13,6 +13,7 @@ struct drmad_study {
     struct session *session; /* with the store, or NULL: session.h */
     char *given, *base;      /* with parameters: the study as YAML before `auto`s are replaced, the
                                 same for its trials */
+    bool foreign;            /* its command comes from a store and is not run */
     drmad_objective_fn *objective; /* of the caller, or NULL */
     void *objective_user;
     space *kept_space; /* of the values that the last call came to */

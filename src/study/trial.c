@@ -260,12 +260,25 @@ done:
     return st;
 }
 
+/* As every worker does: so a trial that was asked for and never told comes back. */
+static drmad_status expire_now_and_then(drmad_study *s)
+{
+    struct session *ss = s->session;
+    const double now = base_now();
+    int32_t n;
+
+    if (now < ss->expire_at) return DRMAD_OK;
+    ss->expire_at = now + s->cfg->set.worker.lease;
+    return store_trial_expire(ss->store, ss->study, (int32_t)s->cfg->set.objective.retries, &n);
+}
+
 drmad_status drmad_study_ask(drmad_study *s, drmad_trial **out)
 {
     drmad_status st = DRMAD_OK;
 
     *out = NULL;
     TRY(session_open(s, -1));
+    TRY(expire_now_and_then(s));
     TRY(trial_ask(s, out));
 done:
     return st;

@@ -151,8 +151,20 @@ done:
     return st;
 }
 
-/* Nothing is left to do: but a trial that runs elsewhere may come back if its worker is lost, which
- * shows within a lease. */
+/* Whether all is done; where only trials elsewhere are missing, ask_at says when to look again. */
+static bool all_done(work *w, const int64_t count[TRIAL_STATE_COUNT])
+{
+    const int64_t open = count[TRIAL_RUNNING] + count[TRIAL_WAITING];
+    const int64_t limit = w->s->cfg->set.search.trials;
+
+    if (open > 0) return false;
+    if (limit > 0 && count[TRIAL_COMPLETE] + count[TRIAL_PRUNED] >= limit) return true;
+    w->ask_at = 0; /* one has failed meanwhile: another may be begun */
+    return false;
+}
+
+/* Nothing is left to begin: but a trial that runs elsewhere may come back if its worker is lost,
+ * which shows within a lease. */
 static drmad_status look_around(work *w, bool *over)
 {
     const double now = base_now(), lease = w->s->cfg->set.worker.lease;
@@ -161,22 +173,18 @@ static drmad_status look_around(work *w, bool *over)
 
     *over = w->stop != DRMAD_OK;
     if (*over || w->away_since > 0 || now >= w->ask_at) return st;
+    TRY(work_reached(w, work_count(w, count)));
+    if (w->away_since > 0) return st;
+    *over = all_done(w, count);
+    if (*over) return st;
     if (w->idle_since <= 0) {
         w->idle_since = now;
-        TRY(work_reached(w, work_count(w, count)));
-        if (w->away_since > 0) return st;
-        *over = count[TRIAL_RUNNING] == 0 && count[TRIAL_WAITING] == 0;
-        if (!*over)
-            base_log(w->s->ctx, LOG_INFO,
-                     "no more trials to begin; waiting for %lld that run elsewhere, up to %g s",
-                     (long long)count[TRIAL_RUNNING], 1.5 * lease);
-        w->expire_at = now;
-    } else {
-        if (w->expire_at > now + idle_s) w->expire_at = now + idle_s;
-        TRY(work_reached(w, work_count(w, count)));
-        *over = w->away_since <= 0 && count[TRIAL_RUNNING] == 0 && count[TRIAL_WAITING] == 0;
-        *over = *over || now - w->idle_since > 1.5 * lease + idle_s;
+        base_log(w->s->ctx, LOG_INFO,
+                 "no more trials to begin; waiting for %lld that run elsewhere, up to %g s",
+                 (long long)count[TRIAL_RUNNING], 1.5 * lease);
     }
+    w->expire_at = fmin(w->expire_at, now + idle_s);
+    *over = now - w->idle_since > 1.5 * lease + idle_s;
 done:
     return st;
 }
@@ -217,6 +225,14 @@ done:
     return st;
 }
 
+/* Until the next question, but signals are looked at. */
+static void rest(const work *w)
+{
+    const double left = w->ask_at - base_now();
+
+    if (left > 0) poll(NULL, 0, (int)ceil(1e3 * fmin(left, wait_s)));
+}
+
 /* A failure of ours still gives back what runs. */
 static drmad_status loop(work *w)
 {
@@ -230,7 +246,7 @@ static drmad_status loop(work *w)
         if (st != DRMAD_OK) work_stop(w, st);
         if (w->n > 0) TRY(listen_once(w));
         else TRY(look_around(w, &over));
-        if (w->n == 0 && !over) poll(NULL, 0, (int)(1e3 * wait_s / 2));
+        if (w->n == 0 && !over) rest(w);
     }
     if (w->spooled) flush(w);
 done:

@@ -34,8 +34,15 @@ static drmad_status check_names(const work *w)
 static drmad_status setup_command(work *w)
 {
     const config_objective *o = &w->s->cfg->set.objective;
-    drmad_status st = template_new(w->s->ctx, o->cmd, &w->words);
+    drmad_status st = DRMAD_OK;
 
+    /* whoever can write to the database could run anything here */
+    if (w->s->foreign)
+        return FAIL(w->s->ctx, DRMAD_E_UNSAFE,
+                    "study %s: its command comes from the store and is not run: name the study "
+                    "file, or trust everybody who can write there with --trust-store. It is: %s",
+                    w->s->session->name, o->cmd);
+    st = template_new(w->s->ctx, o->cmd, &w->words);
     if (st == DRMAD_E_CONFIG)
         return config_refuse(w->s->cfg, "objective.cmd", "%s", drmad_errmsg(w->s->ctx));
     TRY(st);
