@@ -89,7 +89,7 @@ drmad_status search_parse(const search *s, const char *json, double *x);
 drmad_status search_print_one(drmad_ctx *ctx, const search_param *p, double x, char **out);
 
 /* Reads Optuna's distribution JSON, also its short form and those of versions before 3.0; gives
- * *out, to be freed by search_param_free or taken by search_add. DRMAD_E_STORAGE when it is none. */
+ * *out, to be freed by search_param_free or taken by search_add. DRMAD_E_STORAGE: it is none. */
 drmad_status search_param_parse(drmad_ctx *ctx, const char *name, const char *distribution,
                                 search_param **out);
 void search_param_free(drmad_ctx *ctx, search_param *p);

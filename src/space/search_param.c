@@ -46,7 +46,8 @@ static const char *check_whole(const search_param *p, char why[SEARCH_WHY_BYTES]
 /* `high` moves down to the grid. */
 static const char *check_step(search_param *p, char why[SEARCH_WHY_BYTES])
 {
-    double count, last;
+    /* an int's bounds limit it already */
+    double most = p->type == SEARCH_INT ? INFINITY : SEARCH_WHOLE_MAX, count, last;
 
     if (p->type == SEARCH_INT && p->step == 0) p->step = 1;
     if (!(p->step >= 0) || isinf(p->step)) {
@@ -59,7 +60,7 @@ static const char *check_step(search_param *p, char why[SEARCH_WHY_BYTES])
     }
     if (p->type == SEARCH_INT && check_whole(p, why)) return check_whole(p, why);
     if (p->step == 0) return NULL;
-    if (!grid_last(p->low, p->high, p->step, &last, &count) || count > SEARCH_WHOLE_MAX) {
+    if (!grid_last(p->low, p->high, p->step, &last, &count) || count > most) {
         snprintf(why, SEARCH_WHY_BYTES, "%g makes too many values between %g and %g", p->step,
                  p->low, p->high);
         return "step";

@@ -36,7 +36,7 @@ static const search_param *added(drmad_ctx *ctx, search_param *p, search **s)
 
     CHECK_OK(ctx, search_new(ctx, s));
     CHECK_OK(ctx, search_add(*s, p, &i));
-    CHECK_INT(i, 0);
+    if (i != 0) exit(1); /* the failure has been told */
     return &(*s)->params[0];
 }
 
@@ -275,7 +275,7 @@ static const struct {
     {"{\"lr\": 0.1", "not a JSON object"},
     {"{\"lr\": 0.1} x", "not a JSON object"},
     {"{\"\xff\": 1}", "not a JSON object"},
-    {"{\"a\\u0000b\": 1}", "no parameter is called"},
+    {"{\"a\\u0000b\": 1}", "not a JSON object"},
 };
 
 TEST(points_that_are_wrong_or_hostile_are_refused_by_name)
@@ -360,8 +360,8 @@ static const struct {
 } bad_entries[] = {
     {"low: 0", "s.yaml:1:14: parameters.0.high: a finite low and high must be given"},
     {"high: 0", "parameters.0.low: a finite low and high must be given"},
-    {"low: 0, high: .inf", "s.yaml:1:37: parameters.0.high: a finite"},
-    {"low: 2, high: 1", "s.yaml:1:28: parameters.0.low: low 2 must not lie above high 1"},
+    {"low: 0, high: .inf", "s.yaml:1:38: parameters.0.high: a finite"},
+    {"low: 2, high: 1", "s.yaml:1:29: parameters.0.low: low 2 must not lie above high 1"},
     {"low: 0, high: 1, log: true", "parameters.0.low: low 0; under log it must be above 0"},
     {"type: int, low: 0, high: 1, log: true", "low 0; under log it must be at least 1"},
     {"low: 1, high: 2, log: true, step: 0.1", "parameters.0.step: 0.1; step and log exclude"},
