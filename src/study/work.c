@@ -138,6 +138,7 @@ static drmad_status fill(work *w)
     while (w->stop == DRMAD_OK && w->n < w->jobs && base_now() >= w->ask_at) {
         TRY(work_reached(w, trial_ask(w->s, &t)));
         if (!t && w->away_since > 0) break;
+        w->dry = !t;
         if (!t) {
             w->ask_at = base_now() + idle_s;
             break;
@@ -172,7 +173,8 @@ static drmad_status look_around(work *w, bool *over)
     drmad_status st = DRMAD_OK;
 
     *over = w->stop != DRMAD_OK;
-    if (*over || w->away_since > 0 || now >= w->ask_at) return st;
+    if (*over || w->away_since > 0 || !w->dry) return st;
+    w->dry = false; /* once a question */
     TRY(work_reached(w, work_count(w, count)));
     if (w->away_since > 0) return st;
     *over = all_done(w, count);

@@ -35,6 +35,7 @@ typedef struct work {
     double beat_at, expire_at;
     double pause;      /* seconds between tries, growing while nothing comes of them */
     double away_since; /* the store does not answer since then; 0: it does */
+    bool dry;          /* the last question gave no trial */
     double idle_since; /* nothing runs here and nothing waits; 0: not so */
     int64_t begun, good, failed_in_row;
     bool spooled; /* results wait on this disk */
