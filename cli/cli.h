@@ -11,15 +11,16 @@ enum { EXIT_USAGE = 2, EXIT_OUTPUT = 6, WORDS_MAX = 256 };
 
 /* What a command line says; opt.c fills it. Strings are argv's, but settings are its own. */
 typedef struct args {
-    bool json, quiet, resume, dry_run, help, markdown;
+    bool json, quiet, resume, dry_run, help, markdown, trust_store;
     int verbose;
     const char *words[WORDS_MAX];
     int word_count;
     char *settings[WORDS_MAX]; /* options that set a key of the study: "key=value" */
     int setting_count;
+    const char *store, *study, *token; /* values of the options of these names, NULL: not given */
 } args;
 
-typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_SETTING } opt_type;
+typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_TEXT, OPT_SETTING } opt_type;
 
 /* One option. Parsing, help, completion and docs/CLI.md all read these tables. */
 typedef struct opt {
@@ -36,6 +37,8 @@ typedef struct opt {
     {letter, name, OPT_FLAG, offsetof(args, field), NULL, NULL, help}
 #define COUNTED(letter, name, field, help) \
     {letter, name, OPT_COUNT, offsetof(args, field), NULL, NULL, help}
+#define TEXT(letter, name, field, metavar, help) \
+    {letter, name, OPT_TEXT, offsetof(args, field), NULL, metavar, help}
 #define SETTING(letter, name, key, metavar, help) \
     {letter, name, OPT_SETTING, 0, key, metavar, help}
 #define OPTS_END {0, NULL, OPT_LAST, 0, NULL, NULL, NULL}
@@ -52,10 +55,16 @@ typedef struct opt {
     FLAG('q', "quiet", quiet, "only errors on standard error"), \
     COUNTED('v', "verbose", verbose, "more on standard error"), \
     OPT_HELP
+/* Of commands that work on trials. */
+#define OPTS_TRIALS \
+    TEXT(0, "study", study, "URL#NAME", "the study as the store has it, in place of a file"), \
+    SETTING(0, "store", "store", "URL", "where trials are kept [sqlite:drmad.db]")
+#define OPT_TRUST \
+    FLAG(0, "trust-store", trust_store, "with --study: run the command that the store names")
 /* clang-format on */
 
 typedef struct command {
-    const char *name;
+    const char *name;          /* one word, or two: "study list" */
     const char *words;         /* the words it takes, as shown in its help; NULL for none */
     int least, most;           /* how many */
     const char *summary;       /* one line */
@@ -64,10 +73,14 @@ typedef struct command {
     int (*run)(const args *a); /* gives the exit status */
 } command;
 
-extern const command cmd_tune, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_data, cmd_version,
-    cmd_completion, cmd_help;
-extern const command *const commands[];        /* main.c; ends with NULL */
-const command *command_find(const char *name); /* NULL after a message */
+extern const command cmd_tune, cmd_worker, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_data,
+    cmd_ask, cmd_report, cmd_tell, cmd_enqueue, cmd_version, cmd_completion, cmd_help;
+extern const command *const commands[]; /* main.c; ends with NULL */
+
+/* find.c. The command that the first of `argc` words name; *used says how many. NULL after a message. */
+const command *command_find(int argc, const char *const *argv, int *used);
+/* Lists the commands of the group `word` (NULL: all); false when there is no such group. */
+bool group_list(FILE *f, const char *word);
 
 /* opt.c. Fills *a from argv[0..argc); false after a message on standard error. */
 bool args_parse(const command *c, int argc, char **argv, args *a);
@@ -101,5 +114,9 @@ drmad_ctx *run_open(term *t, const args *a); /* signals included; NULL after a m
 int flush_results(void);                     /* of standard output; gives the exit status */
 int run_close(drmad_ctx *ctx, term *t, drmad_status st);
 int run_study(const args *a, study_call *call);
+/* The same where `own` words after the study are the command's, and the study may come from --study
+ * in place of a first word. */
+int run_trials(const args *a, int own, study_call *call);
+const char *own_word(const args *a, int i); /* NULL past the last */
 void print_json_string(FILE *f, const char *s);
 #endif

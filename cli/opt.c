@@ -20,7 +20,7 @@ static bool needs(const command *c)
 
 static bool takes_value(const opt *o)
 {
-    return o->type == OPT_SETTING && o->metavar;
+    return o->metavar != NULL;
 }
 
 static const opt *find_letter(const opt *opts, char letter)
@@ -57,6 +57,7 @@ static bool apply(const command *c, const opt *o, const char *value, args *a)
     switch (o->type) {
     case OPT_FLAG: *(bool *)field = true; return true;
     case OPT_COUNT: *(int *)(void *)field += 1; return true;
+    case OPT_TEXT: *(const char **)(void *)field = value; return true;
     case OPT_SETTING: return add_setting(c, o, value, a);
     case OPT_LAST: break;
     }
