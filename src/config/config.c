@@ -95,7 +95,7 @@ static drmad_status default_of(config *c, const key_def *k, void *base)
     if (k->type == TYPE_RECORD) return record_defaults(c, k->of, field_of(base, k->at));
     if (!k->def) return DRMAD_OK;
     snprintf(s.path, sizeof s.path, "%s", k->name);
-    if (k->type == TYPE_INTS) return yaml_read_key(c, &s, k, base, k->def, strlen(k->def));
+    if (is_scalar_list(k)) return yaml_read_key(c, &s, k, base, k->def, strlen(k->def));
     return scalar_set(c, &s, k, field_of(base, k->at), k->def, true);
 }
 
@@ -106,6 +106,20 @@ drmad_status record_defaults(config *c, const record *r, void *base)
     for (int i = 0; i < r->n; i++) TRY(default_of(c, &r->keys[i], base));
 done:
     return st;
+}
+
+void list_clear(const config *c, const key_def *k, void *base)
+{
+    int32_t *n = field_of(base, k->at);
+
+    for (int32_t i = 0; i < *n; i++) {
+        void *item = field_of(base, k->items + item_size(k) * (size_t)i);
+
+        if (k->type == TYPE_LIST) record_free(c, k->of, item);
+        else if (is_text_list(k)) mem_free(c->ctx, *(char **)item);
+        memset(item, 0, item_size(k));
+    }
+    *n = 0;
 }
 
 void record_free(const config *c, const record *r, void *base)
@@ -120,12 +134,8 @@ void record_free(const config *c, const record *r, void *base)
             *text = NULL;
         } else if (k->type == TYPE_RECORD) {
             record_free(c, k->of, field_of(base, k->at));
-        } else if (k->type == TYPE_LIST) {
-            int32_t *n = field_of(base, k->at);
-
-            for (int32_t j = 0; j < *n; j++)
-                record_free(c, k->of, field_of(base, k->items + k->of->size * (size_t)j));
-            *n = 0;
+        } else if (k->type == TYPE_LIST || is_scalar_list(k)) {
+            list_clear(c, k, base);
         }
     }
 }

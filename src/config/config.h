@@ -31,12 +31,18 @@
 #define RECORD(record, text)                                    typedef struct config_##record {
 #define KEY_INT(r, name, def, low, high, special, text)         int64_t name;
 #define KEY_REAL(r, name, def, low, high, special, text)        double name;
-#define KEY_SIZE(r, name, def, low, high, text)                 int64_t name;
+#define KEY_SIZE(r, name, def, low, high, special, text)        int64_t name;
 #define KEY_BOOL(r, name, def, text)                            bool name;
 #define KEY_WORD(r, name, list, def, special, text)             int name;
 #define KEY_TEXT(r, name, def, text)                            char *name;
 #define KEY_INTS(r, name, max, def, low, high, special, text) \
     struct { int32_t n; int64_t at[max]; } name;
+#define KEY_REALS(r, name, max, low, high, text) \
+    struct { int32_t n; double at[max]; } name;
+#define KEY_TEXTS(r, name, max, text) \
+    struct { int32_t n; char *at[max]; } name;
+#define KEY_SCALARS(r, name, max, text) \
+    struct { int32_t n; char *at[max]; } name;
 #define KEY_RECORD(r, name)                                     struct config_##name name;
 #define KEY_LIST(r, name, item, max, text) \
     struct { int32_t n; struct config_##item at[max]; } name;

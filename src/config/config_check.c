@@ -128,6 +128,26 @@ static drmad_status check_trajectory(const config *c)
     return DRMAD_OK;
 }
 
+/* What a trial runs must be there; the parameters themselves are the business of space/. */
+static drmad_status check_objective(const config *c)
+{
+    const config_objective *o = &c->set.objective;
+    const config_parameter *p = c->set.parameters.at;
+    char path[64];
+
+    if (o->run == CFG_RUN_COMMAND && !o->cmd[0])
+        return config_refuse(c, "objective.run", "command needs objective.cmd");
+    if (o->cmd[0] && o->run != CFG_RUN_COMMAND && o->run != CFG_RUN_AUTO)
+        return config_refuse(c, "objective.cmd", "is only for objective.run: command");
+    if (o->run == CFG_RUN_TUNE && c->set.hyper.n == 0)
+        return config_refuse(c, "objective.run", "tune needs something in hyper");
+    for (int32_t i = 0; i < c->set.parameters.n; i++) {
+        snprintf(path, sizeof path, "parameters.%d.name", (int)i);
+        if (!p[i].name[0]) return config_refuse(c, path, "is empty");
+    }
+    return DRMAD_OK;
+}
+
 /* What the rest of the study says about a kind; 0 where it says nothing. */
 static double said_elsewhere(const config_study *s, hyper_kind kind)
 {
@@ -186,6 +206,12 @@ static drmad_status resolve(config *c)
     if (s->data.noise_seed < 0) s->data.noise_seed = s->seed;
     if (s->outer.fresh_split) s->outer.trust = false; /* F of two splits cannot be compared */
     for (int32_t i = 0; i < s->hyper.n; i++) resolve_hyper(s, &s->hyper.at[i]);
+    for (int32_t i = 0; i < s->parameters.n; i++) {
+        config_parameter *p = &s->parameters.at[i];
+
+        if (p->type < 0)
+            p->type = p->choices.n > 0 ? CFG_PARAMETER_CATEGORICAL : CFG_PARAMETER_FLOAT;
+    }
     if (s->output.dir[0] == '\0') {
         snprintf(dir, sizeof dir, "runs/%s", s->name);
         mem_free(c->ctx, s->output.dir);
@@ -206,6 +232,7 @@ drmad_status config_finish(config *c)
     TRY(check_model(c));
     TRY(check_optimizer(c));
     TRY(check_trajectory(c));
+    TRY(check_objective(c));
     TRY(resolve(c));
     for (int32_t i = 0; i < c->set.hyper.n; i++) TRY(check_hyper(c, i));
 done:

@@ -12,6 +12,9 @@ typedef enum key_type {
     TYPE_WORD,
     TYPE_TEXT,
     TYPE_INTS,
+    TYPE_REALS,
+    TYPE_TEXTS,
+    TYPE_SCALARS,
     TYPE_RECORD,
     TYPE_LIST
 } key_type;
@@ -63,8 +66,9 @@ const char *shown(const char *text, char buf[SHOWN_BYTES]);
 /* One scalar of a file into `field`. `plain`: it stood without quotes. */
 drmad_status scalar_set(config *c, const spot *s, const key_def *k, void *field, const char *text,
                         bool plain);
-drmad_status scalar_int(config *c, const spot *s, const key_def *k, int64_t *field,
-                        const char *text, bool plain);
+/* The same for an item of a list of scalars. */
+drmad_status scalar_item(config *c, const spot *s, const key_def *k, void *item, const char *text,
+                         bool plain);
 /* The shortest decimal that reads back to x, in any locale. */
 void real_print(double x, char *buf, size_t size);
 
@@ -74,6 +78,8 @@ drmad_status key_print(const config *c, const key_def *k, const void *base, char
 /* Defaults of a record, and its end. */
 drmad_status record_defaults(config *c, const record *r, void *base);
 void record_free(const config *c, const record *r, void *base);
+/* Empties a list of any type. */
+void list_clear(const config *c, const key_def *k, void *base);
 
 /* One YAML document into a record, or into the field of one key of the record at `base`; `s` says
  * where it comes from. */
@@ -82,6 +88,22 @@ drmad_status yaml_read_record(config *c, spot *s, const record *r, void *base, c
 drmad_status yaml_read_key(config *c, spot *s, const key_def *k, void *base, const char *text,
                            size_t size);
 
+static inline bool is_scalar_list(const key_def *k)
+{
+    return k->type >= TYPE_INTS && k->type <= TYPE_SCALARS;
+}
+static inline bool is_text_list(const key_def *k)
+{
+    return k->type == TYPE_TEXTS || k->type == TYPE_SCALARS;
+}
+/* Bytes of one item of a list. */
+static inline size_t item_size(const key_def *k)
+{
+    return k->type == TYPE_LIST    ? k->of->size
+           : k->type == TYPE_INTS  ? sizeof(int64_t)
+           : k->type == TYPE_REALS ? sizeof(double)
+                                   : sizeof(char *);
+}
 static inline void *field_of(void *base, size_t at)
 {
     return (char *)base + at;

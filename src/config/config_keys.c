@@ -40,17 +40,25 @@ static const char *const words_hyper_transform[] = {
     {BASE(r, name, TYPE_INT, def, text), NUMBER(low, high, special)},
 #define KEY_REAL(r, name, def, low, high, special, text) \
     {BASE(r, name, TYPE_REAL, def, text), NUMBER(low, high, special)},
-#define KEY_SIZE(r, name, def, low, high, text) \
-    {BASE(r, name, TYPE_SIZE, def, text), NUMBER(low, high, "")},
+#define KEY_SIZE(r, name, def, low, high, special, text) \
+    {BASE(r, name, TYPE_SIZE, def, text), NUMBER(low, high, special)},
 #define KEY_BOOL(r, name, def, text) \
     {BASE(r, name, TYPE_BOOL, def, text), .special = ""},
 #define KEY_WORD(r, name, list, def, special_, text) \
     {BASE(r, name, TYPE_WORD, def, text), .words = words_##list, .special = special_},
 #define KEY_TEXT(r, name, def, text) \
     {BASE(r, name, TYPE_TEXT, def, text), .special = ""},
-#define KEY_INTS(r, name_, max_, def_, low_, high_, special_, text_) \
-    {.name = #name_, .type = TYPE_INTS, .at = AT(r, name_.n), .items = AT(r, name_.at), \
-     .max = max_, .def = def_, .text = text_, NUMBER(low_, high_, special_)},
+#define SCALARS(r, name_, type_, max_, def_, text_) \
+    .name = #name_, .type = type_, .at = AT(r, name_.n), .items = AT(r, name_.at), .max = max_, \
+    .def = def_, .text = text_
+#define KEY_INTS(r, name, max, def, low, high, special, text) \
+    {SCALARS(r, name, TYPE_INTS, max, def, text), NUMBER(low, high, special)},
+#define KEY_REALS(r, name, max, low, high, text) \
+    {SCALARS(r, name, TYPE_REALS, max, "[]", text), NUMBER(low, high, "")},
+#define KEY_TEXTS(r, name, max, text) \
+    {SCALARS(r, name, TYPE_TEXTS, max, "[]", text), .special = ""},
+#define KEY_SCALARS(r, name, max, text) \
+    {SCALARS(r, name, TYPE_SCALARS, max, "[]", text), .special = ""},
 #define KEY_RECORD(r, name_) \
     {.name = #name_, .type = TYPE_RECORD, .at = AT(r, name_), .of = &record_##name_, .special = ""},
 #define KEY_LIST(r, name_, item_, max_, text_) \
@@ -183,7 +191,8 @@ static size_t put_words(char *buf, size_t size, const char *const *words)
 
 static size_t put_range(char *buf, size_t size, const key_def *k)
 {
-    const char *what = k->type == TYPE_REAL ? "a number" : "a whole number";
+    const char *what =
+        k->type == TYPE_REAL || k->type == TYPE_REALS ? "a number" : "a whole number";
     char low[32], high[32];
 
     real_print(k->low, low, sizeof low);
@@ -205,7 +214,12 @@ char *key_takes(const key_def *k, char *buf, size_t size)
     case TYPE_TEXT: used = (size_t)snprintf(buf, size, "text"); break;
     case TYPE_RECORD: used = (size_t)snprintf(buf, size, "keys of its own"); break;
     case TYPE_LIST: used = (size_t)snprintf(buf, size, "a list"); break;
-    case TYPE_INTS: used = (size_t)snprintf(buf, size, "a list, each "); /* fall through */
+    case TYPE_TEXTS: used = (size_t)snprintf(buf, size, "a list, each text"); break;
+    case TYPE_SCALARS:
+        used = (size_t)snprintf(buf, size, "a list, each null, true, false, a number or text");
+        break;
+    case TYPE_INTS:
+    case TYPE_REALS: used = (size_t)snprintf(buf, size, "a list, each "); /* fall through */
     default: used += put_range(buf + used, size - used, k); break;
     }
     while (*s && used < size) { /* "auto=0 all=-1" */

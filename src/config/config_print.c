@@ -80,11 +80,12 @@ static void put_int(text *t, const key_def *k, int64_t x)
     if (!put_special(t, k, (double)x)) put(t, "%lld", (long long)x);
 }
 
-static void put_size(text *t, int64_t x)
+static void put_size(text *t, const key_def *k, int64_t x)
 {
     static const char *const units[] = {"", "KiB", "MiB", "GiB", "TiB"};
     size_t i = 0;
 
+    if (put_special(t, k, (double)x)) return;
     while (i + 1 < COUNT(units) && x % 1024 == 0) x /= 1024, i++;
     put(t, "%lld%s", (long long)x, units[i]);
 }
@@ -107,7 +108,7 @@ static void put_scalar(text *t, const key_def *k, const void *base)
     switch (k->type) {
     case TYPE_INT: put_int(t, k, *(const int64_t *)field); break;
     case TYPE_REAL: put_real(t, k, *(const double *)field); break;
-    case TYPE_SIZE: put_size(t, *(const int64_t *)field); break;
+    case TYPE_SIZE: put_size(t, k, *(const int64_t *)field); break;
     case TYPE_BOOL: put(t, "%s", *(const bool *)field ? "true" : "false"); break;
     case TYPE_TEXT: put_quoted(t, *(char *const *)field); break;
     case TYPE_WORD: {
@@ -120,15 +121,21 @@ static void put_scalar(text *t, const key_def *k, const void *base)
     }
 }
 
-static void put_ints(text *t, const key_def *k, const void *base)
+static void put_scalars(text *t, const key_def *k, const void *base)
 {
     const int32_t *n = field_in(base, k->at);
-    const int64_t *at = field_in(base, k->items);
 
     put(t, "[");
     for (int32_t i = 0; i < *n; i++) {
+        const void *item = field_in(base, k->items + item_size(k) * (size_t)i);
+
         if (i) put(t, ", ");
-        put_int(t, k, at[i]);
+        switch (k->type) {
+        case TYPE_INTS: put_int(t, k, *(const int64_t *)item); break;
+        case TYPE_REALS: put_real(t, k, *(const double *)item); break;
+        case TYPE_TEXTS: put_quoted(t, *(char *const *)item); break;
+        default: put_bytes(t, *(char *const *)item, strlen(*(char *const *)item)); break;
+        }
     }
     put(t, "]");
 }
@@ -159,7 +166,7 @@ static void put_record(text *t, const record *r, const void *base, int indent, b
             put_list(t, k, base, indent);
         } else {
             put(t, " ");
-            if (k->type == TYPE_INTS) put_ints(t, k, base);
+            if (is_scalar_list(k)) put_scalars(t, k, base);
             else put_scalar(t, k, base);
             put(t, "\n");
         }
@@ -178,7 +185,7 @@ drmad_status key_print(const config *c, const key_def *k, const void *base, char
 {
     text t = {.ctx = c->ctx};
 
-    if (k->type == TYPE_INTS) put_ints(&t, k, base);
+    if (is_scalar_list(k)) put_scalars(&t, k, base);
     else if (k->type == TYPE_TEXT) put(&t, "%s", *(char *const *)field_in(base, k->at));
     else put_scalar(&t, k, base);
     if (t.used == 0) put_bytes(&t, "", 0);
@@ -205,7 +212,7 @@ static void document_keys(text *t, const record *r)
 
         if (k->type == TYPE_RECORD) continue;
         put(t, "| `%s` | %s | ", k->name, key_takes(k, takes, sizeof takes));
-        if (k->type == TYPE_TEXT && !def[0]) put(t, "empty");
+        if (k->type == TYPE_TEXT && k->def && !def[0]) put(t, "empty");
         else if (def[0]) put(t, "`%s`", def);
         else put(t, "must be given");
         put(t, " | ");
@@ -269,13 +276,25 @@ static const char introduction[] =
     "On the command line `key=value` overrides a key, its path joined by dots: `outer.lr=0.02`, "
     "`hyper.0.start=1e-3`, `model.layers=[784,50,10]`, `hyper=[{kind: l2}]`. A list is replaced, "
     "a section is merged.\n\n"
+    "A search over whole runs, drmad's own or any command's, names `parameters`; its trials are "
+    "kept in a store:\n\n"
+    "```yaml\n"
+    "name: resnet\n"
+    "store: sqlite:runs.db\n"
+    "parameters:\n"
+    "  - {name: lr, low: 1e-5, high: 1, log: true}\n"
+    "  - {name: depth, type: int, low: 1, high: 8}\n"
+    "  - {name: act, choices: [relu, tanh], when: depth > 1}\n"
+    "search: {trials: 100, constraints: [lr * depth <= 2]}\n"
+    "objective: {cmd: \"python train.py --lr {lr} --depth {depth}\", timeout: 3600}\n"
+    "```\n\n"
     "Anchors, aliases, tags and duplicate keys are refused, and so is every key that does not "
     "stand here.\n\n";
 
 drmad_status config_document(drmad_ctx *ctx, char **out)
 {
     text t = {.ctx = ctx};
-    const record *root = config_root();
+    const record *root = config_root(), *hyper = record_find(root, "hyper")->of;
 
     put_bytes(&t, introduction, sizeof introduction - 1);
     document_keys(&t, root);
@@ -284,7 +303,7 @@ drmad_status config_document(drmad_ctx *ctx, char **out)
 
         if (k->type != TYPE_RECORD && k->type != TYPE_LIST) continue;
         document_record(&t, k);
-        if (k->type == TYPE_LIST) document_hyper(&t);
+        if (k->of == hyper) document_hyper(&t);
     }
     return give(&t, out);
 }

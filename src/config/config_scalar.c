@@ -130,8 +130,8 @@ static drmad_status number(config *c, const spot *s, const key_def *k, const cha
     return DRMAD_OK;
 }
 
-drmad_status scalar_int(config *c, const spot *s, const key_def *k, int64_t *field,
-                        const char *text, bool plain)
+static drmad_status scalar_int(config *c, const spot *s, const key_def *k, int64_t *field,
+                               const char *text, bool plain)
 {
     drmad_status st = DRMAD_OK;
     double x = 0;
@@ -162,6 +162,10 @@ static drmad_status set_size(config *c, const spot *s, const key_def *k, int64_t
     double x, scale = 1;
     bool known = false;
 
+    if (plain && is_special(k, text, &x)) {
+        *field = (int64_t)x;
+        return DRMAD_OK;
+    }
     if (!plain || !unit) return wrong(c, s, k, text, "is not a size");
     x = to_double(text, NULL);
     while (*unit == ' ') unit++;
@@ -241,5 +245,81 @@ drmad_status scalar_set(config *c, const spot *s, const key_def *k, void *field,
     case TYPE_BOOL: return set_bool(c, s, k, field, text, plain);
     case TYPE_WORD: return set_word(c, s, k, field, text);
     default: return wrong(c, s, k, text, "is a single value");
+    }
+}
+
+/* Digits as JSON has them: no sign in front but -, no bare point. */
+static bool is_json_number(const char *text)
+{
+    const char *p = text + (*text == '-');
+    const char *point;
+
+    if (!isdigit((unsigned char)*p) || number_end(text) != text + strlen(text)) return false;
+    if (p[0] == '0' && isdigit((unsigned char)p[1])) return false;
+    point = strchr(p, '.');
+    return !point || isdigit((unsigned char)point[1]);
+}
+
+/* What other readers of YAML, or a person, would take for something else than text. */
+static bool is_doubtful(const char *text)
+{
+    static const char *const words[] = {"null",  "true", "false", ".nan",  "nan", ".inf",
+                                        "-.inf", "inf",  "-inf",  "+.inf", "+inf"};
+    const char *end = number_end(text);
+
+    for (size_t i = 0; i < COUNT(words); i++)
+        if (strcasecmp(text, words[i]) == 0) return true;
+    return end && *end == '\0';
+}
+
+/* `text` in quotes, as JSON and YAML both read it. Takes the place of *field. */
+static drmad_status set_json_text(config *c, char **field, const char *text)
+{
+    drmad_status st = DRMAD_OK;
+    char *out = NULL, *p;
+
+    TRY(mem_alloc(c->ctx, 2 * strlen(text) + 3, 1, &out));
+    p = out;
+    *p++ = '"';
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') *p++ = '\\';
+        *p++ = *text;
+    }
+    *p = '"';
+    mem_free(c->ctx, *field);
+    *field = out;
+done:
+    return st;
+}
+
+static drmad_status set_json(config *c, const spot *s, const key_def *k, char **field,
+                             const char *text, bool plain)
+{
+    drmad_status st = DRMAD_OK;
+    char buf[SHOWN_BYTES];
+
+    if (plain && (text[0] == '\0' || strcmp(text, "~") == 0)) text = "null";
+    bool bare = plain && (strcmp(text, "null") == 0 || strcmp(text, bools[0]) == 0 ||
+                          strcmp(text, bools[1]) == 0 || is_json_number(text));
+
+    if (plain && !bare && is_doubtful(text))
+        return spot_fail(c, s,
+                         "\"%s\" could be text or not; write null, true, false, 0.5, or put text "
+                         "in quotes",
+                         shown(text, buf));
+    TRY(set_text(c, s, k, field, text, false));
+    if (!bare) TRY(set_json_text(c, field, *field));
+done:
+    return st;
+}
+
+drmad_status scalar_item(config *c, const spot *s, const key_def *k, void *item, const char *text,
+                         bool plain)
+{
+    switch (k->type) {
+    case TYPE_INTS: return scalar_int(c, s, k, item, text, plain);
+    case TYPE_REALS: return set_real(c, s, k, item, text, plain);
+    case TYPE_SCALARS: return set_json(c, s, k, item, text, plain);
+    default: return set_text(c, s, k, item, text, plain);
     }
 }

@@ -146,21 +146,27 @@ static drmad_status check_form(reader *r, const key_def *k, yaml_event_type_t wa
     return spot_fail(r->c, r->s, "is %s; it takes %s", form_of(&r->e), takes);
 }
 
+static drmad_status check_nul(reader *r)
+{
+    if (strlen((const char *)r->e.data.scalar.value) == r->e.data.scalar.length) return DRMAD_OK;
+    return spot_fail(r->c, r->s, "has a NUL in it");
+}
+
 static drmad_status read_item(reader *r, const key_def *k, void *base, int32_t i)
 {
     drmad_status st = DRMAD_OK;
-    size_t size = k->type == TYPE_INTS ? sizeof(int64_t) : k->of->size;
-    void *item = field_of(base, k->items + size * (size_t)i);
+    void *item = field_of(base, k->items + item_size(k) * (size_t)i);
     char index[16];
     size_t before;
 
     snprintf(index, sizeof index, "%d", (int)i);
     before = path_push(r->s, index);
-    if (k->type == TYPE_INTS) {
+    if (k->type != TYPE_LIST) {
         if (r->e.type != YAML_SCALAR_EVENT)
-            return spot_fail(r->c, r->s, "is %s; it takes a number", form_of(&r->e));
-        TRY(scalar_int(r->c, r->s, k, item, (const char *)r->e.data.scalar.value,
-                       r->e.data.scalar.style == YAML_PLAIN_SCALAR_STYLE));
+            return spot_fail(r->c, r->s, "is %s; it takes a single value", form_of(&r->e));
+        TRY(check_nul(r));
+        TRY(scalar_item(r->c, r->s, k, item, (const char *)r->e.data.scalar.value,
+                        r->e.data.scalar.style == YAML_PLAIN_SCALAR_STYLE));
     } else {
         if (r->e.type != YAML_MAPPING_START_EVENT)
             return spot_fail(r->c, r->s, "is %s; it takes keys of its own", form_of(&r->e));
@@ -178,16 +184,14 @@ static drmad_status read_list(reader *r, const key_def *k, void *base)
     drmad_status st = DRMAD_OK;
     int32_t *n = field_of(base, k->at);
 
-    for (int32_t i = 0; k->type == TYPE_LIST && i < *n; i++)
-        record_free(r->c, k->of, field_of(base, k->items + k->of->size * (size_t)i));
-    for (*n = 0;;) {
+    list_clear(r->c, k, base);
+    for (;;) {
         TRY(next(r));
         if (r->e.type == YAML_SEQUENCE_END_EVENT) break;
         if (*n == k->max) return spot_fail(r->c, r->s, "has more than %d entries", (int)k->max);
         if (k->type == TYPE_LIST) {
             void *item = field_of(base, k->items + k->of->size * (size_t)*n);
 
-            memset(item, 0, k->of->size);
             ++*n; /* from here on config_free looks after it */
             TRY(record_defaults(r->c, k->of, item));
             TRY(read_item(r, k, base, *n - 1));
@@ -209,13 +213,12 @@ static drmad_status read_value(reader *r, const key_def *k, void *base)
         TRY(check_form(r, k, YAML_MAPPING_START_EVENT));
         return read_record(r, k->of, field_of(base, k->at), false);
     }
-    if (k->type == TYPE_LIST || k->type == TYPE_INTS) {
+    if (k->type == TYPE_LIST || is_scalar_list(k)) {
         TRY(check_form(r, k, YAML_SEQUENCE_START_EVENT));
         return read_list(r, k, base);
     }
     TRY(check_form(r, k, YAML_SCALAR_EVENT));
-    if (strlen((const char *)r->e.data.scalar.value) != r->e.data.scalar.length)
-        return spot_fail(r->c, r->s, "has a NUL in it");
+    TRY(check_nul(r));
     TRY(scalar_set(r->c, r->s, k, field_of(base, k->at), (const char *)r->e.data.scalar.value,
                    r->e.data.scalar.style == YAML_PLAIN_SCALAR_STYLE));
 done:

@@ -7,6 +7,9 @@
 #undef KEY_WORD
 #undef KEY_TEXT
 #undef KEY_INTS
+#undef KEY_REALS
+#undef KEY_TEXTS
+#undef KEY_SCALARS
 #undef KEY_RECORD
 #undef KEY_LIST
 #undef RECORD_END

@@ -140,6 +140,92 @@ TEST(overrides_set_keys_entries_lists_and_whole_sections)
     config_free(c);
 }
 
+static const char search_example[] =
+    "store: sqlite:runs.db\n"
+    "version: v1.2\n"
+    "parameters:\n"
+    "  - {name: lr, low: 1e-5, high: 1, log: true}\n"
+    "  - name: depth\n"
+    "    type: int\n"
+    "    low: 1\n"
+    "    high: 8\n"
+    "    step: 2\n"
+    "  - {name: act, choices: [relu, null, ~, true, \"true\", 3, '3', 0.5, -1e-3, "
+    "\"a\\\"b\\\\\"],\n"
+    "     weights: [1, 2.5, 0, 1, 1, 1, 1, 1, 1, 1], when: depth > 1 and lr < 0.1, ordered: true}\n"
+    "  - {name: x, low: 0, high: 1, prior: log-normal, mean: -3, sd: 2, fixed: 0.5}\n"
+    "search: {sampler: random, direction: maximize, trials: none,\n"
+    "         constraints: [lr * depth <= 2, 'act != \"relu\"'],\n"
+    "         enqueue: [lr=0.1 depth=2, '{\"lr\": 0.01}']}\n"
+    "objective: {cmd: \"python train.py {lr}\", pass: stdin, metric: loss, timeout: 30,\n"
+    "            memory: 1GiB, retries: 2}\n"
+    "worker: {jobs: 3, lease: 2.5, patience: 0, memory: auto}\n";
+
+TEST(a_search_sets_parameters_rules_and_points)
+{
+    drmad_ctx *ctx = test_ctx();
+    config *c = read_text(ctx, search_example);
+    const config_study *s = &c->set;
+    const config_parameter *p = s->parameters.at;
+    static const char *const choices[] = {"\"relu\"", "null",  "null", "true",  "\"true\"",
+                                          "3",        "\"3\"", "0.5",  "-1e-3", "\"a\\\"b\\\\\""};
+
+    CHECK_OK(ctx, config_finish(c));
+    CHECK_STR(s->store, "sqlite:runs.db");
+    CHECK_STR(s->version, "v1.2");
+    CHECK_INT(s->parameters.n, 4);
+    CHECK_STR(p[0].name, "lr");
+    CHECK_INT(p[0].type, CFG_PARAMETER_FLOAT);
+    CHECK_NEAR(p[0].low, 1e-5, 0);
+    CHECK(p[0].log && p[0].step == 0);
+    CHECK_INT(p[1].type, CFG_PARAMETER_INT);
+    CHECK_NEAR(p[1].step, 2, 0);
+    CHECK_INT(p[2].type, CFG_PARAMETER_CATEGORICAL);
+    CHECK_INT(p[2].choices.n, COUNT(choices));
+    for (int32_t i = 0; i < p[2].choices.n; i++) CHECK_STR(p[2].choices.at[i], choices[i]);
+    CHECK_INT(p[2].weights.n, 10);
+    CHECK_NEAR(p[2].weights.at[1], 2.5, 0);
+    CHECK(p[2].ordered && isnan(p[2].low));
+    CHECK_STR(p[2].when, "depth > 1 and lr < 0.1");
+    CHECK_INT(p[3].prior, CFG_PRIOR_LOG_NORMAL);
+    CHECK_STR(p[3].fixed, "0.5");
+    CHECK_INT(s->search.sampler, CFG_SAMPLER_RANDOM);
+    CHECK_INT(s->search.direction, CFG_DIRECTION_MAXIMIZE);
+    CHECK_INT(s->search.trials, 0);
+    CHECK_INT(s->search.constraints.n, 2);
+    CHECK_STR(s->search.constraints.at[1], "act != \"relu\"");
+    CHECK_STR(s->search.enqueue.at[0], "lr=0.1 depth=2");
+    CHECK_STR(s->search.enqueue.at[1], "{\"lr\": 0.01}");
+    CHECK_STR(s->objective.cmd, "python train.py {lr}");
+    CHECK_INT(s->objective.memory, 1 << 30);
+    CHECK_INT(s->worker.jobs, 3);
+    CHECK_INT(s->worker.memory, 0);
+    config_free(c);
+}
+
+TEST(lists_of_values_are_replaced_and_print_as_they_are_read)
+{
+    drmad_ctx *ctx = test_ctx();
+    config *c = read_text(ctx, search_example);
+
+    CHECK_OK(ctx, config_set(c, "search.constraints", "[a < 1]"));
+    CHECK_INT(c->set.search.constraints.n, 1);
+    CHECK_OK(ctx, config_set(c, "search.enqueue", "[]"));
+    CHECK_INT(c->set.search.enqueue.n, 0);
+    CHECK_OK(ctx, config_set(c, "parameters.2.choices", "[7, \"7\", tanh]"));
+    CHECK_OK(ctx, config_set(c, "parameters.2.weights", "[0.25, 1e-9, 3]"));
+    check_get(c, "search.constraints", "[\"a < 1\"]");
+    check_get(c, "parameters.2.choices", "[7, \"7\", \"tanh\"]");
+    check_get(c, "parameters.2.weights", "[0.25, 1e-09, 3]");
+    check_get(c, "objective.memory", "1GiB");
+    CHECK_OK(ctx, config_set(c, "objective.memory", "none"));
+    check_get(c, "objective.memory", "none");
+    CHECK_OK(ctx, config_set(c, "parameters", "[{name: y, low: 0, high: 1}]"));
+    CHECK_INT(c->set.parameters.n, 1);
+    CHECK_INT(c->set.parameters.at[0].choices.n, 0);
+    config_free(c);
+}
+
 TEST(messages_say_where_a_key_was_set)
 {
     drmad_ctx *ctx = test_ctx();
@@ -204,6 +290,12 @@ TEST(a_printed_study_reads_back_to_itself)
     check_get(c, "outer.trust", "true");
     CHECK_FAILS(ctx, config_get(c, "outer", &(char *){NULL}), DRMAD_E_CONFIG, "keys of its own");
     config_free(c);
+
+    c = read_text(ctx, search_example);
+    check_round_trip(ctx, c);
+    CHECK_OK(ctx, config_finish(c));
+    check_round_trip(ctx, c);
+    config_free(c);
 }
 
 /* Every key of a record can be set to what it prints. */
@@ -232,7 +324,8 @@ static void check_settable(config *c, const record *r, const char *prefix)
 TEST(every_key_of_the_table_is_set_by_name)
 {
     drmad_ctx *ctx = test_ctx();
-    config *c = read_text(ctx, "hyper: [{kind: lr, per: layer, ties: [{per: global, until: 3}]}]");
+    config *c = read_text(ctx, "hyper: [{kind: lr, per: layer, ties: [{per: global, until: 3}]}]\n"
+                               "parameters: [{name: a, low: 0, high: 1, choices: [a, 2]}]");
     char *before = NULL, *after = NULL;
 
     CHECK_OK(ctx, config_print(c, &before));
@@ -319,8 +412,12 @@ TEST(the_reference_of_all_keys_is_up_to_date)
 
 static drmad_status torture(drmad_ctx *ctx, void *arg)
 {
-    static const char *const overrides[] = {"outer.lr=0.1", "hyper.0.match=\"*.bias\"",
-                                            "model.layers=[4, 3]", "hyper.1={per: layer}"};
+    static const char *const overrides[] = {"outer.lr=0.1",
+                                            "hyper.0.match=\"*.bias\"",
+                                            "model.layers=[4, 3]",
+                                            "hyper.1={per: layer}",
+                                            "parameters=[{name: a, choices: [x, 1], weights: [1]}]",
+                                            "search.enqueue=[a=x, a=1]"};
     drmad_status st = DRMAD_OK;
     config *c = NULL;
     char *text = NULL, *page = NULL;
