@@ -2,6 +2,7 @@
  * with real Optuna. Results are JSON lines on stdout, a failure is a message and the status that
  * drmad would end with. */
 #include "store/json_text.h"
+#include "store/local.h"
 #include "store/store.h"
 #include <math.h>
 #include <stdio.h>
@@ -324,6 +325,20 @@ done:
     return st;
 }
 
+/* A PostgreSQL server for the tests, in FOLDER: prints its URL. */
+static drmad_status server(drmad_ctx *ctx, const char *folder, const char *verb)
+{
+    const local_options o = {.folder = folder, .max_connections = 100, .fragile = true};
+    char *url = NULL;
+    drmad_status st = DRMAD_OK;
+
+    if (strcmp(verb, "stop-server") == 0) return local_stop(ctx, folder, true);
+    st = local_start(ctx, &o, &url);
+    if (st == DRMAD_OK) puts(url);
+    mem_free(ctx, url);
+    return st;
+}
+
 static void log_line(void *user, int level, const char *line)
 {
     (void)user, (void)level;
@@ -343,6 +358,8 @@ int main(int argc, char **argv)
     drmad_ctx_set_log(d.ctx, log_line, NULL);
     if (strcmp(argv[2], "check") == 0) {
         st = store_check(d.ctx, argv[1], say_finding, NULL);
+    } else if (strstr(argv[2], "-server")) {
+        st = server(d.ctx, argv[1], argv[2]);
     } else {
         st = store_open(d.ctx, argv[1], &o, &d.s);
         if (st == DRMAD_OK) st = run_verb(&d, argv[2], argv[3]);
