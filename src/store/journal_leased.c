@@ -69,13 +69,7 @@ drmad_status journal_trial_params(store *s, const store_lease *l, const store_pa
     TRY(journal_held(j, &o, l, &t));
     for (int32_t i = 0; i < n; i++) {
         if (has_param(t, p + i)) continue;
-        if (!journal_param_fits(s->ctx, &j->state, j->state.studies + t->study, p + i)) {
-            st = FAIL(s->ctx, DRMAD_E_USAGE,
-                      "%s: trial %lld: parameter %s: the study has it with another type, logarithm "
-                      "or choices than %.200s",
-                      s->url, (long long)l->number, p[i].name, p[i].distribution);
-            goto done;
-        }
+        TRY(journal_param_fits(j, j->state.studies + t->study, p + i));
         journal_line(j, &o, OP_TRIAL_PARAM);
         journal_field_int(&o, "trial_id", t->id);
         journal_field_string(&o, "param_name", p[i].name);
