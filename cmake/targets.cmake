@@ -9,6 +9,15 @@ add_custom_target(git_id BYPRODUCTS ${git_id_dir}/git_id.h
 target_include_directories(room_base PRIVATE ${git_id_dir})
 add_dependencies(room_base git_id)
 
+# The store's schema, one SQL file a step, as a table in the library.
+file(GLOB schema_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/store/schema/*.sql)
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/generated/schema_steps.c VERBATIM
+  DEPENDS ${schema_files} ${CMAKE_SOURCE_DIR}/cmake/embed_sql.cmake
+  COMMAND ${CMAKE_COMMAND} -DFOLDER=${CMAKE_SOURCE_DIR}/src/store/schema
+          -DOUT=${CMAKE_BINARY_DIR}/generated/schema_steps.c
+          -P ${CMAKE_SOURCE_DIR}/cmake/embed_sql.cmake)
+target_sources(room_store PRIVATE ${CMAKE_BINARY_DIR}/generated/schema_steps.c)
+
 include(cmake/library.cmake)
 
 # cli/*.c is the command. It sees the public headers and nothing else.
@@ -44,6 +53,9 @@ foreach(r ${all_rooms})
       target_sources(test_${r} PRIVATE tests/eval.c)
     endif()
     target_link_libraries(test_${r} PRIVATE Threads::Threads m)
+    if(r STREQUAL "store")
+      target_link_libraries(test_store PRIVATE PkgConfig::LIBPQ) # to look from outside
+    endif()
     add_dependencies(tests test_${r})
   endif()
 endforeach()

@@ -33,6 +33,18 @@ pid_t crowd_fork(crowd *c, const char *url, int index, crowd_fn *fn, void *user)
 void crowd_join(crowd *c, pid_t child);
 void crowd_fail(crowd *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* ---- the study that crowds run (crowd_study.c): trial n has lr = n and the value n ---- */
+
+#define CROWD_STUDY "crowd"
+enum { CROWD_PATIENCE_S = 120, CROWD_LEASE_S = 600 };
+void crowd_study(const char *url);                            /* makes it */
+void crowd_enter(crowd_worker *w, store **s, int64_t *study); /* opens store and study */
+/* A trial from its lease to its end; counts in mark[number]. */
+void crowd_run_trial(crowd_worker *w, store *s, const store_lease *l);
+void crowd_begin_trials(crowd_worker *w);       /* until there are *(int *)w->user */
+void crowd_check_marks(crowd *c, int n);        /* each of n trials was run by one worker */
+void crowd_check_study(const char *url, int n); /* n trials, all complete and right */
+
 /* In a worker: a call that is not DRMAD_OK is said with its message, and the worker ends. */
 #define WORKER_OK(w, call)                                                                         \
     do {                                                                                           \

@@ -1,0 +1,43 @@
+-- What drmad keeps beside Optuna's tables. Optuna ignores it; it deletes trials and studies without
+-- knowing of these rows, so every foreign key cascades.
+CREATE TABLE drmad_schema (
+    schema_id INTEGER NOT NULL PRIMARY KEY CHECK (schema_id = 1),
+    version INTEGER NOT NULL,
+    store TEXT NOT NULL
+);
+CREATE TABLE drmad_versions (
+    version_id SERIAL NOT NULL PRIMARY KEY,
+    study_id INTEGER NOT NULL REFERENCES studies (study_id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    made TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    UNIQUE (study_id, name)
+);
+-- One row a trial that drmad made or took. token: who may write to it while it is RUNNING; ended:
+-- the last token that told it or gave it back; expires: seconds since 1970 by the database's clock;
+-- made, claimed: the requests that did so, to know them again.
+CREATE TABLE drmad_leases (
+    trial_id INTEGER NOT NULL PRIMARY KEY REFERENCES trials (trial_id) ON DELETE CASCADE,
+    token BIGINT,
+    ended BIGINT,
+    expires DOUBLE PRECISION,
+    made TEXT UNIQUE,
+    claimed TEXT UNIQUE,
+    worker TEXT,
+    version_id INTEGER
+);
+CREATE TABLE drmad_artefacts (
+    artefact_id SERIAL NOT NULL PRIMARY KEY,
+    trial_id INTEGER NOT NULL REFERENCES trials (trial_id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    sha256 TEXT NOT NULL,
+    made TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+    data BYTEA NOT NULL,
+    UNIQUE (trial_id, name)
+);
+CREATE INDEX drmad_trials_number ON trials (study_id, number);
+CREATE INDEX drmad_trials_waiting ON trials (study_id, number) WHERE state = 'WAITING';
+CREATE INDEX drmad_trials_running ON trials (study_id, trial_id) WHERE state = 'RUNNING';
+CREATE INDEX drmad_trials_failed ON trials (study_id) WHERE state = 'FAIL';
+INSERT INTO drmad_schema (schema_id, version, store)
+VALUES (1, 2, replace(CAST(gen_random_uuid() AS TEXT), '-', ''));
