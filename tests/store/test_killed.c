@@ -178,8 +178,8 @@ static void kill_some(crowd *c, const char *url, int kills)
 }
 
 /* 200 workers (16 in make check) are killed wherever they are, in the middle of a statement too;
- * every eighth is frozen past its lease and goes on.
- * Every point is complete once, or was tried as often as is allowed; what was told is there. */
+ * every eighth is frozen past its lease and goes on. Every point is complete once, or was tried as
+ * often as is allowed; what was told is there. */
 TEST_BACKENDS(killed_workers_lose_and_double_nothing)
 {
     drmad_ctx *ctx = test_ctx();
