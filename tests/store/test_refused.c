@@ -162,7 +162,7 @@ static long file_size(const char *path)
 
 static void copy_file(const char *from, const char *to)
 {
-    char cmd[1024];
+    char cmd[2048];
 
     snprintf(cmd, sizeof cmd, "cp '%s' '%s'", from, to);
     CHECK_INT(system(cmd), 0);
@@ -225,7 +225,7 @@ static bool reads_honestly(drmad_ctx *ctx, const char *url, int64_t trials)
 TEST(refused_damaged_pages_are_found)
 {
     drmad_ctx *ctx = test_ctx();
-    char url[BACKEND_URL_SIZE], hurt[512], hurt_url[BACKEND_URL_SIZE];
+    char url[BACKEND_URL_SIZE], hurt[512], hurt_url[BACKEND_URL_SIZE + 512];
     long page;
     int trials = 200;
 
@@ -280,7 +280,7 @@ static void write_secret(const char *path, const char *text, mode_t mode)
 TEST(refused_password_file_that_others_read)
 {
     drmad_ctx *ctx = test_ctx();
-    char url[BACKEND_URL_SIZE], with[BACKEND_URL_SIZE], path[512], line[256];
+    char url[BACKEND_URL_SIZE], with[BACKEND_URL_SIZE + 600], path[512], line[256];
 
     backend_url(BACKEND_POSTGRES, url);
     fill(url, 0);
