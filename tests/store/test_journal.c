@@ -700,7 +700,7 @@ TEST(journal_keeps_artefacts_beside_it)
     CHECK_INT(errors, 1);
     CHECK_OK(d.ctx, store_study_delete(d.s, d.study));
     CHECK_INT(file_size(path), -1);
-    CHECK_FAILS(d.ctx, store_artefact_put(d.s, &l, "z", "abc", 3), DRMAD_E_LEASE, "gone");
+    CHECK_FAILS(d.ctx, store_artefact_put(d.s, &l, "z", "abc", 3), DRMAD_E_LEASE, "deleted");
     desk_close(&d);
 }
 

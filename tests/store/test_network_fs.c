@@ -1,6 +1,7 @@
 /* File systems of other machines. The test's own statfs() stands before the C library's and says
  * what it is told to. */
 #include "store/network_fs.h"
+#include "store/store.h"
 #include "test.h"
 #include <sys/syscall.h>
 #include <sys/statfs.h>
@@ -48,4 +49,23 @@ TEST(network_filesystems_in_user_space_are_known)
     CHECK(!network_fuse_name("fuse.gocryptfs"));
     CHECK(!network_fuse_name("fuseblk"));
     CHECK(!network_fuse_name("ext4"));
+}
+
+/* SQLite's locks and shared memory cannot be trusted there. */
+TEST(sqlite_on_a_network_filesystem_is_refused)
+{
+    drmad_ctx *ctx = test_ctx();
+    const store_options o = {.create = true};
+    char url[520], path[512];
+    store *s = NULL;
+
+    snprintf(path, sizeof path, "%s/runs.db", test_scratch());
+    snprintf(url, sizeof url, "sqlite:%s", path);
+    told = 0x6969;
+    CHECK_FAILS(ctx, store_open(ctx, url, &o, &s), DRMAD_E_STORAGE, "NFS");
+    CHECK(strstr(drmad_errmsg(ctx), "journal:") && strstr(drmad_errmsg(ctx), "postgresql:"));
+    CHECK(access(path, F_OK) != 0); /* nothing was made there */
+    told = 0;
+    CHECK_OK(ctx, store_open(ctx, url, &o, &s));
+    store_close(s);
 }
