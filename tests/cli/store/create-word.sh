@@ -1,0 +1,1 @@
+drmad study create sqlite:x.db#s --direction up
