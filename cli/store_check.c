@@ -8,13 +8,19 @@ static const opt store_check_opts[] = {
     OPTS_END,
 };
 
+typedef struct findings {
+    bool json;
+    int n;
+} findings;
+
 static void on_finding(void *user, int level, const char *text)
 {
     static const char *const words[] = {"damaged", "warning", "ok"};
-    const args *a = user;
+    findings *f = user;
     const char *word = words[level < 0 ? 0 : level > 2 ? 2 : level];
 
-    if (a->json) {
+    f->n++;
+    if (f->json) {
         printf("{\"finding\": \"%s\", \"text\": ", word);
         print_json_string(stdout, text);
         printf("}\n");
@@ -29,11 +35,14 @@ static int store_check_run(const args *a)
 {
     term t;
     const char *url = a->word_count ? a->words[0] : a->store;
+    findings f = {.json = a->json};
     const int status = place_check("store check", url);
     drmad_ctx *ctx = status ? NULL : run_open(&t, a);
 
     if (!ctx) return status ? status : drmad_status_exit(DRMAD_E_NOMEM);
-    return run_close(ctx, &t, drmad_store_check(ctx, url, on_finding, (void *)a));
+    const drmad_status st = drmad_store_check(ctx, url, on_finding, &f);
+    if (st == DRMAD_OK && f.n == 0) on_finding(&f, 2, "nothing is wrong");
+    return run_close(ctx, &t, st);
 }
 
 const command cmd_store_check = {

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -181,7 +182,6 @@ def trials_have_distributions_and_best(b):
     same(show["directions"], ["maximize"], "directions")
     same(show["user_attrs"]["hypero:versions"],
          ["first try", "fixed bug in Sequencer", "third"], "versions")
-    import sqlite3
     with sqlite3.connect(b.folder / "imported.db") as db:
         found = dict(db.execute(
             "SELECT param_name, distribution_json FROM trial_params p JOIN trials t USING "
@@ -220,8 +220,10 @@ def hostile_names_pass_through(b):
             SELECT bat_id, {quote(HOSTILE)} FROM hyper.battery WHERE bat_name = {quote(HOSTILE)};
         INSERT INTO hyper.experiment (bat_id, ver_id)
             SELECT bat_id, ver_id FROM hyper.version WHERE ver_desc = {quote(HOSTILE)};
-        INSERT INTO hyper.param SELECT max(hex_id), {quote(json.dumps(table))} FROM hyper.experiment;
-        INSERT INTO hyper.meta SELECT max(hex_id), {quote(json.dumps(table))} FROM hyper.experiment;
+        INSERT INTO hyper.param
+            SELECT max(hex_id), {quote(json.dumps(table))} FROM hyper.experiment;
+        INSERT INTO hyper.meta
+            SELECT max(hex_id), {quote(json.dumps(table))} FROM hyper.experiment;
         INSERT INTO hyper.result SELECT max(hex_id), '{{"l": 1}}' FROM hyper.experiment;""")
     try:
         url = f"sqlite:{b.folder}/hostile.db"
@@ -284,8 +286,8 @@ VIEW_QUERIES = (  # as hypero asks, by battery and version instead of ids
     "SELECT b.bat_name, p.hex_param ->> 'lr', p.hex_param ->> 'decay', p.hex_param ->> 'nesterov' "
     "FROM {s}.param p JOIN {s}.experiment e ON e.hex_id = p.hex_id "
     "JOIN {s}.battery b ON b.bat_id = e.bat_id ORDER BY b.bat_id, e.hex_id",
-    "SELECT m.hex_meta ->> 'host', m.hex_meta ->> 'data', (m.hex_meta ->> 'seed')::float8 FROM {s}.meta m "
-    "JOIN {s}.experiment e ON e.hex_id = m.hex_id ORDER BY e.bat_id, e.hex_id",
+    "SELECT m.hex_meta ->> 'host', m.hex_meta ->> 'data', (m.hex_meta ->> 'seed')::float8 "
+    "FROM {s}.meta m JOIN {s}.experiment e ON e.hex_id = m.hex_id ORDER BY e.bat_id, e.hex_id",
     "SELECT r.hex_result ->> 'validAcc', r.hex_result -> 'curve' ->> 0 FROM {s}.result r "
     "JOIN {s}.experiment e ON e.hex_id = r.hex_id ORDER BY e.bat_id, e.hex_id",
 )
@@ -310,7 +312,8 @@ def views_answer_hyperos_queries(b):
         else:
             raise Wrong(f"hyper.{table} can be written to")
     b.drmad("study", "delete", f"{url}#{BATTERY}", "--yes")
-    same(b.psql("-c", "SELECT bat_name FROM hyper.battery", url=url), "with holes\n", "after delete")
+    left = b.psql("-c", "SELECT bat_name FROM hyper.battery", url=url)
+    same(left, "with holes\n", "after delete")
     error = b.drmad("store", "hypero-views", "--store", f"sqlite:{b.folder}/imported.db", status=2)
     need("PostgreSQL" in error, error)
 

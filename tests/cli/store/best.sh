@@ -1,5 +1,5 @@
-drmad study create sqlite:x.db#s >/dev/null
-drmad study create sqlite:x.db#empty >/dev/null
+drmad study create -q sqlite:x.db#s >/dev/null
+drmad study create -q sqlite:x.db#empty >/dev/null
 python3 "$ROOT/tests/cli/store/fill.py" x.db
 drmad study best sqlite:x.db#s
 drmad study best sqlite:x.db#s --json | python3 -c '

@@ -1,2 +1,2 @@
-drmad study create sqlite:x.db#s --direction maximize
-drmad study create sqlite:x.db#s --direction minimize
+drmad study create -q sqlite:x.db#s --direction maximize
+drmad study create -q sqlite:x.db#s --direction minimize

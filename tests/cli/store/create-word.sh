@@ -1,1 +1,1 @@
-drmad study create sqlite:x.db#s --direction up
+drmad study create -q sqlite:x.db#s --direction up

@@ -1,4 +1,4 @@
-drmad study create sqlite:x.db#s >/dev/null
+drmad study create -q sqlite:x.db#s >/dev/null
 python3 "$ROOT/tests/cli/store/fill.py" x.db
 drmad study delete sqlite:x.db#s -y
 drmad study list --store sqlite:x.db

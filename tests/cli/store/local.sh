@@ -5,7 +5,7 @@ mkdir t
 url=$(drmad store start-local --folder "$PWD/t/pg")
 trap 'drmad store stop --folder "$PWD/t/pg"' EXIT
 echo "$url"
-drmad study create "$url#s"
+drmad study create -q "$url#s"
 DRMAD_STORAGE=$url drmad study list | tail -1
 [ "$(drmad store start-local -q --folder "$PWD/t/pg")" = "$url" ] && echo same
 stat -c %A t/pg/pgpass

@@ -1,2 +1,2 @@
-drmad study create sqlite:x.db#s
+drmad study create -q sqlite:x.db#s
 drmad study show sqlite:x.db#t

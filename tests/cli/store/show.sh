@@ -1,4 +1,4 @@
-drmad study create sqlite:x.db#s >/dev/null
+drmad study create -q sqlite:x.db#s >/dev/null
 python3 "$ROOT/tests/cli/store/fill.py" x.db
 drmad study show sqlite:x.db#s
 drmad study show sqlite:x.db#s --json |

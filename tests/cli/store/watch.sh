@@ -1,6 +1,6 @@
 # Trials that finish while it watches; SIGTERM ends it as Ctrl-C does (a shell's background jobs
 # ignore SIGINT).
-drmad study create sqlite:x.db#s >/dev/null
+drmad study create -q sqlite:x.db#s >/dev/null
 drmad study watch sqlite:x.db#s --every 0.05 >lines &
 sleep 0.5
 python3 "$ROOT/tests/cli/store/fill.py" x.db
