@@ -446,15 +446,15 @@ static drmad_status write_json(const table *t, buffer *b)
     const json_t *study = json_object_get(t->info, "study");
     drmad_status st = DRMAD_OK;
 
-    TRY(buffer_text(b, "{\"schema\": 1, \"study\": "));
+    TRY(buffer_text(b, "{\"schema\":1,\"study\":"));
     TRY(buffer_json(b, json_object_get(study, "name")));
-    TRY(buffer_text(b, ", \"directions\": "));
+    TRY(buffer_text(b, ",\"directions\":"));
     TRY(buffer_json(b, json_object_get(study, "directions")));
-    TRY(buffer_text(b, ", \"trials\": ["));
+    TRY(buffer_text(b, ",\"trials\":["));
     for (size_t r = 0; r < t->n_rows; r++) {
         json_t *line = row_json(t, &t->rows[r]);
 
-        st = buffer_text(b, r ? ",\n " : "\n ");
+        st = buffer_text(b, r ? ",\n" : "\n");
         if (st == DRMAD_OK) st = buffer_json(b, line);
         json_decref(line);
         if (st != DRMAD_OK) goto done;

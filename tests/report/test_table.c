@@ -137,8 +137,8 @@ TEST(attributes_are_results_and_meta_data)
               "number,state,version,value,acc,curve,host,other\n"
               "0,COMPLETE,,2,0.25,,,\n"
               "1,COMPLETE,,1,,,\"a \"\"b\"\"\x1b\",\n"
-              "2,COMPLETE,,3,,\"[0.1, 1.0, {\"\"a\"\": null}]\",,\n"
-              "3,COMPLETE,,4,,,,\"{\"\"q\"\": \"\"\\\"\"\"\"}\"\n");
+              "2,COMPLETE,,3,,\"[0.1,1.0,{\"\"a\"\":null}]\",,\n"
+              "3,COMPLETE,,4,,,,\"{\"\"q\"\":\"\"\\\"\"\"\"}\"\n");
     CHECK_STR(
         export(&fx, "s",
                &(report_query){.results = "acc", .meta = "", .order_by = "acc", .desc = true}),
