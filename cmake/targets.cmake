@@ -60,6 +60,10 @@ foreach(r ${all_rooms})
   endif()
 endforeach()
 
+if(TARGET test_store) # the library opens libpq when it is needed; the tests are a client too
+  target_link_libraries(test_store PRIVATE PkgConfig::LIBPQ)
+endif()
+
 # bench/X.c becomes bench_X.
 file(GLOB bench_sources CONFIGURE_DEPENDS bench/bench_*.c)
 add_custom_target(bench)
@@ -70,6 +74,9 @@ foreach(source ${bench_sources})
   target_link_libraries(${name} PRIVATE Threads::Threads m)
   add_dependencies(bench ${name})
 endforeach()
+if(TARGET bench_store)
+  target_link_libraries(bench_store PRIVATE PkgConfig::LIBPQ)
+endif()
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/fuzz/CMakeLists.txt)
   add_subdirectory(tests/fuzz)

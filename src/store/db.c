@@ -108,14 +108,14 @@ static drmad_status surround(db_batch *b, int flags)
         memmove(b->calls + 1, b->calls, (size_t)(b->n_calls - 1) * sizeof *b->calls);
         b->calls[0] = begin;
     }
-    if (flags & (DB_COMMIT | DB_SNAPSHOT)) db_add(b, Q_COMMIT, "");
+    if (flags & DB_COMMIT) db_add(b, Q_COMMIT, "");
     return b->st;
 }
 
 drmad_status db_run(db_batch *b, int flags)
 {
     db *d = b->d;
-    const bool begins = flags & (DB_BEGIN | DB_SNAPSHOT), ends = flags & (DB_COMMIT | DB_SNAPSHOT);
+    const bool begins = flags & (DB_BEGIN | DB_SNAPSHOT), ends = flags & DB_COMMIT;
     drmad_status st = b->st == DRMAD_OK ? surround(b, flags) : b->st;
 
     d->cls = DB_OK;
@@ -124,8 +124,9 @@ drmad_status db_run(db_batch *b, int flags)
         if (begins) d->in_transaction = true;
         st = d->driver->run(d, b);
     }
-    if (begins && b->n_calls > 0) memmove(b->calls, b->calls + 1, /* places as db_add gave them */
-                                          (size_t)(b->n_calls - 1) * sizeof *b->calls);
+    if (begins && b->n_calls > 0)
+        memmove(b->calls, b->calls + 1, /* places as db_add gave them */
+                (size_t)(b->n_calls - 1) * sizeof *b->calls);
     if (st == DRMAD_OK && ends) d->in_transaction = false;
     if (st != DRMAD_OK) {
         const db_class cls = d->cls;

@@ -81,14 +81,14 @@ typedef struct db_batch {
 struct db {
     drmad_ctx *ctx;
     const db_driver *driver;
-    const char *label;     /* the store in messages */
+    const char *label; /* the store in messages */
     bool connected;
     bool in_transaction;
     db_class cls;
-    char state[6];         /* SQLSTATE, "" where there is none */
-    double wait_s;         /* for locks, a statement, a connection */
-    void *link;            /* the driver's own */
-    db_batch batch;        /* for whoever runs one now */
+    char state[6];  /* SQLSTATE, "" where there is none */
+    double wait_s;  /* for locks, a statement, a connection */
+    void *link;     /* the driver's own */
+    db_batch batch; /* for whoever runs one now */
 };
 
 typedef struct db_options {
@@ -99,7 +99,7 @@ typedef struct db_options {
 
 /* A driver; use the functions below. */
 struct db_driver {
-    const char *name;                    /* "sqlite", "postgresql": names of schema steps too */
+    const char *name; /* "sqlite", "postgresql": names of schema steps too */
     const char *(*word)(const char *at, size_t size); /* of a word between @; NULL: unknown */
     drmad_status (*connect)(db *d, const db_options *o);
     void (*close)(db *d);
@@ -129,9 +129,15 @@ void db_each(db_batch *b, db_row_fn *fn, void *user);
  * do nothing then anyway, for PostgreSQL goes on. */
 void db_need(db_batch *b);
 
-enum { DB_BEGIN = 1, DB_COMMIT = 2, DB_SNAPSHOT = 4, DB_WRITE = DB_BEGIN | DB_COMMIT };
-/* Runs the batch: in a transaction of its own (DB_WRITE), as its beginning or end, as a consistent
- * read (DB_SNAPSHOT), or alone (0). */
+enum {
+    DB_BEGIN = 1,
+    DB_COMMIT = 2,
+    DB_SNAPSHOT = 4,
+    DB_WRITE = DB_BEGIN | DB_COMMIT,
+    DB_READ = DB_SNAPSHOT | DB_COMMIT
+};
+/* Runs the batch as the beginning of a transaction that writes (DB_BEGIN) or sees one moment
+ * (DB_SNAPSHOT), as its end (DB_COMMIT), as both (DB_WRITE, DB_READ), or alone (0). */
 drmad_status db_run(db_batch *b, int flags);
 int64_t db_rows(const db_batch *b, int32_t call); /* returned or changed */
 /* Ends a transaction that was begun, if it is open; never fails. */

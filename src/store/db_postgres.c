@@ -11,14 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECT_S = 10, VALUES_MAX = 8, OID_INT8 = 20, OID_FLOAT8 = 701, OID_TEXT = 25, OID_BYTEA = 17 };
+enum {
+    CONNECT_S = 10,
+    VALUES_MAX = 8,
+    OID_INT8 = 20,
+    OID_FLOAT8 = 701,
+    OID_TEXT = 25,
+    OID_BYTEA = 17
+};
 
-typedef struct link {
+typedef struct server {
     pq q;
     PGconn *conn;
     bool pipeline;
     bool prepared[Q_COUNT];
-} link;
+} server;
 
 static const char *word(const char *at, size_t size)
 {
@@ -28,7 +35,8 @@ static const char *word(const char *at, size_t size)
         {"begin_write", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
         {"begin_read", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
         {"now", "(clock_timestamp() AT TIME ZONE 'UTC')"},
-        {"epoch", "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"},
+        {"clock_name", "'server'"},
+        {"clock", "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"},
         {"beat", "CAST(clock_timestamp() AS TIMESTAMP)"}, /* in the session's zone, as Optuna's */
         {"heart_age", "CAST(extract(epoch FROM CAST(clock_timestamp() AS TIMESTAMP)"
                       " - h.heartbeat) AS DOUBLE PRECISION)"},
@@ -61,23 +69,22 @@ static db_class class_of(const char *state)
         const char *begin;
         db_class cls;
     } classes[] = {
-        {"23505", DB_UNIQUE}, {"40001", DB_BUSY},   {"40P01", DB_BUSY}, {"55P03", DB_BUSY},
-        {"57014", DB_BUSY},   {"57P", DB_LOST},     {"08", DB_LOST},    {"53300", DB_LOST},
-        {"25P03", DB_LOST},   {"53100", DB_FULL},   {"58030", DB_FULL}, {"53", DB_BUSY},
+        {"23505", DB_UNIQUE}, {"40001", DB_BUSY},   {"40P01", DB_BUSY},   {"55P03", DB_BUSY},
+        {"57014", DB_BUSY},   {"57P", DB_LOST},     {"08", DB_LOST},      {"53300", DB_LOST},
+        {"25P03", DB_LOST},   {"53100", DB_FULL},   {"58030", DB_FULL},   {"53", DB_BUSY},
         {"28", DB_DENIED},    {"3D000", DB_DENIED}, {"42501", DB_DENIED}, {"25006", DB_DENIED},
         {"XX00", DB_CORRUPT},
     };
 
     if (strcmp(state, "XX000") == 0) return DB_ERROR;
     for (size_t i = 0; i < COUNT(classes); i++)
-        if (strncmp(state, classes[i].begin, strlen(classes[i].begin)) == 0)
-            return classes[i].cls;
+        if (strncmp(state, classes[i].begin, strlen(classes[i].begin)) == 0) return classes[i].cls;
     return DB_ERROR;
 }
 
 static void disconnect(db *d)
 {
-    link *l = d->link;
+    server *l = d->link;
 
     if (!l) return;
     if (l->conn) l->q.PQfinish(l->conn);
@@ -89,7 +96,7 @@ static void disconnect(db *d)
 /* ---- waiting ---- */
 
 /* Waits for the socket; what came of it libpq finds out. False when the time is over. */
-static bool wait_io(link *l, short events, double until)
+static bool wait_io(server *l, short events, double until)
 {
     struct pollfd p = {.fd = l->q.PQsocket(l->conn), .events = events};
 
@@ -103,7 +110,7 @@ static bool wait_io(link *l, short events, double until)
 
 static drmad_status lost(db *d)
 {
-    link *l = d->link;
+    server *l = d->link;
     char text[512];
 
     snprintf(text, sizeof text, "%s", l->q.PQerrorMessage(l->conn));
@@ -120,7 +127,7 @@ static drmad_status silent(db *d)
 
 static drmad_status flush(db *d, double until)
 {
-    link *l = d->link;
+    server *l = d->link;
     int n;
 
     while ((n = l->q.PQflush(l->conn)) == 1) {
@@ -132,7 +139,7 @@ static drmad_status flush(db *d, double until)
 
 static drmad_status next_result(db *d, double until, PGresult **out)
 {
-    link *l = d->link;
+    server *l = d->link;
 
     *out = NULL;
     while (l->q.PQisBusy(l->conn)) {
@@ -148,7 +155,7 @@ static drmad_status next_result(db *d, double until, PGresult **out)
 /* A connection's failure has no field for its code: the verbose message has, behind "FATAL:". */
 static drmad_status refused(db *d)
 {
-    link *l = d->link;
+    server *l = d->link;
     char text[512], state[6] = "";
 
     const char *message = l->q.PQerrorMessage(l->conn), *fatal = strstr(message, "FATAL:");
@@ -157,14 +164,14 @@ static drmad_status refused(db *d)
         memcpy(d->state, state, sizeof state);
         return db_fail(d, class_of(state), text);
     }
-    const bool ours = strstr(message, "no password supplied") || strstr(message, "SSL") ||
-                      strstr(message, "certificate");
+    const bool ours = strstr(message, "no password supplied") || strstr(message, "certificate") ||
+                      strstr(message, "SSL was required") || strstr(message, "sslmode");
     return db_fail(d, ours || fatal ? DB_DENIED : DB_LOST, text);
 }
 
 static drmad_status poll_connection(db *d)
 {
-    link *l = d->link;
+    server *l = d->link;
     const double until = base_now() + (d->wait_s < CONNECT_S ? d->wait_s : CONNECT_S);
     PostgresPollingStatusType want = PGRES_POLLING_WRITING;
 
@@ -182,11 +189,11 @@ static void no_notice(void *user, const char *message)
 
 static drmad_status start(db *d, const char *url)
 {
-    static const char *const keys[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
-                                       "tcp_user_timeout", "dbname",              "client_encoding",
-                                       "fallback_application_name", NULL};
+    static const char *const keys[] = {
+        "keepalives_idle", "keepalives_interval", "keepalives_count",          "tcp_user_timeout",
+        "dbname",          "client_encoding",     "fallback_application_name", NULL};
     const char *const values[] = {"30", "10", "3", "30000", url, "UTF8", "drmad", NULL};
-    link *l = d->link;
+    server *l = d->link;
 
     l->conn = l->q.PQconnectStartParams(keys, values, 1);
     if (!l->conn) return db_fail(d, DB_MEMORY, "libpq");
@@ -202,7 +209,7 @@ static drmad_status connect_server(db *d, const db_options *o)
 {
     drmad_status st = DRMAD_OK;
     char settings[256];
-    link *l = NULL;
+    server *l = NULL;
 
     TRY(mem_alloc(d->ctx, 1, sizeof *l, &l));
     d->link = l;
@@ -229,7 +236,7 @@ done:
 
 static drmad_status failed(db *d, const PGresult *r)
 {
-    link *l = d->link;
+    server *l = d->link;
     const char *state = l->q.PQresultErrorField(r, PG_DIAG_SQLSTATE);
     const char *text = l->q.PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
     char copy[512];
@@ -252,7 +259,7 @@ static Oid type_of(char type)
 
 static drmad_status send_prepare(db *d, const db_call *c, const db_value *v)
 {
-    link *l = d->link;
+    server *l = d->link;
     char name[16], *sql = NULL;
     Oid types[VALUES_MAX];
     drmad_status st = db_sql(d, c->query, &sql);
@@ -279,13 +286,12 @@ static const char *printed(const db_value *v, char buf[NUMBER_SIZE], int *size, 
 
 static drmad_status send_call(db *d, const db_call *c, const db_value *v)
 {
-    link *l = d->link;
+    server *l = d->link;
     char name[16], buf[VALUES_MAX][NUMBER_SIZE];
     const char *values[VALUES_MAX];
     int sizes[VALUES_MAX], binary[VALUES_MAX];
 
-    for (int32_t i = 0; i < c->n; i++)
-        values[i] = printed(v + i, buf[i], &sizes[i], &binary[i]);
+    for (int32_t i = 0; i < c->n; i++) values[i] = printed(v + i, buf[i], &sizes[i], &binary[i]);
     snprintf(name, sizeof name, "d%d", (int)c->query);
     const int binary_result = c->query == Q_ARTEFACT_GET;
     if (!l->q.PQsendQueryPrepared(l->conn, name, c->n, values, sizes, binary, binary_result))
@@ -296,7 +302,7 @@ static drmad_status send_call(db *d, const db_call *c, const db_value *v)
 /* Sends the batch; asked[q]: this pipeline prepares q. */
 static drmad_status send_all(db *d, const db_batch *b, bool *asked, double until)
 {
-    link *l = d->link;
+    server *l = d->link;
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < b->n_calls; i++) {
@@ -318,7 +324,7 @@ done:
 
 static drmad_status give_rows(db *d, db_call *c, PGresult *r)
 {
-    link *l = d->link;
+    server *l = d->link;
     drmad_status st = DRMAD_OK;
     const int n = l->q.PQntuples(r);
 
@@ -333,7 +339,7 @@ static drmad_status give_rows(db *d, db_call *c, PGresult *r)
 /* One result. *keep is the batch's status: after a failure the rest is only read away. */
 static void take_result(db *d, db_call *c, PGresult *r, drmad_status *keep)
 {
-    link *l = d->link;
+    server *l = d->link;
 
     switch (l->q.PQresultStatus(r)) {
     case PGRES_TUPLES_OK:
@@ -362,7 +368,7 @@ static bool receive(db *d, db_call *c, double until, drmad_status *keep, bool *g
             return false;
         }
         if (!r) return true;
-        link *l = d->link;
+        server *l = d->link;
         const ExecStatusType type = l->q.PQresultStatus(r);
         const pq q = l->q; /* a failure may close the link */
         *good = type == PGRES_COMMAND_OK || type == PGRES_TUPLES_OK;
@@ -382,14 +388,14 @@ static drmad_status receive_all(db *d, db_batch *b, bool *asked, double until)
         db_call *c = &b->calls[i];
         if (asked[c->query]) {
             if (!receive(d, NULL, until, &keep, &good)) return keep;
-            ((link *)d->link)->prepared[c->query] |= good;
+            ((server *)d->link)->prepared[c->query] |= good;
             asked[c->query] = false;
         }
         if (!receive(d, c, until, &keep, &good)) return keep;
     }
     drmad_status st = next_result(d, until, &r); /* the sync's */
     if (st != DRMAD_OK) return keep == DRMAD_OK ? st : keep;
-    link *l = d->link;
+    server *l = d->link;
     const bool synced = l->q.PQresultStatus(r) == PGRES_PIPELINE_SYNC;
     l->q.PQclear(r);
     if (!synced && keep == DRMAD_OK) keep = lost(d);
@@ -398,7 +404,7 @@ static drmad_status receive_all(db *d, db_batch *b, bool *asked, double until)
 
 static drmad_status run(db *d, db_batch *b)
 {
-    link *l = d->link;
+    server *l = d->link;
     bool asked[Q_COUNT] = {false};
     const double until = base_now() + d->wait_s + 5; /* the server's own time-out comes first */
 
@@ -408,8 +414,7 @@ static drmad_status run(db *d, db_batch *b)
     l->pipeline = true;
     drmad_status st = send_all(d, b, asked, until);
     if (st == DRMAD_OK) st = receive_all(d, b, asked, until);
-    else if (d->link) { /* half a pipeline is out: start afresh */
-        disconnect(d);
+    else if (d->link) { /* half a pipeline is out: start afresh */ disconnect(d);
         d->connected = d->in_transaction = false;
     }
     return st;
@@ -417,7 +422,7 @@ static drmad_status run(db *d, db_batch *b)
 
 static drmad_status script(db *d, const char *sql)
 {
-    link *l = d->link;
+    server *l = d->link;
     const double until = base_now() + d->wait_s + 5;
     drmad_status st = DRMAD_OK, keep = DRMAD_OK;
     bool good;
@@ -436,21 +441,21 @@ done:
 
 static int64_t integer(const db_row *r, int column)
 {
-    const link *l = r->d->link;
+    const server *l = r->d->link;
 
     return strtoll(l->q.PQgetvalue(r->result, r->row, column), NULL, 10);
 }
 
 static bool null(const db_row *r, int column)
 {
-    const link *l = r->d->link;
+    const server *l = r->d->link;
 
     return l->q.PQgetisnull(r->result, r->row, column);
 }
 
 static double real(const db_row *r, int column)
 {
-    const link *l = r->d->link;
+    const server *l = r->d->link;
     double x;
 
     if (null(r, column) || !number_read(l->q.PQgetvalue(r->result, r->row, column), &x))
@@ -460,14 +465,14 @@ static double real(const db_row *r, int column)
 
 static const char *text(const db_row *r, int column)
 {
-    const link *l = r->d->link;
+    const server *l = r->d->link;
 
     return null(r, column) ? NULL : l->q.PQgetvalue(r->result, r->row, column);
 }
 
 static const void *blob(const db_row *r, int column, size_t *size)
 {
-    const link *l = r->d->link;
+    const server *l = r->d->link;
 
     *size = (size_t)l->q.PQgetlength(r->result, r->row, column);
     return text(r, column);

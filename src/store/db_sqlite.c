@@ -1,6 +1,7 @@
 /* SQLite: WAL, writers take their turn from BEGIN IMMEDIATE on, so that no transaction of ours ever
  * fails in its middle because of others. */
 #include "store/db.h"
+#include "store/network_fs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -13,13 +14,14 @@
 
 enum { OLDEST = 3035000 }; /* RETURNING */
 
-typedef struct link {
+typedef struct lite {
     sqlite3 *handle;
     sqlite3_stmt *statements[Q_COUNT];
     double locked_since;
     double wait_s;
+    char boot[41];
     uint32_t noise; /* so that those who wait do not wake together */
-} link;
+} lite;
 
 static const char *word(const char *at, size_t size)
 {
@@ -29,7 +31,8 @@ static const char *word(const char *at, size_t size)
         {"begin_write", "BEGIN IMMEDIATE"},
         {"begin_read", "BEGIN"},
         {"now", "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"},
-        {"epoch", "((julianday('now') - 2440587.5) * 86400.0)"},
+        {"clock", "drmad_clock()"},
+        {"clock_name", "drmad_clock_name()"},
         {"beat", "CURRENT_TIMESTAMP"},
         {"heart_age", "((julianday('now') - julianday(h.heartbeat)) * 86400.0)"},
         {"lock", ""},
@@ -70,7 +73,7 @@ static db_class class_of(int code)
 
 static drmad_status failed(db *d, int code)
 {
-    link *l = d->link;
+    lite *l = d->link;
     const char *text = l && l->handle ? sqlite3_errmsg(l->handle) : sqlite3_errstr(code);
 
     if (l && l->handle) code = sqlite3_extended_errcode(l->handle);
@@ -81,7 +84,7 @@ static drmad_status failed(db *d, int code)
  * steps of up to 100 ms would leave the file idle when many processes write. */
 static int wait_for_lock(void *user, int tries)
 {
-    link *l = user;
+    lite *l = user;
 
     if (tries == 0) l->locked_since = base_now();
     else if (base_now() - l->locked_since > l->wait_s) return 0;
@@ -110,7 +113,7 @@ static drmad_status make_file(db *d, const db_options *o)
 
 static void disconnect(db *d)
 {
-    link *l = d->link;
+    lite *l = d->link;
 
     if (!l) return;
     for (size_t i = 0; i < COUNT(l->statements); i++) sqlite3_finalize(l->statements[i]);
@@ -119,35 +122,82 @@ static void disconnect(db *d)
     d->link = NULL;
 }
 
+/* ---- the clock of leases: seconds since the machine's start, and which start that was ---- */
+
+static void clock_seconds(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    struct timespec t;
+
+    (void)n, (void)v;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    sqlite3_result_double(c, (double)t.tv_sec + 1e-9 * (double)t.tv_nsec);
+}
+
+static void clock_name(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    const lite *l = sqlite3_user_data(c);
+
+    (void)n, (void)v;
+    sqlite3_result_text(c, l->boot, -1, SQLITE_STATIC);
+}
+
+static int make_clock(lite *l)
+{
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+    if (!f || fscanf(f, "%40s", l->boot) != 1) snprintf(l->boot, sizeof l->boot, "unknown");
+    if (f) fclose(f);
+    int rc = sqlite3_create_function(l->handle, "drmad_clock", 0, SQLITE_UTF8, l, clock_seconds,
+                                     NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_create_function(l->handle, "drmad_clock_name", 0, SQLITE_UTF8, l, clock_name,
+                                     NULL, NULL);
+    return rc;
+}
+
 static drmad_status settings(db *d, const db_options *o)
 {
-    link *l = d->link;
-    int rc = sqlite3_exec(l->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+    lite *l = d->link;
+    int rc = make_clock(l);
 
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(l->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
     if (rc == SQLITE_OK && !o->read_only)
         rc = sqlite3_exec(l->handle, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
     return rc == SQLITE_OK ? DRMAD_OK : failed(d, rc);
 }
 
+static drmad_status check_place(db *d, const db_options *o)
+{
+    const char *kind;
+
+    if (!network_filesystem(o->place, &kind)) return DRMAD_OK;
+    return FAIL(
+        d->ctx, DRMAD_E_USAGE,
+        "%s lies on a network file system (%s), where SQLite's locks cannot be trusted: use "
+        "journal:%s, or postgresql:// for many machines",
+        o->label, kind, o->place);
+}
+
 static drmad_status connect_file(db *d, const db_options *o)
 {
     const int mode = o->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-    link *l = NULL;
+    lite *l = NULL;
     drmad_status st;
 
     if (sqlite3_libversion_number() < OLDEST)
         return FAIL(d->ctx, DRMAD_E_MISSING, "SQLite %s is too old, 3.35 or newer is needed",
                     sqlite3_libversion());
     const bool memory = strcmp(o->place, ":memory:") == 0;
+    if (!memory) TRY(check_place(d, o));
     if (!memory) TRY(make_file(d, o));
     TRY(mem_alloc(d->ctx, 1, sizeof *l, &l));
     d->link = l;
     l->wait_s = d->wait_s;
     l->noise = (uint32_t)getpid() * 2654435761u;
-    int rc = sqlite3_open_v2(o->place, &l->handle,
-                             (memory ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : mode) |
-                                 SQLITE_OPEN_NOMUTEX,
-                             NULL);
+    int rc = sqlite3_open_v2(
+        o->place, &l->handle,
+        (memory ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : mode) | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) {
         st = failed(d, rc);
         goto done;
@@ -161,15 +211,15 @@ done:
 
 static drmad_status prepare(db *d, db_query q, sqlite3_stmt **out)
 {
-    link *l = d->link;
+    lite *l = d->link;
     char *sql = NULL;
 
     *out = l->statements[q];
     if (*out) return DRMAD_OK;
     drmad_status st = db_sql(d, q, &sql);
     if (st != DRMAD_OK) return st;
-    int rc = sqlite3_prepare_v3(l->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &l->statements[q],
-                                NULL);
+    int rc =
+        sqlite3_prepare_v3(l->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &l->statements[q], NULL);
     mem_free(d->ctx, sql);
     *out = l->statements[q];
     return rc == SQLITE_OK ? DRMAD_OK : failed(d, rc);
@@ -179,8 +229,7 @@ static int bind_one(sqlite3_stmt *s, int at, const db_value *v)
 {
     switch (v->type) {
     case 'i': return sqlite3_bind_int64(s, at, v->i);
-    case 'd':
-        return isfinite(v->d) ? sqlite3_bind_double(s, at, v->d) : sqlite3_bind_null(s, at);
+    case 'd': return isfinite(v->d) ? sqlite3_bind_double(s, at, v->d) : sqlite3_bind_null(s, at);
     case 'b':
         return v->size ? sqlite3_bind_blob64(s, at, v->s, v->size, SQLITE_STATIC)
                        : sqlite3_bind_zeroblob(s, at, 0);
@@ -204,7 +253,7 @@ static int bind_all(sqlite3_stmt *s, const db_value *v, int32_t n)
 
 static drmad_status run_call(db *d, db_batch *b, db_call *c)
 {
-    link *l = d->link;
+    lite *l = d->link;
     sqlite3_stmt *s = NULL;
     drmad_status st = prepare(d, c->query, &s);
 
@@ -242,7 +291,7 @@ static drmad_status run(db *d, db_batch *b)
 
 static drmad_status script(db *d, const char *sql)
 {
-    link *l = d->link;
+    lite *l = d->link;
     const int rc = sqlite3_exec(l->handle, sql, NULL, NULL, NULL);
 
     return rc == SQLITE_OK ? DRMAD_OK : failed(d, rc);

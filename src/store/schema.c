@@ -102,8 +102,7 @@ static drmad_status refuse_revision(store *s, const schema_state *now)
             return FAIL(s->ctx, DRMAD_E_STORAGE,
                         "%s: Optuna's tables are of revision %s, expected %s: optuna storage "
                         "upgrade --storage %s",
-                        s->url, now->revision, SCHEMA_REVISION,
-                        optuna_url(s, url, sizeof url));
+                        s->url, now->revision, SCHEMA_REVISION, optuna_url(s, url, sizeof url));
     return FAIL(s->ctx, DRMAD_E_STORAGE,
                 "%s: Optuna's tables are of revision %s, which this drmad does not know (it knows "
                 "%s): use a newer drmad",
@@ -127,8 +126,10 @@ drmad_status schema_judge(store *s, const schema_state *now)
     if (strcmp(now->revision, SCHEMA_REVISION) != 0) return refuse_revision(s, now);
     if (now->own == 0) return DRMAD_OK;
     if (now->own < SCHEMA_OWN_TABLES || now->version == 0)
-        return FAIL(s->ctx, half, "%s: half made: drmad's own tables are not complete. Restore a "
-                    "backup", s->url);
+        return FAIL(s->ctx, half,
+                    "%s: half made: drmad's own tables are not complete. Restore a "
+                    "backup",
+                    s->url);
     if (now->version > SCHEMA_VERSION)
         return FAIL(s->ctx, DRMAD_E_STORAGE,
                     "%s: drmad's tables are of version %lld, newer than this drmad's %d: use a "
@@ -149,8 +150,7 @@ static drmad_status run_steps(db *d, int64_t after)
     drmad_status st = DRMAD_OK;
 
     for (const schema_step *x = schema_steps; x->driver && st == DRMAD_OK; x++)
-        if (x->number > after && strcmp(x->driver, d->driver->name) == 0)
-            st = db_script(d, x->sql);
+        if (x->number > after && strcmp(x->driver, d->driver->name) == 0) st = db_script(d, x->sql);
     return st;
 }
 

@@ -18,10 +18,10 @@ extern const schema_step schema_steps[];
 extern const char *const schema_tables[SCHEMA_OPTUNA_TABLES + SCHEMA_OWN_TABLES];
 
 typedef struct schema_state {
-    int optuna, own;      /* how many of the tables are there */
-    const char *missing;  /* the first of Optuna's that is not, NULL: none */
-    char revision[64];    /* of Optuna's; "" without one */
-    int64_t version;      /* of ours; 0 without */
+    int optuna, own;     /* how many of the tables are there */
+    const char *missing; /* the first of Optuna's that is not, NULL: none */
+    char revision[64];   /* of Optuna's; "" without one */
+    int64_t version;     /* of ours; 0 without */
     char store[STORE_IDENTITY_SIZE];
 } schema_state;
 

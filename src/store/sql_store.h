@@ -61,6 +61,12 @@ void sql_add_attrs(db_batch *b, const sql_target *to, const store_attr *a, int32
  * transaction (*begun) when it had to ask, and then holds the study. */
 drmad_status sql_check_params(sql_store *q, int64_t study, const store_param *p, int32_t n,
                               bool *begun);
+/* Once they are stored. */
+drmad_status sql_remember_params(sql_store *q, const store_param *p, int32_t n);
+
+/* Begins a batch of writes under a lease, and runs it: DRMAD_E_LEASE when it does not hold. */
+void sql_add_renewal(sql_store *q, db_batch *b, const store_lease *l);
+drmad_status sql_run_held(sql_store *q, db_batch *b, int flags, const store_lease *l);
 
 /* The parts of the vtable. */
 drmad_status sql_study_create(store *s, const char *name, const study_direction *d, int32_t n,
@@ -83,14 +89,12 @@ drmad_status sql_trial_tell(store *s, const store_lease *l, const store_trial *e
 drmad_status sql_trial_release(store *s, const store_lease *l);
 drmad_status sql_trial_each(store *s, int64_t study, int64_t *after, unsigned states,
                             store_trial_fn *fn, void *user);
-drmad_status sql_trial_read(store *s, int64_t study, int64_t trial, store_trial_fn *fn,
-                            void *user);
+drmad_status sql_trial_read(store *s, int64_t study, int64_t trial, store_trial_fn *fn, void *user);
 drmad_status sql_trial_best(store *s, int64_t study, int64_t *trial);
 drmad_status sql_now(store *s, char now[STORE_TIME_SIZE]);
 drmad_status sql_artefact_put(store *s, const store_lease *l, const char *name, const void *data,
                               size_t size);
-drmad_status sql_artefact_get(store *s, int64_t trial, const char *name, void **data,
-                              size_t *size);
+drmad_status sql_artefact_get(store *s, int64_t trial, const char *name, void **data, size_t *size);
 drmad_status sql_artefact_each(store *s, int64_t trial, store_artefact_fn *fn, void *user);
 drmad_status sql_check(store *s, store_finding_fn *fn, void *user);
 #endif

@@ -138,18 +138,14 @@ void server_run(PGconn *c, const char *sql)
     PQclear(r);
 }
 
-const char *backend_word(backend b)
-{
-    return b == BACKEND_SQLITE ? "sqlite" : "postgres";
-}
-
 void backend_url(backend b, char url[BACKEND_URL_SIZE])
 {
     char sql[128], name[64];
 
     snprintf(scratch_folder, sizeof scratch_folder, "%s", test_scratch());
-    if (b == BACKEND_SQLITE) {
-        snprintf(url, BACKEND_URL_SIZE, "sqlite:%s/runs.db", scratch_folder);
+    if (b != BACKEND_POSTGRES) {
+        snprintf(url, BACKEND_URL_SIZE,
+                 b == BACKEND_SQLITE ? "sqlite:%s/runs.db" : "journal:%s/runs.log", scratch_folder);
         return;
     }
     server_folder();

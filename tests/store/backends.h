@@ -7,10 +7,9 @@
 #include "test.h"
 #include <libpq-fe.h>
 
-typedef enum backend { BACKEND_SQLITE, BACKEND_POSTGRES, BACKEND_COUNT } backend;
+typedef enum backend { BACKEND_SQLITE, BACKEND_POSTGRES, BACKEND_JOURNAL } backend;
 
 enum { BACKEND_URL_SIZE = 1024 };
-const char *backend_word(backend b);
 /* The URL of a store that does not exist yet: a new file, a new empty database. Once a test: both
  * use its scratch folder. */
 void backend_url(backend b, char url[BACKEND_URL_SIZE]);
@@ -29,8 +28,15 @@ void server_run(PGconn *c, const char *sql);  /* the test fails when the stateme
 int server_port(void);
 
 /* A test body that runs once a backend: TEST_BACKENDS(name) { ... b ... } makes the tests
- * name_sqlite and name_postgres. */
+ * name_sqlite, name_postgres and name_journal; TEST_DATABASES leaves the journal out. */
 #define TEST_BACKENDS(name)                                                                        \
+    TEST_DATABASES(name);                                                                          \
+    TEST(name##_journal)                                                                           \
+    {                                                                                              \
+        name##_on(BACKEND_JOURNAL);                                                                \
+    }                                                                                              \
+    static void name##_on(backend b)
+#define TEST_DATABASES(name)                                                                       \
     static void name##_on(backend b);                                                              \
     TEST(name##_sqlite)                                                                            \
     {                                                                                              \

@@ -1,5 +1,5 @@
-/* F35: workers whose clocks are a day apart, or jump: leases go by the database's clock, intervals by
- * a monotonic one, so nothing expires early or never. */
+/* F35: workers whose clocks are a day apart, or jump: leases go by the database's clock, intervals
+ * by a monotonic one, so nothing expires early or never. */
 #include "crowd.h"
 #include "skew.h"
 #include <sys/wait.h>
@@ -82,8 +82,8 @@ static void begin_and_die(crowd_worker *w)
 }
 
 /* A worker dies whose clock was a day off; its lease of one second is over after one second. On
- * SQLite the machine's clock is the database's: there a step back or forth while the lease runs must
- * not make it last a day, nor end at once. */
+ * SQLite the machine's clock is the database's: there a step back or forth while the lease runs
+ * must not make it last a day, nor end at once. */
 TEST_BACKENDS(clock_steps_leave_a_lease_its_length)
 {
     drmad_ctx *ctx = test_ctx();

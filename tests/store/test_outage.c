@@ -1,5 +1,5 @@
-/* A server that goes away: restarts, cut connections, lost replies, silence. Nothing is lost, nothing
- * happens twice. */
+/* A server that goes away: restarts, cut connections, lost replies, silence. Nothing is lost,
+ * nothing happens twice. */
 #include "crowd.h"
 #include "proxy.h"
 #include <dirent.h>

@@ -1,5 +1,5 @@
-/* Stores that cannot be used: absent, closed to us, of another revision, locked, damaged. The status
- * says whether to try again, the message says what to do, and neither tells a secret. */
+/* Stores that cannot be used: absent, closed to us, of another revision, locked, damaged. The
+ * status says whether to try again, the message says what to do, and neither tells a secret. */
 #include "backends.h"
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -84,7 +84,7 @@ static void last_finding(void *user, int level, const char *text)
 }
 
 /* F28: Optuna's tables are of another revision, older or newer: both are Optuna's to change. */
-TEST_BACKENDS(refused_other_revision)
+TEST_DATABASES(refused_other_revision)
 {
     drmad_ctx *ctx = test_ctx();
     char url[BACKEND_URL_SIZE], finding[512] = "";
@@ -162,7 +162,7 @@ static long file_size(const char *path)
 
 static void copy_file(const char *from, const char *to)
 {
-    char cmd[1024];
+    char cmd[2048];
 
     snprintf(cmd, sizeof cmd, "cp '%s' '%s'", from, to);
     CHECK_INT(system(cmd), 0);
@@ -225,7 +225,7 @@ static bool reads_honestly(drmad_ctx *ctx, const char *url, int64_t trials)
 TEST(refused_damaged_pages_are_found)
 {
     drmad_ctx *ctx = test_ctx();
-    char url[BACKEND_URL_SIZE], hurt[512], hurt_url[BACKEND_URL_SIZE];
+    char url[BACKEND_URL_SIZE], hurt[512], hurt_url[BACKEND_URL_SIZE + 512];
     long page;
     int trials = 200;
 
@@ -280,7 +280,7 @@ static void write_secret(const char *path, const char *text, mode_t mode)
 TEST(refused_password_file_that_others_read)
 {
     drmad_ctx *ctx = test_ctx();
-    char url[BACKEND_URL_SIZE], with[BACKEND_URL_SIZE], path[512], line[256];
+    char url[BACKEND_URL_SIZE], with[BACKEND_URL_SIZE + 600], path[512], line[256];
 
     backend_url(BACKEND_POSTGRES, url);
     fill(url, 0);
@@ -301,8 +301,8 @@ TEST(refused_password_file_that_others_read)
     CHECK_OK(ctx, visit(ctx, with, 5));
 }
 
-/* A mounted secret of Kubernetes is a link to a file of root's in a folder that is closed anyway: a
- * file of the user's own is what is meant. */
+/* A mounted secret of Kubernetes is a link to a file of root's in a folder that is closed anyway:
+ * a file of the user's own is what is meant. */
 TEST(refused_service_file_that_others_read)
 {
     drmad_ctx *ctx = test_ctx();
@@ -327,7 +327,7 @@ TEST(refused_service_file_that_others_read)
     unsetenv("PGSERVICE"), unsetenv("PGSERVICEFILE");
 }
 
-/* The whole URL, secret and all, by the environment; no message and no url of the store shows it. */
+/* The whole URL, secret and all, by the environment; no message and no store_url shows it. */
 TEST(refused_messages_keep_the_environments_secret)
 {
     drmad_ctx *ctx = test_ctx();
