@@ -1,5 +1,5 @@
-/* What is wrong with a store, read-only: file, tables, revision, rows. A finding says where it is and
- * what to do. */
+/* What is wrong with a store, read-only: file, tables, revision, rows. A finding says where it is
+ * and what to do. */
 #include "space/search.h"
 #include "store/sql_store.h"
 #include <stdarg.h>
