@@ -5,7 +5,7 @@
  * Threads: pure functions. */
 #ifndef SAMPLER_H
 #define SAMPLER_H
-#include "space/search.h"
+#include "base/base.h"
 
 /* u in [0, 1)^n for trial `number`; `attempt` counts points refused by a rule. Coordinate i depends
  * on (seed, number, attempt, i) alone. n <= 65536. */
@@ -16,10 +16,4 @@ enum { SOBOL_DIMS = 64 }; /* coordinates beyond are random */
  * coordinate, one in each of 2^k equal intervals. An attempt after the first gives a random
  * point. */
 void sample_sobol(uint64_t seed, int64_t number, int32_t attempt, int32_t n, double *u);
-
-enum { SAMPLE_ATTEMPTS = 1000 };
-/* x for trial `number`: values that are there (not NaN) stay, the others are drawn, again and again
- * while a rule does not hold. DRMAD_E_CONFIG names the rule that no attempt keeps. */
-drmad_status sampler_suggest(const search *s, cfg_sampler kind, uint64_t seed, int64_t number,
-                             double *x);
 #endif

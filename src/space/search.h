@@ -79,7 +79,8 @@ double search_draw_one(const search_param *p, double u);
 drmad_status search_check(const search *s, const double *x);
 
 /* x as one JSON object {"name": value, ...}, parameters left out not in it; gives *out. Reals are
- * the shortest decimals that read back the same. */
+ * the shortest decimals that read back the same. Values need not lie in the range, only be of the
+ * type. */
 drmad_status search_print(const search *s, const double *x, char **out);
 /* The other way; also "lr=0.1 act=relu". Names that the text lacks become NaN in x
  * (search_complete fills them in). Unknown names and values outside their range are refused

@@ -185,3 +185,28 @@ TEST(a_point_depends_on_seed_number_and_attempt_alone)
     sample_random(7, INT64_C(1) << 32, 0, 70, v);
     for (int i = 0; i < 70; i++) CHECK(u[i] == v[i]);
 }
+
+/* Chi squared of 64 by 64 boxes, for neighbours in trial, coordinate and attempt: 4095 degrees of
+ * freedom, so 4095 +- 90; five standard deviations. */
+TEST(random_points_are_uniform_and_neighbours_independent)
+{
+    enum { SIDE = 64, BOXES = SIDE * SIDE, DRAWS = 40 * BOXES };
+    static int hit[3][BOXES];
+    double u[3][2];
+
+    memset(hit, 0, sizeof hit);
+    for (int64_t i = 0; i < DRAWS; i++) {
+        sample_random(1, i, 0, 2, u[0]);
+        sample_random(1, i + 1, 0, 2, u[1]);
+        sample_random(1, i, 1, 2, u[2]);
+        const double other[] = {u[0][1], u[1][0], u[2][0]};
+
+        for (int k = 0; k < 3; k++) hit[k][(int)(u[0][0] * SIDE) * SIDE + (int)(other[k] * SIDE)]++;
+    }
+    for (int k = 0; k < 3; k++) {
+        double chi = 0;
+
+        for (int b = 0; b < BOXES; b++) chi += (hit[k][b] - 40.0) * (hit[k][b] - 40.0) / 40;
+        CHECK_NEAR(chi, BOXES - 1, 450);
+    }
+}

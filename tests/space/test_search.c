@@ -316,8 +316,16 @@ TEST(a_whole_point_is_checked_against_conditions_and_rules)
     CHECK_FAILS(ctx, search_check(s, x), DRMAD_E_CONFIG, "parameter lr: inf lies outside");
     char *json = NULL;
 
-    CHECK_FAILS(ctx, search_print(s, x, &json), DRMAD_E_CONFIG, "parameter lr");
+    CHECK_FAILS(ctx, search_print(s, x, &json), DRMAD_E_CONFIG,
+                "parameter lr: inf is no value of its type");
     CHECK(json == NULL);
+    x[0] = 50, x[1] = 1.5;
+    CHECK_FAILS(ctx, search_print(s, x, &json), DRMAD_E_CONFIG, "parameter depth: 1.5 is no value");
+    x[1] = 99; /* outside the range, but stored by somebody: printed all the same */
+    CHECK_OK(ctx, search_print(s, x, &json));
+    CHECK_STR(json, "{\"lr\": 50.0, \"depth\": 99, \"act\": \"relu\", \"slope\": 0.5, "
+                    "\"seed\": 7}");
+    mem_free(ctx, json);
     x[2] = 1e300;
     CHECK_FAILS(ctx, search_print_one(ctx, &s->params[2], x[2], &json), DRMAD_E_CONFIG, "act");
     search_free(s);
