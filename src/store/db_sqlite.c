@@ -173,7 +173,7 @@ static drmad_status check_place(db *d, const db_options *o)
 
     if (!network_filesystem(o->place, &kind)) return DRMAD_OK;
     return FAIL(
-        d->ctx, DRMAD_E_USAGE,
+        d->ctx, DRMAD_E_STORAGE,
         "%s lies on a network file system (%s), where SQLite's locks cannot be trusted: use "
         "journal:%s, or postgresql:// for many machines",
         o->label, kind, o->place);

@@ -32,24 +32,21 @@ drmad_status journal_setup(journal *j)
              (unsigned)(b >> 48), (unsigned long long)(b & 0xFFFFFFFFFFFF));
     TRY(mem_strdup(ctx, j->s.place, &j->path));
     TRY(join(ctx, j->path, ".lock", &j->lock.path));
+    journal_lock_who(&j->lock);
 done:
     return st;
 }
 
-/* The lock is a link to the journal, by its whole path: Optuna follows it to look at its time. */
-static drmad_status set_target(journal *j)
+static drmad_status set_identity(journal *j)
 {
     char *real = realpath(j->path, NULL);
-    drmad_status st = DRMAD_OK;
+    uint64_t h = 0xCBF29CE484222325; /* FNV-1a */
 
     if (!real) return journal_errno(j, "cannot be opened", errno);
-    TRY(mem_strdup(j->s.ctx, real, &j->lock.target));
-    uint64_t h = 0xCBF29CE484222325;
     for (const char *p = real; *p; p++) h = (h ^ (unsigned char)*p) * 0x100000001B3;
     snprintf(j->s.identity, sizeof j->s.identity, "journal-%016llx", (unsigned long long)h);
-done:
     free(real);
-    return st;
+    return DRMAD_OK;
 }
 
 static drmad_status journal_open(store *s)
@@ -64,7 +61,7 @@ static drmad_status journal_open(store *s)
         close(fd);
     }
     if (access(j->path, F_OK) != 0) TRY(journal_sync(j)); /* says what is wrong */
-    TRY(set_target(j));
+    TRY(set_identity(j));
     st = journal_sync(j);
 done:
     return st;
@@ -77,7 +74,6 @@ static void journal_close(store *s)
     journal_state_free(s->ctx, &j->state);
     mem_free(s->ctx, j->path);
     mem_free(s->ctx, j->lock.path);
-    mem_free(s->ctx, j->lock.target);
 }
 
 /* ---- studies ---- */

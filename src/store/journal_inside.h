@@ -98,9 +98,10 @@ typedef struct journal_state {
     int64_t lines;
 } journal_state;
 
+enum { LOCK_HOLDER_SIZE = 192 };
 typedef struct journal_lock {
-    char *path;   /* FILE.lock */
-    char *target; /* what the link shows: the journal, so that Optuna can look at it */
+    char *path;                    /* FILE.lock */
+    char holder[LOCK_HOLDER_SIZE]; /* what it says: who we are */
     uint64_t held_inode;
     int64_t held_time; /* its time, nanoseconds; 0: not held */
     double since;      /* base_now() of taking it */
@@ -147,14 +148,14 @@ typedef struct journal_op {
 drmad_status journal_apply_trial(drmad_ctx *ctx, journal_state *state, const journal_op *op);
 bool journal_leased(const journal_trial *t); /* RUNNING under a lease of ours */
 bool journal_finished(const journal_trial *t);
-/* Whether a trial of the study may be given the parameter. */
-bool journal_param_fits(drmad_ctx *ctx, journal_state *state, const journal_study *s,
-                        const store_param *p);
+/* Whether a trial of the study may be given the parameter: DRMAD_E_USAGE. */
+drmad_status journal_param_fits(journal *j, const journal_study *s, const store_param *p);
 void journal_time_text(int64_t micros, char text[STORE_TIME_SIZE]);
 void journal_trial_free(drmad_ctx *ctx, journal_trial *t);
 
 /* ---- journal_lock.c ---- */
 
+void journal_lock_who(journal_lock *l); /* fills in `holder` */
 /* Takes the lock, or DRMAD_E_AGAIN after a second and a half. *now: the file system's clock. */
 drmad_status journal_lock_take(journal *j);
 /* Whether it is still ours, and will be for long enough to write. */

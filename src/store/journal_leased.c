@@ -6,12 +6,16 @@
 
 static drmad_status lost(const journal *j, const store_lease *l, const journal_trial *t)
 {
+    const int64_t in = l->study - 1;
+    const char *why = !t                          ? "it was deleted"
+                      : t->state == TRIAL_RUNNING ? "another worker runs it"
+                                                  : trial_state_word(t->state);
+
     return FAIL(
         j->s.ctx, DRMAD_E_LEASE,
-        "%s: trial %lld is no longer ours: %s; what is written now would overwrite others",
-        j->s.url, (long long)l->number,
-        t ? (t->state == TRIAL_RUNNING ? "another worker runs it" : trial_state_word(t->state))
-          : "it is gone");
+        "%s: study %s: trial %lld is no longer ours (%s): what was to be written is dropped",
+        j->s.url, in >= 0 && in < j->state.n_studies ? j->state.studies[in].name : "?",
+        (long long)l->number, why);
 }
 
 /* The trial of the lease while its study is there, else NULL. */
@@ -69,13 +73,7 @@ drmad_status journal_trial_params(store *s, const store_lease *l, const store_pa
     TRY(journal_held(j, &o, l, &t));
     for (int32_t i = 0; i < n; i++) {
         if (has_param(t, p + i)) continue;
-        if (!journal_param_fits(s->ctx, &j->state, j->state.studies + t->study, p + i)) {
-            st = FAIL(s->ctx, DRMAD_E_USAGE,
-                      "%s: trial %lld: parameter %s: the study has it with another type, logarithm "
-                      "or choices than %.200s",
-                      s->url, (long long)l->number, p[i].name, p[i].distribution);
-            goto done;
-        }
+        TRY(journal_param_fits(j, j->state.studies + t->study, p + i));
         journal_line(j, &o, OP_TRIAL_PARAM);
         journal_field_int(&o, "trial_id", t->id);
         journal_field_string(&o, "param_name", p[i].name);
@@ -204,8 +202,9 @@ drmad_status journal_trial_tell(store *s, const store_lease *l, const store_tria
     if (!holds(t, l)) TRY(lost(j, l, t));
     const int32_t want = j->state.studies[t->study].n_directions;
     if (end->state == TRIAL_COMPLETE && end->n_values != want) {
-        st = FAIL(s->ctx, DRMAD_E_USAGE, "%s: trial %lld: %d values for %d objectives", s->url,
-                  (long long)l->number, end->n_values, want);
+        st = FAIL(s->ctx, DRMAD_E_USAGE, "%s: study %s: trial %lld: %d values for %d objectives",
+                  s->url, j->state.studies[t->study].name, (long long)l->number, end->n_values,
+                  want);
         goto done;
     }
     put_reports(j, &o, t->id, end->reports, end->n_reports);

@@ -1,11 +1,12 @@
 /* The lock of a journal: a name, FILE.lock, that only one process can make. Optuna's two locks, a
- * symbolic link or a file opened with O_EXCL, are one name, so they exclude each other and us.
- * Whoever dies with it leaves it there; a lock that has not changed for the grace period is
- * taken away, by Optuna as by us. A holder that slept through that finds its lock gone before it
+ * symbolic link or a file opened with O_EXCL, are one name, so they exclude each other and us. Ours
+ * is the file, and says who we are. Whoever dies with the lock leaves it there: one of ours whose
+ * process is gone from this machine is taken away at once, any other when it has not changed for
+ * the grace period, as Optuna does. A holder that slept through that finds its lock gone before it
  * writes (journal_lock_ours).
  *
- * The link's own time is the file system's clock: on a network file system the server's, one for
- * all machines. */
+ * The file's time is the file system's clock: on a network file system the server's, one for all
+ * machines. */
 #include "store/journal_inside.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +16,76 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NANO = 1000000000 };
-static const double WAIT_S = 1.5, SLEEP_FIRST_S = 0.001, SLEEP_LAST_S = 0.05;
+enum { NANO = 1000000000, STAT_SIZE = 1024 };
+static const double WAIT_S = 1.5, SLEEP_FIRST_S = 0.001, SLEEP_LAST_S = 0.05, DEAD_AFTER_S = 0.1;
+
+/* ---- who ---- */
+
+static bool read_start(const char *path, char *text, size_t size)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -1;
+
+    if (fd >= 0) close(fd);
+    text[n > 0 ? n : 0] = 0;
+    return n > 0;
+}
+
+/* When the process began, in ticks since boot; 0: there is none. */
+static unsigned long long process_start(long pid)
+{
+    char path[64], text[STAT_SIZE], state = 'Z';
+    unsigned long long start = 0;
+
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    if (!read_start(path, text, sizeof text)) return 0;
+    const char *end = strrchr(text, ')'); /* the name before may hold anything */
+    if (!end || sscanf(end,
+                       ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+                       "%*d %*d %llu",
+                       &state, &start) != 2)
+        return 0;
+    return state == 'Z' || state == 'X' ? 0 : start;
+}
+
+/* "drmad BOOT NAMESPACE": what a process number means something in. */
+static void here(char text[LOCK_HOLDER_SIZE])
+{
+    char boot[64], space[64];
+    const ssize_t n = readlink("/proc/self/ns/pid", space, sizeof space - 1);
+
+    space[n > 0 ? n : 0] = 0;
+    if (!read_start("/proc/sys/kernel/random/boot_id", boot, sizeof boot)) boot[0] = 0;
+    boot[strcspn(boot, "\n")] = 0;
+    snprintf(text, LOCK_HOLDER_SIZE, "drmad %s %s", boot, space);
+}
+
+void journal_lock_who(journal_lock *l)
+{
+    char place[LOCK_HOLDER_SIZE];
+
+    here(place);
+    const int n = snprintf(l->holder, sizeof l->holder, "%s %ld %llu\n", place, (long)getpid(),
+                           process_start(getpid()));
+    if (n < 0 || (size_t)n >= sizeof l->holder) l->holder[0] = 0;
+}
+
+/* Whether the lock is one of ours, of this machine, whose process is no more. */
+static bool holder_is_dead(const journal_lock *l)
+{
+    char place[LOCK_HOLDER_SIZE], text[LOCK_HOLDER_SIZE];
+    unsigned long long start;
+    long pid;
+
+    here(place);
+    if (!read_start(l->path, text, sizeof text)) return false;
+    const size_t n = strlen(place);
+    if (strncmp(text, place, n) != 0 || sscanf(text + n, " %ld %llu\n", &pid, &start) != 2)
+        return false;
+    return start != 0 && process_start(pid) != start;
+}
+
+/* ---- the name ---- */
 
 static bool look(const char *path, uint64_t *inode, int64_t *nanos)
 {
@@ -29,13 +98,22 @@ static bool look(const char *path, uint64_t *inode, int64_t *nanos)
 }
 
 /* 0, or why not: EEXIST when others hold it. */
-static int make(const journal_lock *l)
+static int make(journal_lock *l)
 {
-    if (symlink(l->target, l->path) == 0) return 0;
-    if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP) return errno;
-    const int fd = open(l->path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-    if (fd < 0) return errno; /* (this file system has no symbolic links) */
+    struct stat st;
+    const size_t n = strlen(l->holder);
+    const int fd = open(l->path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+
+    if (fd < 0) return errno;
+    const bool said = write(fd, l->holder, n) == (ssize_t)n && fstat(fd, &st) == 0;
+    const int error = said ? 0 : errno;
     close(fd);
+    if (!said) {
+        unlink(l->path);
+        return error;
+    }
+    l->held_inode = (uint64_t)st.st_ino;
+    l->held_time = (int64_t)st.st_mtim.tv_sec * NANO + st.st_mtim.tv_nsec;
     return 0;
 }
 
@@ -57,7 +135,7 @@ static bool take_away(journal *j, uint64_t inode, int64_t nanos)
     return true;
 }
 
-/* Follows the lock of others, and ends it when it has been the same for the grace period. */
+/* Follows the lock of others, and ends it when its holder is dead or has been silent too long. */
 static void watch(journal *j)
 {
     journal_lock *l = &j->lock;
@@ -71,10 +149,15 @@ static void watch(journal *j)
         l->seen_since = base_now();
         return;
     }
-    if (base_now() - l->seen_since <= l->grace_s) return;
-    if (take_away(j, inode, nanos))
-        base_log(j->s.ctx, LOG_WARN, "%s: held for %.0f s without a sign of life: taken away",
-                 l->path, l->grace_s);
+    const double age = base_now() - l->seen_since;
+    if (age > l->grace_s) {
+        if (take_away(j, inode, nanos))
+            base_log(j->s.ctx, LOG_WARN, "%s: held for %.0f s without a sign of life: taken away",
+                     l->path, age);
+    } else if (age > DEAD_AFTER_S && holder_is_dead(l)) {
+        if (take_away(j, inode, nanos))
+            base_log(j->s.ctx, LOG_INFO, "%s: its process has died: taken away", l->path);
+    }
 }
 
 static void wait_a_little(journal *j, double *sleep_s)
@@ -101,8 +184,6 @@ drmad_status journal_lock_take(journal *j)
                         l->path);
         wait_a_little(j, &sleep_s);
     }
-    if (!look(l->path, &l->held_inode, &l->held_time))
-        return journal_errno(j, "the lock is gone", errno);
     l->since = base_now();
     l->seen_inode = 0;
     j->now = l->held_time / 1000;

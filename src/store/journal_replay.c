@@ -39,7 +39,7 @@ static bool read_time(json_span v, int64_t *micros)
 {
     struct tm tm = {.tm_isdst = -1};
     int fraction = 0, used = 0, h = 0, m = 0;
-    char text[40], sign = 0;
+    char text[40], sign[2] = "";
     const size_t n = v.at ? (size_t)(v.end - v.at) - 2 : 0;
 
     if (!json_is(v, '"') || n >= sizeof text) return false;
@@ -54,9 +54,9 @@ static bool read_time(json_span v, int64_t *micros)
         int scale = 100000;
         for (p++; *p >= '0' && *p <= '9'; p++, scale /= 10) fraction += scale * (*p - '0');
     }
-    const bool offset = sscanf(p, "%1[+-]%2d:%2d", &sign, &h, &m) == 3;
+    const bool offset = sscanf(p, "%1[+-]%2d:%2d", sign, &h, &m) == 3;
     int64_t s = offset || *p == 'Z' ? timegm(&tm) : mktime(&tm);
-    if (offset) s -= (sign == '-' ? -1 : 1) * (3600 * h + 60 * m);
+    if (offset) s -= (*sign == '-' ? -1 : 1) * (3600 * h + 60 * m);
     *micros = 1000000 * s + fraction;
     return true;
 }
@@ -230,16 +230,25 @@ static journal_dist *find_dist(const journal_study *s, const char *name)
     return NULL;
 }
 
-bool journal_param_fits(drmad_ctx *ctx, journal_state *state, const journal_study *s,
-                        const store_param *p)
+drmad_status journal_param_fits(journal *j, const journal_study *s, const store_param *p)
 {
     json_span kind, inside;
     const char *name;
+    drmad_status st = DRMAD_OK;
 
-    if (!dist_read(p->distribution, &kind, &inside) || !dist_kind(kind)) return false;
-    if (journal_intern(ctx, state, p->name, &name) != DRMAD_OK) return false;
+    if (!dist_read(p->distribution, &kind, &inside) || !dist_kind(kind))
+        return FAIL(j->s.ctx, DRMAD_E_USAGE,
+                    "%s: study %s: parameter %s: not a distribution: %.200s", j->s.url, s->name,
+                    p->name, p->distribution);
+    TRY(journal_intern(j->s.ctx, &j->state, p->name, &name));
     const journal_dist *d = find_dist(s, name);
-    return !d || compatible(d->distribution, p->distribution);
+    if (d && !compatible(d->distribution, p->distribution))
+        st = FAIL(j->s.ctx, DRMAD_E_USAGE,
+                  "%s: study %s: parameter %s has another type, logarithm or choices there: take "
+                  "another name or another study",
+                  j->s.url, s->name, p->name);
+done:
+    return st;
 }
 
 /* Keeps the study's table of first trials with a parameter. */

@@ -48,12 +48,7 @@ drmad_status journal_trial_add(store *s, int64_t study, const store_trial *t, co
     TRY(journal_find(j, study, &in));
     TRY(seen(j, request, &made, &token));
     if (!made) {
-        for (int32_t i = 0; i < t->n_params; i++)
-            if (!journal_param_fits(s->ctx, &j->state, in, t->params + i))
-                TRY(FAIL(s->ctx, DRMAD_E_USAGE,
-                         "%s: parameter %s: the study has it with another type, logarithm or "
-                         "choices than %.200s",
-                         s->url, t->params[i].name, t->params[i].distribution));
+        for (int32_t i = 0; i < t->n_params; i++) TRY(journal_param_fits(j, in, t->params + i));
         journal_put_trial(j, &o, study - 1, t, request, 0);
         TRY(journal_append(j, &o));
         made = j->state.trials + j->state.n_trials - 1;
