@@ -17,7 +17,9 @@ typedef struct args {
     int word_count;
     char *settings[WORDS_MAX]; /* options that set a key of the study: "key=value" */
     int setting_count;
-    const char *store, *study, *token; /* values of the options of these names, NULL: not given */
+    const char *store, *study, *token; /* values of options, NULL: not given */
+    const char *from, *every, *direction, *url_file, *folder;
+    bool all, yes;
 } args;
 
 typedef enum opt_type { OPT_LAST, OPT_FLAG, OPT_COUNT, OPT_TEXT, OPT_SETTING } opt_type;
@@ -46,6 +48,9 @@ typedef struct opt {
 /* Options that several commands share, so that they read the same everywhere. */
 #define OPT_HELP FLAG('h', "help", help, "this text")
 #define OPT_JSON FLAG(0, "json", json, "one JSON object a line on standard output")
+#define OPT_QUIET FLAG('q', "quiet", quiet, "only errors on standard error")
+#define OPT_STORE TEXT(0, "store", store, "URL", "the store [$DRMAD_STORAGE, sqlite:drmad.db]")
+#define OPTS_STORE OPT_STORE, OPT_JSON, OPT_QUIET, OPT_HELP
 #define OPTS_STUDY \
     SETTING('s', "seed", "seed", "N", "seed of everything random"), \
     SETTING('o', "out", "output.dir", "DIR", "folder for the files of this run"), \
@@ -73,11 +78,15 @@ typedef struct command {
     int (*run)(const args *a); /* gives the exit status */
 } command;
 
-extern const command cmd_tune, cmd_worker, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_data,
-    cmd_ask, cmd_report, cmd_tell, cmd_enqueue, cmd_version, cmd_completion, cmd_help;
+extern const command cmd_tune, cmd_worker, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_ask,
+    cmd_report, cmd_tell, cmd_enqueue, cmd_data, cmd_version, cmd_completion, cmd_help,
+    cmd_study_create, cmd_study_list, cmd_study_show, cmd_study_best, cmd_study_watch,
+    cmd_study_delete, cmd_store_check, cmd_store_upgrade, cmd_store_start_local, cmd_store_start,
+    cmd_store_stop, cmd_store_views, cmd_export, cmd_import_hypero;
 extern const command *const commands[]; /* main.c; ends with NULL */
 
-/* find.c. The command that the first of `argc` words name; *used says how many. NULL after a message. */
+/* find.c. The command that the first of `argc` words name; *used says how many. NULL after a
+ * message. */
 const command *command_find(int argc, const char *const *argv, int *used);
 /* Lists the commands of the group `word` (NULL: all); false when there is no such group. */
 bool group_list(FILE *f, const char *word);
@@ -107,6 +116,8 @@ void term_say(term *t, const char *label,
 void term_log(void *term_ptr, int level, const char *line); /* a drmad_log_fn */
 void term_progress(term *t, const char *stage, double done, double total);
 void term_clear(term *t);
+/* A result on standard output; to a terminal without control bytes. */
+void print_clean(const char *text);
 
 /* run.c: what the commands do with the library. Each ends in the exit status. */
 typedef drmad_status study_call(void *study, const args *a);
@@ -119,4 +130,24 @@ int run_study(const args *a, study_call *call);
 int run_trials(const args *a, int own, study_call *call);
 const char *own_word(const args *a, int i); /* NULL past the last */
 void print_json_string(FILE *f, const char *s);
+
+/* place.c. Which study in which store: "NAME", "URL#NAME", --store URL. */
+typedef struct place {
+    const char *url, *name; /* url NULL: the library's own choice */
+    char *owned;
+} place;
+/* Of the first word; gives 0, else the exit status after a message. */
+int place_of(const args *a, const char *who, place *out);
+void place_free(place *p);
+/* Refuses a URL with a password, which stands on the command line for all to read. */
+int place_check(const char *who, const char *url);
+
+/* store_run.c: commands on a store. `study` is NULL where the command takes none. */
+typedef struct drmad_store drmad_store;
+typedef drmad_status store_call(drmad_store *s, const char *study, const args *a);
+enum { STORE_READ, STORE_WRITE, STORE_MAKE }; /* STORE_MAKE: the store, when there is none */
+int run_store(const args *a, const char *who, int how, bool study, store_call *call);
+/* store_local.c. Starts the server and prints its URL; gives the exit status. */
+enum { URL_MAX = 2048 };
+int start_local(const args *a, const char *const *settings, int n);
 #endif

@@ -2,10 +2,37 @@
 #include "cli.h"
 #include <string.h>
 
+/* The commands of a group stand together. */
 const command *const commands[] = {
-    &cmd_tune,    &cmd_worker,  &cmd_why,        &cmd_train, &cmd_check,
-    &cmd_explain, &cmd_ask,     &cmd_report,     &cmd_tell,  &cmd_enqueue,
-    &cmd_data,    &cmd_version, &cmd_completion, &cmd_help,  NULL,
+    &cmd_tune,
+    &cmd_worker,
+    &cmd_why,
+    &cmd_train,
+    &cmd_check,
+    &cmd_explain,
+    &cmd_ask,
+    &cmd_report,
+    &cmd_tell,
+    &cmd_enqueue,
+    &cmd_study_create,
+    &cmd_study_list,
+    &cmd_study_show,
+    &cmd_study_best,
+    &cmd_study_watch,
+    &cmd_study_delete,
+    &cmd_export,
+    &cmd_import_hypero,
+    &cmd_store_check,
+    &cmd_store_upgrade,
+    &cmd_store_start_local,
+    &cmd_store_start,
+    &cmd_store_stop,
+    &cmd_store_views,
+    &cmd_data,
+    &cmd_version,
+    &cmd_completion,
+    &cmd_help,
+    NULL,
 };
 
 static bool asks_help(const char *word)
