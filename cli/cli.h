@@ -17,8 +17,8 @@ typedef struct args {
     int word_count;
     char *settings[WORDS_MAX]; /* options that set a key of the study: "key=value" */
     int setting_count;
-    /* values of the options of these names, NULL: not given */
-    const char *store, *study, *token, *from, *every, *direction, *url_file, *folder;
+    const char *store, *study, *token; /* values of options, NULL: not given */
+    const char *from, *every, *direction, *url_file, *folder;
     bool all, yes;
 } args;
 
@@ -78,8 +78,8 @@ typedef struct command {
     int (*run)(const args *a); /* gives the exit status */
 } command;
 
-extern const command cmd_tune, cmd_worker, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_data,
-    cmd_ask, cmd_report, cmd_tell, cmd_enqueue, cmd_version, cmd_completion, cmd_help,
+extern const command cmd_tune, cmd_worker, cmd_why, cmd_train, cmd_check, cmd_explain, cmd_ask,
+    cmd_report, cmd_tell, cmd_enqueue, cmd_data, cmd_version, cmd_completion, cmd_help,
     cmd_study_create, cmd_study_list, cmd_study_show, cmd_study_best, cmd_study_watch,
     cmd_study_delete, cmd_store_check, cmd_store_upgrade, cmd_store_start_local, cmd_store_start,
     cmd_store_stop, cmd_store_views, cmd_export, cmd_import_hypero;

@@ -7,7 +7,7 @@
 
 /* ---- what is kept with the study ---- */
 
-drmad_status session_print(const config *c, bool trial, char **out)
+drmad_status session_print(const config *c, session_text what, char **out)
 {
     drmad_status st = DRMAD_OK;
     static char none[] = "";
@@ -17,14 +17,53 @@ drmad_status session_print(const config *c, bool trial, char **out)
     TRY(mem_alloc(c->ctx, 1, sizeof *copy, &copy));
     *copy = *c;
     copy->set.store = copy->set.output.dir = copy->set.trajectory.spill_dir = none;
-    if (trial) {
-        copy->set.parameters.n = 0;
-        copy->set.search.constraints.n = copy->set.search.enqueue.n = 0;
+    if (what != SESSION_KEPT) {
+        copy->set.search.enqueue.n = 0;
         copy->set.version = none;
+    }
+    if (what == SESSION_TRIAL) copy->set.parameters.n = copy->set.search.constraints.n = 0;
+    if (what == SESSION_COMPARED) {
+        copy->set.name = copy->set.data.dir = none;
+        copy->set.threads = copy->set.search.trials = 0;
+        copy->set.worker = (config_worker){0};
+        copy->set.objective.timeout = 0;
+        copy->set.objective.memory = copy->set.objective.retries = 0;
     }
     TRY(config_print(copy, out));
 done:
     mem_free(c->ctx, copy);
+    return st;
+}
+
+/* Gives *out: of a kept text what makes trials comparable. */
+static drmad_status comparable(drmad_ctx *ctx, const char *text, char **out)
+{
+    drmad_status st = DRMAD_OK;
+    config *c = NULL;
+
+    *out = NULL;
+    TRY(config_new(ctx, &c));
+    TRY(config_read(c, "kept study", text, strlen(text)));
+    TRY(session_print(c, SESSION_COMPARED, out));
+done:
+    config_free(c);
+    return st;
+}
+
+/* Whether trials of both studies belong together. A text that this drmad cannot read is another's. */
+static drmad_status compare(drmad_ctx *ctx, const char *ours, const char *theirs, bool *same)
+{
+    drmad_status st = DRMAD_OK;
+    char *a = NULL, *b = NULL;
+
+    *same = false;
+    TRY(comparable(ctx, ours, &a));
+    st = comparable(ctx, theirs, &b);
+    if (st == DRMAD_OK) *same = strcmp(a, b) == 0;
+    if (st == DRMAD_E_CONFIG) st = DRMAD_OK;
+done:
+    mem_free(ctx, a);
+    mem_free(ctx, b);
     return st;
 }
 
@@ -48,24 +87,27 @@ static drmad_status read_kept(void *user, const store_study *study)
     return DRMAD_OK;
 }
 
-/* The first that comes says what the study is; others are told when they differ. */
+/* The first that comes says what the study is; others are told when theirs differs. */
 static drmad_status keep_study(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
     struct session *ss = s->session;
-    const char *name = ss->name;
     char *text = NULL, *json = NULL;
     kept k = {0};
+    bool same;
 
     if (s->given) TRY(mem_strdup(s->ctx, s->given, &text));
-    else TRY(session_print(s->cfg, false, &text));
-    TRY(store_study_each(ss->store, name, read_kept, &k));
-    if (k.text && strcmp(k.text, text) != 0)
-        base_log(s->ctx, LOG_WARN,
-                 "study %s in %s began with other settings than this file has: its trials may "
-                 "not be comparable",
-                 name, store_url(ss->store));
-    if (k.text) goto done;
+    else TRY(session_print(s->cfg, SESSION_KEPT, &text));
+    TRY(store_study_each(ss->store, ss->name, read_kept, &k));
+    if (k.text) {
+        TRY(compare(s->ctx, text, k.text, &same));
+        if (!same)
+            base_log(s->ctx, LOG_WARN,
+                     "study %s in %s began with other settings than it has here: its trials may "
+                     "not be comparable",
+                     ss->name, store_url(ss->store));
+        goto done;
+    }
     TRY(trial_json_text(s->ctx, text, strlen(text), &json));
     TRY(store_study_set_attr(ss->store, ss->study,
                              &(store_attr){SESSION_STUDY_KEY, json, .system = true}));

@@ -27,9 +27,10 @@ struct session {
 /* Opens it where it is not open yet; patience_s < 0: the study's. */
 drmad_status session_open(drmad_study *s, double patience_s);
 void session_close(drmad_study *s);
-/* The study as YAML, not finished (`auto` where it says so): for the store, or for the trials of
- * our own training, without parameters then. Gives *out. */
-drmad_status session_print(const config *c, bool trial, char **out);
+/* The study as YAML, `auto`s as they are in `c`: to be kept in the store; without parameters, for
+ * trials of our own training; what makes trials comparable. Gives *out. */
+typedef enum session_text { SESSION_KEPT, SESSION_TRIAL, SESSION_COMPARED } session_text;
+drmad_status session_print(const config *c, session_text what, char **out);
 
 /* ---- trials: trial.c ---- */
 

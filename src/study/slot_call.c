@@ -7,6 +7,7 @@ static drmad_status call_start(slot *s)
     call_spec *spec = s->own;
 
     spec->value = NAN;
+    s->ctx->errmsg[0] = '\0'; /* what is said afterwards is the function's */
     s->failed = spec->fn(spec->user, spec->trial, &spec->value, 1);
     s->inside = s;
     return DRMAD_OK;
@@ -34,7 +35,8 @@ static void call_judge(slot *s)
         return;
     }
     const bool back = st == DRMAD_E_INTERRUPTED || st == DRMAD_E_TERMINATED || st == DRMAD_E_AGAIN;
-    slot_fail(s, back, "%s", drmad_errmsg(s->ctx));
+    const char *why = drmad_errmsg(s->ctx);
+    slot_fail(s, back, "%s", why[0] ? why : drmad_status_text(st));
 }
 
 static void call_close(slot *s)

@@ -32,8 +32,8 @@ drmad_status study_finish_load(drmad_study *s)
     drmad_status st = DRMAD_OK;
 
     if (s->cfg->set.parameters.n > 0) {
-        TRY(session_print(s->cfg, false, &s->given));
-        TRY(session_print(s->cfg, true, &s->base));
+        TRY(session_print(s->cfg, SESSION_KEPT, &s->given));
+        TRY(session_print(s->cfg, SESSION_TRIAL, &s->base));
     }
     TRY(config_finish(s->cfg));
 done:

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ATTEMPTS = 1000 }; /* points refused by rules in a row: the space has next to none */
+
 void trial_name(const drmad_trial *t, char *buf, size_t size)
 {
     snprintf(buf, size, "study %s, trial %lld", t->study->session->name,
@@ -137,6 +139,36 @@ void trial_point(const drmad_study *s, int64_t number, int32_t attempt, int32_t 
     else sample_random(seed, number, attempt, n, u);
 }
 
+/* Fills in what is missing; a point that breaks a rule is drawn anew. */
+static drmad_status complete(drmad_trial *t)
+{
+    const search *declared = t->study->session->space;
+    drmad_ctx *ctx = t->study->ctx;
+    const size_t n = (size_t)declared->n;
+    drmad_status st = DRMAD_OK;
+    double *u = NULL, *x = NULL;
+    int32_t broken = -1;
+    char name[640];
+
+    TRY(mem_alloc(ctx, n + 1, sizeof *u, &u));
+    TRY(mem_alloc(ctx, n + 1, sizeof *x, &x));
+    for (int32_t k = 0; k < ATTEMPTS; k++) {
+        trial_point(t->study, t->lease.number, k, declared->n, u);
+        memcpy(x, t->x, n * sizeof *x);
+        TRY(search_complete(declared, u, x, &broken));
+        if (broken >= 0) continue;
+        memcpy(t->x, x, n * sizeof *x);
+        goto done;
+    }
+    trial_name(t, name, sizeof name);
+    st = FAIL(ctx, DRMAD_E_CONFIG, "%s: none of %d points keeps the rule \"%s\"", name, ATTEMPTS,
+              expr_text(declared->rules[broken]));
+done:
+    mem_free(ctx, u);
+    mem_free(ctx, x);
+    return st;
+}
+
 static drmad_status store_params(drmad_trial *t)
 {
     const struct session *ss = t->study->session;
@@ -190,9 +222,7 @@ static drmad_status prepare(drmad_study *s, const store_lease *l, bool queued, d
         TRY(store_trial_read(ss->store, ss->study, l->trial, take_stored, t));
         st = take_fixed(t);
     }
-    if (st == DRMAD_OK)
-        st = sampler_suggest(ss->space, (cfg_sampler)s->cfg->set.search.sampler,
-                             (uint64_t)s->cfg->set.seed, l->number, t->x);
+    if (st == DRMAD_OK) st = complete(t);
     if (queued && st == DRMAD_E_CONFIG) {
         st = fail_queued(t);
         goto done;

@@ -325,8 +325,8 @@ drmad_status drmad_trial_tell(drmad_trial *t, const char *state, const double *v
         return FAIL(t->study->ctx, DRMAD_E_USAGE,
                     "state \"%.20s\": COMPLETE, PRUNED or FAIL can be told", state);
     if (n != (s == TRIAL_COMPLETE))
-        return FAIL(t->study->ctx, DRMAD_E_USAGE, "%s is told with %d values, not %d", state,
-                    s == TRIAL_COMPLETE, n);
+        return FAIL(t->study->ctx, DRMAD_E_USAGE, "%s is told with %d values, not %d", state, n,
+                    s == TRIAL_COMPLETE);
     return trial_tell(t, &(store_trial){.state = s, .n_values = n, .values = values});
 }
 

@@ -203,11 +203,12 @@ TEST(command_is_held_to_its_memory)
 
 TEST(command_is_tried_again)
 {
+    const char *folder = test_scratch();
     char words[500];
 
     snprintf(words, sizeof words,
-             "sh -c 'echo x >>%s/tries; [ $(wc -l <%s/tries) = 3 ] || exit 9; echo 5'",
-             test_scratch(), test_scratch());
+             "sh -c 'echo x >>%s/tries; [ $(wc -l <%s/tries) = 3 ] || exit 9; echo 5'", folder,
+             folder);
     run r = run_slot(words, (command_spec){0}, (slot_rules){.retries = 2}, 0);
     CHECK_INT(r.s->verdict.state, TRIAL_COMPLETE);
     CHECK_INT(r.s->tries, 3);

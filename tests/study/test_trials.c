@@ -12,28 +12,39 @@ static const char space[] = "parameters=[{name: lr, low: 1e-4, high: 1, log: tru
                             "{name: act, choices: [relu, tanh, 3, true]}, "
                             "{name: wd, low: 0, high: 1, when: act == relu}]";
 
-static drmad_status load_study(drmad_ctx *ctx, const char *const *more, drmad_study **out)
-{
-    const char *settings[SETTINGS] = {space, "seed=4"};
+/* A store of the test's own, as a setting. */
+typedef struct shop {
     char store[400];
-    int n = 2;
+} shop;
 
-    snprintf(store, sizeof store, "store=sqlite:%s/t.db", test_scratch());
-    settings[n++] = store;
+static shop open_shop(void)
+{
+    shop sh;
+
+    snprintf(sh.store, sizeof sh.store, "store=sqlite:%s/t.db", test_scratch());
+    return sh;
+}
+
+static drmad_status load_study(drmad_ctx *ctx, const shop *sh, const char *const *more,
+                               drmad_study **out)
+{
+    const char *settings[SETTINGS] = {space, "seed=4", sh->store};
+    int n = 3;
+
     while (*more && n < SETTINGS) settings[n++] = *more++;
     return drmad_study_load(ctx, NULL, settings, n, out);
 }
 
-static drmad_study *open_study(const char *const *more)
+static drmad_study *open_study(const shop *sh, const char *const *more)
 {
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = NULL;
 
-    CHECK_OK(ctx, load_study(ctx, more, &s));
+    CHECK_OK(ctx, load_study(ctx, sh, more, &s));
     if (!s) abort();
     return s;
 }
-#define STUDY(...) open_study((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define STUDY(...) open_study(&sh, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 static drmad_trial *ask(drmad_study *s)
 {
@@ -51,6 +62,7 @@ static void tell(drmad_trial *t, double value)
 
 TEST(ask_gives_new_trials_until_there_are_enough)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY("search.trials=3");
 
@@ -72,6 +84,7 @@ TEST(ask_gives_new_trials_until_there_are_enough)
 
 TEST(a_failed_trial_makes_room_for_another)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY("search.trials=1");
     drmad_trial *t = ask(s);
@@ -89,6 +102,7 @@ TEST(a_failed_trial_makes_room_for_another)
 /* A point follows from seed and number: another process, another order, the same values. */
 TEST(ask_suggests_by_seed_and_number)
 {
+    const shop sh = open_shop();
     char first[8][300];
     drmad_study *s = STUDY("name=a");
     drmad_trial *t;
@@ -116,6 +130,7 @@ TEST(ask_suggests_by_seed_and_number)
 
 TEST(trial_gives_values_by_name_and_type)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY("search.enqueue=[\"lr=0.1 depth=2 act=tanh\", \"act=3\", \"act=true\"]");
     drmad_trial *t = ask(s);
@@ -145,6 +160,7 @@ TEST(trial_gives_values_by_name_and_type)
 
 TEST(conditions_decide_what_a_trial_has)
 {
+    const shop sh = open_shop();
     drmad_study *s = STUDY();
     int with = 0;
 
@@ -166,6 +182,7 @@ TEST(conditions_decide_what_a_trial_has)
 
 TEST(enqueued_points_come_first_and_once)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     int64_t number = -1;
     drmad_study *s = STUDY("search.enqueue=[lr=0.5, lr=0.5]");
@@ -194,6 +211,7 @@ TEST(enqueued_points_come_first_and_once)
 
 TEST(observed_trials_are_finished_ones)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY("search.trials=2");
     const double value = 0.5, nan = NAN;
@@ -237,6 +255,7 @@ static declared declare(drmad_trial *t, bool branch)
 
 TEST(suggestions_follow_the_order_of_declaration)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *a = STUDY("name=a"), *b = STUDY("name=b");
     int choices = 0;
@@ -266,6 +285,7 @@ TEST(suggestions_follow_the_order_of_declaration)
 
 TEST(suggestions_refuse_another_type)
 {
+    const shop sh = open_shop();
     static const char *const two[] = {"1", "2"}, *const three[] = {"1", "2", "3"},
                              *const bad[] = {"x"};
     drmad_ctx *ctx = test_ctx();
@@ -279,7 +299,8 @@ TEST(suggestions_refuse_another_type)
     CHECK_FAILS(ctx, drmad_trial_suggest_int(t, "a", 0, 1, 1, 0, &whole), DRMAD_E_USAGE, "type");
     CHECK_OK(ctx, drmad_trial_suggest_choice(t, "c", two, 2, &k));
     CHECK_FAILS(ctx, drmad_trial_suggest_choice(t, "c", three, 3, &k), DRMAD_E_USAGE, "c");
-    CHECK_FAILS(ctx, drmad_trial_suggest_choice(t, "d", bad, 1, &k), DRMAD_E_CONFIG, "d");
+    CHECK_FAILS(ctx, drmad_trial_suggest_choice(t, "d", bad, 1, &k), DRMAD_E_CONFIG,
+                "neither null");
     CHECK_FAILS(ctx, drmad_trial_suggest_choice(t, "d", two, 0, &k), DRMAD_E_USAGE, "no choices");
     CHECK_FAILS(ctx, drmad_trial_suggest_real(t, "b", 1, 0, 0, 0, &x), DRMAD_E_CONFIG, "b");
     CHECK_FAILS(ctx, drmad_trial_suggest_real(t, "b", 0, 1, 0, 1, &x), DRMAD_E_CONFIG, "b");
@@ -291,6 +312,7 @@ TEST(suggestions_refuse_another_type)
 
 TEST(a_trial_ends_once)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY();
     drmad_trial *t = ask(s);
@@ -313,6 +335,7 @@ TEST(a_trial_ends_once)
 
 TEST(a_released_trial_is_the_next_with_its_values)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY();
     drmad_trial *t = ask(s);
@@ -335,6 +358,7 @@ TEST(a_released_trial_is_the_next_with_its_values)
 
 TEST(a_token_carries_a_trial_to_another_process)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY();
     drmad_trial *t = ask(s), *again = NULL;
@@ -355,6 +379,7 @@ TEST(a_token_carries_a_trial_to_another_process)
 
 TEST(a_trial_that_is_not_renewed_is_lost)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY("worker.lease=1", "objective.retries=1");
     drmad_trial *t = ask(s);
@@ -379,6 +404,7 @@ TEST(a_trial_that_is_not_renewed_is_lost)
 
 TEST(studies_are_refused_by_name)
 {
+    const shop sh = open_shop();
     drmad_ctx *ctx = test_ctx();
     drmad_study *s = STUDY("store=postgresql://me:secret@nowhere/x");
     drmad_trial *t;
@@ -408,8 +434,7 @@ static drmad_status whole(drmad_ctx *ctx, void *arg)
     int64_t number;
     double x;
 
-    (void)arg;
-    TRY(load_study(ctx, more, &s));
+    TRY(load_study(ctx, arg, more, &s));
     TRY(drmad_study_ask(s, &t));
     TRY(drmad_trial_suggest_real(t, "own", 0, 1, 0, 0, &x));
     if (!drmad_trial_params_json(t)[0] || !drmad_trial_token(t)[0]) TRY(DRMAD_E_NOMEM);
@@ -423,5 +448,7 @@ done:
 
 TEST(trials_survive_every_failed_allocation)
 {
-    test_oom(whole, NULL);
+    shop sh = open_shop();
+
+    test_oom(whole, &sh);
 }
