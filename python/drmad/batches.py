@@ -20,6 +20,7 @@ from .errors import ConfigError, DataError
 from .seeds import mix, seeded
 
 ORDER, ITEMS, PASS = 1, 2, 3  # what a seed is drawn for
+EPOCHS = 2  # whose order is kept: a run crosses from one into the next, forwards or backwards
 
 
 class Cache:
@@ -178,7 +179,7 @@ class Mapped:
                     f"{self.name}: epoch {epoch} has {len(got)} batches, the first had "
                     f"{self.batches}; give every epoch the same number"
                 )
-            if self.fixed_order and len(self.orders) > 7:
+            if self.fixed_order and len(self.orders) >= EPOCHS:
                 self.orders.pop(next(iter(self.orders)))
             self.orders[seed, epoch] = got
         return got
@@ -207,7 +208,7 @@ class Mapped:
             order = self.order(seed, epoch)
             flat = torch.tensor([i for chosen in order for i in chosen])
             got = flat.split([len(chosen) for chosen in order])
-            if len(self.rows) > 7:
+            if len(self.rows) >= EPOCHS:
                 self.rows.pop(next(iter(self.rows)))
             self.rows[seed, epoch] = got
         return got
