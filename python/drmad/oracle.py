@@ -88,6 +88,7 @@ class Oracle:
     attention: bool
     recurrent: bool
     per_example: bool
+    loss_dtype: torch.dtype | None  # None: the first batch has not been seen
     forward: bool
 
     @property
@@ -204,19 +205,36 @@ class Oracle:
     def losses(self, values: list[Vector], batch: Any, training: bool = True) -> torch.Tensor:
         """What loss_fn gives with `values` in the place of the parameters."""
         self.net.put(values)
-        return self.loss_fn(self.net.mode(training), batch)
+        losses = self.loss_fn(self.net.mode(training), batch)
+        if self.loss_dtype is not None:
+            self._check_loss(losses, trees.count(batch), training)
+        return losses
 
-    @staticmethod
-    def total(losses: torch.Tensor, weights: Optional) -> torch.Tensor:
-        """1/B sum_i v_i l_i. ModelError for what the probe's one batch did not show."""
+    def _check_loss(self, losses: Any, n: int | None, training: bool) -> None:
+        """ModelError for what the probe's one batch did not show."""
         if not isinstance(losses, torch.Tensor) or losses.dim() > 1:
             what = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses)
             raise ModelError(f"loss_fn: gave {what} in the middle of a run, not a loss as before")
+        if losses.dim() == 1 and len(losses) != n:
+            raise ModelError(
+                f"loss_fn: gave {len(losses)} losses for a batch of {n} in the middle of a run; "
+                "give their mean as one number, or one loss per example"
+            )
         if not losses.is_floating_point() or losses.requires_grad < torch.is_grad_enabled():
             raise ModelError(
                 "loss_fn: in the middle of a run the loss does not depend on the parameters "
                 f"({losses.dtype}, requires_grad={losses.requires_grad})"
             )
+        known = (self.loss_dtype,) if training else (torch.float32, torch.float64)
+        if losses.dtype not in known:
+            raise ModelError(
+                f"loss_fn: gave {losses.dtype} in the middle of a run, and {self.loss_dtype} on "
+                "the first batch; hypergradients need one precision throughout"
+            )
+
+    @staticmethod
+    def total(losses: torch.Tensor, weights: Optional) -> torch.Tensor:
+        """1/B sum_i v_i l_i."""
         if weights is None:
             return losses if losses.dim() == 0 else losses.mean()
         if losses.dim() == 0:

@@ -150,7 +150,7 @@ def probe(oracle: Oracle, seed: int, frozen: bool, product: str) -> None:
     o.noise, o.attention, o.forward = frozenset(), False, False
     o.recurrent = any(isinstance(m, nn.RNNBase) for m in net.module.modules())
     o.state = State(net, {}, frozen)
-    o.per_example = False
+    o.per_example, o.loss_dtype = False, None
     w = torch.zeros(o.size, dtype=o.dtype, device=o.device)
     o.start(seed, w)
     batch = o.fetch(seed, 0)
@@ -250,6 +250,7 @@ def _check_loss(o: Oracle, losses: Any, watch: Watch, batch: Any) -> None:
             "loss_fn: the loss does not depend on the parameters in a way that autograd sees; "
             "no .item(), .detach(), .data or no_grad between them"
         )
+    o.loss_dtype = losses.dtype
 
 
 def _value(o: Oracle, w: torch.Tensor, batch: Any) -> float:
@@ -433,12 +434,14 @@ def _doubled(batch: Any) -> Any:
 def _in_double(o: Oracle):
     kept = {n: b[k] for n, (b, k) in o.net.buffers.items()}
     floats = {n: b.double() for n, b in kept.items() if b.is_floating_point()}
+    loss_dtype, o.loss_dtype = o.loss_dtype, None
     try:
         for n, b in floats.items():
             owner, key = o.net.buffers[n]
             owner[key] = b
         yield
     finally:
+        o.loss_dtype = loss_dtype
         for n, b in kept.items():
             owner, key = o.net.buffers[n]
             owner[key] = b
