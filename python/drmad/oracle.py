@@ -72,7 +72,8 @@ class Oracle:
         cache = Cache(cache_bytes)
         self.train = Training(train, cache)
         parts = [("valid", valid)] + ([("test", test)] if test is not None else [])
-        self.parts = [self.train, *(Evaluation(n, d, cache) for n, d in parts)]
+        self.parts: list[Training | Evaluation] = [self.train]
+        self.parts += [Evaluation(n, d, cache) for n, d in parts]
         self.sizes = tuple(p.examples for p in self.parts) + (0,) * (3 - len(self.parts))
         self.batch = self.train.batch
         self._views: dict[tuple, tuple[Vector, list[Vector]]] = {}
@@ -168,8 +169,9 @@ class Oracle:
     def join(self, out: Vector, values: Sequence[Optional]) -> None:
         """Writes one value per tensor into a flat vector; None is zero."""
         views = self.split(out)
-        if all(v is not None for v in values):
-            torch._foreach_copy_(views, [v.detach() for v in values])
+        given = [v.detach() for v in values if v is not None]
+        if len(given) == len(views):
+            torch._foreach_copy_(views, given)
             return
         for view, v in zip(views, values):
             view.zero_() if v is None else view.copy_(v.detach())
@@ -210,7 +212,7 @@ class Oracle:
             self._check_loss(losses, trees.count(batch), training)
         return losses
 
-    def _check_loss(self, losses: Any, n: int | None, training: bool) -> None:
+    def _check_loss(self, losses: Any, n: int, training: bool) -> None:
         """ModelError for what the probe's one batch did not show."""
         if not isinstance(losses, torch.Tensor) or losses.dim() > 1:
             what = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses)
@@ -451,7 +453,8 @@ class _Sums:
     """Of an evaluation, in double: each batch counts by its examples."""
 
     def __init__(self, grads: list[torch.Tensor]) -> None:
-        self.grads, self.state = grads, []
+        self.grads = grads
+        self.state: list[torch.Tensor] = []
         self.count, self.loss, self.wrong = 0, 0.0, 0.0
 
 

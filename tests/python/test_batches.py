@@ -244,8 +244,8 @@ def trees_keep_their_kind():
 
 
 TESTS = [(f"batches/{f.__name__}", f) for f in (shuffled, workers_agree, plain_tensors,
-         orders_are_drawn_again, samplers, whole_batches, lists, streams, private_generator, refused,
-         user_errors_pass, cache, evaluation, trees_keep_their_kind)]  # fmt: skip
+         orders_are_drawn_again, samplers, whole_batches, lists, streams, private_generator,
+         refused, user_errors_pass, cache, evaluation, trees_keep_their_kind)]  # fmt: skip
 
 if __name__ == "__main__":
     house.main(dict(TESTS))
