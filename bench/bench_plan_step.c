@@ -7,28 +7,6 @@
 
 enum { REPEATS = 201 };
 
-static const char *small_net[] = {"data.train=15000",
-                                  "data.valid=5000",
-                                  "model.layers=[auto, 50, 50, 50, auto]",
-                                  "model.activation=tanh",
-                                  "train.batch=50",
-                                  "train.steps=100",
-                                  "optimizer.lr=0.05",
-                                  "optimizer.momentum=0.9",
-                                  "hyper=[{kind: l2, per: unit-in, start: 1e-3}]",
-                                  "trajectory.kind=grid"};
-static const char *large_net[] = {"data.train=15000",
-                                  "data.valid=5000",
-                                  "model.layers=[auto, 800, 800, auto]",
-                                  "model.activation=relu",
-                                  "train.batch=128",
-                                  "train.steps=10",
-                                  "optimizer.lr=0.02",
-                                  "optimizer.momentum=0.9",
-                                  "hyper=[{kind: l2, per: unit-in, start: 1e-4}]",
-                                  "trajectory.kind=grid",
-                                  "trajectory.masks=false"};
-
 /* Memory of every leaf and output; outputs lie over the leaves they may overwrite. */
 typedef struct bench {
     drmad_ctx *ctx;
@@ -199,11 +177,11 @@ int main(int argc, char **argv)
     const bool each = argc > 1;
 
     (void)argv;
-    lab_open(&l, small_net, COUNT(small_net), true);
+    lab_open_net(&l, false);
     measure("training step, small", l.ctx, l.s->trainer->step->plan, each);
     measure("reverse step, small", l.ctx, l.s->walker->back->plan, each);
     lab_close(&l);
-    lab_open(&l, large_net, COUNT(large_net), true);
+    lab_open_net(&l, true);
     measure("training step, large", l.ctx, l.s->trainer->step->plan, each);
     measure("reverse step, large", l.ctx, l.s->walker->back->plan, each);
     lab_close(&l);

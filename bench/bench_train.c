@@ -1,33 +1,10 @@
 /* What a training step, a reverse step and a meta-iteration cost on one core: shares of the peak
- * and ratios to each
- * other, within this process. Gather of the batch and L2 per input unit are on. Processor time,
- * medians. */
+ * and ratios to each other, within this process. Gather of the batch and L2 per input unit are on.
+ * Processor time, medians. */
 #include "hyper/walker.h"
 #include "lab.h"
 
 enum { REPEATS = 5, PAIRS = 31 };
-
-static const char *small_net[] = {"data.train=15000",
-                                  "data.valid=5000",
-                                  "model.layers=[auto, 50, 50, 50, auto]",
-                                  "model.activation=tanh",
-                                  "train.batch=50",
-                                  "train.steps=1000",
-                                  "optimizer.lr=0.01",
-                                  "optimizer.momentum=0.9",
-                                  "hyper=[{kind: l2, per: unit-in, start: 1e-3}]",
-                                  "trajectory.kind=grid"};
-static const char *large_net[] = {"data.train=15000",
-                                  "data.valid=5000",
-                                  "model.layers=[auto, 800, 800, auto]",
-                                  "model.activation=relu",
-                                  "train.batch=128",
-                                  "train.steps=300", /* 2.6 epochs */
-                                  "optimizer.lr=0.02",
-                                  "optimizer.momentum=0.9",
-                                  "hyper=[{kind: l2, per: unit-in, start: 1e-4}]",
-                                  "trajectory.kind=grid",
-                                  "trajectory.masks=false"};
 
 /* Useful multiply-adds of a training step of one example: 2W + W' (DESIGN section 2). */
 static double step_macs(const setup *s)
@@ -95,43 +72,42 @@ static double column(const times *t, size_t offset)
 }
 #define COLUMN(t, name) column(t, offsetof(times, name))
 
-static void measure(const char *name, const char *const *pairs, int n)
+static void measure(const char *name, bool large)
 {
     times t[REPEATS + 1];
     lab l;
 
-    lab_open(&l, pairs, n, true);
+    lab_open_net(&l, large);
     for (int i = 0; i <= REPEATS; i++)
         once(&l, &t[i == 0 ? REPEATS : i - 1]); /* the first warms up */
     const double flops = 2 * step_macs(l.s) * (double)l.s->spec.batch;
     const double step = COLUMN(t, step), peak = COLUMN(t, peak);
-    const double recording =
-        recording_share(&l, strcmp(name, "small") == 0 ? PAIRS : REPEATS);
+    const double recording = recording_share(&l, large ? REPEATS : PAIRS);
     printf("%s: step %.1f us (%.1f GFLOP/s of %.1f), reverse %.1f us, recording %+.1f %%\n", name,
            1e6 * step, 1e-9 * flops / step, 1e-9 * peak, 1e6 * COLUMN(t, reverse), 100 * recording);
     printf("step_%s_peak_share ratio %.3f useful FLOP/s over the FMA peak of this core\n", name,
            flops / step / peak);
-    if (strcmp(name, "small") == 0)
+    if (!large)
         printf("grid_encoder_share ratio %.3f (recorded - plain)/plain; lr .01 with momentum .9 is "
                "a = .1\n",
                recording);
     printf("reverse_over_step_%s ratio %.3f reverse step over training step\n", name,
            COLUMN(t, reverse) / step);
     printf("%s ratio %.3f hypergradient over plain run, %s net\n",
-           strcmp(name, "small") == 0 ? "meta_over_plain" : "meta_over_plain_large",
-           COLUMN(t, meta) / COLUMN(t, plain), name);
+           large ? "meta_over_plain_large" : "meta_over_plain", COLUMN(t, meta) / COLUMN(t, plain),
+           name);
     lab_close(&l);
 }
 
 /* Wall seconds of one step of each kind, for comparisons with other programs. */
-static void print_times(const char *const *pairs, int n)
+static void print_times(bool large)
 {
     lab l;
     train_report run;
     walk_report r;
     double plain[REPEATS], reverse[REPEATS];
 
-    lab_open(&l, pairs, n, true);
+    lab_open_net(&l, large);
     const double steps = (double)l.s->spec.steps;
     for (int i = 0; i < REPEATS; i++) {
         lab_must(&l, trainer_run(l.s->trainer, l.values, 1, NULL, &run));
@@ -145,15 +121,12 @@ static void print_times(const char *const *pairs, int n)
 
 int main(int argc, char **argv)
 {
-    const bool small = argc > 2 && strcmp(argv[2], "small") == 0;
-
     if (argc > 2 && strcmp(argv[1], "times") == 0) {
-        if (small) print_times(small_net, COUNT(small_net));
-        else print_times(large_net, COUNT(large_net));
+        print_times(strcmp(argv[2], "small") != 0);
         return 0;
     }
     print_machine("bench_train", cpu_isa_best());
-    measure("small", small_net, COUNT(small_net));
-    measure("large", large_net, COUNT(large_net));
+    measure("small", false);
+    measure("large", true);
     return 0;
 }

@@ -7,17 +7,6 @@ enum { REPEATS = 101, TIMES = 20 };
 /* Both sides sum 784 products in another order: a few units in the last place of the largest. */
 static const double tolerance = 1e-5;
 
-static const char *net_of[] = {"data.train=15000",
-                               "data.valid=5000",
-                               "model.layers=[auto, 50, 50, 50, auto]",
-                               "model.activation=tanh",
-                               "train.batch=50",
-                               "train.steps=1000",
-                               "optimizer.lr=0.01",
-                               "optimizer.momentum=0.9",
-                               "hyper=[{kind: l2, per: unit-in, start: 1e-3}]",
-                               "trajectory.kind=grid"};
-
 typedef enum side { PLANNED, TWIN, SIDES } side;
 
 /* What a step changes: w, b or w~, b~; and where it started from. */
@@ -102,7 +91,7 @@ int main(void)
     twin w = {0};
     train_report run;
 
-    lab_open(&l, net_of, COUNT(net_of), true);
+    lab_open_net(&l, false);
     lab_must(&l, trainer_run(l.s->trainer, l.values, 1, NULL, &run));
     twin_open(&w, l.s->trainer);
     states s = {.n = w.t->spec.params->total, .back = l.s->walker->back};

@@ -54,6 +54,35 @@ static inline void lab_open(lab *l, const char *const *pairs, int n, bool walk)
     space_values(l->s->space, l->raw, l->values);
 }
 
+/* The two nets that figures are given for: 784-50-50-50-10 tanh, 784-800-800-10 ReLU. */
+static inline void lab_open_net(lab *l, bool large)
+{
+    static const char *const small_net[] = {"data.train=15000",
+                                            "data.valid=5000",
+                                            "model.layers=[auto, 50, 50, 50, auto]",
+                                            "model.activation=tanh",
+                                            "train.batch=50",
+                                            "train.steps=1000",
+                                            "optimizer.lr=0.01",
+                                            "optimizer.momentum=0.9",
+                                            "hyper=[{kind: l2, per: unit-in, start: 1e-3}]",
+                                            "trajectory.kind=grid"};
+    static const char *const large_net[] = {"data.train=15000",
+                                            "data.valid=5000",
+                                            "model.layers=[auto, 800, 800, auto]",
+                                            "model.activation=relu",
+                                            "train.batch=128",
+                                            "train.steps=300", /* 2.6 epochs */
+                                            "optimizer.lr=0.02",
+                                            "optimizer.momentum=0.9",
+                                            "hyper=[{kind: l2, per: unit-in, start: 1e-4}]",
+                                            "trajectory.kind=grid",
+                                            "trajectory.masks=false"};
+
+    if (large) lab_open(l, large_net, COUNT(large_net), true);
+    else lab_open(l, small_net, COUNT(small_net), true);
+}
+
 static inline void lab_close(lab *l)
 {
     mem_free(l->ctx, l->raw);

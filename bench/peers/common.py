@@ -15,6 +15,7 @@ Each script runs in a process of its own, on one thread."""
 from __future__ import annotations
 
 import ctypes
+import gc
 import gzip
 import json
 import os
@@ -145,8 +146,9 @@ def resident() -> int:
 
 
 def forget_peak() -> int:
-    """Starts the count of peak() anew, without what loading the data took and what the allocator
-    holds back; gives resident()."""
+    """Starts the count of peak() anew, without what loading the data took, what the warm-up left in
+    reference cycles and what the allocator holds back; gives resident()."""
+    gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     return resident()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
@@ -20,6 +20,7 @@ from .errors import ConfigError, DataError
 from .seeds import mix, seeded
 
 ORDER, ITEMS, PASS = 1, 2, 3  # what a seed is drawn for
+EPOCHS = 2  # whose order is kept: a run crosses from one into the next, forwards or backwards
 
 
 class Cache:
@@ -52,7 +53,8 @@ class Listed:
     numbered = True  # an example keeps its number from epoch to epoch
 
     def __init__(self, name: str, batches: Sequence[Any], numbers: list[list[int]] | None = None):
-        self.name, self.list, self.notes = name, batches, []
+        self.name, self.list = name, batches
+        self.notes: list[str] = []
         self.sizes = [_count(name, b) for b in batches]
         self.examples = sum(self.sizes)
         if numbers is None:
@@ -81,7 +83,8 @@ class Passes:
     """An iterable that gives the same pass under the same seed: an epoch is drawn as a whole."""
 
     def __init__(self, name: str, data: Iterable[Any], first: list[Any], limit: int) -> None:
-        self.name, self.data, self.limit, self.notes = name, data, limit, []
+        self.name, self.data, self.limit = name, data, limit
+        self.notes: list[str] = []
         self.epochs = {(0, 0): first}
         first_pass = Listed(name, first)
         self.examples, self.batches = first_pass.examples, first_pass.batches
@@ -122,8 +125,9 @@ class Mapped:
     numbered = True
 
     def __init__(self, name: str, loader: DataLoader, cache: Cache) -> None:
-        self.name, self.loader, self.cache, self.notes = name, loader, cache, []
-        self.data = loader.dataset
+        self.name, self.loader, self.cache = name, loader, cache
+        self.notes: list[str] = []
+        self.data = cast(Any, loader.dataset)  # with a length, and read at random
         self.examples = len(self.data)
         self.single = loader.batch_sampler is None  # batch_size=None: an item is a batch
         self.orders: dict[tuple[int, int], list[list[int]]] = {}
@@ -152,7 +156,7 @@ class Mapped:
     def _draw(self, seed: int, epoch: int) -> list[list[int]]:
         """The order of an epoch, drawn from seeded generators."""
         loader, number = self.loader, mix(seed, epoch, ORDER)
-        source = loader.sampler if self.single else loader.batch_sampler
+        source: Any = loader.sampler if self.single else loader.batch_sampler
         inner = getattr(source, "sampler", None)
         owners = [o for o in (loader, source, inner) if o is not None]
         for o in owners[1:]:
@@ -178,7 +182,7 @@ class Mapped:
                     f"{self.name}: epoch {epoch} has {len(got)} batches, the first had "
                     f"{self.batches}; give every epoch the same number"
                 )
-            if self.fixed_order and len(self.orders) > 7:
+            if self.fixed_order and len(self.orders) >= EPOCHS:
                 self.orders.pop(next(iter(self.orders)))
             self.orders[seed, epoch] = got
         return got
@@ -191,7 +195,7 @@ class Mapped:
 
     def fetch(self, seed: int, epoch: int, index: int) -> Any:
         if self.tensors is not None:
-            return self._gather(self._rows(seed, epoch)[index])
+            return _gather(self.tensors, self._rows(seed, epoch)[index])
         key = (self.name, seed, epoch, index)
         batch = self.cache.get(key)
         if batch is None:
@@ -207,13 +211,10 @@ class Mapped:
             order = self.order(seed, epoch)
             flat = torch.tensor([i for chosen in order for i in chosen])
             got = flat.split([len(chosen) for chosen in order])
-            if len(self.rows) > 7:
+            if len(self.rows) >= EPOCHS:
                 self.rows.pop(next(iter(self.rows)))
             self.rows[seed, epoch] = got
         return got
-
-    def _gather(self, at: torch.Tensor) -> list[torch.Tensor]:
-        return [t.index_select(0, at) for t in self.tensors]
 
     def _work(self, seed: int, epoch: int, index: int) -> Any:
         if self.loader.num_workers == 0:
@@ -234,7 +235,7 @@ class Mapped:
         for first in range(0, self.examples, self.batch):
             chosen = list(range(first, min(first + self.batch, self.examples)))
             if self.tensors is not None:
-                yield self._gather(torch.tensor(chosen))
+                yield _gather(self.tensors, torch.tensor(chosen))
             else:
                 yield self.items[first, mix(first, ITEMS), chosen][1]
 
@@ -265,7 +266,9 @@ class Workers:
 
     def __init__(self, source: Mapped) -> None:
         loader = source.loader
-        self.source, self.last, self.ahead = source, None, None
+        self.source = source
+        self.last: tuple[int, int] | None = None  # seed and visit
+        self.ahead: Iterator[Any] | None = None
         self.plan: Iterator[Any] = iter(())
         self.inner = DataLoader(
             source.items,
@@ -321,16 +324,21 @@ def _as_it_is(x: Any) -> Any:
     return x
 
 
+def _gather(tensors: list[torch.Tensor], at: torch.Tensor) -> list[torch.Tensor]:
+    return [t.index_select(0, at) for t in tensors]
+
+
 def _plain_tensors(loader: DataLoader) -> list[torch.Tensor] | None:
     """The tensors behind a loader whose batches are mere rows of them, else None."""
     data, rows = loader.dataset, None
     if loader.collate_fn is not default_collate:
         return None
     if type(data) is Subset:
-        data, rows = data.dataset, torch.as_tensor(data.indices, dtype=torch.int64)
+        part = cast(Subset, data)
+        data, rows = part.dataset, torch.as_tensor(part.indices, dtype=torch.int64)
     if type(data) is not TensorDataset:
         return None
-    tensors = [t.detach() for t in data.tensors]
+    tensors = [t.detach() for t in cast(TensorDataset, data).tensors]
     return tensors if rows is None else [t.index_select(0, rows) for t in tensors]
 
 
@@ -499,17 +507,20 @@ class Evaluation:
         """The batches, or None where they do not fit beside the training batches."""
         if not isinstance(data, DataLoader):
             return list(source_of(self.name, data, self.cache).in_order())
-        kept, size, self.count = [], 0, 0
+        kept: list[Any] = []
+        size = self.count = 0
+        fits = True
         for batch in self._replayed(data):
             self.count += _count(self.name, batch)
             size += trees.nbytes(batch)
-            if kept is not None:
+            fits = fits and size <= self.cache.limit // 2
+            if fits:
                 kept.append(batch)
-            if size > self.cache.limit // 2:
-                kept = None
+            else:
+                kept.clear()
         if not self.count:
             raise DataError(f"{self.name}: the loader gives no batch")
-        return kept
+        return kept if fits else None
 
     @staticmethod
     def _replayed(loader: DataLoader) -> Iterator[Any]:

@@ -22,6 +22,7 @@ import ctypes
 import functools
 import math
 import threading
+from typing import Any
 
 import torch
 
@@ -56,7 +57,8 @@ class Bridge:
         self.lib, self.context = context.lib, context
         self.oracle, self.progress, self.factors = oracle, progress, factors
         self._views: dict[tuple, torch.Tensor] = {}
-        self._model, self._study, self._events = ctypes.c_void_p(), ctypes.c_void_p(), None
+        self._model, self._study = ctypes.c_void_p(), ctypes.c_void_p()
+        self._events: Any = None  # kept as long as the study may call it
         place = getattr(oracle, "device", torch.device("cpu"))
         if vectors not in (None, "torch") and (vectors != "library" or place.type != "cpu"):
             raise ConfigError(f"vectors: {vectors!r}; 'torch', or on a CPU 'library'")

@@ -54,7 +54,9 @@ class Device:
         if self._forget:
             self._forget()
 
-    def view(self, address: int, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    def view(
+        self, address: int | None, shape: tuple[int, ...], dtype: torch.dtype
+    ) -> torch.Tensor:
         """The tensor at `address`; without dimensions where that is host memory."""
         key = (address, shape, dtype)
         view = self._views.get(key)
@@ -64,7 +66,9 @@ class Device:
             view = self._views[key] = self._look(address, shape, dtype)
         return view
 
-    def _look(self, address: int, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    def _look(
+        self, address: int | None, shape: tuple[int, ...], dtype: torch.dtype
+    ) -> torch.Tensor:
         if not address:
             raise ValueError("a program reads what has no memory")
         count, at = math.prod(shape), bisect.bisect_right(self._bases, address) - 1
@@ -116,7 +120,12 @@ class _Node:
 
     def __init__(self, line: str) -> None:
         words = line.split()
-        self.op, self.dtype = words[1], TYPES.get(words[2])
+        self.op = words[1]
+        if words[2] not in TYPES or not (
+            self.op in MAKE or self.op in TOGETHER or self.op == "leaf"
+        ):
+            raise ModelError(f"device: operation {self.op} of this type is not done by torch here")
+        self.dtype = TYPES[words[2]]
         self.shape, self.operands = _numbers(words[3]), _numbers(words[4])
         self.attributes = dict(w.partition("=")[::2] for w in words[5:])
         self.level, self.last, self.view = 0, 0, False
@@ -146,7 +155,6 @@ class Program:
         nodes = [_Node(line) for line in lines[: len(numbers)]]
         for i, n in enumerate(nodes):
             n.operands = tuple(at[o] for o in n.operands)
-            self._check(n)
             n.level = 1 + max((nodes[o].level for o in n.operands), default=-1)
             n.view = n.op in VIEWING and (not n.operands or nodes[n.operands[0]].view)
         self.ends = [at[int(line.split()[1])] for line in lines[len(numbers) :]]
@@ -158,11 +166,6 @@ class Program:
         self._leaf_at = leaves
         self._size = len(nodes)
         self._calls = self._plan(nodes)
-
-    @staticmethod
-    def _check(n: _Node) -> None:
-        if n.dtype is None or not (n.op in MAKE or n.op in TOGETHER or n.op == "leaf"):
-            raise ModelError(f"device: operation {n.op} of this type is not done by torch here")
 
     def _plan(self, nodes: list[_Node]) -> list[tuple]:
         """[(function of a list of operand tuples, where, operands, what is not needed after)]."""

@@ -40,23 +40,23 @@ class Net:
 
     def __init__(self, model: nn.Module | Callable[[], nn.Module], seed: int, device=None):
         self.factory = None if isinstance(model, nn.Module) else model
-        if self.factory is not None and not callable(model):
+        if not callable(model):
             raise ConfigError(
                 f"model: {type(model).__name__} is neither a Module nor a function that makes one"
             )
         self.device = torch.device(device) if device is not None else None
-        if self.factory is None:
+        if isinstance(model, nn.Module):
             _refuse_wrapped(model)
             self._adopt(copy.deepcopy(model))  # parameters come without their .grad
             self.fixed = [p.detach().clone() for _, p, _ in self.slots]
         else:
-            self._adopt(self._made(seed))
+            self._adopt(self._made(model, seed))
         self.name = type(self.module).__name__
         self.training: bool | None = None
 
-    def _made(self, seed: int) -> nn.Module:
+    def _made(self, factory: Callable[[], nn.Module], seed: int) -> nn.Module:
         with seeded(mix(seed, START), device=self.device):
-            module = self.factory()
+            module = factory()
         if not isinstance(module, nn.Module):
             raise ConfigError(f"model: the factory gave {type(module).__name__}, not a Module")
         _refuse_wrapped(module)
@@ -77,7 +77,7 @@ class Net:
         if self.factory is None:
             return self.fixed
         before = [(s.name, s.value.shape) for s in self.slots]
-        self._adopt(self._made(seed))
+        self._adopt(self._made(self.factory, seed))
         if before != [(s.name, s.value.shape) for s in self.slots]:
             raise ModelError("model: the factory gave other parameters than the first time")
         self.training = None
@@ -98,7 +98,8 @@ class Net:
 
     def tensors(self) -> list[Tensor]:
         """Layers are numbered by the module that owns the tensor, in the order of registration."""
-        owners, out = {}, []
+        owners: dict[str, int] = {}
+        out = []
         modules = dict(self.module.named_modules())
         for name, p, _ in self.slots:
             path = name.rpartition(".")[0]

@@ -72,7 +72,8 @@ class Oracle:
         cache = Cache(cache_bytes)
         self.train = Training(train, cache)
         parts = [("valid", valid)] + ([("test", test)] if test is not None else [])
-        self.parts = [self.train, *(Evaluation(n, d, cache) for n, d in parts)]
+        self.parts: list[Training | Evaluation] = [self.train]
+        self.parts += [Evaluation(n, d, cache) for n, d in parts]
         self.sizes = tuple(p.examples for p in self.parts) + (0,) * (3 - len(self.parts))
         self.batch = self.train.batch
         self._views: dict[tuple, tuple[Vector, list[Vector]]] = {}
@@ -88,6 +89,7 @@ class Oracle:
     attention: bool
     recurrent: bool
     per_example: bool
+    loss_dtype: torch.dtype | None  # None: the first batch has not been seen
     forward: bool
 
     @property
@@ -167,8 +169,9 @@ class Oracle:
     def join(self, out: Vector, values: Sequence[Optional]) -> None:
         """Writes one value per tensor into a flat vector; None is zero."""
         views = self.split(out)
-        if all(v is not None for v in values):
-            torch._foreach_copy_(views, [v.detach() for v in values])
+        given = [v.detach() for v in values if v is not None]
+        if len(given) == len(views):
+            torch._foreach_copy_(views, given)
             return
         for view, v in zip(views, values):
             view.zero_() if v is None else view.copy_(v.detach())
@@ -204,19 +207,36 @@ class Oracle:
     def losses(self, values: list[Vector], batch: Any, training: bool = True) -> torch.Tensor:
         """What loss_fn gives with `values` in the place of the parameters."""
         self.net.put(values)
-        return self.loss_fn(self.net.mode(training), batch)
+        losses = self.loss_fn(self.net.mode(training), batch)
+        if self.loss_dtype is not None:
+            self._check_loss(losses, trees.count(batch), training)
+        return losses
 
-    @staticmethod
-    def total(losses: torch.Tensor, weights: Optional) -> torch.Tensor:
-        """1/B sum_i v_i l_i. ModelError for what the probe's one batch did not show."""
+    def _check_loss(self, losses: Any, n: int, training: bool) -> None:
+        """ModelError for what the probe's one batch did not show."""
         if not isinstance(losses, torch.Tensor) or losses.dim() > 1:
             what = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses)
             raise ModelError(f"loss_fn: gave {what} in the middle of a run, not a loss as before")
+        if losses.dim() == 1 and len(losses) != n:
+            raise ModelError(
+                f"loss_fn: gave {len(losses)} losses for a batch of {n} in the middle of a run; "
+                "give their mean as one number, or one loss per example"
+            )
         if not losses.is_floating_point() or losses.requires_grad < torch.is_grad_enabled():
             raise ModelError(
                 "loss_fn: in the middle of a run the loss does not depend on the parameters "
                 f"({losses.dtype}, requires_grad={losses.requires_grad})"
             )
+        known = (self.loss_dtype,) if training else (torch.float32, torch.float64)
+        if losses.dtype not in known:
+            raise ModelError(
+                f"loss_fn: gave {losses.dtype} in the middle of a run, and {self.loss_dtype} on "
+                "the first batch; hypergradients need one precision throughout"
+            )
+
+    @staticmethod
+    def total(losses: torch.Tensor, weights: Optional) -> torch.Tensor:
+        """1/B sum_i v_i l_i."""
         if weights is None:
             return losses if losses.dim() == 0 else losses.mean()
         if losses.dim() == 0:
@@ -433,7 +453,8 @@ class _Sums:
     """Of an evaluation, in double: each batch counts by its examples."""
 
     def __init__(self, grads: list[torch.Tensor]) -> None:
-        self.grads, self.state = grads, []
+        self.grads = grads
+        self.state: list[torch.Tensor] = []
         self.count, self.loss, self.wrong = 0, 0.0, 0.0
 
 

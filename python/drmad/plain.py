@@ -40,7 +40,7 @@ class Knob:
         self.steps = data["steps"]
         self.factors = data["schedule"] if scheduled else None  # one a step; None: all 1
         self.scalar = values[0].numel() == 1
-        self.row, self.cached = -1, None
+        self.row, self.cached = -1, torch.empty(0)
 
     def key(self) -> tuple:
         return (tuple(self.values.flatten().tolist()), self.scheduled)
@@ -50,9 +50,9 @@ class Knob:
         t = min(max(t, 0), self.steps - 1)
         row = ((t + 1) * len(self.values) - 1) // self.steps
         factor = 1.0 if self.factors is None else self.factors[t]
-        if self.scalar:
+        if self.scalar or like is None:
             return factor * float(self.values[row])
-        if self.row != row or self.cached is None or self.cached.device != like.device:
+        if self.row != row or self.cached.device != like.device:
             self.row, self.cached = row, self.values[row].to(like.device, like.dtype)
         return self.cached if factor == 1.0 else self.cached * factor
 
@@ -69,6 +69,13 @@ def knob(data: dict, name: str, kind: str) -> Knob | None:
     return Knob(data, torch.tensor([[value]], dtype=torch.float64), kind == "lr")
 
 
+def set_for(data: dict, name: str, kind: str) -> Knob:
+    """What every parameter has: its rate, its momentum."""
+    found = knob(data, name, kind)
+    assert found is not None
+    return found
+
+
 def add(a, b):
     return b if a is None else a if b is None else a + b
 
@@ -78,10 +85,11 @@ class Part:
 
     def __init__(self, data: dict, name: str, param: torch.nn.Parameter):
         o, self.name, self.param = data["optimizer"], name, param
-        self.lr, self.momentum = knob(data, name, "lr"), knob(data, name, "momentum")
+        self.lr, self.momentum = set_for(data, name, "lr"), set_for(data, name, "momentum")
         decays = [knob(data, name, "weight_decay"), knob(data, name, "l2")]
         self.decays, self.l1 = [k for k in decays if k], knob(data, name, "l1")
-        self.nesterov, self.saved = o["nesterov"], None
+        self.nesterov = o["nesterov"]
+        self.saved: torch.Tensor | None = None  # the gradient, while its place is taken
         tuned = any("momentum" in t for t in data["tensors"].values())
         # The library keeps a buffer, and dampens, as soon as any momentum is tuned; torch does not
         # where the momentum is 0.
@@ -110,26 +118,26 @@ class Part:
         }
 
     @torch.no_grad()
-    def before(self, state: dict, t: int) -> None:
+    def before(self, g: torch.Tensor, state: dict, t: int) -> None:
         w, buffer = self.param, state.get("momentum_buffer")
-        if w.grad.is_sparse:
+        if g.is_sparse:
             raise ValueError(f"{self.name}: sparse gradients cannot take values per unit")
         if self.fine_decay:
-            self.saved, decay = w.grad, None
+            self.saved, decay = g, None
             for k in self.decays:
                 decay = add(decay, k.at(t, w))
-            g = w.grad if decay is None else w.grad + decay * w
+            g = g if decay is None else g + decay * w
             w.grad = g if self.l1 is None else g + self.l1.at(t, w) * w.sign()
         if self.fine_momentum and buffer is not None:
             buffer.mul_(self.momentum.at(t, w))
 
     @torch.no_grad()
-    def after(self, state: dict, t: int) -> None:
+    def after(self, g: torch.Tensor, state: dict, t: int) -> None:
         w, buffer = self.param, state.get("momentum_buffer")
         if self.by_hand:
-            s = w.grad if buffer is None else buffer
+            s = g if buffer is None else buffer
             if buffer is not None and self.nesterov:
-                s = w.grad + self.momentum.at(t, w) * buffer
+                s = g + self.momentum.at(t, w) * buffer
             w.sub_(self.lr.at(t, w) * s)
         if self.fine_decay:
             w.grad, self.saved = self.saved, None
@@ -165,13 +173,13 @@ class Plan:
                 "already; call the closure yourself, then step()"
             )
         for p in self.fine:
-            if p.param.grad is not None:
-                p.before(opt.state[p.param], self.t)
+            if (g := p.param.grad) is not None:
+                p.before(g, opt.state[p.param], self.t)
 
     def after(self, opt, args, kwargs) -> None:
         for p in self.fine:
-            if p.param.grad is not None:
-                p.after(opt.state[p.param], self.t)
+            if (g := p.param.grad) is not None:
+                p.after(g, opt.state[p.param], self.t)
 
 
 class Schedule(LRScheduler):
@@ -184,7 +192,7 @@ class Schedule(LRScheduler):
         self.plan = optimizer.drmad_plan
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | torch.Tensor]:
         self.plan.move(self.optimizer, self.last_epoch)
         return [g["lr"] for g in self.optimizer.param_groups]
 

@@ -150,7 +150,7 @@ def probe(oracle: Oracle, seed: int, frozen: bool, product: str) -> None:
     o.noise, o.attention, o.forward = frozenset(), False, False
     o.recurrent = any(isinstance(m, nn.RNNBase) for m in net.module.modules())
     o.state = State(net, {}, frozen)
-    o.per_example = False
+    o.per_example, o.loss_dtype = False, None
     w = torch.zeros(o.size, dtype=o.dtype, device=o.device)
     o.start(seed, w)
     batch = o.fetch(seed, 0)
@@ -228,9 +228,9 @@ def _check_loss(o: Oracle, losses: Any, watch: Watch, batch: Any) -> None:
     if not isinstance(losses, torch.Tensor):
         raise ModelError(f"loss_fn: gave {type(losses).__name__}, not a tensor (no .item())")
     if losses.dtype in HALF or watch.half is not None:
-        at = watch.half or ("", "loss_fn", losses.dtype)
+        path, name, dtype = watch.half or ("", "loss_fn", losses.dtype)
         raise ModelError(
-            f"{_where(at)}: {at[2]}; autocast and half precision lose the digits of a "
+            f"{_where((path, name))}: {dtype}; autocast and half precision lose the digits of a "
             "hypergradient, compute in float32"
         )
     if losses.dtype not in AGREE:
@@ -250,6 +250,7 @@ def _check_loss(o: Oracle, losses: Any, watch: Watch, batch: Any) -> None:
             "loss_fn: the loss does not depend on the parameters in a way that autograd sees; "
             "no .item(), .detach(), .data or no_grad between them"
         )
+    o.loss_dtype = losses.dtype
 
 
 def _value(o: Oracle, w: torch.Tensor, batch: Any) -> float:
@@ -376,15 +377,20 @@ def _choose(o: Oracle, w, batch, product: str, convolves: bool) -> bool:
     whose gradients it differentiates in small pieces (ResNet: 6.8 against 5.0, DenseNet: 8.0
     against 4.1). A rule and not a stopwatch, so that a study gives the same bits again."""
     params, along = o.split(w, leaf=True), _direction(o)
-    got = {way: _try(o, params, along, batch, way) for way in ("forward", "reverse")}
-    if not isinstance(got["reverse"], Exception):
-        got["reverse"] = _dropped(o, w, batch) or got["reverse"]
-    works = [way for way, r in got.items() if not isinstance(r, Exception)]
-    if not works or (product != "auto" and product not in works):
+    got, failed = {}, {}
+    for way in ("forward", "reverse"):
+        result = _try(o, params, along, batch, way)
+        if way == "reverse" and not isinstance(result, Exception):
+            result = _dropped(o, w, batch) or result
+        if isinstance(result, Exception):
+            failed[way] = result
+        else:
+            got[way] = result
+    if not got or product in failed:
         way = product if product != "auto" else "reverse"
-        raise _blame(o, w, batch, way, got[way])
-    way = works[0] if product == "auto" else product
-    if product == "auto" and len(works) == 2:
+        raise _blame(o, w, batch, way, failed[way])
+    way = next(iter(got)) if product == "auto" else product
+    if product == "auto" and len(got) == 2:
         way = "forward" if convolves else "reverse"
         if not _agree(o, got["forward"], got["reverse"]):
             o.notes.append("forward mode gives another product than reverse mode, which is used")
@@ -433,12 +439,14 @@ def _doubled(batch: Any) -> Any:
 def _in_double(o: Oracle):
     kept = {n: b[k] for n, (b, k) in o.net.buffers.items()}
     floats = {n: b.double() for n, b in kept.items() if b.is_floating_point()}
+    loss_dtype, o.loss_dtype = o.loss_dtype, None
     try:
         for n, b in floats.items():
             owner, key = o.net.buffers[n]
             owner[key] = b
         yield
     finally:
+        o.loss_dtype = loss_dtype
         for n, b in kept.items():
             owner, key = o.net.buffers[n]
             owner[key] = b
@@ -448,6 +456,8 @@ def _differences(o: Oracle, values: list, batch: Any, way: str) -> tuple[str, fl
     """The first tensor whose product is off, and how far."""
     along, ends, bar = [t.double() for t in _direction(o)], [], 1e-2
     product = _try(o, [p.clone().requires_grad_() for p in values], along, batch, way)
+    if isinstance(product, Exception):
+        raise product
     size = sum(float((p**2).sum()) for p in values) ** 0.5 or 1.0
     e = 1e-9 * size / sum(float((t**2).sum()) for t in along) ** 0.5
     for sign in (e, -e):

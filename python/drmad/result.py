@@ -59,10 +59,10 @@ class Runs:
         if not run.get(name):
             return None
         runs = run[name]["runs"]
-        columns = [
+        losses, errors, objectives = (
             numbers(r.get(k) for r in runs) for k in ("test_loss", "test_error", "objective_loss")
-        ]
-        return Runs(name, *columns, finite=sum(bool(r["finite"]) for r in runs))
+        )
+        return Runs(name, losses, errors, objectives, sum(bool(r["finite"]) for r in runs))
 
     @property
     def mean_loss(self) -> float:

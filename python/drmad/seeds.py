@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
@@ -30,9 +31,10 @@ def _numpy():
 
 def states(device: torch.device | None = None) -> dict:
     """The states of the generators that a model may draw from, by kind."""
-    s = {"torch": [torch.default_generator.get_state()], "random": random.getstate()}
+    drawn = [torch.default_generator.get_state()]
     if device is not None and device.type == "cuda":
-        s["torch"].append(torch.cuda.get_rng_state(device))
+        drawn.append(torch.cuda.get_rng_state(device))
+    s: dict[str, Any] = {"torch": drawn, "random": random.getstate()}
     if _numpy():
         s["numpy"] = _numpy().random.get_state()
     return s

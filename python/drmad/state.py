@@ -177,6 +177,7 @@ def _note_statistics(now: dict, own: list[str], m: _NormBase, args: tuple) -> No
         return
     x, factor = args[0], m.momentum
     if factor is None:
+        assert m.num_batches_tracked is not None
         factor = 1.0 / (int(m.num_batches_tracked) + 1)
     if isinstance(m, _InstanceNorm):
         batched = x if x.dim() == _rank(m) else x[None]
@@ -199,10 +200,11 @@ def _normalize(m: _NormBase, x: torch.Tensor) -> torch.Tensor:
     batched = x
     if isinstance(m, _InstanceNorm) and x.dim() < _rank(m):
         batched = x[None]
-    shape = [1, -1] + [1] * (batched.dim() - 2)
-    scale = torch.rsqrt(m.running_var + m.eps)
+    shape, mean, var = [1, -1] + [1] * (batched.dim() - 2), m.running_mean, m.running_var
+    assert mean is not None and var is not None  # as _is_norm has it
+    scale = torch.rsqrt(var + m.eps)
     if m.weight is not None:
         scale = scale * m.weight
-    y = (batched - m.running_mean.view(shape)) * scale.view(shape)
+    y = (batched - mean.view(shape)) * scale.view(shape)
     y = y if m.bias is None else y + m.bias.view(shape)
     return y.view(x.shape)

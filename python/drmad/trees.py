@@ -30,7 +30,8 @@ def change(f: Callable[[torch.Tensor], Any], tree: Any) -> Any:
         return f(tree)
     if isinstance(tree, Mapping):
         new = {k: change(f, v) for k, v in tree.items()}
-        return new if type(tree) is dict else type(tree)(new)
+        kind: Any = type(tree)  # of mappings that can be made from one
+        return new if kind is dict else kind(new)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*(change(f, v) for v in tree))
     if isinstance(tree, (tuple, list)):
@@ -41,12 +42,12 @@ def change(f: Callable[[torch.Tensor], Any], tree: Any) -> Any:
     return tree
 
 
-def count(tree: Any) -> int | None:
-    """The examples of a batch: the first dimension of its first tensor that has one."""
+def count(tree: Any) -> int:
+    """The examples of a batch: the first dimension of its first tensor that has one, else 0."""
     for leaf in leaves(tree):
         if isinstance(leaf, torch.Tensor) and leaf.dim() > 0:
             return leaf.shape[0]
-    return None
+    return 0
 
 
 def head(tree: Any, n: int) -> Any:

@@ -124,6 +124,15 @@ def plain_tensors():
                  lambda: t.numbers(3, t.source.batches - 1))  # fmt: skip
 
 
+def orders_are_drawn_again():
+    """A run over many epochs keeps the order of two."""
+    x, y = nets.images(n=20)
+    for data in (TensorDataset(x, y), Augmented()):
+        t = training(DataLoader(data, batch_size=5, shuffle=True))
+        replays(t, epochs=6)
+        assert len(t.source.orders) <= 2 and len(t.source.rows) <= 2
+
+
 def samplers():
     data = Augmented()
     batches = BatchSampler(RandomSampler(data, replacement=True, num_samples=12), 3, False)
@@ -234,9 +243,9 @@ def trees_keep_their_kind():
     assert type(p) is P and p.x.shape == (3, 2) and p.y["z"].shape == (3,)
 
 
-TESTS = [(f"batches/{f.__name__}", f) for f in (shuffled, workers_agree, plain_tensors, samplers,
-         whole_batches, lists, streams, private_generator, refused, user_errors_pass, cache,
-         evaluation, trees_keep_their_kind)]  # fmt: skip
+TESTS = [(f"batches/{f.__name__}", f) for f in (shuffled, workers_agree, plain_tensors,
+         orders_are_drawn_again, samplers, whole_batches, lists, streams, private_generator,
+         refused, user_errors_pass, cache, evaluation, trees_keep_their_kind)]  # fmt: skip
 
 if __name__ == "__main__":
     house.main(dict(TESTS))

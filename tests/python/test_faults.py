@@ -176,6 +176,11 @@ TESTS = {
     "numbers_that_are_none": wrong(drmad.ModelError, "'float'", lambda x: x.mean().item()),
     "losses_without_gradient": wrong(drmad.ModelError, "does not depend", lambda x: x.detach()),
     "losses_of_another_type": wrong(drmad.ModelError, "torch.bool", lambda x: x.bool()),
+    "losses_in_half": wrong(drmad.ModelError, "torch.bfloat16", lambda x: x.bfloat16()),
+    "losses_in_double": wrong(drmad.ModelError, "torch.float64", lambda x: x.double()),
+    "losses_that_are_too_few": wrong(drmad.ModelError, "9 losses for a batch of", lambda x: x[1:]),
+    "losses_that_are_too_many": wrong(drmad.ModelError, "losses for a batch of",
+                                      lambda x: torch.cat([x, x])),
 }
 for f in (not_a_number, frozen_parameters, tied_weights, in_place_on_activations,
           in_place_on_the_batch, batches_elsewhere, loaders_that_fork, datasets_that_break,
