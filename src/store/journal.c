@@ -49,6 +49,15 @@ static drmad_status set_identity(journal *j)
     return DRMAD_OK;
 }
 
+/* Optuna deletes studies and knows nothing of their artefacts. (No trial's number comes back.) */
+static void sweep(const journal *j)
+{
+    for (int64_t i = 0; i < j->state.n_trials; i++) {
+        const journal_trial *t = j->state.trials + i;
+        if (t->n_artefacts && j->state.studies[t->study].deleted) journal_artefacts_delete(j, i);
+    }
+}
+
 static drmad_status journal_open(store *s)
 {
     journal *j = (journal *)s;
@@ -62,7 +71,8 @@ static drmad_status journal_open(store *s)
     }
     if (access(j->path, F_OK) != 0) TRY(journal_sync(j)); /* says what is wrong */
     TRY(set_identity(j));
-    st = journal_sync(j);
+    TRY(journal_sync(j));
+    if (!s->read_only) sweep(j);
 done:
     return st;
 }

@@ -181,7 +181,7 @@ done:
     return st;
 }
 
-void journal_artefacts_delete(journal *j, int64_t trial)
+void journal_artefacts_delete(const journal *j, int64_t trial)
 {
     char folder[PATH_SIZE];
 

@@ -223,7 +223,7 @@ drmad_status journal_artefact_put(store *s, const store_lease *l, const char *na
 drmad_status journal_artefact_get(store *s, int64_t trial, const char *name, void **data,
                                   size_t *size);
 drmad_status journal_artefact_each(store *s, int64_t trial, store_artefact_fn *fn, void *user);
-void journal_artefacts_delete(journal *j, int64_t trial);
+void journal_artefacts_delete(const journal *j, int64_t trial);
 
 /* ---- journal_check.c ---- */
 drmad_status journal_check(store *s, store_finding_fn *fn, void *user);

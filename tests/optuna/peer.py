@@ -103,8 +103,16 @@ def ends(study, _n):
     enqueue(study, 1)
 
 
+def wait_for_gate():
+    say("ready")
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.01)
+
+
 def work(study, milliseconds):
     """Runs queued trials until none is left. One that the queue did not give is failed."""
+    if "GATE" in os.environ:
+        wait_for_gate()
     while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         trial = study.ask()
         frozen = study._storage.get_trial(trial._trial_id)
@@ -117,9 +125,15 @@ def work(study, milliseconds):
         study.tell(trial, float(trial.number))
 
 
-def optimize(study, n):
-    """The loop of users: heartbeats, and stale trials failed before each new one."""
-    study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1000.0), n_trials=n)
+def sleep(study, seconds):
+    """One trial of users' own loop, which beats meanwhile."""
+
+    def objective(trial):
+        say(trial.number)
+        time.sleep(seconds)
+        return 1.0
+
+    study.optimize(objective, n_trials=1)
 
 
 def expire(study, _n):
@@ -180,7 +194,7 @@ def frame(study, _n):
     say(len(study.trials))
 
 
-VERBS = (enqueue, add, ends, work, optimize, expire, delete, dump, best, frame)
+VERBS = (enqueue, add, ends, work, sleep, expire, delete, dump, best, frame)
 
 
 def call(url, verb, name, n=1):
