@@ -286,10 +286,25 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_store_start_local": (c_int, [c_void_p, POINTER(c_char_p), c_int, c_char_p, c_size_t]),
     # drmad_status drmad_store_stop_local(drmad_ctx *ctx, const char *folder)
     "drmad_store_stop_local": (c_int, [c_void_p, c_char_p]),
+    # drmad_status drmad_study_open(drmad_ctx *ctx, const char *target, int trust, const char *const
+    #     *overrides, int n, drmad_study **out)
+    "drmad_study_open": (c_int, [
+        c_void_p,
+        c_char_p,
+        c_int,
+        POINTER(c_char_p),
+        c_int,
+        POINTER(c_void_p),
+    ]),
     # drmad_status drmad_study_ask(drmad_study *s, drmad_trial **out)
     "drmad_study_ask": (c_int, [c_void_p, POINTER(c_void_p)]),
     # void drmad_trial_free(drmad_trial *t)
     "drmad_trial_free": (None, [c_void_p]),
+    # const char *drmad_trial_token(drmad_trial *t)
+    "drmad_trial_token": (c_char_p, [c_void_p]),
+    # drmad_status drmad_study_trial(drmad_study *s, const char *token, int64_t number, drmad_trial
+    #     **out)
+    "drmad_study_trial": (c_int, [c_void_p, c_char_p, c_int64, POINTER(c_void_p)]),
     # int64_t drmad_trial_number(const drmad_trial *t)
     "drmad_trial_number": (c_int64, [c_void_p]),
     # const char *drmad_trial_params_json(drmad_trial *t)
