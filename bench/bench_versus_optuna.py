@@ -103,8 +103,8 @@ def lines(table: dict[int, dict[str, dict[str, float]]]) -> None:
     names = {
         "store_vs_optuna_sqlite": ("sqlite", "WAL, synchronous NORMAL"),
         "store_vs_optuna_sqlite_own": ("sqlite, Optuna's own", "Optuna with its own PRAGMAs"),
-        "store_vs_optuna_postgres": ("postgres, off", "synchronous_commit off"),
-        "store_vs_optuna_postgres_synced": ("postgres", "synchronous_commit on"),
+        "store_vs_optuna_postgres": ("postgres", "synchronous_commit on"),
+        "store_vs_optuna_postgres_unsynced": ("postgres, off", "synchronous_commit off"),
     }
     for name, (kind, how) in names.items():
         worst = min(ratio(rows[kind]) for rows in table.values())

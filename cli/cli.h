@@ -139,8 +139,9 @@ typedef struct place {
 /* Of the first word; gives 0, else the exit status after a message. */
 int place_of(const args *a, const char *who, place *out);
 void place_free(place *p);
-/* Refuses a URL with a password, which stands on the command line for all to read. */
-int place_check(const char *who, const char *url);
+
+/* secrets.c. Refuses words that hold a password: gives 0, else the exit status after a message. */
+int secrets_check(int argc, char **argv);
 
 /* store_run.c: commands on a store. `study` is NULL where the command takes none. */
 typedef struct drmad_store drmad_store;

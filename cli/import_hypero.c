@@ -26,8 +26,7 @@ static int import_hypero_run(const args *a)
         fprintf(stderr, "drmad import hypero: needs --from postgresql://HOST/DATABASE\n");
         return EXIT_USAGE;
     }
-    const int status = place_check("import hypero", a->from);
-    return status ? status : run_store(a, "import hypero", STORE_MAKE, false, call);
+    return run_store(a, "import hypero", STORE_MAKE, false, call);
 }
 
 const command cmd_import_hypero = {

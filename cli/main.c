@@ -68,5 +68,6 @@ int main(int argc, char **argv)
     }
     if (asks_help(argv[1])) argv[1] = (char[]){"help"};
     if (strcmp(argv[1], "--version") == 0) argv[1] = (char[]){"version"};
-    return run(argc - 1, argv + 1);
+    const int unsafe = secrets_check(argc, argv);
+    return unsafe ? unsafe : run(argc - 1, argv + 1);
 }

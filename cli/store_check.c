@@ -36,10 +36,9 @@ static int store_check_run(const args *a)
     term t;
     const char *url = a->word_count ? a->words[0] : a->store;
     findings f = {.json = a->json};
-    const int status = place_check("store check", url);
-    drmad_ctx *ctx = status ? NULL : run_open(&t, a);
+    drmad_ctx *ctx = run_open(&t, a);
 
-    if (!ctx) return status ? status : drmad_status_exit(DRMAD_E_NOMEM);
+    if (!ctx) return drmad_status_exit(DRMAD_E_NOMEM);
     const drmad_status st = drmad_store_check(ctx, url, on_finding, &f);
     if (st == DRMAD_OK && f.n == 0) on_finding(&f, 2, "nothing is wrong");
     return run_close(ctx, &t, st);

@@ -13,10 +13,9 @@ static int store_upgrade_run(const args *a)
 {
     term t;
     const char *url = a->word_count ? a->words[0] : a->store;
-    const int status = place_check("store upgrade", url);
-    drmad_ctx *ctx = status ? NULL : run_open(&t, a);
+    drmad_ctx *ctx = run_open(&t, a);
 
-    if (!ctx) return status ? status : drmad_status_exit(DRMAD_E_NOMEM);
+    if (!ctx) return drmad_status_exit(DRMAD_E_NOMEM);
     return run_close(ctx, &t, drmad_store_upgrade(ctx, url));
 }
 

@@ -80,9 +80,9 @@ static drmad_status put_object(buffer *b, const json_t *o)
     {
         if (st == DRMAD_OK) st = buffer_text(b, between);
         if (st == DRMAD_OK) st = put_string(b, key, strlen(key));
-        if (st == DRMAD_OK) st = buffer_put(b, ": ", 2);
+        if (st == DRMAD_OK) st = buffer_put(b, ":", 1);
         if (st == DRMAD_OK) st = buffer_json(b, value);
-        between = ", ";
+        between = ",";
     }
     return st == DRMAD_OK ? buffer_put(b, "}", 1) : st;
 }
@@ -92,7 +92,7 @@ static drmad_status put_array(buffer *b, const json_t *a)
     drmad_status st = buffer_put(b, "[", 1);
 
     for (size_t i = 0; i < json_array_size(a) && st == DRMAD_OK; i++) {
-        if (i) st = buffer_put(b, ", ", 2);
+        if (i) st = buffer_put(b, ",", 1);
         if (st == DRMAD_OK) st = buffer_json(b, json_array_get(a, i));
     }
     return st == DRMAD_OK ? buffer_put(b, "]", 1) : st;

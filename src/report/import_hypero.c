@@ -348,12 +348,18 @@ static drmad_status add_trial(battery *b, const json_t *e)
 {
     drmad_status st = DRMAD_OK;
     char key[STORE_REQUEST_SIZE];
+    char why[800];
     int64_t id, number;
     draft d = {0};
 
     key_of(b, json_integer_value(json_object_get(e, "id")), key);
     TRY(draft_fill(b, e, &d));
-    TRY(store_trial_add(b->store, b->study, &d.t, key, &id, &number));
+    st = store_trial_add(b->store, b->study, &d.t, key, &id, &number);
+    if (st == DRMAD_E_USAGE) {
+        snprintf(why, sizeof why, "%s", drmad_errmsg(b->ctx));
+        FAIL(b->ctx, st, "%s; or delete the study (drmad study delete) and import it anew", why);
+    }
+    if (st != DRMAD_OK) goto done;
     if (number < b->before) b->already++;
     else b->complete += d.t.state == TRIAL_COMPLETE;
 done:

@@ -119,16 +119,16 @@ done:
 
 /* ---- cells ---- */
 
-/* "value", or "value_0", ...: or as the study names its objectives. */
-static void metric_name(const table *t, size_t i, size_t n, char *to, size_t size)
+/* As the study names its objectives, else "value", or "value_0", ... in `own`. */
+static const char *metric_name(const table *t, size_t i, size_t n, char own[32])
 {
     const json_t *names = json_object_get(
         json_object_get(json_object_get(t->info, "study"), "system_attrs"), "study:metric_names");
     const char *name = json_string_value(json_array_get(names, i));
 
-    if (name) snprintf(to, size, "%s", name);
-    else if (n > 1) snprintf(to, size, "value_%zu", i);
-    else snprintf(to, size, "value");
+    if (n > 1) snprintf(own, 32, "value_%zu", i);
+    else snprintf(own, 32, "value");
+    return name ? name : own;
 }
 
 static drmad_status put(table *t, row *r, part p, const char *name, json_t *value)
@@ -144,13 +144,11 @@ static drmad_status put_results(table *t, row *r)
 {
     const json_t *values = json_object_get(r->trial, "values");
     const size_t n = json_array_size(values);
-    char name[STORE_NAME_MAX + 1];
+    char own[32];
     drmad_status st = DRMAD_OK;
 
-    for (size_t i = 0; i < n; i++) {
-        metric_name(t, i, n, name, sizeof name);
-        TRY(put(t, r, PART_RESULTS, name, json_array_get(values, i)));
-    }
+    for (size_t i = 0; i < n; i++)
+        TRY(put(t, r, PART_RESULTS, metric_name(t, i, n, own), json_array_get(values, i)));
 done:
     return st;
 }
@@ -446,15 +444,15 @@ static drmad_status write_json(const table *t, buffer *b)
     const json_t *study = json_object_get(t->info, "study");
     drmad_status st = DRMAD_OK;
 
-    TRY(buffer_text(b, "{\"schema\": 1, \"study\": "));
+    TRY(buffer_text(b, "{\"schema\":1,\"study\":"));
     TRY(buffer_json(b, json_object_get(study, "name")));
-    TRY(buffer_text(b, ", \"directions\": "));
+    TRY(buffer_text(b, ",\"directions\":"));
     TRY(buffer_json(b, json_object_get(study, "directions")));
-    TRY(buffer_text(b, ", \"trials\": ["));
+    TRY(buffer_text(b, ",\"trials\":["));
     for (size_t r = 0; r < t->n_rows; r++) {
         json_t *line = row_json(t, &t->rows[r]);
 
-        st = buffer_text(b, r ? ",\n " : "\n ");
+        st = buffer_text(b, r ? ",\n" : "\n");
         if (st == DRMAD_OK) st = buffer_json(b, line);
         json_decref(line);
         if (st != DRMAD_OK) goto done;

@@ -194,7 +194,7 @@ def trials_have_distributions_and_best(b):
     same((kinds["lr"]["attributes"]["low"], kinds["lr"]["attributes"]["high"]),
          (1e-05, 123456789.25), "range of lr")
     same(kinds["nesterov"]["attributes"]["choices"], [True, False], "choices of nesterov")
-    same(kinds["sched"]["attributes"]["choices"], ["[1, 2, 3]", "{}", "[10]", "[1]"],
+    same(kinds["sched"]["attributes"]["choices"], ["[1,2,3]", "{}", "[10]", "[1]"],
          "choices of sched")
 
 

@@ -106,7 +106,7 @@ TEST(numbers_and_texts_have_one_form)
     drmad_ctx *ctx = test_ctx();
     buffer b = {.ctx = ctx};
     static const char wanted[] =
-        "{\"a\": [0.1, 1e-05, 3, true, null], \"\\\"\\\\\\n\\u0001\": \"\xc3\xa9\"}";
+        "{\"a\":[0.1,1e-05,3,true,null],\"\\\"\\\\\\n\\u0001\":\"\xc3\xa9\"}";
     json_t *o = json_loads(wanted, 0, NULL);
 
     CHECK(o != NULL);

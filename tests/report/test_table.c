@@ -137,8 +137,8 @@ TEST(attributes_are_results_and_meta_data)
               "number,state,version,value,acc,curve,host,other\n"
               "0,COMPLETE,,2,0.25,,,\n"
               "1,COMPLETE,,1,,,\"a \"\"b\"\"\x1b\",\n"
-              "2,COMPLETE,,3,,\"[0.1, 1.0, {\"\"a\"\": null}]\",,\n"
-              "3,COMPLETE,,4,,,,\"{\"\"q\"\": \"\"\\\"\"\"\"}\"\n");
+              "2,COMPLETE,,3,,\"[0.1,1.0,{\"\"a\"\":null}]\",,\n"
+              "3,COMPLETE,,4,,,,\"{\"\"q\"\":\"\"\\\"\"\"\"}\"\n");
     CHECK_STR(
         export(&fx, "s",
                &(report_query){.results = "acc", .meta = "", .order_by = "acc", .desc = true}),
@@ -147,6 +147,28 @@ TEST(attributes_are_results_and_meta_data)
         "1,COMPLETE,,\n"
         "2,COMPLETE,,\n"
         "3,COMPLETE,,\n");
+    fx_close(&fx);
+}
+
+TEST(objectives_have_the_names_that_the_study_gives)
+{
+    static const study_direction both[] = {DIRECTION_MINIMIZE, DIRECTION_MAXIMIZE};
+    fixture fx = fx_open("s", both, 2);
+    const double values[] = {0.5, 3};
+    const store_trial t = {.state = TRIAL_COMPLETE, .n_values = 2, .values = values};
+    const report_query q = {.format = "json"};
+    char name[2401], json[2600];
+
+    add(&fx, &t);
+    CHECK_STR(export(&fx, "s", &(report_query){0}),
+              "number,state,version,value_0,value_1\n0,COMPLETE,,0.5,3\n");
+    for (size_t i = 0; i < 2400; i++) name[i] = "\xc3\xa9"[i % 2]; /* longer than any name */
+    name[2400] = '\0';
+    snprintf(json, sizeof json, "[\"loss\", \"%s\"]", name);
+    const store_attr a = {"study:metric_names", json, true};
+    CHECK_OK(fx.ctx, store_study_set_attr(fx.s, fx.study, &a));
+    CHECK(strstr(export(&fx, "s", &q), name) != NULL);
+    CHECK(strstr(export(&fx, "s", &q), "{\"loss\":0.5,") != NULL);
     fx_close(&fx);
 }
 

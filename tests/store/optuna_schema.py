@@ -25,7 +25,8 @@ FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 WHERE c.relkind = 'r' AND a.attnum > 0 AND c.relnamespace = 'public'::regnamespace
 AND c.relname NOT LIKE 'drmad%'
-UNION ALL SELECT 'constraint ' || c.relname || ' ' || k.conname || ' ' || pg_get_constraintdef(k.oid)
+UNION ALL SELECT 'constraint ' || c.relname || ' ' || k.conname || ' '
+|| pg_get_constraintdef(k.oid)
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 WHERE c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE 'drmad%'
 UNION ALL SELECT 'index ' || indexdef FROM pg_indexes
@@ -54,7 +55,7 @@ def main():
     optuna.storages.RDBStorage(sys.argv[1])
     with sqlalchemy.create_engine(sys.argv[1]).connect() as c:
         server = [line for (line,) in c.execute(sqlalchemy.text(POSTGRESQL.replace(":", "\\:")))]
-    print("/* From optuna_schema.py with Optuna", optuna.__version__ + ". */\n/* clang-format off */")
+    print(f"/* From optuna_schema.py with Optuna {optuna.__version__}. */\n/* clang-format off */")
     for name, sql in (("sqlite_sql", SQLITE), ("postgres_sql", POSTGRESQL)):
         print(f"static const char {name}[] =\n    {wrapped(' '.join(sql.split()))};\n")
     print(array("sqlite_lines", lite))

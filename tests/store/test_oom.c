@@ -1,5 +1,5 @@
-/* Memory runs out at every allocation in turn: each call says so, the store stays usable, nothing is
- * left allocated, and what is stored is whole. */
+/* Memory runs out at every allocation in turn: each call says so, the store stays usable, nothing
+ * is left allocated, and what is stored is whole. */
 #include "backends.h"
 #include <unistd.h>
 

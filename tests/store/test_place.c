@@ -1,5 +1,6 @@
 /* URLs of every form, and that none shows its password. */
 #include "backends.h"
+#include "store/shared_library.h"
 #include "store/store_inside.h"
 #include <unistd.h>
 
@@ -94,4 +95,22 @@ TEST(place_planted_link_makes_no_file_elsewhere)
     CHECK(backend_open(ctx, url, 1, 60, &s) != DRMAD_OK);
     CHECK(access(target, F_OK) != 0);
     store_close(s);
+}
+
+/* A machine without the library, or with one that is too old, is told what to install. */
+TEST(place_library_that_is_missing_is_named)
+{
+    static const library_symbol symbols[] = {{"sqlite3_open_v9", 0}};
+    library_source source = {.file = "libnot-there.so.7",
+                             .what = "A database",
+                             .package = "libx7",
+                             .oldest = "x 7",
+                             .symbols = symbols,
+                             .n = 1};
+    drmad_ctx *ctx = test_ctx();
+    void *table[1];
+
+    CHECK_FAILS(ctx, library_open(ctx, &source, table), DRMAD_E_MISSING, "apt install libx7");
+    source.file = "libsqlite3.so.0";
+    CHECK_FAILS(ctx, library_open(ctx, &source, table), DRMAD_E_MISSING, "sqlite3_open_v9");
 }

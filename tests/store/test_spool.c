@@ -1,5 +1,5 @@
-/* Results that could not be stored: what the spool keeps is the whole result, private, for this store
- * alone; what is there by accident or malice is left alone. And where it lies. */
+/* Results that could not be stored: what the spool keeps is the whole result, private, for this
+ * store alone; what is there by accident or malice is left alone. And where it lies. */
 #include "backends.h"
 #include <dirent.h>
 #include <sqlite3.h>
@@ -115,7 +115,7 @@ TEST(spool_keeps_the_whole_result)
     scene_close(&c);
 }
 
-/* The trial was failed and retried meanwhile: the late result is dropped, with a line in the log. */
+/* The trial was failed meanwhile: the late result is dropped, with a line in the log. */
 TEST(spool_drops_what_comes_too_late)
 {
     scene c = scene_open();

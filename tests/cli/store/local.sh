@@ -8,6 +8,7 @@ echo "$url"
 drmad study create -q "$url#s"
 DRMAD_STORAGE=$url drmad study list | tail -1
 [ "$(drmad store start-local -q --folder "$PWD/t/pg")" = "$url" ] && echo same
+drmad store check "$url"
 stat -c %A t/pg/pgpass
 ! echo "$url" | grep -qF "$(cut -d: -f5 t/pg/pgpass)"
 drmad store stop --folder "$PWD/t/pg"

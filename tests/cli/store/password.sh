@@ -14,5 +14,7 @@ try 'store check' store check "$url"
 try 'store upgrade' store upgrade --store "$url"
 try 'import hypero' import hypero --from "$url"
 try 'store hypero-views' store hypero-views --store "$url"
+try 'tune' tune study.yaml store="$url"
+try 'tune' tune study.yaml --set=store="$url"
 if grep hidden said; then exit 9; fi
 grep -o PGPASSFILE said | sort -u
