@@ -84,32 +84,17 @@ static bool read_int(const char *text, long long *out)
     return *text && *end == '\0' && errno == 0;
 }
 
-/* The trial that the first own word and --token name. NUMBER is there for people; the token counts,
- * so they must agree. */
-static drmad_status find(drmad_study *s, const args *a, drmad_trial **t)
-{
-    long long number;
-    const drmad_status st = drmad_study_trial(s, a->token, t);
-
-    if (st != DRMAD_OK) return st;
-    if (read_int(own_word(a, 0), &number) && number == drmad_trial_number(*t)) return DRMAD_OK;
-    fprintf(stderr, "drmad: %s: the token is that of trial %lld\n", own_word(a, 0),
-            (long long)drmad_trial_number(*t));
-    drmad_trial_free(*t);
-    *t = NULL;
-    return DRMAD_E_USAGE;
-}
-
 static drmad_status report(void *study, const args *a)
 {
     drmad_trial *t = NULL;
-    drmad_status st = find(study, a, &t);
-    long long step = 0;
+    long long number = 0, step = 0;
     double value = 0;
 
-    if (st != DRMAD_OK) return st;
+    read_int(own_word(a, 0), &number);
     read_int(own_word(a, 1), &step);
     read_real(own_word(a, 2), &value);
+    drmad_status st = drmad_study_trial(study, a->token, number, &t);
+    if (st != DRMAD_OK) return st;
     st = drmad_trial_report(t, step, value);
     if (st == DRMAD_OK) st = drmad_trial_beat(t);
     drmad_trial_free(t);
@@ -118,13 +103,14 @@ static drmad_status report(void *study, const args *a)
 
 static int report_run(const args *a)
 {
-    long long step;
+    long long number, step;
     double value;
 
     if (!own_word(a, 2) || own_word(a, 3)) return needs("report", "STUDY NUMBER STEP VALUE");
     if (!a->token) return needs("report", "--token");
-    if (!read_int(own_word(a, 1), &step) || !read_real(own_word(a, 2), &value))
-        return needs("report", "STEP as a whole number and VALUE as a number");
+    if (!read_int(own_word(a, 0), &number) || !read_int(own_word(a, 1), &step) ||
+        !read_real(own_word(a, 2), &value))
+        return needs("report", "NUMBER and STEP as whole numbers and VALUE as a number");
     return run_trials(a, 3, report);
 }
 
@@ -143,9 +129,11 @@ static drmad_status tell(void *study, const args *a)
 {
     const char *what = own_word(a, 1);
     drmad_trial *t = NULL;
-    drmad_status st = find(study, a, &t);
+    long long number = 0;
     double value;
 
+    read_int(own_word(a, 0), &number);
+    drmad_status st = drmad_study_trial(study, a->token, number, &t);
     if (st != DRMAD_OK) return st;
     if (read_real(what, &value)) st = drmad_trial_tell(t, "COMPLETE", &value, 1);
     else if (strcasecmp(what, "release") == 0) st = drmad_trial_release(t);
@@ -158,10 +146,12 @@ static drmad_status tell(void *study, const args *a)
 static int tell_run(const args *a)
 {
     const char *what = own_word(a, 1);
+    long long number;
     double value;
 
     if (!what || own_word(a, 2)) return needs("tell", "STUDY NUMBER and a value or word");
     if (!a->token) return needs("tell", "--token");
+    if (!read_int(own_word(a, 0), &number)) return needs("tell", "NUMBER as a whole number");
     if (!read_real(what, &value) && strcasecmp(what, "release") != 0 &&
         strcasecmp(what, "pruned") != 0 && strcasecmp(what, "fail") != 0)
         return needs("tell", "a number, pruned, fail or release");

@@ -57,6 +57,8 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    char help[] = "help", version[] = "version";
+
     if (strcmp(drmad_version(), DRMAD_VERSION) != 0) {
         fprintf(stderr, "drmad: command %s, library %s: install both from one build\n",
                 DRMAD_VERSION, drmad_version());
@@ -66,8 +68,8 @@ int main(int argc, char **argv)
         help_overview(stderr);
         return EXIT_USAGE;
     }
-    if (asks_help(argv[1])) argv[1] = (char[]){"help"};
-    if (strcmp(argv[1], "--version") == 0) argv[1] = (char[]){"version"};
+    if (asks_help(argv[1])) argv[1] = help;
+    if (strcmp(argv[1], "--version") == 0) argv[1] = version;
     const int unsafe = secrets_check(argc, argv);
     return unsafe ? unsafe : run(argc - 1, argv + 1);
 }

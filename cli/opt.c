@@ -113,6 +113,12 @@ static bool parse_short(const command *c, const char *word, const char **next, a
     return true;
 }
 
+/* -0.5 is a value, not options. */
+static bool is_number(const char *word)
+{
+    return word[1] == '.' || (word[1] >= '0' && word[1] <= '9');
+}
+
 bool args_parse(const command *c, int argc, char **argv, args *a)
 {
     bool options = true;
@@ -125,7 +131,8 @@ bool args_parse(const command *c, int argc, char **argv, args *a)
 
         if (options && strcmp(word, "--") == 0) options = false;
         else if (options && word[0] == '-' && word[1] == '-') ok = parse_long(c, word, &next, a);
-        else if (options && word[0] == '-' && word[1]) ok = parse_short(c, word, &next, a);
+        else if (options && word[0] == '-' && word[1] && !is_number(word))
+            ok = parse_short(c, word, &next, a);
         else if (a->word_count == WORDS_MAX) ok = wrong(c, "too many words", word);
         else a->words[a->word_count++] = word;
         if (!ok) return false;

@@ -75,7 +75,7 @@ int run_close(drmad_ctx *ctx, term *t, drmad_status st)
     int status = drmad_status_exit(st);
 
     term_clear(t);
-    if (st != DRMAD_OK && drmad_errmsg(ctx)[0]) term_say(t, "error", drmad_errmsg(ctx));
+    if (st != DRMAD_OK) term_say(t, "error", drmad_errmsg(ctx));
     int flushed = flush_results();
     if (status == 0) status = flushed;
     atomic_store(&stop_ctx, NULL);

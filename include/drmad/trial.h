@@ -39,9 +39,10 @@ DRMAD_API drmad_status drmad_study_ask(drmad_study *s, drmad_trial **out);
 DRMAD_API void drmad_trial_free(drmad_trial *t); /* NULL is fine */
 
 /* A trial and the right to write to it as a text without blanks: another process goes on with it.
- */
+ * `number` is a check: that of the trial, or -1. */
 DRMAD_API const char *drmad_trial_token(drmad_trial *t);
-DRMAD_API drmad_status drmad_study_trial(drmad_study *s, const char *token, drmad_trial **out);
+DRMAD_API drmad_status drmad_study_trial(drmad_study *s, const char *token, int64_t number,
+                                         drmad_trial **out);
 
 DRMAD_API int64_t drmad_trial_number(const drmad_trial *t); /* 0, 1, ... within the study */
 DRMAD_API const char *drmad_trial_params_json(drmad_trial *t);

@@ -302,8 +302,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_trial_free": (None, [c_void_p]),
     # const char *drmad_trial_token(drmad_trial *t)
     "drmad_trial_token": (c_char_p, [c_void_p]),
-    # drmad_status drmad_study_trial(drmad_study *s, const char *token, drmad_trial **out)
-    "drmad_study_trial": (c_int, [c_void_p, c_char_p, POINTER(c_void_p)]),
+    # drmad_status drmad_study_trial(drmad_study *s, const char *token, int64_t number, drmad_trial
+    #     **out)
+    "drmad_study_trial": (c_int, [c_void_p, c_char_p, c_int64, POINTER(c_void_p)]),
     # int64_t drmad_trial_number(const drmad_trial *t)
     "drmad_trial_number": (c_int64, [c_void_p]),
     # const char *drmad_trial_params_json(drmad_trial *t)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- what is kept with the study ---- */
 
@@ -50,7 +51,7 @@ done:
     return st;
 }
 
-/* Whether trials of both studies belong together. A text that this drmad cannot read is another's. */
+/* Whether trials of both belong together. A text that this drmad cannot read is another's. */
 static drmad_status compare(drmad_ctx *ctx, const char *ours, const char *theirs, bool *same)
 {
     drmad_status st = DRMAD_OK;
@@ -178,15 +179,22 @@ done:
 
 /* ---- opening ---- */
 
-/* Others on the machine can read an argument, and files are shared. */
+/* What libpq would take a password from. Others on the machine can read arguments, and study files
+ * are shared. */
 static bool has_password(const char *url)
 {
-    const char *at = strstr(url, "://");
-    const size_t n = at ? strcspn(at + 3, "/?#") : 0;
-    const char *user_end = at ? memchr(at + 3, '@', n) : NULL;
+    const char *host = strstr(url, "://"), *query = strchr(url, '?');
+    const size_t n = host ? strcspn(host + 3, "?#") : 0; /* a password may hold a bare '/' */
+    const char *at = host ? memrchr(host + 3, '@', n) : NULL;
+    const char *colon = at ? memchr(host + 3, ':', (size_t)(at - host - 3)) : NULL;
 
-    if (user_end && memchr(at + 3, ':', (size_t)(user_end - at - 3))) return true;
-    return strstr(url, "password=") != NULL;
+    if (strncmp(url, "postgres", 8) != 0) return false;
+    if (colon && colon + 1 < at) return true;
+    for (; query; query = strpbrk(query + 1, "&?"))
+        if (strncasecmp(query + 1, "password=", 9) == 0 ||
+            strncasecmp(query + 1, "sslpassword=", 12) == 0)
+            return true;
+    return false;
 }
 
 static drmad_status check_url(drmad_ctx *ctx, const char *url)
@@ -197,11 +205,11 @@ static drmad_status check_url(drmad_ctx *ctx, const char *url)
                 "into PGPASSFILE (mode 0600), or the whole URL into DRMAD_STORAGE");
 }
 
-/* URL#NAME: gives *url; *name is behind # in `target`, NULL where there is none. */
+/* URL#NAME, in a URL a # is %23: gives *url; *name is behind # in `target`, NULL where there is none. */
 static drmad_status split_place(drmad_ctx *ctx, const char *target, char **url, const char **name)
 {
     drmad_status st = DRMAD_OK;
-    const char *mark = strrchr(target, '#');
+    const char *mark = strchr(target, '#');
 
     *name = mark && mark[1] ? mark + 1 : NULL;
     *url = NULL;
@@ -317,8 +325,8 @@ static drmad_status fetch_study(drmad_ctx *ctx, const char *url, const char *nam
     TRY(store_study_each(open, *name, read_kept, k));
     if (!k->text)
         TRY(FAIL(ctx, DRMAD_E_USAGE,
-                 "study %s in %s was not made by drmad, so it does not say what a trial runs: name "
-                 "a study file",
+                 "study %s in %s does not say what a trial runs, for no drmad has worked on it "
+                 "yet: name a study file",
                  *name, store_url(open)));
 done:
     store_close(open);

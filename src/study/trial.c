@@ -297,20 +297,23 @@ const char *drmad_trial_token(drmad_trial *t)
     return t->text;
 }
 
-drmad_status drmad_study_trial(drmad_study *s, const char *token, drmad_trial **out)
+drmad_status drmad_study_trial(drmad_study *s, const char *token, int64_t number, drmad_trial **out)
 {
     drmad_status st = DRMAD_OK;
-    long long study, number, trial, secret;
+    long long study, its, trial, secret;
     drmad_trial *t = NULL;
     char rest;
 
     *out = NULL;
-    if (sscanf(token, "%lld.%lld.%lld.%lld%c", &study, &number, &trial, &secret, &rest) != 4)
+    if (sscanf(token, "%lld.%lld.%lld.%lld%c", &study, &its, &trial, &secret, &rest) != 4)
         return FAIL(s->ctx, DRMAD_E_USAGE, "token: not what ask printed");
+    if (number >= 0 && its != number)
+        return FAIL(s->ctx, DRMAD_E_USAGE, "trial %lld: the token is that of trial %lld",
+                    (long long)number, its);
     TRY(session_open(s, -1));
     if (study != s->session->study)
         TRY(FAIL(s->ctx, DRMAD_E_USAGE, "token: of another study than %s", s->session->name));
-    TRY(trial_new(s, &(store_lease){study, trial, number, secret}, &t));
+    TRY(trial_new(s, &(store_lease){study, trial, its, secret}, &t));
     TRY(store_trial_read(s->session->store, study, trial, take_stored, t));
     *out = t, t = NULL;
 done:

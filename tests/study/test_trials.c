@@ -369,11 +369,12 @@ TEST(a_token_carries_a_trial_to_another_process)
     drmad_trial_free(t);
     drmad_study_free(s);
     s = STUDY();
-    CHECK_OK(ctx, drmad_study_trial(s, token, &again));
+    CHECK_OK(ctx, drmad_study_trial(s, token, 0, &again));
     CHECK_STR(drmad_trial_params_json(again), params);
     tell(again, 2);
-    CHECK_FAILS(ctx, drmad_study_trial(s, "1.2", &again), DRMAD_E_USAGE, "token");
-    CHECK_FAILS(ctx, drmad_study_trial(s, "999.0.1.2", &again), DRMAD_E_USAGE, "another study");
+    CHECK_FAILS(ctx, drmad_study_trial(s, "1.2", -1, &again), DRMAD_E_USAGE, "token");
+    CHECK_FAILS(ctx, drmad_study_trial(s, "999.0.1.2", -1, &again), DRMAD_E_USAGE, "another study");
+    CHECK_FAILS(ctx, drmad_study_trial(s, token, 3, &again), DRMAD_E_USAGE, "that of trial 0");
     drmad_study_free(s);
 }
 
