@@ -2,7 +2,8 @@
 
     peer_NAME.py NET T ROUNDS [VARIANT]    one line of JSON on stdout:
         peer, variant, net, steps
-        seconds          of each hypergradient (one training run, one way back), ROUNDS of them
+        seconds          of each hypergradient (one training run, one way back), ROUNDS of them;
+                         processor time, of one thread: what else runs takes turns, and is not in it
         growth           bytes by which the resident memory rose above what lay there before
         hypergradient    dF/d(decay), where the script can give one
         note             what the peer can and cannot express
@@ -189,9 +190,9 @@ def run(peer: str, hypergradient: Callable[[Task], torch.Tensor], note: str) -> 
     task = make_task(net, steps)
     before, seconds = forget_peak(), []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.process_time()
         h = hypergradient(task)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     tell(peer, seconds, peak() - before, h, note)
 
 
