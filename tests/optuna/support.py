@@ -55,7 +55,8 @@ def run(command, status=0, **more):
         command, env=environment(**more), capture_output=True, text=True, timeout=LIMIT_S
     )
     words = " ".join(str(c) for c in command)
-    need(p.returncode == status, f"{words}: status {p.returncode}\n{p.stdout[-500:]}{p.stderr[-3000:]}")
+    said = p.stdout[-500:] + p.stderr[-3000:]
+    need(p.returncode == status, f"{words}: status {p.returncode}\n{said}")
     return p
 
 

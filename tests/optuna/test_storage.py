@@ -27,7 +27,7 @@ def used_store(backend):
 
 def suite(backend, version):
     p = subprocess.run(
-        [python(version), "-m", "pytest", "-v", "-p", "no:cacheprovider", HERE / "storage_suite.py"],
+        [python(version), *"-m pytest -v -p no:cacheprovider".split(), HERE / "storage_suite.py"],
         env=environment(SUITE_URL=used_store(backend), PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True,
         text=True,

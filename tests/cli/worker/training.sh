@@ -5,7 +5,8 @@ python3 -c '
 import json, sqlite3
 db = sqlite3.connect("t.db")
 steps = db.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0]
-ranges = db.execute("SELECT value_json FROM trial_user_attributes WHERE key = ?", ("hyper:ranges",)).fetchall()
-loss = db.execute("SELECT value_json FROM trial_user_attributes WHERE key = ?", ("result:test_loss",)).fetchall()
+attrs = "SELECT value_json FROM trial_user_attributes WHERE key = ?"
+ranges = db.execute(attrs, ("hyper:ranges",)).fetchall()
+loss = db.execute(attrs, ("result:test_loss",)).fetchall()
 print(steps, len(ranges), len(loss), sum(v["size"] for v in json.loads(ranges[0][0]).values()))'
 ls runs/*/trials/0
