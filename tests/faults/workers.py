@@ -325,7 +325,8 @@ def trials_of(site):
     for number, name, value in rows:
         found.setdefault(number, {})[name] = value
     values = site.query(
-        "SELECT number, value FROM trials JOIN trial_values USING (trial_id) WHERE state = 'COMPLETE'"
+        "SELECT number, value FROM trials JOIN trial_values USING (trial_id)"
+        " WHERE state = 'COMPLETE'"
     )
     return {n: (found[n], value.hex()) for n, value in values}
 
