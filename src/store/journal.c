@@ -154,6 +154,11 @@ done:
     return st;
 }
 
+static drmad_status no_study(const journal *j, const char *name)
+{
+    return FAIL(j->s.ctx, DRMAD_E_USAGE, "%s: there is no study %s", j->s.url, name);
+}
+
 static drmad_status study_find(store *s, const char *name, int64_t *study)
 {
     journal *j = (journal *)s;
@@ -162,7 +167,7 @@ static drmad_status study_find(store *s, const char *name, int64_t *study)
     TRY(journal_sync(j));
     const journal_study *found = study_named(j, name);
     if (found) *study = id_of(j, found);
-    else st = FAIL(s->ctx, DRMAD_E_USAGE, "%s: there is no study %s", s->url, name);
+    else st = no_study(j, name);
 done:
     return st;
 }
@@ -170,12 +175,14 @@ done:
 static drmad_status study_each(store *s, const char *name, store_study_fn *fn, void *user)
 {
     journal *j = (journal *)s;
+    bool found = !name;
     drmad_status st = DRMAD_OK;
 
     TRY(journal_sync(j));
     for (int64_t i = 0; i < j->state.n_studies; i++) {
         const journal_study *in = journal_study_of(&j->state, i);
         if (!in || (name && strcmp(in->name, name) != 0)) continue;
+        found = true;
         store_study out = {.id = i + 1,
                            .name = in->name,
                            .n_directions = in->n_directions,
@@ -185,6 +192,7 @@ static drmad_status study_each(store *s, const char *name, store_study_fn *fn, v
         memcpy(out.count, in->count, sizeof out.count);
         TRY(fn(user, &out));
     }
+    if (!found) st = no_study(j, name);
 done:
     return st;
 }
@@ -241,7 +249,7 @@ store_trial journal_view(const journal_trial *t)
     return (store_trial){.id = t->id + 1,
                          .number = t->number,
                          .state = t->state,
-                         .start = t->start[0] ? t->start : NULL,
+                         .start = t->start[0] && t->state != TRIAL_WAITING ? t->start : NULL,
                          .complete = t->complete[0] ? t->complete : NULL,
                          .n_params = t->n_params,
                          .n_values = t->n_values,
@@ -252,7 +260,7 @@ store_trial journal_view(const journal_trial *t)
                          .reports = t->reports,
                          .attrs = t->attrs,
                          .version = t->version,
-                         .worker = t->running_token ? t->lease.worker : NULL};
+                         .worker = t->running_token || !t->lease.token ? t->lease.worker : NULL};
 }
 
 static drmad_status trial_each(store *s, int64_t study, int64_t *after, unsigned states,

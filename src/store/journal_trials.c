@@ -48,6 +48,7 @@ drmad_status journal_trial_add(store *s, int64_t study, const store_trial *t, co
     TRY(journal_find(j, study, &in));
     TRY(seen(j, request, &made, &token));
     if (!made) {
+        TRY(journal_values_fit(j, in, t));
         for (int32_t i = 0; i < t->n_params; i++) TRY(journal_param_fits(j, in, t->params + i));
         journal_put_trial(j, &o, study - 1, t, request, 0);
         TRY(journal_append(j, &o));

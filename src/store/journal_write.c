@@ -74,11 +74,11 @@ void journal_put_attr(const journal *j, json_out *o, int64_t trial, const store_
 }
 
 /* "drmad:lease":{...} */
-static void put_lease(const journal *j, json_out *o, int64_t token)
+static void put_lease(const journal *j, json_out *o, int64_t token, const char *worker)
 {
     json_put(o, "\"" ATTR_LEASE "\":{\"token\":");
     json_put_int(o, token);
-    journal_field_string(o, "worker", j->s.worker);
+    journal_field_string(o, "worker", worker);
     journal_field_time(o, "beat", j->now);
     field(o, "lease_s");
     json_put_real(o, j->s.lease_s);
@@ -91,15 +91,15 @@ void journal_put_lease(const journal *j, json_out *o, int64_t trial, int64_t tok
     journal_field_int(o, "trial_id", trial);
     field(o, "system_attr");
     json_put(o, "{");
-    put_lease(j, o, token);
+    put_lease(j, o, token, j->s.worker);
     json_put(o, "}");
     journal_line_end(o);
 }
 
-static void put_version(const journal *j, json_out *o)
+static void put_version(json_out *o, const char *version)
 {
     json_put(o, "\"" ATTR_VERSION "\":");
-    json_put_string(o, j->s.version);
+    json_put_string(o, version);
 }
 
 void journal_put_version(const journal *j, json_out *o, const journal_trial *t)
@@ -109,7 +109,7 @@ void journal_put_version(const journal *j, json_out *o, const journal_trial *t)
     journal_field_int(o, "trial_id", t->id);
     field(o, "system_attr");
     json_put(o, "{");
-    put_version(j, o);
+    put_version(o, j->s.version);
     json_put(o, "}");
     journal_line_end(o);
 }
@@ -175,6 +175,8 @@ static void put_params(json_out *o, const store_trial *t)
 static void put_attrs(const journal *j, json_out *o, const store_trial *t, bool is_system,
                       int64_t token)
 {
+    const char *version = t->version ? t->version : j->s.version;
+    const char *worker = t->worker ? t->worker : token ? j->s.worker : NULL;
     bool first = true;
 
     field(o, is_system ? "system_attrs" : "user_attrs");
@@ -185,14 +187,14 @@ static void put_attrs(const journal *j, json_out *o, const store_trial *t, bool 
         put_member(o, t->attrs[i].key, t->attrs[i].json);
         first = false;
     }
-    if (is_system && token) {
+    if (is_system && worker && t->state != TRIAL_WAITING) {
         if (!first) json_put(o, ",");
-        put_lease(j, o, token);
+        put_lease(j, o, token, worker);
         first = false;
     }
-    if (is_system && j->s.version && t->state != TRIAL_WAITING) {
+    if (is_system && version && t->state != TRIAL_WAITING) {
         if (!first) json_put(o, ",");
-        put_version(j, o);
+        put_version(o, version);
     }
     json_put(o, "}");
 }
