@@ -53,15 +53,12 @@ foreach(r ${all_rooms})
       target_sources(test_${r} PRIVATE tests/eval.c)
     endif()
     target_link_libraries(test_${r} PRIVATE Threads::Threads m)
-    if(r STREQUAL "store")
-      target_link_libraries(test_store PRIVATE PkgConfig::LIBPQ) # to look from outside
-    endif()
     add_dependencies(tests test_${r})
   endif()
 endforeach()
 
-if(TARGET test_store) # the library opens libpq when it is needed; the tests are a client too
-  target_link_libraries(test_store PRIVATE PkgConfig::LIBPQ)
+if(TARGET test_store) # the library opens them when they are needed; the tests are clients too
+  target_link_libraries(test_store PRIVATE PkgConfig::LIBPQ PkgConfig::SQLITE)
 endif()
 
 # bench/X.c becomes bench_X.

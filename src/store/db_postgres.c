@@ -88,7 +88,6 @@ static void disconnect(db *d)
 
     if (!l) return;
     if (l->conn) l->q.PQfinish(l->conn);
-    if (l->q.library) pq_close(&l->q);
     mem_free(d->ctx, l);
     d->link = NULL;
 }
@@ -164,6 +163,12 @@ static drmad_status refused(db *d)
         memcpy(d->state, state, sizeof state);
         return db_fail(d, class_of(state), text);
     }
+    if (strncmp(message, "invalid ", 8) == 0) /* what follows may be a piece of the password */
+        return FAIL(
+            d->ctx, DRMAD_E_USAGE,
+            "%s: an option or the port in the URL cannot be used; in a password write '/' as "
+            "%%2F, ':' as %%3A, '@' as %%40",
+            d->label);
     const bool ours = strstr(message, "no password supplied") || strstr(message, "certificate") ||
                       strstr(message, "SSL was required") || strstr(message, "sslmode");
     return db_fail(d, ours || fatal ? DB_DENIED : DB_LOST, text);

@@ -1,27 +1,26 @@
 /* SQLite: WAL, writers take their turn from BEGIN IMMEDIATE on, so that no transaction of ours ever
  * fails in its middle because of others. */
 #include "store/db.h"
+#include "store/lite.h"
 #include "store/network_fs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { OLDEST = 3035000 }; /* RETURNING */
-
-typedef struct lite {
+typedef struct connection {
+    lite q;
     sqlite3 *handle;
     sqlite3_stmt *statements[Q_COUNT];
     double locked_since;
     double wait_s;
     char boot[41];
     uint32_t noise; /* so that those who wait do not wake together */
-} lite;
+} connection;
 
 static const char *word(const char *at, size_t size)
 {
@@ -31,8 +30,8 @@ static const char *word(const char *at, size_t size)
         {"begin_write", "BEGIN IMMEDIATE"},
         {"begin_read", "BEGIN"},
         {"now", "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"},
-        {"clock", "drmad_clock()"},
-        {"clock_name", "drmad_clock_name()"},
+        {"clock", ":clock"},
+        {"clock_name", ":clock_name"},
         {"beat", "CURRENT_TIMESTAMP"},
         {"heart_age", "((julianday('now') - julianday(h.heartbeat)) * 86400.0)"},
         {"lock", ""},
@@ -73,10 +72,10 @@ static db_class class_of(int code)
 
 static drmad_status failed(db *d, int code)
 {
-    lite *l = d->link;
-    const char *text = l && l->handle ? sqlite3_errmsg(l->handle) : sqlite3_errstr(code);
+    connection *l = d->link;
+    const char *text = l->handle ? l->q.sqlite3_errmsg(l->handle) : l->q.sqlite3_errstr(code);
 
-    if (l && l->handle) code = sqlite3_extended_errcode(l->handle);
+    if (l->handle) code = l->q.sqlite3_extended_errcode(l->handle);
     return db_fail(d, class_of(code), text);
 }
 
@@ -84,7 +83,7 @@ static drmad_status failed(db *d, int code)
  * steps of up to 100 ms would leave the file idle when many processes write. */
 static int wait_for_lock(void *user, int tries)
 {
-    lite *l = user;
+    connection *l = user;
 
     if (tries == 0) l->locked_since = base_now();
     else if (base_now() - l->locked_since > l->wait_s) return 0;
@@ -113,57 +112,40 @@ static drmad_status make_file(db *d, const db_options *o)
 
 static void disconnect(db *d)
 {
-    lite *l = d->link;
+    connection *l = d->link;
 
     if (!l) return;
-    for (size_t i = 0; i < COUNT(l->statements); i++) sqlite3_finalize(l->statements[i]);
-    sqlite3_close_v2(l->handle);
+    for (size_t i = 0; l->handle && i < COUNT(l->statements); i++)
+        l->q.sqlite3_finalize(l->statements[i]);
+    if (l->handle) l->q.sqlite3_close_v2(l->handle);
     mem_free(d->ctx, l);
     d->link = NULL;
 }
 
-/* ---- the clock of leases: seconds since the machine's start, and which start that was ---- */
-
-static void clock_seconds(sqlite3_context *c, int n, sqlite3_value **v)
+/* The clock of leases: seconds since the machine's start, and which start that was. */
+static double clock_seconds(void)
 {
     struct timespec t;
 
-    (void)n, (void)v;
     clock_gettime(CLOCK_BOOTTIME, &t);
-    sqlite3_result_double(c, (double)t.tv_sec + 1e-9 * (double)t.tv_nsec);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void clock_name(sqlite3_context *c, int n, sqlite3_value **v)
-{
-    const lite *l = sqlite3_user_data(c);
-
-    (void)n, (void)v;
-    sqlite3_result_text(c, l->boot, -1, SQLITE_STATIC);
-}
-
-static int make_clock(lite *l)
+static void name_clock(connection *l)
 {
     FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
 
     if (!f || fscanf(f, "%40s", l->boot) != 1) snprintf(l->boot, sizeof l->boot, "unknown");
     if (f) fclose(f);
-    int rc = sqlite3_create_function(l->handle, "drmad_clock", 0, SQLITE_UTF8, l, clock_seconds,
-                                     NULL, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_create_function(l->handle, "drmad_clock_name", 0, SQLITE_UTF8, l, clock_name,
-                                     NULL, NULL);
-    return rc;
 }
 
 static drmad_status settings(db *d, const db_options *o)
 {
-    lite *l = d->link;
-    int rc = make_clock(l);
+    connection *l = d->link;
+    int rc = l->q.sqlite3_exec(l->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
 
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(l->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
     if (rc == SQLITE_OK && !o->read_only)
-        rc = sqlite3_exec(l->handle, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+        rc = l->q.sqlite3_exec(l->handle, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
     return rc == SQLITE_OK ? DRMAD_OK : failed(d, rc);
 }
 
@@ -182,28 +164,27 @@ static drmad_status check_place(db *d, const db_options *o)
 static drmad_status connect_file(db *d, const db_options *o)
 {
     const int mode = o->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-    lite *l = NULL;
+    connection *l = NULL;
     drmad_status st;
 
-    if (sqlite3_libversion_number() < OLDEST)
-        return FAIL(d->ctx, DRMAD_E_MISSING, "SQLite %s is too old, 3.35 or newer is needed",
-                    sqlite3_libversion());
     const bool memory = strcmp(o->place, ":memory:") == 0;
     if (!memory) TRY(check_place(d, o));
     if (!memory) TRY(make_file(d, o));
     TRY(mem_alloc(d->ctx, 1, sizeof *l, &l));
     d->link = l;
+    TRY(lite_open(d->ctx, &l->q));
     l->wait_s = d->wait_s;
+    name_clock(l);
     l->noise = (uint32_t)getpid() * 2654435761u;
-    int rc = sqlite3_open_v2(
+    int rc = l->q.sqlite3_open_v2(
         o->place, &l->handle,
         (memory ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : mode) | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) {
         st = failed(d, rc);
         goto done;
     }
-    sqlite3_extended_result_codes(l->handle, 1);
-    sqlite3_busy_handler(l->handle, wait_for_lock, l);
+    l->q.sqlite3_extended_result_codes(l->handle, 1);
+    l->q.sqlite3_busy_handler(l->handle, wait_for_lock, l);
     TRY(settings(d, o));
 done:
     return st;
@@ -211,66 +192,72 @@ done:
 
 static drmad_status prepare(db *d, db_query q, sqlite3_stmt **out)
 {
-    lite *l = d->link;
+    connection *l = d->link;
     char *sql = NULL;
 
     *out = l->statements[q];
     if (*out) return DRMAD_OK;
     drmad_status st = db_sql(d, q, &sql);
     if (st != DRMAD_OK) return st;
-    int rc =
-        sqlite3_prepare_v3(l->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &l->statements[q], NULL);
+    int rc = l->q.sqlite3_prepare_v3(l->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                     &l->statements[q], NULL);
     mem_free(d->ctx, sql);
     *out = l->statements[q];
     return rc == SQLITE_OK ? DRMAD_OK : failed(d, rc);
 }
 
-static int bind_one(sqlite3_stmt *s, int at, const db_value *v)
+static int bind_one(const connection *l, sqlite3_stmt *s, int at, const db_value *v)
 {
     switch (v->type) {
-    case 'i': return sqlite3_bind_int64(s, at, v->i);
-    case 'd': return isfinite(v->d) ? sqlite3_bind_double(s, at, v->d) : sqlite3_bind_null(s, at);
+    case 'i': return l->q.sqlite3_bind_int64(s, at, v->i);
+    case 'd':
+        return isfinite(v->d) ? l->q.sqlite3_bind_double(s, at, v->d)
+                              : l->q.sqlite3_bind_null(s, at);
     case 'b':
-        return v->size ? sqlite3_bind_blob64(s, at, v->s, v->size, SQLITE_STATIC)
-                       : sqlite3_bind_zeroblob(s, at, 0);
-    default: return sqlite3_bind_text(s, at, v->s, -1, SQLITE_STATIC);
+        return v->size ? l->q.sqlite3_bind_blob64(s, at, v->s, v->size, SQLITE_STATIC)
+                       : l->q.sqlite3_bind_zeroblob(s, at, 0);
+    default: return l->q.sqlite3_bind_text(s, at, v->s, -1, SQLITE_STATIC);
     }
 }
 
 /* $n is a name to SQLite, numbered in the order of first sight. */
-static int bind_all(sqlite3_stmt *s, const db_value *v, int32_t n)
+static int bind_all(const connection *l, sqlite3_stmt *s, const db_value *v, int32_t n)
 {
     int rc = SQLITE_OK;
     char name[16];
 
     for (int32_t i = 0; i < n && rc == SQLITE_OK; i++) {
         snprintf(name, sizeof name, "$%d", (int)i + 1);
-        const int at = sqlite3_bind_parameter_index(s, name);
-        if (at > 0) rc = bind_one(s, at, v + i);
+        const int at = l->q.sqlite3_bind_parameter_index(s, name);
+        if (at > 0) rc = bind_one(l, s, at, v + i);
     }
+    int at = l->q.sqlite3_bind_parameter_index(s, ":clock");
+    if (at > 0 && rc == SQLITE_OK) rc = l->q.sqlite3_bind_double(s, at, clock_seconds());
+    at = l->q.sqlite3_bind_parameter_index(s, ":clock_name");
+    if (at > 0 && rc == SQLITE_OK) rc = l->q.sqlite3_bind_text(s, at, l->boot, -1, SQLITE_STATIC);
     return rc;
 }
 
 static drmad_status run_call(db *d, db_batch *b, db_call *c)
 {
-    lite *l = d->link;
+    connection *l = d->link;
     sqlite3_stmt *s = NULL;
     drmad_status st = prepare(d, c->query, &s);
 
     if (st != DRMAD_OK) return st;
-    int rc = bind_all(s, b->values + c->first, c->n);
-    if (rc == SQLITE_OK) rc = sqlite3_step(s);
-    const bool returns = sqlite3_column_count(s) > 0;
+    int rc = bind_all(l, s, b->values + c->first, c->n);
+    if (rc == SQLITE_OK) rc = l->q.sqlite3_step(s);
+    const bool returns = l->q.sqlite3_column_count(s) > 0;
     while (rc == SQLITE_ROW && st == DRMAD_OK) {
         const db_row row = {.d = d, .result = s};
         c->rows++;
         if (c->fn) st = c->fn(c->user, &row);
-        if (st == DRMAD_OK) rc = sqlite3_step(s);
+        if (st == DRMAD_OK) rc = l->q.sqlite3_step(s);
     }
     if (st == DRMAD_OK && rc != SQLITE_DONE) st = failed(d, rc);
-    if (st == DRMAD_OK && !returns) c->rows = sqlite3_changes(l->handle);
-    sqlite3_reset(s);
-    sqlite3_clear_bindings(s);
+    if (st == DRMAD_OK && !returns) c->rows = l->q.sqlite3_changes(l->handle);
+    l->q.sqlite3_reset(s);
+    l->q.sqlite3_clear_bindings(s);
     return st;
 }
 
@@ -291,37 +278,46 @@ static drmad_status run(db *d, db_batch *b)
 
 static drmad_status script(db *d, const char *sql)
 {
-    lite *l = d->link;
-    const int rc = sqlite3_exec(l->handle, sql, NULL, NULL, NULL);
+    connection *l = d->link;
+    const int rc = l->q.sqlite3_exec(l->handle, sql, NULL, NULL, NULL);
 
     return rc == SQLITE_OK ? DRMAD_OK : failed(d, rc);
 }
 
 static int64_t integer(const db_row *r, int column)
 {
-    return sqlite3_column_int64(r->result, column);
+    const connection *l = r->d->link;
+
+    return l->q.sqlite3_column_int64(r->result, column);
 }
 
 static bool null(const db_row *r, int column)
 {
-    return sqlite3_column_type(r->result, column) == SQLITE_NULL;
+    const connection *l = r->d->link;
+
+    return l->q.sqlite3_column_type(r->result, column) == SQLITE_NULL;
 }
 
 static double real(const db_row *r, int column)
 {
-    return null(r, column) ? (double)NAN : sqlite3_column_double(r->result, column);
+    const connection *l = r->d->link;
+
+    return null(r, column) ? (double)NAN : l->q.sqlite3_column_double(r->result, column);
 }
 
 static const char *text(const db_row *r, int column)
 {
-    return (const char *)sqlite3_column_text(r->result, column);
+    const connection *l = r->d->link;
+
+    return (const char *)l->q.sqlite3_column_text(r->result, column);
 }
 
 static const void *blob(const db_row *r, int column, size_t *size)
 {
-    const void *bytes = sqlite3_column_blob(r->result, column);
+    const connection *l = r->d->link;
+    const void *bytes = l->q.sqlite3_column_blob(r->result, column);
 
-    *size = (size_t)sqlite3_column_bytes(r->result, column);
+    *size = (size_t)l->q.sqlite3_column_bytes(r->result, column);
     return bytes || null(r, column) ? bytes : "";
 }
 

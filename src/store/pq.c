@@ -1,6 +1,6 @@
 #include "store/pq.h"
 #include "base/file.h"
-#include <dlfcn.h>
+#include "store/shared_library.h"
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,33 +12,19 @@ enum { SERVICE_BYTES_MAX = 1 << 20 };
 
 drmad_status pq_open(drmad_ctx *ctx, pq *out)
 {
-    memset(out, 0, sizeof *out);
-    out->library = dlopen("libpq.so.5", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (!out->library)
-        return FAIL(ctx, DRMAD_E_MISSING,
-                    "PostgreSQL's client library libpq.so.5 is not installed (Debian: apt install "
-                    "libpq5): %s",
-                    dlerror());
-#define FIND(f)                                                                                    \
-    {                                                                                              \
-        void *at = dlsym(out->library, #f);                                                        \
-        memcpy(&out->f, &at, sizeof at);                                                           \
-        if (!at) {                                                                                 \
-            pq_close(out);                                                                         \
-            return FAIL(ctx, DRMAD_E_MISSING,                                                      \
-                        "libpq.so.5 lacks " #f ": libpq 14 or newer is needed (Debian: apt "       \
-                        "install libpq5)");                                                        \
-        }                                                                                          \
-    }
-    PQ_FUNCTIONS(FIND)
-#undef FIND
-    return DRMAD_OK;
-}
+    static const library_symbol symbols[] = {
+#define SYMBOL(f) {#f, offsetof(pq, f)},
+        PQ_FUNCTIONS(SYMBOL)
+#undef SYMBOL
+    };
+    static const library_source source = {.file = "libpq.so.5",
+                                          .what = "PostgreSQL's client library",
+                                          .package = "libpq5",
+                                          .oldest = "libpq 14",
+                                          .symbols = symbols,
+                                          .n = COUNT(symbols)};
 
-void pq_close(pq *p)
-{
-    if (p->library) dlclose(p->library);
-    p->library = NULL;
+    return library_open(ctx, &source, out);
 }
 
 /* A file of somebody else, or no regular file (a pipe, a secret's mount), is not ours to judge. */

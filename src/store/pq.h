@@ -39,7 +39,6 @@
     F(PQgetlength)
 
 typedef struct pq {
-    void *library;
 #define FIELD(f) __typeof__(f) *f;
     PQ_FUNCTIONS(FIELD)
 #undef FIELD
@@ -47,7 +46,6 @@ typedef struct pq {
 
 /* DRMAD_E_MISSING, naming the package, when there is no libpq or none with pipelines (14). */
 drmad_status pq_open(drmad_ctx *ctx, pq *out);
-void pq_close(pq *p);
 
 /* Refuses (DRMAD_E_UNSAFE) a password file that others can read and libpq would therefore ignore
  * without saying so: the URL's passfile, PGPASSFILE, else ~/.pgpass; the service file too. */

@@ -1,5 +1,5 @@
-/* What is wrong with a store, read-only: file, tables, revision, rows. A finding says where it is and
- * what to do. */
+/* What is wrong with a store, read-only: file, tables, revision, rows. A finding says where it is
+ * and what to do. */
 #include "space/search.h"
 #include "store/sql_store.h"
 #include <stdarg.h>
@@ -212,13 +212,13 @@ static drmad_status see_param(void *user, const db_row *r)
     drmad_ctx *ctx = c->q->base.ctx;
     drmad_status st = search_param_parse(ctx, name ? name : "", json ? json : "", &p);
 
-    if (st == DRMAD_E_CONFIG && shown(c))
+    if (st == DRMAD_E_STORAGE && shown(c))
         finding(c, LOG_ERROR,
                 "study \"%.128s\", trial %lld: the distribution of parameter \"%.64s\" cannot be "
                 "read: %.256s. Nobody can read the study until it is mended: restore a backup",
                 db_text(r, 0), (long long)db_int(r, 1), name ? name : "", json ? json : "NULL");
     search_param_free(ctx, p);
-    return st == DRMAD_E_CONFIG ? DRMAD_OK : st;
+    return st == DRMAD_E_STORAGE ? DRMAD_OK : st;
 }
 
 static drmad_status run_check(check *c, db_query query, db_row_fn *fn, int level, const char *what)

@@ -1,5 +1,5 @@
-/* Making and taking trials. A number is the count of the study's trials before it: whoever makes one
- * holds the study's row (SQLite: the file) until it is committed. */
+/* Making and taking trials. A number is the count of the study's trials before it: whoever makes
+ * one holds the study's row (SQLite: the file) until it is committed. */
 #include "store/sql_store.h"
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Reading trials, a page at a time: one query for the trials, one a table for what they hold, all of
- * one snapshot. */
+/* Reading trials, a page at a time: one query for the trials, one a table for what they hold, all
+ * of one snapshot. */
 #include "store/sql_store.h"
 #include <math.h>
 #include <string.h>

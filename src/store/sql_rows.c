@@ -86,7 +86,9 @@ static drmad_status fits(sql_store *q, const char *first, const store_param *p)
     drmad_status st = DRMAD_OK;
 
     if (first && strcmp(first, p->distribution) == 0) return DRMAD_OK;
-    TRY(search_param_parse(ctx, p->name, p->distribution, &b));
+    st = search_param_parse(ctx, p->name, p->distribution, &b);
+    if (st == DRMAD_E_STORAGE) st = DRMAD_E_USAGE; /* the caller's, not the store's */
+    TRY(st);
     if (!first) goto done;
     TRY(search_param_parse(ctx, p->name, first, &a));
     const char *what = a->type != b->type                                     ? "class"
@@ -103,7 +105,6 @@ static drmad_status fits(sql_store *q, const char *first, const store_param *p)
         st = sql_fail(q, DRMAD_E_USAGE, q->study.id, -1, why);
     }
 done:
-    if (st == DRMAD_E_CONFIG) st = DRMAD_E_USAGE;
     search_param_free(ctx, a);
     search_param_free(ctx, b);
     return st;

@@ -1,5 +1,6 @@
-/* Writing under a lease. Every transaction begins with the trial's row locked and the lease renewed;
- * what follows writes only while both are as they should be, so a lost lease changes nothing. */
+/* Writing under a lease. Every transaction begins with the trial's row locked and the lease
+ * renewed; what follows writes only while both are as they should be, so a lost lease changes
+ * nothing. */
 #include "store/sql_store.h"
 #include <stdio.h>
 #include <string.h>

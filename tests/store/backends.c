@@ -4,6 +4,7 @@
 #include "store/local.h"
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,4 +172,54 @@ drmad_status backend_open(drmad_ctx *ctx, const char *url, double patience_s, do
     snprintf(spool, sizeof spool, "%s/spool", scratch_folder);
     o.spool = spool;
     return store_open(ctx, url, &o, out);
+}
+
+/* ---- from outside ---- */
+
+static void ask_file(const char *path, const char *sql, char *out, size_t size)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *s = NULL;
+
+    CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 10000);
+    if (!out) {
+        CHECK_INT(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    } else if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK) {
+        const char *text =
+            sqlite3_step(s) == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+        snprintf(out, size, "%s", text ? text : "");
+    } else {
+        test_fail(__FILE__, __LINE__, "%s: %s", sql, sqlite3_errmsg(db));
+    }
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+}
+
+static void ask_server(const char *url, const char *sql, char *out, size_t size)
+{
+    char name[64] = "";
+    const char *at = strstr(url, "/test_");
+
+    if (at) snprintf(name, sizeof name, "%.*s", (int)strcspn(at + 1, "?"), at + 1);
+    PGconn *c = server_connect(name);
+    PGresult *r = PQexec(c, sql);
+    const ExecStatusType st = PQresultStatus(r);
+    if (st != PGRES_COMMAND_OK && st != PGRES_TUPLES_OK)
+        test_fail(__FILE__, __LINE__, "%s: %s", sql, PQerrorMessage(c));
+    if (out) snprintf(out, size, "%s", PQntuples(r) > 0 ? PQgetvalue(r, 0, 0) : "");
+    PQclear(r);
+    PQfinish(c);
+}
+
+void backend_ask(const char *url, const char *sql, char *out, size_t size)
+{
+    if (out) out[0] = '\0';
+    if (strncmp(url, "sqlite:", 7) == 0) ask_file(url + 7, sql, out, size);
+    else ask_server(url, sql, out, size);
+}
+
+void backend_sql(const char *url, const char *sql)
+{
+    backend_ask(url, sql, NULL, 0);
 }

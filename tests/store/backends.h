@@ -18,6 +18,11 @@ const char *backend_scratch(void); /* the folder of the last backend_url */
 drmad_status backend_open(drmad_ctx *ctx, const char *url, double patience_s, double lease_s,
                           store **out);
 
+/* Looks at, or meddles with, a database from outside: runs statements; gives the first column of
+ * the first row, "" for none. The test fails when that fails. Not for journals. */
+void backend_sql(const char *url, const char *sql);
+void backend_ask(const char *url, const char *sql, char *out, size_t size);
+
 /* ---- the server ---- */
 const char *server_folder(void);              /* of the binary's server, started if need be */
 void server_stop(bool at_once);               /* to be started again by server_start */

@@ -113,7 +113,7 @@ static drmad_status point_of(void *user, const store_trial *t)
     return DRMAD_OK;
 }
 
-enum { BRIEF_LEASE_MS = 1500, FREEZE_EACH = 8 };
+enum { BRIEF_LEASE_MS = 800, FREEZE_EACH = 8 };
 
 /* Claims, expires what others left, tells; counts in mark[] what it was about to tell and in told[]
  * what was told. A lease may run out while this process waits for a core: then it goes on. */
@@ -151,6 +151,29 @@ static void work_on_points(crowd_worker *w)
     store_close(s);
 }
 
+static drmad_status count_open(void *user, const store_study *s)
+{
+    *(int64_t *)user = s->count[TRIAL_WAITING] + s->count[TRIAL_RUNNING];
+    return DRMAD_OK;
+}
+
+/* Until nothing waits and nothing runs: the leases of the dead are over by then. */
+static void wait_for_the_end(const char *url)
+{
+    drmad_ctx *ctx = test_ctx();
+    store *s = NULL;
+    int64_t open = 1;
+    double start = base_now();
+
+    CHECK_OK(ctx, backend_open(ctx, url, CROWD_PATIENCE_S, CROWD_LEASE_S, &s));
+    while (s && open > 0 && base_now() - start < CROWD_PATIENCE_S) {
+        usleep(100000);
+        CHECK_OK(ctx, store_study_each(s, CROWD_STUDY, count_open, &open));
+    }
+    CHECK_INT(open, 0);
+    store_close(s);
+}
+
 static void kill_some(crowd *c, const char *url, int kills)
 {
     pid_t child[WORKERS];
@@ -170,16 +193,14 @@ static void kill_some(crowd *c, const char *url, int kills)
         waitpid(child[victim], NULL, 0);
         child[victim] = crowd_fork(c, url, victim, work_on_points, NULL);
     }
-    usleep(2 * BRIEF_LEASE_MS * 1000);
-    /* the last leases are over; whoever expires them puts them back into the queue once more */
-    for (int i = 0; i < RETRIES; i++) usleep(BRIEF_LEASE_MS * 1000);
+    wait_for_the_end(url);
     atomic_store(&c->stop, 1);
     for (int i = 0; i < WORKERS; i++) crowd_join(c, child[i]);
 }
 
 /* 200 workers (16 in make check) are killed wherever they are, in the middle of a statement too;
- * every eighth is frozen past its lease and goes on.
- * Every point is complete once, or was tried as often as is allowed; what was told is there. */
+ * every eighth is frozen past its lease and goes on. Every point is complete once, or was tried as
+ * often as is allowed; what was told is there. */
 TEST_BACKENDS(killed_workers_lose_and_double_nothing)
 {
     drmad_ctx *ctx = test_ctx();

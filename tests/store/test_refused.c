@@ -60,24 +60,6 @@ TEST(refused_server_says_why_without_the_secret)
     CHECK(base_now() - start < 15); /* what no time can mend is not tried again */
 }
 
-static void change(backend b, const char *url, const char *sql)
-{
-    char name[64] = "";
-    const char *at = strstr(url, "/test_");
-    sqlite3 *db = NULL;
-
-    if (b == BACKEND_SQLITE) {
-        CHECK_INT(sqlite3_open(url + strlen("sqlite:"), &db), SQLITE_OK);
-        CHECK_INT(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-        sqlite3_close(db);
-        return;
-    }
-    if (at) snprintf(name, sizeof name, "%.*s", (int)strcspn(at + 1, "?"), at + 1);
-    PGconn *c = server_connect(name);
-    server_run(c, sql);
-    PQfinish(c);
-}
-
 static void last_finding(void *user, int level, const char *text)
 {
     if (level <= LOG_WARN) snprintf(user, 512, "%s", text);
@@ -94,15 +76,15 @@ TEST_DATABASES(refused_other_revision)
     CHECK_OK(ctx, visit(ctx, url, 1));
     CHECK_OK(ctx, store_check(ctx, url, last_finding, finding));
     CHECK_STR(finding, "");
-    change(b, url, "UPDATE alembic_version SET version_num = 'v3.0.0.d'");
+    backend_sql(url, "UPDATE alembic_version SET version_num = 'v3.0.0.d'");
     CHECK_FAILS(ctx, visit(ctx, url, 30), DRMAD_E_STORAGE, "optuna storage upgrade");
     CHECK(strstr(drmad_errmsg(ctx), "v3.0.0.d"));
     CHECK_FAILS(ctx, store_check(ctx, url, last_finding, finding), DRMAD_E_STORAGE, "");
     CHECK(strstr(finding, "v3.0.0.d"));
-    change(b, url, "UPDATE alembic_version SET version_num = 'v9.9.9.z'");
+    backend_sql(url, "UPDATE alembic_version SET version_num = 'v9.9.9.z'");
     CHECK_FAILS(ctx, visit(ctx, url, 30), DRMAD_E_STORAGE, "v9.9.9.z");
     CHECK_FAILS(ctx, store_upgrade(ctx, url), DRMAD_E_STORAGE, "v9.9.9.z");
-    change(b, url, "UPDATE alembic_version SET version_num = 'v3.2.0.a'");
+    backend_sql(url, "UPDATE alembic_version SET version_num = 'v3.2.0.a'");
     CHECK_OK(ctx, visit(ctx, url, 1));
 }
 
