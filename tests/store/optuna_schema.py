@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes optuna_schema.inc: what Optuna itself makes of an empty SQLite file and an empty PostgreSQL
+"""Writes optuna_schema.inc: what Optuna makes of an empty SQLite file and an empty PostgreSQL
 database, for test_schema.c. Needs optuna==4.9.0 and psycopg2.
 
 optuna_schema.py postgresql+psycopg2://USER@HOST:PORT/EMPTY_DATABASE > optuna_schema.inc"""

@@ -202,7 +202,7 @@ TEST(local_start_survives_interruption_and_rivals)
 
     folder_name("rivals", folder);
     local_options o = {.folder = folder, .fragile = true};
-    if (mkdir(folder, 0700) != 0) CHECK(!"mkdir");
+    CHECK_INT(mkdir(folder, 0700), 0);
     snprintf(cmd, sizeof cmd,
              "mkdir %s/data.new && touch %s/data.new/half && chown -R $(stat -c "
              "%%u %s) %s",
