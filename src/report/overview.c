@@ -367,3 +367,20 @@ done:
     report_space_free(c.space);
     return st;
 }
+
+drmad_status report_trial_of(store *s, const char *name, int64_t trial, json_t **out)
+{
+    collector c = {.ctx = store_ctx(s), .list = json_array()};
+    drmad_status st = DRMAD_OK;
+    int64_t study;
+
+    *out = NULL;
+    TRY(report_space_new(c.ctx, &c.space));
+    TRY(store_study_find(s, name, &study));
+    TRY(store_trial_read(s, study, trial, on_trial, &c));
+    *out = json_incref(json_array_get(c.list, 0));
+done:
+    json_decref(c.list);
+    report_space_free(c.space);
+    return st;
+}

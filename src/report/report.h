@@ -37,6 +37,9 @@ drmad_status report_best(store *s, const char *name, json_t **out, buffer *text)
 drmad_status report_trials(store *s, const char *name, int64_t after, unsigned states,
                            json_t **out);
 
+/* One trial. */
+drmad_status report_trial_of(store *s, const char *name, int64_t trial, json_t **out);
+
 /* ---- the table ---- */
 
 /* Names: "a,b", or a JSON list, "*" for all, "" for none; NULL is "*". */

@@ -197,15 +197,31 @@ done:
 
 /* ---- watching ---- */
 
+enum { UNFINISHED = STATE_BIT(TRIAL_RUNNING) | STATE_BIT(TRIAL_WAITING) };
+
 typedef struct watcher {
     drmad_store *s;
     const char *study;
-    json_t *seen;  /* numbers of finished trials behind `after`, as keys */
-    int64_t after; /* up to this id all trials are finished and known */
-    bool silent;   /* what there is already is not told */
+    json_t *pending; /* ids of known trials that are not finished, as keys */
+    int64_t last;    /* the largest id known */
+    bool silent;     /* what there is already is not told */
     drmad_trial_fn *fn;
     void *user;
 } watcher;
+
+static const char *key_of(const json_t *trial, char key[24])
+{
+    snprintf(key, 24, "%lld", (long long)json_integer_value(json_object_get(trial, "id")));
+    return key;
+}
+
+static bool is_finished(const json_t *trial)
+{
+    trial_state state;
+    const char *word = json_string_value(json_object_get(trial, "state"));
+
+    return trial_state_of(word, &state) && !(STATE_BIT(state) & UNFINISHED);
+}
 
 static drmad_status tell(const watcher *w, const json_t *trial)
 {
@@ -221,33 +237,49 @@ done:
     return st;
 }
 
-/* A trial may finish long after later ones, so those behind the oldest unfinished one are looked at
- * again and told apart by what was seen. */
-static drmad_status look(watcher *w)
+/* Those of the pending trials that are no longer among the unfinished. */
+static drmad_status look_at_pending(watcher *w)
+{
+    drmad_status st = DRMAD_OK;
+    json_t *result = NULL, *trial, *unfinished = json_object(), *value;
+    const char *id;
+    char key[24];
+    size_t i;
+    void *next;
+
+    TRY(report_trials(w->s->store, w->study, -1, UNFINISHED, &result));
+    json_array_foreach(json_object_get(result, "trials"), i, trial)
+        json_object_set_new(unfinished, key_of(trial, key), json_true());
+    json_object_foreach_safe(w->pending, next, id, value)
+    {
+        if (json_object_get(unfinished, id)) continue;
+        TRY(report_trial_of(w->s->store, w->study, strtoll(id, NULL, 10), &trial));
+        if (is_finished(trial)) {
+            st = tell(w, trial);
+            json_object_del(w->pending, id);
+        }
+        json_decref(trial);
+        if (st != DRMAD_OK) goto done;
+    }
+done:
+    json_decref(result);
+    json_decref(unfinished);
+    return st;
+}
+
+static drmad_status look_at_new(watcher *w)
 {
     drmad_status st = DRMAD_OK;
     json_t *result = NULL, *trial;
-    bool all_finished = true;
     char key[24];
     size_t i;
 
-    TRY(report_trials(w->s->store, w->study, w->after, STATES_ALL, &result));
+    TRY(report_trials(w->s->store, w->study, w->last, STATES_ALL, &result));
     json_array_foreach(json_object_get(result, "trials"), i, trial)
     {
-        const int64_t id = json_integer_value(json_object_get(trial, "id"));
-        const char *state = json_string_value(json_object_get(trial, "state"));
-        const bool finished = strcmp(state, "RUNNING") != 0 && strcmp(state, "WAITING") != 0;
-
-        all_finished = all_finished && finished;
-        snprintf(key, sizeof key, "%lld", (long long)id);
-        if (finished && !json_object_get(w->seen, key)) {
-            if (!w->silent) TRY(tell(w, trial));
-            json_object_set_new(w->seen, key, json_true());
-        }
-        if (all_finished) {
-            w->after = id;
-            json_object_del(w->seen, key);
-        }
+        w->last = json_integer_value(json_object_get(trial, "id"));
+        if (!is_finished(trial)) json_object_set_new(w->pending, key_of(trial, key), json_true());
+        else if (!w->silent) TRY(tell(w, trial));
     }
     w->silent = false;
 done:
@@ -267,17 +299,18 @@ static void nap(drmad_ctx *ctx, double seconds)
 drmad_status drmad_store_watch(drmad_store *s, const char *study, int all, double every_s,
                                drmad_trial_fn *fn, void *user)
 {
-    watcher w = {.s = s, .study = study, .after = -1, .silent = !all, .fn = fn, .user = user};
+    watcher w = {.s = s, .study = study, .last = -1, .silent = !all, .fn = fn, .user = user};
     drmad_status st = DRMAD_OK;
 
     forget(s);
-    w.seen = json_object();
+    w.pending = json_object();
     while (st == DRMAD_OK && !atomic_load(&s->ctx->stop)) {
-        st = look(&w);
+        if (json_object_size(w.pending)) st = look_at_pending(&w);
+        if (st == DRMAD_OK) st = look_at_new(&w);
         if (st == DRMAD_OK) nap(s->ctx, every_s);
     }
     if (base_stopped(s->ctx) != DRMAD_OK) atomic_store(&s->ctx->stop, 0);
-    json_decref(w.seen);
+    json_decref(w.pending);
     return st;
 }
 

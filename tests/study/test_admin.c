@@ -228,6 +228,56 @@ TEST(watching_gives_each_new_trial_once)
     drmad_store_close(s);
 }
 
+/* Begins three trials and ends them, the first one last. */
+static void *run_trials(void *user)
+{
+    const writer *w = user;
+    drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
+    const store_options o = {0};
+    const url u = url_in(w->folder);
+    store_lease l[3];
+    int64_t study;
+    store *s = NULL;
+
+    CHECK_OK(ctx, store_open(ctx, u.text, &o, &s));
+    CHECK_OK(ctx, store_study_find(s, "s", &study));
+    for (int i = 0; i < 3; i++) {
+        char key[STORE_REQUEST_SIZE];
+
+        store_request(s, key);
+        CHECK_OK(ctx, store_trial_begin(s, study, -1, key, &l[i]));
+    }
+    for (int i = 2; i >= 0; i--) {
+        const double value = i;
+        const store_trial end = {.state = TRIAL_COMPLETE, .n_values = 1, .values = &value};
+
+        usleep(50000); /* the watcher looks in between */
+        CHECK_OK(ctx, store_trial_tell(s, &l[i], &end));
+    }
+    store_close(s);
+    drmad_ctx_free(ctx);
+    return NULL;
+}
+
+TEST(watching_sees_trials_that_end_out_of_order)
+{
+    drmad_ctx *ctx = test_ctx();
+    const char *folder = test_scratch();
+    drmad_store *s = open_store(ctx, folder);
+    seen w = {.ctx = ctx, .most = 3};
+    writer others = {folder, 3};
+    pthread_t thread;
+    int made;
+
+    CHECK_OK(ctx, drmad_store_create(s, "s", "minimize", &made));
+    CHECK_INT(pthread_create(&thread, NULL, run_trials, &others), 0);
+    CHECK_OK(ctx, drmad_store_watch(s, "s", 1, 0.005, on_trial, &w));
+    pthread_join(thread, NULL);
+    CHECK_INT(w.n, 3);
+    CHECK_STR(w.last, "trial 0     COMPLETE 0.0");
+    drmad_store_close(s);
+}
+
 /* ---- memory ---- */
 
 static drmad_status all_calls(drmad_ctx *ctx, void *arg)
