@@ -34,8 +34,8 @@ static void heed_signals(work *w)
         work_stop(w, st);
         atomic_store(&ctx->stop, 0);
     } else if (base_checkpoint_wanted(ctx)) {
-        work_stop(w, FAIL(ctx, DRMAD_E_AGAIN, "asked to make room (SIGUSR1): %d trials given back",
-                          w->n));
+        work_stop(w, FAIL(ctx, DRMAD_E_AGAIN,
+                          "asked to make room (SIGUSR1): trials under way are given back"));
     }
 }
 

@@ -203,8 +203,8 @@ def f21_signals_give_trials_back_and_they_go_on(site):
     for sig, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 75)):
         rows = stop_and_go_on(site, sig, status, GOES, 5)
         need(rows == [("WAITING",)], f"{sig.name}: {rows}")
-        p = site.start("search.trials=1", f"name=s{int(sig)}", f"output.dir=out{int(sig)}", "--json")
-        out, _ = ended(p, 0)
+        again = (f"name=s{int(sig)}", f"output.dir=out{int(sig)}", "--json")
+        out, _ = ended(site.start("search.trials=1", *again), 0)
         result = json.loads(out.splitlines()[-1])
         need(result["best"]["number"] == 0, f"{sig.name}: {result}")
         (lives,) = site.query(
@@ -298,7 +298,10 @@ def w_objectives_that_misbehave_fail_with_a_reason(site):
     site.write("cases", "\n".join(c for c, _ in cases) + "\n")
     ended(
         site.start(
-            "search.trials=1", "objective.retries=0", "objective.timeout=2", "objective.memory=512MiB"
+            "search.trials=1",
+            "objective.retries=0",
+            "objective.timeout=2",
+            "objective.memory=512MiB",
         ),
         0,
     )
