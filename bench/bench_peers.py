@@ -2,9 +2,9 @@
 many a second, how much memory, how near to exact.
 
 Each figure comes from a process of its own on one thread, in processor time; the peers take turns
-in each round, the medians of all rounds count. The reference of the cosines is autograd through the
-whole run in double precision. A peer that does not install or run ends this with status 1 and a
-line that names it.
+in each round, the medians of all rounds count. The reference of the cosines is autograd through
+the whole run in double precision. A peer that does not install or run ends this with status 1 and
+a line that names it.
 
 BENCH_PREFIX: a command put before each process ("taskset -c 1"). PEERS_ROUNDS: rounds, 3."""
 
