@@ -5,14 +5,17 @@
  *
  *   pthread_create, pthread_join, pthread_sigmask   moved into libc (2.32, 2.34); libpthread.so.0
  *                                                   must be needed as well, for 2.28 has them there
- *   stat, fstat           were inline calls of __xstat, __fxstat until 2.33
+ *   pthread_condattr_setclock, dlopen, dlsym, dlclose, dlerror   the same; libdl.so.2
+ *   stat, fstat, lstat, fstatat   were inline calls of __xstat, ... until 2.33
  *   exp, log, pow         2.29 dropped the SVID error handling; same values, same code inside
  *   __libc_start_main     2.34; the old one with no init runs no constructors of the executable on
  *                         an old glibc: C has none */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 
+#define OLD_AT(name, version) __asm__(".symver old_" #name "," #name "@GLIBC_" #version)
 #define OLD(name) __asm__(".symver old_" #name "," #name "@GLIBC_2.2.5")
 #define HIDDEN __attribute__((visibility("hidden")))
 
@@ -38,6 +41,13 @@ int old_pthread_join(pthread_t, void **);
 int old_pthread_sigmask(int, const sigset_t *, sigset_t *);
 int old___xstat(int, const char *, struct stat *);
 int old___fxstat(int, int, struct stat *);
+int old___lxstat(int, const char *, struct stat *);
+int old___fxstatat(int, int, const char *, struct stat *, int);
+int old_pthread_condattr_setclock(pthread_condattr_t *, clockid_t);
+void *old_dlopen(const char *, int);
+void *old_dlsym(void *, const char *);
+int old_dlclose(void *);
+char *old_dlerror(void);
 double old_exp(double);
 double old_log(double);
 double old_pow(double, double);
@@ -47,6 +57,13 @@ OLD(pthread_join);
 OLD(pthread_sigmask);
 OLD(__xstat);
 OLD(__fxstat);
+OLD(__lxstat);
+OLD_AT(__fxstatat, 2.4);
+OLD_AT(pthread_condattr_setclock, 2.3.3);
+OLD(dlopen);
+OLD(dlsym);
+OLD(dlclose);
+OLD(dlerror);
 OLD(exp);
 OLD(log);
 OLD(pow);
@@ -77,6 +94,41 @@ HIDDEN int stat(const char *path, struct stat *info)
 HIDDEN int fstat(int fd, struct stat *info)
 {
     return old___fxstat(STAT_VERSION, fd, info);
+}
+
+HIDDEN int lstat(const char *path, struct stat *info)
+{
+    return old___lxstat(STAT_VERSION, path, info);
+}
+
+HIDDEN int fstatat(int folder, const char *path, struct stat *info, int flags)
+{
+    return old___fxstatat(STAT_VERSION, folder, path, info, flags);
+}
+
+HIDDEN int pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock)
+{
+    return old_pthread_condattr_setclock(attributes, clock);
+}
+
+HIDDEN void *dlopen(const char *name, int mode)
+{
+    return old_dlopen(name, mode);
+}
+
+HIDDEN void *dlsym(void *library, const char *name)
+{
+    return old_dlsym(library, name);
+}
+
+HIDDEN int dlclose(void *library)
+{
+    return old_dlclose(library);
+}
+
+HIDDEN char *dlerror(void)
+{
+    return old_dlerror();
 }
 
 HIDDEN double exp(double x)
