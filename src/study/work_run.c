@@ -92,19 +92,25 @@ void run_close(work *w, run *r)
     mem_free(ctx, r->names);
     mem_free(ctx, r->dir);
     drmad_trial_free(r->t);
-    *r = (run){0};
+    mem_free(ctx, r);
 }
 
 drmad_status run_start(work *w, drmad_trial *t)
 {
-    run *r = &w->runs[w->n];
+    drmad_status st;
     char why[1024];
+    run *r;
 
-    *r = (run){.t = t};
+    st = mem_alloc(w->s->ctx, 1, sizeof *r, &r);
+    if (st != DRMAD_OK) {
+        drmad_trial_free(t);
+        return st;
+    }
+    r->t = t;
     w->begun++;
-    const drmad_status st = run_open(w, r);
+    st = run_open(w, r);
     if (st == DRMAD_OK) {
-        w->n++;
+        w->runs[w->n++] = r;
         return st;
     }
     snprintf(why, sizeof why, "%s", drmad_errmsg(w->s->ctx));

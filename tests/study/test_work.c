@@ -226,6 +226,36 @@ TEST(work_runs_commands_side_by_side)
     close_bench(&b);
 }
 
+static void check_value(void *user, const char *stage, double done, double total, const char *json)
+{
+    json_t *j = json_loads(json, 0, NULL);
+    const json_t *x = json_object_get(json_object_get(j, "params"), "x");
+
+    (void)stage, (void)done, (void)total;
+    ((bench *)user)->calls++;
+    CHECK_NEAR(json_number_value(json_object_get(j, "value")), json_number_value(x), 0);
+    json_decref(j);
+}
+
+/* Trials end in another order than they began, and each has run twice: with its own values. */
+TEST(work_never_mixes_trials_up)
+{
+    bench b = {0};
+    const char *folder = test_scratch();
+    char cmd[400];
+
+    write_script(folder,
+                 "cd \"$DRMAD_TRIAL_DIR\" || exit 1\n"
+                 "[ -e half ] || { touch half; sleep 0.$((DRMAD_TRIAL * 7 % 4)); exit 1; }\n"
+                 "rm half\necho $1\n",
+                 cmd, sizeof cmd);
+    BENCH(&b, folder, "search.trials=16", "worker.jobs=4", "objective.retries=1", cmd);
+    drmad_study_set_events(b.s, check_value, &b);
+    CHECK_OK(b.ctx, work_once(&b));
+    CHECK_INT(b.calls, 16);
+    close_bench(&b);
+}
+
 TEST(work_gives_back_what_a_command_asks_to_have_run_again)
 {
     bench b = {0};
