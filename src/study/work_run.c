@@ -348,10 +348,12 @@ static drmad_status judge_row(work *w, const said_verdict *v)
                 w->s->session->name, (long long)w->failed_in_row, v->why);
 }
 
-/* What our own training cannot do here it cannot do for the next trial either. */
+/* What our own training cannot do here it cannot do for the next trial either; and a function has
+ * no memory but ours. */
 static bool is_ours(const run *r)
 {
     switch (r->slot->failed) {
+    case DRMAD_E_NOMEM: return r->slot->kind == &slot_call;
     case DRMAD_E_DATA:
     case DRMAD_E_MISSING:
     case DRMAD_E_OUTPUT:

@@ -383,3 +383,55 @@ TEST(work_fails_trials_that_make_no_study_or_diverge)
     CHECK(count_of(&b, "FAIL") >= 2);
     close_bench(&b);
 }
+
+/* ---- out of memory ---- */
+
+static drmad_status simple(void *user, drmad_trial *t, double *values, int n)
+{
+    (void)user, (void)n;
+    return drmad_trial_real(t, "x", values);
+}
+
+typedef struct attempt {
+    char store[400], out[400];
+    const char *cmd; /* NULL: a function */
+    int n;
+} attempt;
+
+/* A study of its own each time: what the last one left must not be waited for. */
+static drmad_status whole(drmad_ctx *ctx, void *arg)
+{
+    attempt *a = arg;
+    drmad_status st = DRMAD_OK;
+    drmad_study *s = NULL;
+    char name[32];
+
+    snprintf(name, sizeof name, "name=s%d", a->n++);
+    const char *const list[] = {space, a->store, a->out, name, "search.trials=1", a->cmd};
+    TRY(drmad_study_load(ctx, NULL, list, a->cmd ? 6 : 5, &s));
+    if (!a->cmd) drmad_study_set_objective(s, simple, NULL);
+    TRY(drmad_study_work(s));
+done:
+    drmad_study_free(s);
+    return st;
+}
+
+static void torture(const char *cmd)
+{
+    attempt a = {.cmd = cmd};
+    const char *folder = test_scratch();
+
+    snprintf(a.store, sizeof a.store, "store=sqlite:%s/oom.db", folder);
+    snprintf(a.out, sizeof a.out, "output.dir=%s/out", folder);
+    test_oom(whole, &a);
+}
+
+TEST(work_with_a_function_survives_every_failed_allocation)
+{
+    torture(NULL);
+}
+
+TEST(work_with_a_command_survives_every_failed_allocation)
+{
+    torture("objective.cmd=echo {x}");
+}
