@@ -271,7 +271,7 @@ static void say_end(const work *w, const run *r)
     else if (v->state == TRIAL_PRUNED)
         base_log(w->s->ctx, LOG_INFO, "trial %lld: pruned after %.1f s", number, took);
     else
-        base_log(w->s->ctx, LOG_WARN, "trial %lld %s: %s", number,
+        base_log(w->s->ctx, LOG_WARN, "study %s, trial %lld %s: %s", r->job.study, number,
                  v->state == TRIAL_FAIL ? "failed" : "is given back", v->why);
 }
 
