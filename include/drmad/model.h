@@ -82,8 +82,8 @@ DRMAD_API drmad_status drmad_model_set_schedule(drmad_model *m, const double *fa
 DRMAD_API drmad_status drmad_model_set_functions(drmad_model *m, drmad_start_fn *start,
                                                  drmad_gradient_fn *gradient,
                                                  drmad_product_fn *product,
-                                                 drmad_evaluate_fn *evaluate, drmad_batch_fn *batch,
-                                                 void *user);
+                                                 drmad_evaluate_fn *evaluate,
+                                                 drmad_batch_fn *batch, void *user);
 
 /* A study over `m` from `n` overrides alone ("key=value", as in a study file, whose `data` and
  * `model` keys are refused here). The model must be complete and outlive the study. */

@@ -52,8 +52,8 @@ DRMAD_API const char *drmad_study_result_text(const drmad_study *s);
  * training for parameter tensor number `tensor` (-1 where the kind is not about tensors), as the
  * run used it (schedule multiplied in), spread over the tensor's shape: `count` doubles into out.
  * *tuned: 0 when no declaration reaches it; then it is the study's constant. */
-DRMAD_API drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor, int64_t step,
-                                         double *out, int64_t count, int *tuned);
+DRMAD_API drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor,
+                                         int64_t step, double *out, int64_t count, int *tuned);
 
 /* Downloads the data set `name` ("mnist") into `dir` and checks its SHA-256; files already there
  * and right are kept. The only call of the library that opens a network connection. */
