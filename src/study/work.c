@@ -250,6 +250,9 @@ static drmad_status loop(work *w)
         if (w->n == 0 && !over) rest(w);
     }
     if (w->spooled) flush(w);
+    if (w->s->session->has_taken) /* it never ran here */
+        store_trial_release(w->s->session->store, &w->s->session->taken);
+    w->s->session->has_taken = false;
 done:
     return st;
 }
