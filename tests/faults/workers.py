@@ -242,6 +242,39 @@ def f21_training_is_given_back_with_its_checkpoint(site):
     need(a == b, f"{a}, {b}")
 
 
+# ---- F29: the server goes away ----
+
+
+def f29_a_server_that_restarts_costs_no_trial(site):
+    os.chmod(site.folder, 0o755)  # started by root the server is another user
+    local = [str(site.command), "store", "%s", "--folder", str(site.folder / "pg"), "-q"]
+
+    def server(verb):
+        argv = [w.replace("%s", verb) for w in local]
+        p = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S)
+        need(p.returncode == 0, f"{verb}: {p.stderr}")
+        return p.stdout.strip()
+
+    site.write("run.sh", 'sleep 0.3\necho "$DRMAD_TRIAL_NUMBER" >>ended\necho $1\n')
+    url = server("start-local")
+    try:
+        more = ("worker.lease=60", "worker.patience=60", "search.trials=24", f"store={url}")
+        workers = [site.start(*more, "--json") for _ in range(2)]
+        for _ in range(3 if LONG else 1):
+            site.wait_file("ended")
+            time.sleep(1)
+            server("stop")
+            time.sleep(2)
+            need(server("start-local") == url, "another URL after a restart")
+        results = [json.loads(ended(p, 0)[0].splitlines()[-1]) for p in workers]
+    finally:
+        server("stop")
+    need(results[0]["trials"]["COMPLETE"] == 24, f"{results[0]}")
+    ran = sorted(int(s) for s in (site.folder / "ended").read_text().split())
+    need(sorted(set(ran)) == list(range(24)), f"ran {ran}")
+    need(len(ran) == 24, f"some ran twice: {ran}")
+
+
 # ---- F34: frozen ----
 
 
