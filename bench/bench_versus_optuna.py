@@ -40,7 +40,7 @@ def ours(url: str, processes: int) -> float:
 
 
 def optunas(version: str, url: str, processes: int, pragmas: str) -> float:
-    python = str(ROOT / f".venv-optuna{version}" / "bin" / "python")
+    python = str(ROOT / f".venv-optuna-{version}" / "bin" / "python")
     command = [*PREFIX, python, LOOP, url, str(TRIALS), str(processes), str(PARAMS), pragmas]
     got = json.loads(output(command))
     if got["failed"]:
@@ -103,8 +103,8 @@ def lines(table: dict[int, dict[str, dict[str, float]]]) -> None:
     names = {
         "store_vs_optuna_sqlite": ("sqlite", "WAL, synchronous NORMAL"),
         "store_vs_optuna_sqlite_own": ("sqlite, Optuna's own", "Optuna with its own PRAGMAs"),
-        "store_vs_optuna_postgres": ("postgres, off", "synchronous_commit off"),
-        "store_vs_optuna_postgres_synced": ("postgres", "synchronous_commit on"),
+        "store_vs_optuna_postgres": ("postgres", "synchronous_commit on"),
+        "store_vs_optuna_postgres_unsynced": ("postgres, off", "synchronous_commit off"),
     }
     for name, (kind, how) in names.items():
         worst = min(ratio(rows[kind]) for rows in table.values())
@@ -113,7 +113,8 @@ def lines(table: dict[int, dict[str, dict[str, float]]]) -> None:
 
 
 def main() -> int:
-    subprocess.run([str(ROOT / "tools" / "optuna-env"), *VERSIONS], check=True)
+    for v in VERSIONS:
+        subprocess.run([str(ROOT / "tools" / "optuna-env"), v], check=True)
     folder = tempfile.mkdtemp(prefix="drmad-bench-")
     place = f"/tmp/drmad-bench-postgres-{os.getpid()}"
     server = subprocess.Popen(

@@ -129,9 +129,12 @@ drmad_status db_run(db_batch *b, int flags)
                 (size_t)(b->n_calls - 1) * sizeof *b->calls);
     if (st == DRMAD_OK && ends) d->in_transaction = false;
     if (st != DRMAD_OK) {
-        const db_class cls = d->cls;
+        const db_class cls = d->cls; /* of the failure, not of the rollback after it */
+        char state[sizeof d->state];
+        memcpy(state, d->state, sizeof state);
         db_rollback(d);
         d->cls = cls;
+        memcpy(d->state, state, sizeof state);
     }
     return st;
 }

@@ -369,7 +369,7 @@ static bool receive(db *d, db_call *c, double until, drmad_status *keep, bool *g
     for (;;) {
         drmad_status st = next_result(d, until, &r);
         if (st != DRMAD_OK) {
-            if (*keep == DRMAD_OK) *keep = st;
+            *keep = st; /* silence says that all may be tried again, whatever failed before */
             return false;
         }
         if (!r) return true;
@@ -399,7 +399,7 @@ static drmad_status receive_all(db *d, db_batch *b, bool *asked, double until)
         if (!receive(d, c, until, &keep, &good)) return keep;
     }
     drmad_status st = next_result(d, until, &r); /* the sync's */
-    if (st != DRMAD_OK) return keep == DRMAD_OK ? st : keep;
+    if (st != DRMAD_OK) return st;
     server *l = d->link;
     const bool synced = l->q.PQresultStatus(r) == PGRES_PIPELINE_SYNC;
     l->q.PQclear(r);

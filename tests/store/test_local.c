@@ -142,9 +142,9 @@ TEST(local_server_listens_where_told)
     ask(c, "SHOW max_connections", got);
     CHECK_STR(got, "5");
     PQfinish(c);
+    mem_free(ctx, url);
     CHECK_FAILS(ctx, local_start(ctx, &o, &url), DRMAD_E_USAGE, "stop it first");
     CHECK_OK(ctx, local_stop(ctx, folder, false));
-    mem_free(ctx, url);
     unlink(file);
     folder_remove(folder);
 }

@@ -119,6 +119,15 @@ static drmad_status run_begin(scene *c)
     return st == DRMAD_OK && !held ? FAIL(c->ctx, DRMAD_E_INTERNAL, "not held") : st;
 }
 
+/* The study has its trials: the INSERT makes none, and what follows it fails. */
+static drmad_status run_begin_full(scene *c)
+{
+    drmad_status st = store_trial_begin(c->s, c->study, 0, c->key, &c->lease);
+
+    if (st == DRMAD_OK && c->lease.trial >= 0) st = FAIL(c->ctx, DRMAD_E_INTERNAL, "one too many");
+    return st;
+}
+
 static drmad_status run_params(scene *c)
 {
     store_param p[] = {{"lr", 0.5, lr_dist}, {"wd", 0.25, lr_dist}};
@@ -222,6 +231,7 @@ static const call calls[] = {
      {COUNTS([TRIAL_COMPLETE] = 1), .params = 1, .values = 1, .attrs = 1}},
     {"claim", before_queued, run_claim, {COUNTS([TRIAL_WAITING] = -1, [TRIAL_RUNNING] = 1)}},
     {"begin", before_nothing, run_begin, {COUNTS([TRIAL_RUNNING] = 1)}},
+    {"begin of a full study", before_begun, run_begin_full, {.params = 0}},
     {"params", before_begun, run_params, {.params = 2}},
     {"reports", before_begun, run_reports, {.reports = 3}},
     {"attrs", before_begun, run_attrs, {.attrs = 2}},

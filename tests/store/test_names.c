@@ -18,7 +18,7 @@ static const char *const hostile[] = {
     "E'\\047'",
     "a\tb\nc\rd\001\033[31m\177",
     "\xF0\x9F\x94\xA5 \xE7\x83\xAD \xC3\xA9 e\xCC\x81", /* emoji, Han, one accent in two ways */
-    "\xE2\x80\xAE drawkcab",                            /* right to left */
+    "\xE2\x80\xAEkcab",                                 /* right to left */
     "\xEF\xBF\xBF \xF4\x8F\xBF\xBF",                    /* the last of planes 0 and 16 */
     " leading and trailing ",
     "'",
