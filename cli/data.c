@@ -2,7 +2,6 @@
 #include "cli.h"
 #include "drmad/study.h"
 #include <stdlib.h>
-#include <string.h>
 
 static const opt data_opts[] = {
     FLAG('q', "quiet", quiet, "only errors on standard error"),
@@ -24,25 +23,21 @@ static int data_run(const args *a)
     term t;
     char dir[1024];
 
-    if (strcmp(a->words[0], "get") != 0) {
-        fprintf(stderr, "drmad data: %s: expected get\n", a->words[0]);
-        return EXIT_USAGE;
-    }
-    if (a->word_count == 3) snprintf(dir, sizeof dir, "%s", a->words[2]);
-    else default_dir(a->words[1], dir, sizeof dir);
+    if (a->word_count == 2) snprintf(dir, sizeof dir, "%s", a->words[1]);
+    else default_dir(a->words[0], dir, sizeof dir);
 
     drmad_ctx *ctx = run_open(&t, a);
     if (!ctx) return drmad_status_exit(DRMAD_E_NOMEM);
-    drmad_status st = drmad_data_get(ctx, a->words[1], dir);
+    drmad_status st = drmad_data_get(ctx, a->words[0], dir);
     if (st == DRMAD_OK) printf("%s\n", dir);
     return run_close(ctx, &t, st);
 }
 
 const command cmd_data = {
-    "data",
-    "get NAME [DIR]",
+    "data get",
+    "NAME [DIR]",
+    1,
     2,
-    3,
     "download a data set and check its SHA-256",
     "NAME: mnist. DIR when not given: where studies look by themselves,\n"
     "$XDG_DATA_HOME/drmad/NAME or ~/.local/share/drmad/NAME.\n"

@@ -11,8 +11,7 @@ static const opt help_opts[] = {
 void help_overview(FILE *f)
 {
     fprintf(f, "usage: drmad COMMAND [OPTION]... [WORD]...\n\n");
-    for (int i = 0; commands[i]; i++)
-        fprintf(f, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    group_list(f, NULL);
     fprintf(f, "\ndrmad COMMAND --help says more.\n");
 }
 
@@ -93,8 +92,11 @@ int help_print(const command *c)
 
 static int help_run(const args *a)
 {
+    int used;
+
+    if (a->word_count == 1 && group_list(stdout, a->words[0])) return flush_results();
     if (a->word_count) {
-        const command *c = command_find(a->words[0]);
+        const command *c = command_find(a->word_count, a->words, &used);
 
         return c ? help_print(c) : EXIT_USAGE;
     }
@@ -104,5 +106,5 @@ static int help_run(const args *a)
 }
 
 const command cmd_help = {
-    "help", "[COMMAND]", 0, 1, "this list, or the help of one command", NULL, help_opts, help_run,
+    "help", "[COMMAND]", 0, 2, "this list, or the help of one command", NULL, help_opts, help_run,
 };

@@ -2,49 +2,74 @@
 #include "cli.h"
 #include <string.h>
 
+/* The commands of a group stand together. */
 const command *const commands[] = {
-    &cmd_tune, &cmd_why,     &cmd_train,      &cmd_check, &cmd_explain,
-    &cmd_data, &cmd_version, &cmd_completion, &cmd_help,  NULL,
+    &cmd_tune,
+    &cmd_worker,
+    &cmd_why,
+    &cmd_train,
+    &cmd_check,
+    &cmd_explain,
+    &cmd_ask,
+    &cmd_report,
+    &cmd_tell,
+    &cmd_enqueue,
+    &cmd_study_create,
+    &cmd_study_list,
+    &cmd_study_show,
+    &cmd_study_best,
+    &cmd_study_watch,
+    &cmd_study_delete,
+    &cmd_export,
+    &cmd_import_hypero,
+    &cmd_store_check,
+    &cmd_store_upgrade,
+    &cmd_store_start_local,
+    &cmd_store_start,
+    &cmd_store_stop,
+    &cmd_store_views,
+    &cmd_data,
+    &cmd_version,
+    &cmd_completion,
+    &cmd_help,
+    NULL,
 };
 
-/* Says so on standard error when there is none. */
-const command *command_find(const char *name)
+static bool asks_help(const char *word)
 {
-    const char *names[sizeof commands / sizeof commands[0]] = {0};
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
 
-    for (int i = 0; commands[i]; i++) {
-        if (strcmp(commands[i]->name, name) == 0) return commands[i];
-        names[i] = commands[i]->name;
-    }
-    const char *near = near_name(name, names);
-    if (near) fprintf(stderr, "drmad: %s: no such command; did you mean %s?\n", name, near);
-    else fprintf(stderr, "drmad: %s: no such command (see drmad help)\n", name);
-    return NULL;
+static int run(int argc, char **argv)
+{
+    args a;
+    int used = 0, status = EXIT_USAGE;
+
+    if (argc > 1 && asks_help(argv[1]) && group_list(stdout, argv[0])) return flush_results();
+    const command *c = command_find(argc, (const char *const *)argv, &used);
+    if (!c) return EXIT_USAGE;
+    const bool ok = args_parse(c, argc - used, argv + used, &a);
+    if (ok && a.help) status = help_print(c);
+    else if (ok) status = c->run(&a);
+    args_free(&a);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    args a;
-    const char *word = argc > 1 ? argv[1] : "";
+    char help[] = "help", version[] = "version";
 
     if (strcmp(drmad_version(), DRMAD_VERSION) != 0) {
         fprintf(stderr, "drmad: command %s, library %s: install both from one build\n",
                 DRMAD_VERSION, drmad_version());
         return drmad_status_exit(DRMAD_E_INTERNAL);
     }
-    if (!*word) {
+    if (argc < 2 || !argv[1][0]) {
         help_overview(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) word = "help";
-    if (strcmp(word, "--version") == 0) word = "version";
-
-    const command *c = command_find(word);
-    if (!c) return EXIT_USAGE;
-    int status = EXIT_USAGE;
-    bool ok = args_parse(c, argc - 2, argv + 2, &a);
-    if (ok && a.help) status = help_print(c);
-    else if (ok) status = c->run(&a);
-    args_free(&a);
-    return status;
+    if (asks_help(argv[1])) argv[1] = help;
+    if (strcmp(argv[1], "--version") == 0) argv[1] = version;
+    const int unsafe = secrets_check(argc, argv);
+    return unsafe ? unsafe : run(argc - 1, argv + 1);
 }

@@ -20,7 +20,7 @@ static bool needs(const command *c)
 
 static bool takes_value(const opt *o)
 {
-    return o->type == OPT_SETTING && o->metavar;
+    return o->metavar != NULL;
 }
 
 static const opt *find_letter(const opt *opts, char letter)
@@ -57,6 +57,7 @@ static bool apply(const command *c, const opt *o, const char *value, args *a)
     switch (o->type) {
     case OPT_FLAG: *(bool *)field = true; return true;
     case OPT_COUNT: *(int *)(void *)field += 1; return true;
+    case OPT_TEXT: *(const char **)(void *)field = value; return true;
     case OPT_SETTING: return add_setting(c, o, value, a);
     case OPT_LAST: break;
     }
@@ -112,6 +113,12 @@ static bool parse_short(const command *c, const char *word, const char **next, a
     return true;
 }
 
+/* -0.5 is a value, not options. */
+static bool is_number(const char *word)
+{
+    return word[1] == '.' || (word[1] >= '0' && word[1] <= '9');
+}
+
 bool args_parse(const command *c, int argc, char **argv, args *a)
 {
     bool options = true;
@@ -124,7 +131,8 @@ bool args_parse(const command *c, int argc, char **argv, args *a)
 
         if (options && strcmp(word, "--") == 0) options = false;
         else if (options && word[0] == '-' && word[1] == '-') ok = parse_long(c, word, &next, a);
-        else if (options && word[0] == '-' && word[1]) ok = parse_short(c, word, &next, a);
+        else if (options && word[0] == '-' && word[1] && !is_number(word))
+            ok = parse_short(c, word, &next, a);
         else if (a->word_count == WORDS_MAX) ok = wrong(c, "too many words", word);
         else a->words[a->word_count++] = word;
         if (!ok) return false;

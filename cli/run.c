@@ -1,7 +1,7 @@
 /* What the commands share: a context with log and signals, and a study loaded, run and printed.
  * Results go to standard output, everything else to standard error. */
 #include "cli.h"
-#include "drmad/study.h"
+#include "drmad/trial.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -100,14 +100,21 @@ static void on_event(void *user, const char *stage, double done, double total, c
     }
 }
 
-/* The words after the study are overrides; an option wins over them. */
-static drmad_status load(drmad_ctx *ctx, const args *a, drmad_study **out)
+const char *own_word(const args *a, int i)
 {
-    const char *settings[2 * WORDS_MAX];
+    i += !a->study;
+    return i < a->word_count ? a->words[i] : NULL;
+}
+
+/* The words after the study and the command's own are overrides; an option wins over them. */
+static drmad_status load(drmad_ctx *ctx, const args *a, int own, drmad_study **out)
+{
+    const char *settings[2 * WORDS_MAX], *word;
     int n = 0;
 
-    for (int i = 1; i < a->word_count; i++) settings[n++] = a->words[i];
+    for (int i = own; (word = own_word(a, i)); i++) settings[n++] = word;
     for (int i = 0; i < a->setting_count; i++) settings[n++] = a->settings[i];
+    if (a->study) return drmad_study_open(ctx, a->study, a->trust_store, settings, n, out);
     return drmad_study_load(ctx, a->words[0], settings, n, out);
 }
 
@@ -124,13 +131,18 @@ static void print_result(const drmad_study *s, bool as_json)
 
 int run_study(const args *a, study_call *call)
 {
+    return run_trials(a, 0, call);
+}
+
+int run_trials(const args *a, int own, study_call *call)
+{
     term t;
     drmad_study *s = NULL;
     drmad_ctx *ctx = run_open(&t, a);
 
     if (!ctx) return drmad_status_exit(DRMAD_E_NOMEM);
     listener l = {&t, a->json};
-    drmad_status st = load(ctx, a, &s);
+    drmad_status st = load(ctx, a, own, &s);
     if (st == DRMAD_OK) {
         drmad_study_set_events(s, on_event, &l);
         st = call(s, a);

@@ -27,15 +27,23 @@ void term_init(term *t, const args *a)
     t->color = t->tty && !(no_color && no_color[0]); /* no-color.org */
 }
 
-/* Names in messages come from files: on a terminal a control byte could move the cursor. */
-static void put_clean(const char *s, size_t most)
+/* Names in messages come from files: on a terminal a control byte could move the cursor. Those of
+ * UTF-8, U+0080 to U+009F, are C2 80 to C2 9F. */
+static void put_clean(FILE *f, const char *s, size_t most)
 {
     for (size_t i = 0; s[i] && i < most; i++) {
-        unsigned char c = (unsigned char)s[i];
-        bool control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
+        const unsigned char c = (unsigned char)s[i], before = i ? (unsigned char)s[i - 1] : 0;
+        const bool control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ||
+                             (before == 0xc2 && c >= 0x80 && c <= 0x9f);
 
-        putc(control ? '?' : c, stderr);
+        putc(control ? '?' : c, f);
     }
+}
+
+void print_clean(const char *text)
+{
+    if (isatty(STDOUT_FILENO)) put_clean(stdout, text, SIZE_MAX);
+    else fputs(text, stdout);
 }
 
 void term_clear(term *t)
@@ -48,7 +56,7 @@ void term_say(term *t, const char *label, const char *text)
 {
     term_clear(t);
     fprintf(stderr, t->color ? "\033[1m%s:\033[0m " : "%s: ", label);
-    put_clean(text, SIZE_MAX);
+    put_clean(stderr, text, SIZE_MAX);
     putc('\n', stderr);
 }
 
@@ -63,7 +71,7 @@ void term_log(void *term_ptr, int level, const char *line)
         return;
     }
     term_clear(t);
-    put_clean(line, SIZE_MAX);
+    put_clean(stderr, line, SIZE_MAX);
     putc('\n', stderr);
 }
 
@@ -100,7 +108,7 @@ void term_progress(term *t, const char *stage, double done, double total)
     t->drawn = s;
     term_clear(t);
     t->open = true;
-    put_clean(stage, LABEL_MAX);
+    put_clean(stderr, stage, LABEL_MAX);
     if (total > 0) put_bar(share);
     fprintf(stderr, "  ");
     put_duration(s - t->since);

@@ -2,6 +2,7 @@
  * only the tests whose
  * name contains it. */
 #include "test.h"
+#include <locale.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,6 +123,26 @@ void test_oom(drmad_status (*body)(drmad_ctx *ctx, void *arg), void *arg)
         }
         if (failures > FAILURES_SHOWN) return;
     }
+}
+
+/* In the test's folder where it has one: asking for a folder again would make that one another. */
+bool test_comma_locale(void)
+{
+    const char *dir = scratch[0] ? scratch : test_scratch();
+    char path[300], command[700];
+
+    if (setlocale(LC_NUMERIC, "de_DE.UTF-8") || setlocale(LC_NUMERIC, "fr_FR.UTF-8")) return true;
+    snprintf(path, sizeof path, "%s/comma", dir);
+    FILE *f = fopen(path, "w");
+
+    if (!f) return false;
+    fprintf(f,
+            "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \"\"\ngrouping -1\nEND LC_NUMERIC\n");
+    fclose(f);
+    snprintf(command, sizeof command, "localedef -c -i %s %s/xx_XX >/dev/null 2>&1", path, dir);
+    if (system(command) < 0) return false;
+    setenv("LOCPATH", dir, 1);
+    return setlocale(LC_NUMERIC, "xx_XX") != NULL;
 }
 
 static void run(int i)

@@ -18,7 +18,10 @@ void test_skip(const char *reason); /* the reason must stand in tests/allowed-sk
 const char *test_data(
     const char
         *name); /* a path under DRMAD_DATA or ../shared/data; the test fails when it is absent */
-const char *test_scratch(void);        /* an empty folder of this test's own, removed afterwards */
+const char *test_scratch(void); /* an empty folder of this test's own, removed afterwards */
+/* A locale with a decimal comma: one of the system's, else one made on the spot. Afterwards:
+ * setlocale(LC_NUMERIC, "C"). */
+bool test_comma_locale(void);
 int test_count(int reduced, int full); /* full when DRMAD_LONG=1 */
 drmad_ctx *test_ctx(
     void); /* a context that reports its log lines on stderr; freed after the test */

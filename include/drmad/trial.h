@@ -25,11 +25,24 @@ extern "C" {
 
 typedef struct drmad_trial drmad_trial;
 
+/* The study as it is kept in a store, for workers that have no study file: `target` is URL#NAME, or
+ * the URL alone of a store with one study; an empty URL is the environment's DRMAD_STORAGE.
+ * Overrides as in drmad_study_load. A command that comes from the store is refused
+ * (DRMAD_E_UNSAFE) unless `trust` is not 0: whoever can write there could run anything here. */
+DRMAD_API drmad_status drmad_study_open(drmad_ctx *ctx, const char *target, int trust,
+                                        const char *const *overrides, int n, drmad_study **out);
+
 /* The next trial: the oldest queued one, else a new one whose parameters the study's sampler
  * suggests. *out is NULL once the study has its `search.trials`. */
 DRMAD_API drmad_status drmad_study_ask(drmad_study *s, drmad_trial **out);
 /* A trial neither told nor given back goes on holding its lease until that is over. */
 DRMAD_API void drmad_trial_free(drmad_trial *t); /* NULL is fine */
+
+/* A trial and the right to write to it as a text without blanks: another process goes on with it.
+ * `number` is a check: that of the trial, or -1. */
+DRMAD_API const char *drmad_trial_token(drmad_trial *t);
+DRMAD_API drmad_status drmad_study_trial(drmad_study *s, const char *token, int64_t number,
+                                         drmad_trial **out);
 
 DRMAD_API int64_t drmad_trial_number(const drmad_trial *t); /* 0, 1, ... within the study */
 DRMAD_API const char *drmad_trial_params_json(drmad_trial *t);
@@ -58,7 +71,7 @@ DRMAD_API drmad_status drmad_trial_tell(drmad_trial *t, const char *state, const
 /* Back to the queue, as it is, for whoever asks next. */
 DRMAD_API drmad_status drmad_trial_release(drmad_trial *t);
 
-/* Queues a point, {"lr": 0.1}: parameters that it lacks are suggested when it runs. */
+/* Queues a point, {"lr": 0.1} or "lr=0.1": parameters that it lacks are suggested when it runs. */
 DRMAD_API drmad_status drmad_study_enqueue(drmad_study *s, const char *params_json,
                                            int64_t *number);
 /* Adds a finished trial that ran elsewhere. */

@@ -121,6 +121,10 @@ drmad_device_compile_fn = CFUNCTYPE(c_int, c_void_p, c_char_p, POINTER(c_int64))
 drmad_device_release_fn = CFUNCTYPE(None, c_void_p, c_int64)
 # int drmad_device_run_fn(void *user, int64_t program, const void *const *leaf, void *const *out)
 drmad_device_run_fn = CFUNCTYPE(c_int, c_void_p, c_int64, POINTER(c_void_p), POINTER(c_void_p))
+# drmad_status drmad_trial_fn(void *user, const char *json, const char *text)
+drmad_trial_fn = CFUNCTYPE(c_int, c_void_p, c_char_p, c_char_p)
+# void drmad_finding_fn(void *user, int level, const char *text)
+drmad_finding_fn = CFUNCTYPE(None, c_void_p, c_int, c_char_p)
 # drmad_status drmad_objective_fn(void *user, drmad_trial *t, double *values, int n)
 drmad_objective_fn = CFUNCTYPE(c_int, c_void_p, c_void_p, POINTER(c_double), c_int)
 
@@ -236,10 +240,71 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_info_key": (c_char_p, [c_int]),
     # drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size)
     "drmad_info": (c_int, [c_void_p, c_char_p, c_char_p, c_size_t]),
+    # drmad_status drmad_store_open(drmad_ctx *ctx, const char *url, const char *const *settings,
+    #     int n, drmad_store **out)
+    "drmad_store_open": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int, POINTER(c_void_p)]),
+    # void drmad_store_close(drmad_store *s)
+    "drmad_store_close": (None, [c_void_p]),
+    # const char *drmad_store_url(const drmad_store *s)
+    "drmad_store_url": (c_char_p, [c_void_p]),
+    # const char *drmad_store_result_json(const drmad_store *s)
+    "drmad_store_result_json": (c_char_p, [c_void_p]),
+    # const char *drmad_store_result_text(const drmad_store *s)
+    "drmad_store_result_text": (c_char_p, [c_void_p]),
+    # drmad_status drmad_store_create(drmad_store *s, const char *study, const char *directions, int
+    #     *made)
+    "drmad_store_create": (c_int, [c_void_p, c_char_p, c_char_p, POINTER(c_int)]),
+    # drmad_status drmad_store_delete(drmad_store *s, const char *study)
+    "drmad_store_delete": (c_int, [c_void_p, c_char_p]),
+    # drmad_status drmad_store_list(drmad_store *s)
+    "drmad_store_list": (c_int, [c_void_p]),
+    # drmad_status drmad_store_show(drmad_store *s, const char *study)
+    "drmad_store_show": (c_int, [c_void_p, c_char_p]),
+    # drmad_status drmad_store_best(drmad_store *s, const char *study)
+    "drmad_store_best": (c_int, [c_void_p, c_char_p]),
+    # drmad_status drmad_store_trials(drmad_store *s, const char *study, const char *const
+    #     *settings, int n)
+    "drmad_store_trials": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
+    # drmad_status drmad_store_watch(drmad_store *s, const char *study, int all, double every_s,
+    #     drmad_trial_fn *fn, void *user)
+    "drmad_store_watch": (c_int, [c_void_p, c_char_p, c_int, c_double, drmad_trial_fn, c_void_p]),
+    # drmad_status drmad_store_export(drmad_store *s, const char *study, const char *const
+    #     *settings, int n)
+    "drmad_store_export": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
+    # drmad_status drmad_store_import_hypero(drmad_store *s, const char *from, const char *const
+    #     *settings, int n)
+    "drmad_store_import_hypero": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
+    # drmad_status drmad_store_hypero_views(drmad_store *s, const char *const *settings, int n)
+    "drmad_store_hypero_views": (c_int, [c_void_p, POINTER(c_char_p), c_int]),
+    # drmad_status drmad_store_check(drmad_ctx *ctx, const char *url, drmad_finding_fn *fn, void
+    #     *user)
+    "drmad_store_check": (c_int, [c_void_p, c_char_p, drmad_finding_fn, c_void_p]),
+    # drmad_status drmad_store_upgrade(drmad_ctx *ctx, const char *url)
+    "drmad_store_upgrade": (c_int, [c_void_p, c_char_p]),
+    # drmad_status drmad_store_start_local(drmad_ctx *ctx, const char *const *settings, int n, char
+    #     *url, size_t size)
+    "drmad_store_start_local": (c_int, [c_void_p, POINTER(c_char_p), c_int, c_char_p, c_size_t]),
+    # drmad_status drmad_store_stop_local(drmad_ctx *ctx, const char *folder)
+    "drmad_store_stop_local": (c_int, [c_void_p, c_char_p]),
+    # drmad_status drmad_study_open(drmad_ctx *ctx, const char *target, int trust, const char *const
+    #     *overrides, int n, drmad_study **out)
+    "drmad_study_open": (c_int, [
+        c_void_p,
+        c_char_p,
+        c_int,
+        POINTER(c_char_p),
+        c_int,
+        POINTER(c_void_p),
+    ]),
     # drmad_status drmad_study_ask(drmad_study *s, drmad_trial **out)
     "drmad_study_ask": (c_int, [c_void_p, POINTER(c_void_p)]),
     # void drmad_trial_free(drmad_trial *t)
     "drmad_trial_free": (None, [c_void_p]),
+    # const char *drmad_trial_token(drmad_trial *t)
+    "drmad_trial_token": (c_char_p, [c_void_p]),
+    # drmad_status drmad_study_trial(drmad_study *s, const char *token, int64_t number, drmad_trial
+    #     **out)
+    "drmad_study_trial": (c_int, [c_void_p, c_char_p, c_int64, POINTER(c_void_p)]),
     # int64_t drmad_trial_number(const drmad_trial *t)
     "drmad_trial_number": (c_int64, [c_void_p]),
     # const char *drmad_trial_params_json(drmad_trial *t)

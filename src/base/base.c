@@ -1,15 +1,14 @@
 /* Context, errors, log and memory. What a room keeps besides hangs on its own objects. */
 #include "base/base.h"
+#include "base/machine.h"
 #include "base/pool.h"
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #ifndef DRMAD_VERSION
 #define DRMAD_VERSION "0.1.0"
@@ -53,23 +52,14 @@ void drmad_ctx_set_log(drmad_ctx *ctx, drmad_log_fn *log, void *user)
     ctx->log_user = user;
 }
 
-/* Those that this process may run on: taskset, Slurm and containers give fewer than there are. */
-static int usable_cores(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    return (int)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
 drmad_status drmad_ctx_set_threads(drmad_ctx *ctx, int threads)
 {
     if (threads < 0 || threads > THREADS_MAX)
         return FAIL(ctx, DRMAD_E_USAGE, "threads: %d, expected 0 (all cores) to %d", threads,
                     THREADS_MAX);
     if (threads == 0) {
-        const int cores = usable_cores();
-        threads = cores < 1 ? 1 : cores > THREADS_MAX ? THREADS_MAX : cores;
+        const int cores = machine_cores();
+        threads = cores > THREADS_MAX ? THREADS_MAX : cores;
     }
     if (threads != ctx->threads) {
         pool_free(ctx, ctx->pool);

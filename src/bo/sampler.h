@@ -8,7 +8,7 @@
 #include "base/base.h"
 
 /* u in [0, 1)^n for trial `number`; `attempt` counts points refused by a rule. Coordinate i depends
- * on (seed, number, attempt, i) alone. */
+ * on (seed, number, attempt, i) alone. n <= 65536. */
 void sample_random(uint64_t seed, int64_t number, int32_t attempt, int32_t n, double *u);
 
 enum { SOBOL_DIMS = 64 }; /* coordinates beyond are random */

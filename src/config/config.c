@@ -274,7 +274,7 @@ done:
     return st;
 }
 
-static drmad_status set_override(config *c, const char *text)
+drmad_status config_override(config *c, const char *text)
 {
     const char *equals = strchr(text, '=');
     char name[256], buf[SHOWN_BYTES];
@@ -304,8 +304,8 @@ static drmad_status read_file(config *c, const char *path)
     return st;
 }
 
-drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
-                         config **out)
+drmad_status config_gather(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
+                           config **out)
 {
     drmad_status st = DRMAD_OK;
     config *c = NULL;
@@ -313,10 +313,21 @@ drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *ov
     *out = NULL;
     TRY(config_new(ctx, &c));
     if (path) TRY(read_file(c, path));
-    for (int i = 0; i < n; i++) TRY(set_override(c, overrides[i]));
-    TRY(config_finish(c));
+    for (int i = 0; i < n; i++) TRY(config_override(c, overrides[i]));
     *out = c, c = NULL;
 done:
     config_free(c);
+    return st;
+}
+
+drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
+                         config **out)
+{
+    drmad_status st = config_gather(ctx, path, overrides, n, out);
+
+    if (st == DRMAD_OK) st = config_finish(*out);
+    if (st == DRMAD_OK) return st;
+    config_free(*out);
+    *out = NULL;
     return st;
 }

@@ -4,8 +4,8 @@
  * and in its range, every message with line and column. What the words mean is the business of the
  * rooms that do the work.
  *
- *   config_load = config_new (defaults), config_read (the file), config_set (overrides),
- *                 config_finish (what must agree, and `auto`s)
+ *   config_gather = config_new (defaults), config_read (the file), config_override
+ *   config_load   = config_gather, config_finish (what must agree, and `auto`s)
  *
  * Ownership: config_new and config_load give, config_free takes; texts live as long as the config.
  * Threads:   one config, one thread at a time. */
@@ -80,7 +80,11 @@ drmad_status config_finish(config *c);
 /* A key inside the record `of` that file or override has set, NULL where none is. */
 const char *config_set_under(const config *c, const char *of);
 
-/* All of the above; path NULL: no file. Overrides are "key=value", later ones win. */
+drmad_status config_override(config *c, const char *text); /* "key=value" */
+
+/* All of the above; path NULL: no file. Later overrides win. */
+drmad_status config_gather(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
+                           config **out);
 drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
                          config **out);
 

@@ -260,6 +260,20 @@ static void document_hyper(text *t)
     put(t, "\n");
 }
 
+static const char hypero[] =
+    "hypero's samplers said so:\n\n"
+    "| hypero | here |\n|---|---|\n"
+    "| `categorical(probs, vals)` | `{choices: vals, weights: probs}` |\n"
+    "| `uniform(min, max)` | `{low: min, high: max}` |\n"
+    "| `randint(min, max)` | `{type: int, low: min, high: max}`, both ends possible |\n"
+    "| `logUniform(min, max)` | `{low: e^min, high: e^max, log: true}`: hypero's bounds are "
+    "natural "
+    "logarithms, ours are values; `logUniform(log(1e-4), log(1))` is `{low: 1e-4, high: 1, log: "
+    "true}` |\n"
+    "| `normal(mean, std)` | `{prior: normal, mean: mean, sd: std, low: mean - 8 std, high: mean + "
+    "8 "
+    "std}`: a range has ends here, which so far out are never met |\n\n";
+
 static const char introduction[] =
     "# The study file\n\n"
     "This page is printed from `src/config/keys.def`; `tests/config` checks that it is up to "
@@ -294,7 +308,7 @@ static const char introduction[] =
 drmad_status config_document(drmad_ctx *ctx, char **out)
 {
     text t = {.ctx = ctx};
-    const record *root = config_root(), *hyper = record_find(root, "hyper")->of;
+    const record *root = config_root();
 
     put_bytes(&t, introduction, sizeof introduction - 1);
     document_keys(&t, root);
@@ -303,7 +317,8 @@ drmad_status config_document(drmad_ctx *ctx, char **out)
 
         if (k->type != TYPE_RECORD && k->type != TYPE_LIST) continue;
         document_record(&t, k);
-        if (k->of == hyper) document_hyper(&t);
+        if (strcmp(k->name, "hyper") == 0) document_hyper(&t);
+        if (strcmp(k->name, "parameters") == 0) put_bytes(&t, hypero, sizeof hypero - 1);
     }
     return give(&t, out);
 }

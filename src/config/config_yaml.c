@@ -165,6 +165,7 @@ static drmad_status read_item(reader *r, const key_def *k, void *base, int32_t i
         if (r->e.type != YAML_SCALAR_EVENT)
             return spot_fail(r->c, r->s, "is %s; it takes a single value", form_of(&r->e));
         TRY(check_nul(r));
+        TRY(config_mark_set(r->c, r->s));
         TRY(scalar_item(r->c, r->s, k, item, (const char *)r->e.data.scalar.value,
                         r->e.data.scalar.style == YAML_PLAIN_SCALAR_STYLE));
     } else {

@@ -19,7 +19,7 @@ done:
 void search_free(search *s)
 {
     if (!s) return;
-    for (int32_t i = 0; i < s->n; i++) param_clear(s->ctx, &s->params[i]);
+    for (int32_t i = 0; i < s->n; i++) search_param_clear(s->ctx, &s->params[i]);
     for (int32_t i = 0; i < s->n_rules; i++) expr_free(s->ctx, s->rules[i]);
     mem_free(s->ctx, s->params);
     mem_free(s->ctx, s->rules);
@@ -60,12 +60,12 @@ static drmad_status prepare(drmad_ctx *ctx, search_param *p)
     if (!p->name[0] || strlen(p->name) > SEARCH_NAME_MAX)
         return FAIL(ctx, DRMAD_E_CONFIG, "parameter \"%s\": its name must have 1 to %d bytes", name,
                     SEARCH_NAME_MAX);
-    if (p->type == SEARCH_CATEGORICAL) TRY(choices_prepare(ctx, p));
-    key = param_fault(p, why);
+    if (p->type == SEARCH_CATEGORICAL) TRY(search_choices_prepare(ctx, p));
+    key = search_param_fault(p, why);
     if (key) return FAIL(ctx, DRMAD_E_CONFIG, "parameter %s: %s: %s", name, key, why);
-    if (p->fixed && value_fault(p, p->fixed_value, why))
+    if (p->fixed && search_value_fault(p, p->fixed_value, why))
         return FAIL(ctx, DRMAD_E_CONFIG, "parameter %s: fixed: %s", name, why);
-    if (!p->distribution) TRY(distribution_print(ctx, p, &p->distribution));
+    if (!p->distribution) TRY(search_distribution_print(ctx, p, &p->distribution));
 done:
     return st;
 }
@@ -80,7 +80,7 @@ drmad_status search_add(search *s, search_param *p, int32_t *index)
 
     if (at >= 0) {
         TRY(check_same(s->ctx, &s->params[at], p));
-        param_clear(s->ctx, &s->params[at]);
+        search_param_clear(s->ctx, &s->params[at]);
     } else {
         TRY(mem_resize(s->ctx, &s->params, (size_t)s->n, (size_t)s->n + 1, sizeof *p));
         at = s->n++;
@@ -93,7 +93,7 @@ done:
     return st;
 }
 
-enum expr_type param_known(void *user, const char *name)
+enum expr_type search_param_known(void *user, const char *name)
 {
     const search *s = user;
     int32_t i = search_find(s, name);
@@ -111,7 +111,7 @@ drmad_status search_add_rule(search *s, const char *rule)
     drmad_status st = DRMAD_OK;
     expr *e = NULL;
 
-    TRY(expr_parse(s->ctx, rule, param_known, s, &e));
+    TRY(expr_parse(s->ctx, rule, search_param_known, s, &e));
     TRY(mem_resize(s->ctx, &s->rules, (size_t)s->n_rules, (size_t)s->n_rules + 1, sizeof e));
     s->rules[s->n_rules++] = e;
     e = NULL;
@@ -209,7 +209,7 @@ static drmad_status check_one(const search *s, const double *x, int32_t i)
     bool there;
 
     expr_shown(p->name, name);
-    if (!isnan(x[i]) && value_fault(p, x[i], why))
+    if (!isnan(x[i]) && search_value_fault(p, x[i], why))
         return FAIL(s->ctx, DRMAD_E_CONFIG, "parameter %s: %s", name, why);
     TRY(is_there(s, x, i, &there));
     if (there && isnan(x[i]))

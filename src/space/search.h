@@ -79,7 +79,8 @@ double search_draw_one(const search_param *p, double u);
 drmad_status search_check(const search *s, const double *x);
 
 /* x as one JSON object {"name": value, ...}, parameters left out not in it; gives *out. Reals are
- * the shortest decimals that read back the same. */
+ * the shortest decimals that read back the same. Values need not lie in the range, only be of the
+ * type. */
 drmad_status search_print(const search *s, const double *x, char **out);
 /* The other way; also "lr=0.1 act=relu". Names that the text lacks become NaN in x
  * (search_complete fills them in). Unknown names and values outside their range are refused
@@ -89,7 +90,7 @@ drmad_status search_parse(const search *s, const char *json, double *x);
 drmad_status search_print_one(drmad_ctx *ctx, const search_param *p, double x, char **out);
 
 /* Reads Optuna's distribution JSON, also its short form and those of versions before 3.0; gives
- * *out, to be freed by search_param_free or taken by search_add. DRMAD_E_STORAGE when it is none. */
+ * *out, to be freed by search_param_free or taken by search_add. DRMAD_E_STORAGE: it is none. */
 drmad_status search_param_parse(drmad_ctx *ctx, const char *name, const char *distribution,
                                 search_param **out);
 void search_param_free(drmad_ctx *ctx, search_param *p);

@@ -94,7 +94,7 @@ static drmad_status bind(const entry *e, search *s, search_param *p)
     if (strlen(p->name) > SEARCH_NAME_MAX) return refuse(e, "name", "is longer than 512 bytes");
     if (search_find(s, p->name) >= 0) return refuse(e, "name", "is another parameter's already");
     if (!e->p->when[0]) return st;
-    TRY(refused(e, "when", expr_parse(s->ctx, e->p->when, param_known, s, &p->when)));
+    TRY(refused(e, "when", expr_parse(s->ctx, e->p->when, search_param_known, s, &p->when)));
     if (!expr_name(p->when, 0)) return refuse(e, "when", "names no parameter");
 done:
     return st;
@@ -120,15 +120,16 @@ static drmad_status add(const entry *e, search *s)
     TRY(mem_alloc(s->ctx, 1, sizeof *p, &p));
     TRY(copy_numbers(e, p));
     TRY(bind(e, s, p));
-    if (p->type == SEARCH_CATEGORICAL) TRY(refused(e, "choices", choices_prepare(s->ctx, p)));
-    key = param_fault(p, why);
+    if (p->type == SEARCH_CATEGORICAL)
+        TRY(refused(e, "choices", search_choices_prepare(s->ctx, p)));
+    key = search_param_fault(p, why);
     if (key) {
         st = refuse(e, key, why);
         goto done;
     }
     warn_of_high(e, p);
     if (e->p->fixed[0]) {
-        TRY(refused(e, "fixed", value_of_text(s->ctx, p, e->p->fixed, &p->fixed_value)));
+        TRY(refused(e, "fixed", search_value_of_text(s->ctx, p, e->p->fixed, &p->fixed_value)));
         p->fixed = true;
     }
     st = search_add(s, p, &index);

@@ -13,10 +13,10 @@
 
 static void put_pair(search_text *t, const char *key, const char *value)
 {
-    text_put(t, "\"");
-    text_put(t, key);
-    text_put(t, "\": ");
-    text_put(t, value);
+    search_text_put(t, "\"");
+    search_text_put(t, key);
+    search_text_put(t, "\": ");
+    search_text_put(t, value);
 }
 
 static void put_number(search_text *t, const search_param *p, const char *key, double x)
@@ -30,31 +30,31 @@ static void put_number(search_text *t, const search_param *p, const char *key, d
 
 static void put_int(search_text *t, const search_param *p)
 {
-    text_put(t, "{\"name\": \"IntDistribution\", \"attributes\": {");
+    search_text_put(t, "{\"name\": \"IntDistribution\", \"attributes\": {");
     put_pair(t, "log", p->log ? "true, " : "false, ");
     put_number(t, p, "step", p->step);
-    text_put(t, ", ");
+    search_text_put(t, ", ");
     put_number(t, p, "low", p->low);
-    text_put(t, ", ");
+    search_text_put(t, ", ");
     put_number(t, p, "high", p->high);
-    text_put(t, "}}");
+    search_text_put(t, "}}");
 }
 
 static void put_float(search_text *t, const search_param *p)
 {
-    text_put(t, "{\"name\": \"FloatDistribution\", \"attributes\": {");
+    search_text_put(t, "{\"name\": \"FloatDistribution\", \"attributes\": {");
     if (p->step > 0) put_number(t, p, "step", p->step);
     else put_pair(t, "step", "null");
-    text_put(t, ", ");
+    search_text_put(t, ", ");
     put_number(t, p, "low", p->low);
-    text_put(t, ", ");
+    search_text_put(t, ", ");
     put_number(t, p, "high", p->high);
-    text_put(t, ", ");
+    search_text_put(t, ", ");
     put_pair(t, "log", p->log ? "true" : "false");
-    text_put(t, "}}");
+    search_text_put(t, "}}");
 }
 
-drmad_status distribution_print(drmad_ctx *ctx, const search_param *p, char **out)
+drmad_status search_distribution_print(drmad_ctx *ctx, const search_param *p, char **out)
 {
     search_text t = {.ctx = ctx};
 
@@ -63,14 +63,15 @@ drmad_status distribution_print(drmad_ctx *ctx, const search_param *p, char **ou
     } else if (p->type == SEARCH_FLOAT) {
         put_float(&t, p);
     } else {
-        text_put(&t, "{\"name\": \"CategoricalDistribution\", \"attributes\": {\"choices\": [");
+        search_text_put(&t,
+                        "{\"name\": \"CategoricalDistribution\", \"attributes\": {\"choices\": [");
         for (int32_t i = 0; i < p->n_choices; i++) {
-            if (i) text_put(&t, ", ");
-            text_put(&t, p->choices[i]);
+            if (i) search_text_put(&t, ", ");
+            search_text_put(&t, p->choices[i]);
         }
-        text_put(&t, "]}}");
+        search_text_put(&t, "]}}");
     }
-    return text_give(&t, out);
+    return search_text_give(&t, out);
 }
 
 /* ---- reading ---- */
@@ -81,9 +82,9 @@ static const char *mark_string(search_text *t, const char *p)
     const char *from = ++p;
 
     while (*p && *p != '"') p += *p == '\\' && p[1] ? 2 : 1;
-    text_put(t, "\"'");
-    text_put_bytes(t, from, (size_t)(p - from));
-    if (*p) text_put(t, "\"");
+    search_text_put(t, "\"'");
+    search_text_put_bytes(t, from, (size_t)(p - from));
+    if (*p) search_text_put(t, "\"");
     return *p ? p + 1 : p;
 }
 
@@ -92,7 +93,7 @@ static drmad_status mark_scalars(drmad_ctx *ctx, const char *json, char **out)
     static const char bare[] = "+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     search_text t = {.ctx = ctx};
 
-    text_put(&t, "");
+    search_text_put(&t, "");
     for (const char *p = json; *p;) {
         size_t n = strspn(p, bare);
 
@@ -100,12 +101,12 @@ static drmad_status mark_scalars(drmad_ctx *ctx, const char *json, char **out)
             p = mark_string(&t, p);
             continue;
         }
-        if (n > 0) text_put(&t, "\"=");
-        text_put_bytes(&t, p, n ? n : 1);
-        if (n > 0) text_put(&t, "\"");
+        if (n > 0) search_text_put(&t, "\"=");
+        search_text_put_bytes(&t, p, n ? n : 1);
+        if (n > 0) search_text_put(&t, "\"");
         p += n ? n : 1;
     }
-    return text_give(&t, out);
+    return search_text_give(&t, out);
 }
 
 /* The text of a scalar under `key`, past its mark, which is `kind`; NULL when there is none. */
@@ -144,11 +145,11 @@ static drmad_status read_choices(drmad_ctx *ctx, search_param *p, const json_t *
         if (!s) return FAIL(ctx, DRMAD_E_CONFIG, "choice %zu is no single value", i);
         p->n_choices = (int32_t)i + 1;
         t = (search_text){.ctx = ctx};
-        if (s[0] == '=') text_put(&t, s + 1);
-        else text_put_json(&t, s + 1, json_string_length(item) - 1);
-        TRY(text_give(&t, &p->choices[i]));
+        if (s[0] == '=') search_text_put(&t, s + 1);
+        else search_text_put_json(&t, s + 1, json_string_length(item) - 1);
+        TRY(search_text_give(&t, &p->choices[i]));
     }
-    TRY(choices_prepare(ctx, p));
+    TRY(search_choices_prepare(ctx, p));
 done:
     return st;
 }
@@ -185,7 +186,7 @@ static drmad_status read_numbers(drmad_ctx *ctx, search_param *p, const class *c
     p->high = number_at(o, "high", NAN);
     p->step = number_at(o, "step", number_at(o, "q", 0));
     if (p->log && c->log == 1) p->step = 0; /* of no meaning there, but stored */
-    const char *key = param_fault(p, why);
+    const char *key = search_param_fault(p, why);
 
     return key ? FAIL(ctx, DRMAD_E_CONFIG, "%s: %s", key, why) : DRMAD_OK;
 }
@@ -204,7 +205,7 @@ static drmad_status read_distribution(drmad_ctx *ctx, const json_t *root, search
     p->type = classes[i].type;
     if (p->type == SEARCH_CATEGORICAL) TRY(read_choices(ctx, p, json_object_get(o, "'choices")));
     else TRY(read_numbers(ctx, p, &classes[i], o));
-    TRY(distribution_print(ctx, p, &p->distribution));
+    TRY(search_distribution_print(ctx, p, &p->distribution));
 done:
     return st;
 }

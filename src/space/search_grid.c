@@ -69,7 +69,7 @@ static double to_double(decimal d)
     return x;
 }
 
-bool grid_last(double low, double high, double step, double *last, double *count)
+bool search_grid_last(double low, double high, double step, double *last, double *count)
 {
     decimal a = decimal_of(low), b = decimal_of(high), s = decimal_of(step);
     int e = s.exponent;

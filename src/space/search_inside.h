@@ -14,46 +14,47 @@ typedef struct search_text {
     size_t used, room;
     drmad_status st;
 } search_text;
-void text_put(search_text *t, const char *s);
-void text_put_bytes(search_text *t, const char *s, size_t n);
+void search_text_put(search_text *t, const char *s);
+void search_text_put_bytes(search_text *t, const char *s, size_t n);
 /* As Python's json.dumps writes it: in quotes, ASCII. */
-void text_put_json(search_text *t, const char *s, size_t n);
-drmad_status text_give(search_text *t, char **out);
+void search_text_put_json(search_text *t, const char *s, size_t n);
+drmad_status search_text_give(search_text *t, char **out);
 
 /* ---- parameters: search_param.c, search_json.c ---- */
 
 /* Fills in what was left open and says what is wrong: the key at fault, and in `why` the reason;
- * NULL when all is well. Choices are as choices_prepare left them. */
-const char *param_fault(search_param *p, char why[SEARCH_WHY_BYTES]);
-void param_clear(drmad_ctx *ctx, search_param *p); /* all but p itself */
+ * NULL when all is well. Choices are as search_choices_prepare left them. */
+const char *search_param_fault(search_param *p, char why[SEARCH_WHY_BYTES]);
+void search_param_clear(drmad_ctx *ctx, search_param *p); /* all but p itself */
 /* Choices as Python writes them, and their texts. DRMAD_E_CONFIG when one is no JSON scalar. */
-drmad_status choices_prepare(drmad_ctx *ctx, search_param *p);
-drmad_status distribution_print(drmad_ctx *ctx, const search_param *p, char **out);
+drmad_status search_choices_prepare(drmad_ctx *ctx, search_param *p);
+drmad_status search_distribution_print(drmad_ctx *ctx, const search_param *p, char **out);
 /* NULL, or why x cannot be the parameter's value. */
-const char *value_fault(const search_param *p, double x, char why[SEARCH_WHY_BYTES]);
+const char *search_value_fault(const search_param *p, double x, char why[SEARCH_WHY_BYTES]);
 
 /* ---- values: search_values.c ---- */
 
 /* Takes the JSON scalar at `text` as Python would write it; DRMAD_E_CONFIG when it is none. *plain:
  * what it says without quotes. */
-drmad_status scalar_print(drmad_ctx *ctx, const char *text, char **json, char **plain);
+drmad_status search_scalar_print(drmad_ctx *ctx, const char *text, char **json, char **plain);
 /* The value that a text stands for: a JSON scalar, or bare text for a choice. Fails without naming
  * the parameter. */
-drmad_status value_of_text(drmad_ctx *ctx, const search_param *p, const char *text, double *x);
-void value_print(search_text *t, const search_param *p, double x);
+drmad_status search_value_of_text(drmad_ctx *ctx, const search_param *p, const char *text,
+                                  double *x);
+void search_value_print(search_text *t, const search_param *p, double x);
 
 /* What a name in a condition or a rule stands for; user: the search. expr_known_fn. */
-enum expr_type param_known(void *user, const char *name);
+enum expr_type search_param_known(void *user, const char *name);
 
 /* ---- grids: search_grid.c ---- */
 
 /* The last of low, low + step, ... that is at most high, and how many there are, in decimal
  * arithmetic on the numbers as they print, as Optuna does it. False when they have more digits than
  * can be computed with. */
-bool grid_last(double low, double high, double step, double *last, double *count);
+bool search_grid_last(double low, double high, double step, double *last, double *count);
 
 /* ---- priors: search_prior.c ---- */
 
 /* The standard normal's quantile at u, cut to [a, b]. */
-double cut_normal(double u, double a, double b);
+double search_cut_normal(double u, double a, double b);
 #endif

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void text_put_bytes(search_text *t, const char *s, size_t n)
+void search_text_put_bytes(search_text *t, const char *s, size_t n)
 {
     if (t->st != DRMAD_OK) return;
     if (t->room - t->used <= n) {
@@ -21,12 +21,12 @@ void text_put_bytes(search_text *t, const char *s, size_t n)
     t->at[t->used] = '\0';
 }
 
-void text_put(search_text *t, const char *s)
+void search_text_put(search_text *t, const char *s)
 {
-    text_put_bytes(t, s, strlen(s));
+    search_text_put_bytes(t, s, strlen(s));
 }
 
-drmad_status text_give(search_text *t, char **out)
+drmad_status search_text_give(search_text *t, char **out)
 {
     *out = NULL;
     if (t->st == DRMAD_OK) *out = t->at;
@@ -62,29 +62,29 @@ static void put_escape(search_text *t, uint32_t c)
 
     for (const char *p = short_form; *p; p += 2)
         if (c == (unsigned char)p[0]) {
-            text_put_bytes(t, (char[]){'\\', p[1]}, 2);
+            search_text_put_bytes(t, (char[]){'\\', p[1]}, 2);
             return;
         }
     if (c < 0x10000) snprintf(buf, sizeof buf, "\\u%04x", c);
     else
         snprintf(buf, sizeof buf, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10),
                  0xDC00 + ((c - 0x10000) & 0x3FF));
-    text_put(t, buf);
+    search_text_put(t, buf);
 }
 
-void text_put_json(search_text *t, const char *s, size_t n)
+void search_text_put_json(search_text *t, const char *s, size_t n)
 {
     uint32_t c;
 
-    text_put(t, "\"");
+    search_text_put(t, "\"");
     for (size_t i = 0; i < n;) {
         size_t bytes = utf8_read(s + i, n - i, &c);
 
-        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') text_put_bytes(t, s + i, 1);
+        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') search_text_put_bytes(t, s + i, 1);
         else put_escape(t, c);
         i += bytes;
     }
-    text_put(t, "\"");
+    search_text_put(t, "\"");
 }
 
 /* ---- scalars ---- */
@@ -132,7 +132,7 @@ static drmad_status plain_scalar(drmad_ctx *ctx, const char *text, char **out)
     return mem_strdup(ctx, number_print(x, buf), out);
 }
 
-drmad_status scalar_print(drmad_ctx *ctx, const char *text, char **json, char **plain)
+drmad_status search_scalar_print(drmad_ctx *ctx, const char *text, char **json, char **plain)
 {
     drmad_status st = DRMAD_OK;
     search_text t = {.ctx = ctx};
@@ -150,8 +150,8 @@ drmad_status scalar_print(drmad_ctx *ctx, const char *text, char **json, char **
                   expr_shown(text, (char[EXPR_SHOWN_BYTES]){0}));
         goto done;
     }
-    text_put_json(&t, json_string_value(s), json_string_length(s));
-    TRY(text_give(&t, json));
+    search_text_put_json(&t, json_string_value(s), json_string_length(s));
+    TRY(search_text_give(&t, json));
     TRY(mem_strdup(ctx, json_string_value(s), plain));
 done:
     if (st != DRMAD_OK) {
@@ -162,7 +162,7 @@ done:
     return st;
 }
 
-drmad_status choices_prepare(drmad_ctx *ctx, search_param *p)
+drmad_status search_choices_prepare(drmad_ctx *ctx, search_param *p)
 {
     drmad_status st = DRMAD_OK;
     char *json;
@@ -170,7 +170,7 @@ drmad_status choices_prepare(drmad_ctx *ctx, search_param *p)
     if (!p->texts) TRY(mem_alloc(ctx, (size_t)p->n_choices + 1, sizeof *p->texts, &p->texts));
     for (int32_t i = 0; i < p->n_choices; i++) {
         mem_free(ctx, p->texts[i]);
-        TRY(scalar_print(ctx, p->choices[i], &json, &p->texts[i]));
+        TRY(search_scalar_print(ctx, p->choices[i], &json, &p->texts[i]));
         mem_free(ctx, p->choices[i]);
         p->choices[i] = json;
     }

@@ -46,7 +46,8 @@ static const char *check_whole(const search_param *p, char why[SEARCH_WHY_BYTES]
 /* `high` moves down to the grid. */
 static const char *check_step(search_param *p, char why[SEARCH_WHY_BYTES])
 {
-    double count, last;
+    /* an int's bounds limit it already */
+    double most = p->type == SEARCH_INT ? INFINITY : SEARCH_WHOLE_MAX, count, last;
 
     if (p->type == SEARCH_INT && p->step == 0) p->step = 1;
     if (!(p->step >= 0) || isinf(p->step)) {
@@ -59,7 +60,7 @@ static const char *check_step(search_param *p, char why[SEARCH_WHY_BYTES])
     }
     if (p->type == SEARCH_INT && check_whole(p, why)) return check_whole(p, why);
     if (p->step == 0) return NULL;
-    if (!grid_last(p->low, p->high, p->step, &last, &count) || count > SEARCH_WHOLE_MAX) {
+    if (!search_grid_last(p->low, p->high, p->step, &last, &count) || count > most) {
         snprintf(why, SEARCH_WHY_BYTES, "%g makes too many values between %g and %g", p->step,
                  p->low, p->high);
         return "step";
@@ -132,7 +133,7 @@ static const char *check_choices(search_param *p, char why[SEARCH_WHY_BYTES])
     return p->weights ? check_weights(p, why) : NULL;
 }
 
-const char *param_fault(search_param *p, char why[SEARCH_WHY_BYTES])
+const char *search_param_fault(search_param *p, char why[SEARCH_WHY_BYTES])
 {
     const char *key;
 
@@ -142,7 +143,7 @@ const char *param_fault(search_param *p, char why[SEARCH_WHY_BYTES])
     return key ? key : check_prior(p, why);
 }
 
-const char *value_fault(const search_param *p, double x, char why[SEARCH_WHY_BYTES])
+const char *search_value_fault(const search_param *p, double x, char why[SEARCH_WHY_BYTES])
 {
     char number[NUMBER_SIZE], low[NUMBER_SIZE], high[NUMBER_SIZE];
 
@@ -169,7 +170,7 @@ const char *value_fault(const search_param *p, double x, char why[SEARCH_WHY_BYT
     return NULL;
 }
 
-void param_clear(drmad_ctx *ctx, search_param *p)
+void search_param_clear(drmad_ctx *ctx, search_param *p)
 {
     for (int32_t i = 0; i < p->n_choices; i++) {
         if (p->choices) mem_free(ctx, p->choices[i]);
@@ -186,6 +187,6 @@ void param_clear(drmad_ctx *ctx, search_param *p)
 
 void search_param_free(drmad_ctx *ctx, search_param *p)
 {
-    if (p) param_clear(ctx, p);
+    if (p) search_param_clear(ctx, p);
     mem_free(ctx, p);
 }

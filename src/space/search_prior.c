@@ -11,11 +11,11 @@ static double below(double z)
 
 /* Bisection: the distribution function is exact to the last bits where z is negative, and the other
  * half is mirrored; no table of coefficients is as good in the tails. */
-double cut_normal(double u, double a, double b)
+double search_cut_normal(double u, double a, double b)
 {
     const double far = 40; /* below(-far) is 0 */
 
-    if (a > 0) return -cut_normal(1 - u, -b, -a);
+    if (a > 0) return -search_cut_normal(1 - u, -b, -a);
     double from = fmax(a, -far), to = fmin(b, far);
     double pa = below(from), pb = below(to), target = pa + u * (pb - pa);
 
@@ -74,6 +74,7 @@ double search_draw_one(const search_param *p, double u)
     double x = from * (1 - u) + to * u;
 
     if (p->prior != PRIOR_UNIFORM)
-        x = p->mean + p->sd * cut_normal(u, (from - p->mean) / p->sd, (to - p->mean) / p->sd);
+        x = p->mean +
+            p->sd * search_cut_normal(u, (from - p->mean) / p->sd, (to - p->mean) / p->sd);
     return onto_grid(p, logarithm ? exp(x) : x);
 }

@@ -8,25 +8,28 @@
 
 /* ---- out ---- */
 
-void value_print(search_text *t, const search_param *p, double x)
+void search_value_print(search_text *t, const search_param *p, double x)
 {
     char buf[NUMBER_SIZE];
 
     if (p->type == SEARCH_CATEGORICAL) {
-        text_put(t, p->choices[(int32_t)x]);
+        search_text_put(t, p->choices[(int32_t)x]);
         return;
     }
     if (p->type == SEARCH_INT) snprintf(buf, sizeof buf, "%.0f", x == 0 ? 0 : x);
     else number_print(x, buf);
-    text_put(t, buf);
+    search_text_put(t, buf);
 }
 
+/* Whether x can be written: others may have stored values from outside today's range. */
 static drmad_status check_value(drmad_ctx *ctx, const search_param *p, double x)
 {
-    char why[SEARCH_WHY_BYTES], name[EXPR_SHOWN_BYTES];
+    char why[SEARCH_WHY_BYTES], name[EXPR_SHOWN_BYTES], number[NUMBER_SIZE];
+    bool good = p->type == SEARCH_CATEGORICAL ? !search_value_fault(p, x, why) : isfinite(x);
 
-    if (!value_fault(p, x, why)) return DRMAD_OK;
-    return FAIL(ctx, DRMAD_E_CONFIG, "parameter %s: %s", expr_shown(p->name, name), why);
+    if (good && (p->type != SEARCH_INT || x == floor(x))) return DRMAD_OK;
+    return FAIL(ctx, DRMAD_E_CONFIG, "parameter %s: %s is no value of its type",
+                expr_shown(p->name, name), number_print(x, number));
 }
 
 drmad_status search_print_one(drmad_ctx *ctx, const search_param *p, double x, char **out)
@@ -36,8 +39,8 @@ drmad_status search_print_one(drmad_ctx *ctx, const search_param *p, double x, c
 
     *out = NULL;
     TRY(check_value(ctx, p, x));
-    value_print(&t, p, x);
-    TRY(text_give(&t, out));
+    search_value_print(&t, p, x);
+    TRY(search_text_give(&t, out));
 done:
     return st;
 }
@@ -51,19 +54,19 @@ drmad_status search_print(const search *s, const double *x, char **out)
     *out = NULL;
     for (int32_t i = 0; i < s->n; i++)
         if (!isnan(x[i])) TRY(check_value(s->ctx, &s->params[i], x[i]));
-    text_put(&t, "{");
+    search_text_put(&t, "{");
     for (int32_t i = 0; i < s->n; i++) {
         const search_param *p = &s->params[i];
 
         if (isnan(x[i])) continue;
-        if (!first) text_put(&t, ", ");
-        text_put_json(&t, p->name, strlen(p->name));
-        text_put(&t, ": ");
-        value_print(&t, p, x[i]);
+        if (!first) search_text_put(&t, ", ");
+        search_text_put_json(&t, p->name, strlen(p->name));
+        search_text_put(&t, ": ");
+        search_value_print(&t, p, x[i]);
         first = false;
     }
-    text_put(&t, "}");
-    TRY(text_give(&t, out));
+    search_text_put(&t, "}");
+    TRY(search_text_give(&t, out));
 done:
     return st;
 }
@@ -100,7 +103,7 @@ static drmad_status choice_of_json(drmad_ctx *ctx, const search_param *p, const 
     double x, y;
 
     *out = -1;
-    TRY(scalar_print(ctx, json, &exact, &plain));
+    TRY(search_scalar_print(ctx, json, &exact, &plain));
     *out = find_choice(p, exact);
     for (int32_t i = 0; *out < 0 && number_read(exact, &x) && i < p->n_choices; i++)
         if (number_read(p->choices[i], &y) && x == y) *out = i;
@@ -131,12 +134,13 @@ static drmad_status value_of_json(drmad_ctx *ctx, const search_param *p, const c
         return FAIL(ctx, DRMAD_E_CONFIG, "%s is not a number", expr_shown(json, buf));
     if (p->type == SEARCH_INT && *x != floor(*x))
         return FAIL(ctx, DRMAD_E_CONFIG, "%s is not a whole number", expr_shown(json, buf));
-    if (value_fault(p, *x, why)) return FAIL(ctx, DRMAD_E_CONFIG, "%s", why);
+    if (search_value_fault(p, *x, why)) return FAIL(ctx, DRMAD_E_CONFIG, "%s", why);
 done:
     return st;
 }
 
-drmad_status value_of_text(drmad_ctx *ctx, const search_param *p, const char *text, double *x)
+drmad_status search_value_of_text(drmad_ctx *ctx, const search_param *p, const char *text,
+                                  double *x)
 {
     drmad_status st = DRMAD_OK;
     search_text t = {.ctx = ctx};
@@ -147,8 +151,8 @@ drmad_status value_of_text(drmad_ctx *ctx, const search_param *p, const char *te
             *x = i;
             return st;
         }
-    text_put_json(&t, text, strlen(text));
-    TRY(text_give(&t, &json));
+    search_text_put_json(&t, text, strlen(text));
+    TRY(search_text_give(&t, &json));
     int32_t choice = p->type == SEARCH_CATEGORICAL ? find_choice(p, json) : -1;
 
     if (choice >= 0) *x = choice;
@@ -187,7 +191,27 @@ static drmad_status find(const search *s, const char *name, int32_t *out)
                 known);
 }
 
-static drmad_status parse_object(const search *s, const json_t *o, double *x)
+/* A JSON value as text; only single values have a place in a point. */
+static drmad_status json_text(drmad_ctx *ctx, const json_t *v, char **out)
+{
+    search_text t = {.ctx = ctx};
+
+    *out = NULL;
+    if (json_is_object(v) || json_is_array(v))
+        return FAIL(ctx, DRMAD_E_CONFIG, "takes a single value, no list or object");
+    if (json_is_string(v)) {
+        search_text_put_json(&t, json_string_value(v), json_string_length(v));
+        return search_text_give(&t, out);
+    }
+    char *dump = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+
+    if (!dump) return FAIL(ctx, DRMAD_E_NOMEM, "no memory to print a number");
+    search_text_put(&t, dump);
+    free(dump);
+    return search_text_give(&t, out);
+}
+
+static drmad_status parse_object(const search *s, json_t *o, double *x)
 {
     drmad_status st = DRMAD_OK;
     char *json = NULL;
@@ -195,26 +219,10 @@ static drmad_status parse_object(const search *s, const json_t *o, double *x)
     const json_t *v;
     int32_t i;
 
-    json_object_foreach((json_t *)o, name, v)
+    json_object_foreach(o, name, v)
     {
-        search_text t = {.ctx = s->ctx};
-
         TRY(find(s, name, &i));
-        if (json_is_object(v) || json_is_array(v)) {
-            st = FAIL(s->ctx, DRMAD_E_CONFIG,
-                      "parameter %s: takes a single value, no list or object", s->params[i].name);
-            goto done;
-        }
-        if (json_is_string(v)) {
-            text_put_json(&t, json_string_value(v), json_string_length(v));
-            TRY(text_give(&t, &json));
-        } else {
-            char *dump = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-
-            text_put(&t, dump ? dump : "");
-            free(dump);
-            TRY(text_give(&t, &json));
-        }
+        TRY(about(s->ctx, json_text(s->ctx, v, &json), name));
         TRY(about(s->ctx, value_of_json(s->ctx, &s->params[i], json, &x[i]), name));
         mem_free(s->ctx, json);
         json = NULL;
@@ -255,7 +263,7 @@ static drmad_status parse_words(const search *s, char *text, double *x)
         TRY(find(s, word, &i));
         if (!isnan(x[i]))
             return FAIL(s->ctx, DRMAD_E_CONFIG, "parameter %s: stands there twice", word);
-        TRY(about(s->ctx, value_of_text(s->ctx, &s->params[i], value, &x[i]), word));
+        TRY(about(s->ctx, search_value_of_text(s->ctx, &s->params[i], value, &x[i]), word));
     }
 done:
     return st;

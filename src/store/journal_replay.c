@@ -96,12 +96,13 @@ static drmad_status set_values(drmad_ctx *ctx, journal_trial *t, json_span list,
     if (json_is(list, '[')) {
         for (json_walk w = json_walk_of(list); json_next(&w);) {
             TRY(journal_grow(ctx, &t->values, t->n_values, sizeof *t->values));
-            if (!json_real(w.value, &x)) return FAIL(ctx, DRMAD_E_STORAGE, "a value is no number");
+            if (!json_double(w.value, &x))
+                return FAIL(ctx, DRMAD_E_STORAGE, "a value is no number");
             t->values[t->n_values++] = x;
         }
     } else {
         TRY(journal_grow(ctx, &t->values, 0, sizeof *t->values));
-        t->n_values = json_real(one, t->values);
+        t->n_values = json_double(one, t->values);
     }
 done:
     return st;
@@ -113,7 +114,8 @@ static drmad_status set_report(drmad_ctx *ctx, journal_trial *t, int64_t step, j
     double x;
     int32_t i = t->n_reports;
 
-    if (!json_real(v, &x)) return FAIL(ctx, DRMAD_E_STORAGE, "an intermediate value is no number");
+    if (!json_double(v, &x))
+        return FAIL(ctx, DRMAD_E_STORAGE, "an intermediate value is no number");
     while (i > 0 && t->reports[i - 1].step >= step) i--;
     if (i == t->n_reports || t->reports[i].step != step) {
         TRY(journal_grow(ctx, &t->reports, t->n_reports, sizeof *t->reports));
@@ -132,11 +134,11 @@ static drmad_status set_lease(drmad_ctx *ctx, journal_trial *t, json_span v)
     drmad_status st = DRMAD_OK;
 
     if (!json_int(json_member(v, "token"), &t->lease.token) ||
-        !json_real(json_member(v, "lease_s"), &t->lease.lease_s) ||
+        !json_double(json_member(v, "lease_s"), &t->lease.lease_s) ||
         !read_time(json_member(v, "beat"), &t->lease.beat) ||
         !json_is(json_member(v, "worker"), '"'))
         return FAIL(ctx, DRMAD_E_STORAGE, "not a lease: %.*s", (int)(v.end - v.at), v.at);
-    TRY(json_string(ctx, json_member(v, "worker"), &worker));
+    TRY(json_text(ctx, json_member(v, "worker"), &worker));
     mem_free(ctx, t->lease.worker);
     t->lease.worker = worker;
 done:
@@ -149,11 +151,11 @@ static drmad_status set_attr(drmad_ctx *ctx, journal_state *state, journal_trial
     drmad_status st = DRMAD_OK;
     char *key = NULL, *json = NULL;
 
-    TRY(json_string(ctx, w->key, &key));
+    TRY(json_text(ctx, w->key, &key));
     if (is_system && strcmp(key, ATTR_LEASE) == 0) {
         TRY(set_lease(ctx, t, w->value));
     } else if (is_system && strcmp(key, ATTR_VERSION) == 0 && json_is(w->value, '"')) {
-        TRY(json_string(ctx, w->value, &json));
+        TRY(json_text(ctx, w->value, &json));
         mem_free(ctx, t->version);
         t->version = json;
         json = NULL;
@@ -220,7 +222,7 @@ static bool compatible(const char *a, const char *b)
     if (dist_kind(kind_a) != dist_kind(kind_b)) return false;
     if (dist_kind(kind_a) == 'c')
         return json_same(json_member(in_a, "choices"), json_member(in_b, "choices"));
-    return json_true(json_member(in_a, "log")) == json_true(json_member(in_b, "log"));
+    return json_truth(json_member(in_a, "log")) == json_truth(json_member(in_b, "log"));
 }
 
 static journal_dist *find_dist(const journal_study *s, const char *name)
@@ -293,10 +295,10 @@ static drmad_status read_param(drmad_ctx *ctx, journal_state *state, json_span n
     json_span kind, inside;
     drmad_status st = DRMAD_OK;
 
-    if (!json_is(name, '"') || !json_is(dist, '"') || !json_real(value, &out->value))
+    if (!json_is(name, '"') || !json_is(dist, '"') || !json_double(value, &out->value))
         return FAIL(ctx, DRMAD_E_STORAGE, "a parameter without name, value and distribution");
-    TRY(json_string(ctx, name, &name_text));
-    TRY(json_string(ctx, dist, &dist_text));
+    TRY(json_text(ctx, name, &name_text));
+    TRY(json_text(ctx, dist, &dist_text));
     if (!dist_read(dist_text, &kind, &inside) || !dist_kind(kind)) {
         st = FAIL(ctx, DRMAD_E_STORAGE, "parameter %.60s: not a distribution: %.200s", name_text,
                   dist_text);
@@ -360,7 +362,7 @@ static drmad_status note_request(drmad_ctx *ctx, journal_state *state, const jou
     drmad_status st = DRMAD_OK;
 
     if (!json_is(v, '"')) return st;
-    TRY(json_string(ctx, v, &request));
+    TRY(json_text(ctx, v, &request));
     TRY(journal_map_at(ctx, &state->requests, request, &slot));
     slot->value = trial;
     json_int(json_member(op->line, FIELD_TOKEN), &slot->token);

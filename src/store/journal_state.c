@@ -148,7 +148,7 @@ static drmad_status create_study(drmad_ctx *ctx, journal_state *state, json_span
     const json_span name = json_member(line, "study_name");
 
     if (!json_is(name, '"')) return FAIL(ctx, DRMAD_E_STORAGE, "no \"study_name\"");
-    TRY(json_string(ctx, name, &fresh.name));
+    TRY(json_text(ctx, name, &fresh.name));
     TRY(read_directions(ctx, &fresh, json_member(line, "directions")));
     if (name_taken(state, fresh.name)) goto done; /* rejected: it is there */
     TRY(journal_grow(ctx, &state->studies, state->n_studies, sizeof *state->studies));
@@ -169,7 +169,7 @@ static drmad_status study_attr(drmad_ctx *ctx, journal_state *state, journal_stu
 
     if (!json_is(pairs, '{') || !json_next(&w))
         return FAIL(ctx, DRMAD_E_STORAGE, "an attribute without key and value");
-    TRY(json_string(ctx, w.key, &key));
+    TRY(json_text(ctx, w.key, &key));
     const size_t n = (size_t)(w.value.end - w.value.at);
     TRY(mem_alloc(ctx, n + 1, 1, &json));
     memcpy(json, w.value.at, n);

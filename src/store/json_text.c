@@ -176,7 +176,7 @@ json_span json_member(json_span object, const char *key)
     return found;
 }
 
-bool json_real(json_span v, double *out)
+bool json_double(json_span v, double *out)
 {
     char text[NUMBER_TEXT];
     const size_t n = v.at ? (size_t)(v.end - v.at) : 0;
@@ -205,7 +205,7 @@ bool json_int(json_span v, int64_t *out)
     return true;
 }
 
-bool json_true(json_span v)
+bool json_truth(json_span v)
 {
     return v.at && *v.at == 't';
 }
@@ -248,7 +248,7 @@ static uint32_t escaped_point(const char **p, const char *end)
     return 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
 }
 
-drmad_status json_string(drmad_ctx *ctx, json_span v, char **out)
+drmad_status json_text(drmad_ctx *ctx, json_span v, char **out)
 {
     static const char escapes[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
     char *to;
@@ -276,8 +276,8 @@ drmad_status json_string(drmad_ctx *ctx, json_span v, char **out)
 
 static bool as_number(json_span v, double *out)
 {
-    if (!json_is(v, 't')) return json_real(v, out);
-    *out = json_true(v);
+    if (!json_is(v, 't')) return json_double(v, out);
+    *out = json_truth(v);
     return true;
 }
 

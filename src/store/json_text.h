@@ -30,11 +30,11 @@ bool json_next(json_walk *w);
 json_span json_member(json_span object, const char *key);
 bool json_is(json_span v, char kind); /* '{' '[' '"' '0' (a number) 'n' (null) 't' (true, false) */
 bool json_int(json_span v, int64_t *out);
-bool json_real(json_span v, double *out); /* NaN, Infinity and whole numbers too */
-bool json_true(json_span v);
+bool json_double(json_span v, double *out); /* NaN, Infinity and whole numbers too */
+bool json_truth(json_span v);
 /* Gives *out, the text that a string stands for, as UTF-8. What UTF-8 or C cannot hold, lone
  * surrogates and U+0000, is kept apart from all else as three bytes and as C0 80. */
-drmad_status json_string(drmad_ctx *ctx, json_span v, char **out);
+drmad_status json_text(drmad_ctx *ctx, json_span v, char **out);
 /* Whether two values are equal as Python sees it: 1 == 1.0 == true, whatever the spelling. Scalars
  * and arrays of them; anything else by its bytes. */
 bool json_same(json_span a, json_span b);

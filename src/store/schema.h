@@ -10,7 +10,7 @@
 enum { SCHEMA_VERSION = 2, SCHEMA_OPTUNA_TABLES = 13, SCHEMA_OWN_TABLES = 4 };
 
 typedef struct schema_step {
-    int number;         /* 1: Optuna's tables */
+    int number;         /* 1: Optuna's tables; 0: hypero's views, which are no step */
     const char *driver; /* NULL past the last */
     const char *sql;
 } schema_step;

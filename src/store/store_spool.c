@@ -139,7 +139,7 @@ static int32_t length(json_span list)
 static bool take_double(drmad_ctx *ctx, json_span v, double *x)
 {
     char *text = NULL;
-    const bool good = json_string(ctx, v, &text) == DRMAD_OK && number_read(text, x);
+    const bool good = json_text(ctx, v, &text) == DRMAD_OK && number_read(text, x);
 
     mem_free(ctx, text);
     return good;
@@ -187,12 +187,12 @@ static drmad_status take_attrs(result *r, json_span list)
     TRY(mem_alloc(r->ctx, (size_t)n, sizeof *r->attrs, &r->attrs));
     r->end.attrs = r->attrs, r->end.n_attrs = n;
     for (int32_t i = 0; i < n && json_next(&w); i++) {
-        TRY(json_string(r->ctx, w.value, &text));
+        TRY(json_text(r->ctx, w.value, &text));
         r->attrs[i].key = text;
         if (!json_next(&w)) break;
-        TRY(json_string(r->ctx, w.value, &text));
+        TRY(json_text(r->ctx, w.value, &text));
         r->attrs[i].json = text;
-        if (json_next(&w)) r->attrs[i].system = json_true(w.value);
+        if (json_next(&w)) r->attrs[i].system = json_truth(w.value);
     }
 done:
     return st;
@@ -211,7 +211,7 @@ static drmad_status take_result(result *r, const char *path, const char *text, s
         !json_int(json_member(whole, "token"), &r->lease.token) ||
         !json_is(json_member(whole, "state"), '"'))
         return bad(r, path);
-    TRY(json_string(r->ctx, json_member(whole, "state"), &state));
+    TRY(json_text(r->ctx, json_member(whole, "state"), &state));
     if (!trial_state_of(state, &r->end.state)) {
         st = bad(r, path);
         goto done;

@@ -44,7 +44,8 @@ static void cut_section(char *text, const char *name)
 
 drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT])
 {
-    static const char *const ignored[] = {"\noutput:", "\nbudget:", "\nthreads:"};
+    static const char *const ignored[] = {
+        "\noutput:", "\nbudget:", "\nthreads:", "\nstore:", "\nworker:"};
     drmad_status st = DRMAD_OK;
     char *text = NULL;
     const void *more = s->s->data_sha256;

@@ -145,8 +145,7 @@ static drmad_status check_keys(const config *cfg)
 
     for (size_t i = 0; i < COUNT(own); i++) {
         const char *key = config_set_under(cfg, own[i]);
-        if (key)
-            return config_refuse(cfg, key, "the caller's model brings its own; leave it out");
+        if (key) return config_refuse(cfg, key, "the caller's model brings its own; leave it out");
     }
     for (size_t i = 0; i < COUNT(keys); i++) {
         config_where(cfg, keys[i], where, sizeof where);

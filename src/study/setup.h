@@ -10,7 +10,7 @@
 typedef struct setup {
     drmad_ctx *ctx;
     const config *cfg;
-    drmad_model *model;              /* the caller's; NULL: data and model as the study says */
+    drmad_model *model; /* the caller's; NULL: data and model as the study says */
     const char *data_name, *data_sha256;
     dataset *train_data, *test_data; /* test_data NULL: test rows are split off too */
     split *split;

@@ -1,5 +1,5 @@
 /* The public calls' frame: loading, events, results, and what several calls need. */
-#include "study/study.h"
+#include "study/session.h"
 #include "base/version.h"
 #include "data/fetch.h"
 #include "drmad/info.h"
@@ -17,10 +17,26 @@ drmad_status drmad_study_load(drmad_ctx *ctx, const char *path, const char *cons
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *s, &s));
     s->ctx = ctx;
-    TRY(config_load(ctx, path, overrides, n, &s->cfg));
+    TRY(config_gather(ctx, path, overrides, n, &s->cfg));
+    TRY(study_finish_load(s));
     *out = s, s = NULL;
 done:
     drmad_study_free(s);
+    return st;
+}
+
+/* A trial of our own training sets keys before `auto`s follow from them, so both texts are taken
+ * here. */
+drmad_status study_finish_load(drmad_study *s)
+{
+    drmad_status st = DRMAD_OK;
+
+    if (s->cfg->set.parameters.n > 0) {
+        TRY(session_print(s->cfg, SESSION_KEPT, &s->given));
+        TRY(session_print(s->cfg, SESSION_TRIAL, &s->base));
+    }
+    TRY(config_finish(s->cfg));
+done:
     return st;
 }
 
@@ -40,6 +56,9 @@ void drmad_study_free(drmad_study *s)
 {
     if (!s) return;
     forget(s);
+    session_close(s);
+    mem_free(s->ctx, s->given);
+    mem_free(s->ctx, s->base);
     config_free(s->cfg);
     mem_free(s->ctx, s);
 }
@@ -122,6 +141,22 @@ static drmad_status put_versions(drmad_study *st)
     return study_put(st, "versions", v);
 }
 
+drmad_status study_begin_result(drmad_study *s, const char *what)
+{
+    drmad_status st = DRMAD_OK;
+
+    forget(s);
+    s->started = base_now();
+    s->result = json_object();
+    TRY(study_put(s, "event", json_string("result")));
+    TRY(study_put(s, "schema", json_integer(1)));
+    TRY(study_put(s, "call", json_string(what)));
+    TRY(study_put(s, "study", json_string(s->cfg->set.name)));
+    TRY(study_put(s, "seed", json_integer(s->cfg->set.seed)));
+done:
+    return st;
+}
+
 drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_folder)
 {
     drmad_status st = DRMAD_OK;
@@ -129,20 +164,13 @@ drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_
     if (s->model && s->model->oracle.busy)
         return FAIL(s->ctx, DRMAD_E_USAGE,
                     "%s: the study was called from its model's own functions", what);
-    forget(s);
-    s->started = base_now();
-    s->result = json_object();
+    TRY(study_begin_result(s, what));
     if (with_folder) {
         TRY(folder_open(s->ctx, s->cfg, &s->f));
         TRY(check_folder(s, what));
     }
     TRY(setup_new(s->ctx, s->cfg, s->model, &s->s));
     TRY(setup_tie(s->s, 0, walk, NULL));
-    TRY(study_put(s, "event", json_string("result")));
-    TRY(study_put(s, "schema", json_integer(1)));
-    TRY(study_put(s, "call", json_string(what)));
-    TRY(study_put(s, "study", json_string(s->cfg->set.name)));
-    TRY(study_put(s, "seed", json_integer(s->cfg->set.seed)));
     TRY(study_put(s, "data", json_string(s->s->data_name)));
     TRY(study_put(s, "data_sha256", json_string(s->s->data_sha256)));
     TRY(study_put(s, "parameters", json_integer(s->s->params->weights)));

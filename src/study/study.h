@@ -2,15 +2,21 @@
  * tune.c, compare.c, why.c, check.c and explain.c do the work. */
 #ifndef STUDY_H
 #define STUDY_H
-#include "drmad/study.h"
+#include "drmad/trial.h"
 #include "study/folder.h"
 #include "study/setup.h"
 
 struct drmad_study {
     drmad_ctx *ctx;
     config *cfg;
-    drmad_model *model; /* the caller's, or NULL */
-    space *kept_space;  /* of the values that the last call came to */
+    drmad_model *model;      /* the caller's, or NULL */
+    struct session *session; /* with the store, or NULL: session.h */
+    char *given, *base;      /* with parameters: the study as YAML before `auto`s are replaced, the
+                                same for its trials */
+    bool foreign;            /* its command comes from a store and is not run */
+    drmad_objective_fn *objective; /* of the caller, or NULL */
+    void *objective_user;
+    space *kept_space; /* of the values that the last call came to */
     double *kept;
     setup *s;
     folder *f;
@@ -22,6 +28,10 @@ struct drmad_study {
     size_t text_used, text_size;
 };
 
+/* What is left to do once all keys are set. */
+drmad_status study_finish_load(drmad_study *s);
+/* Forgets the last call's result and begins a new one. */
+drmad_status study_begin_result(drmad_study *s, const char *what);
 /* Starts a call: a new result, the set-up at meta-step 0; with a folder when `folder`, in which
  * nothing is changed yet. */
 drmad_status study_begin(drmad_study *st, const char *what, bool walk, bool folder);

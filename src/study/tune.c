@@ -377,6 +377,7 @@ drmad_status drmad_study_tune(drmad_study *s, int resume)
     drmad_status st = DRMAD_OK;
     tuning t = {0};
 
+    if (s->cfg->set.parameters.n > 0) return drmad_study_work(s); /* it goes on by itself */
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "tune", true, true));
     TRY(tuning_open(s, resume != 0, &t));

@@ -30,11 +30,12 @@ def floats():
     yield from (F(0, 1), F(1e-5, 1.0, log=True), F(-0.0, 0.1), F(0.1, 0.3, step=0.1))
     yield from (F(0, 1, step=0.3), F(-1.5, 2.5, step=0.25), F(1, 1), F(1e16, 1e22))
     yield from (F(-1e-7, 1e-7, step=3e-9), F(0.1, 0.7, step=0.2), F(5e-324, 1.7e308, log=True))
-    yield F(0.05, 0.95, step=0.1)
+    yield from (F(0.05, 0.95, step=0.1), F(0.1234567890123456, 7.5, step=1e-3))
     rng = random.Random(1)
     for _ in range(40):
         low = round(rng.uniform(-10, 10), rng.randrange(6))
-        yield F(low, low + rng.uniform(0.1, 20), step=round(rng.uniform(0.01, 0.9), rng.randrange(2, 6)))
+        high = low + rng.uniform(0.1, 20)
+        yield F(low, high, step=round(rng.uniform(0.01, 0.9), rng.randrange(2, 6)))
     for _ in range(20):
         low = 10 ** rng.uniform(-300, 300)
         yield F(low, low * rng.uniform(1, 1e6), log=True)
@@ -45,7 +46,7 @@ def ints():
     yield from (I(-(2**53), 2**53), I(1, 2**53, step=7))
 
 
-TEXTS = ["relu", 'a"b\\c', "caf\u00e9", "\U0001f600 x", "tab\tnl\ncr\r\b\f\x01\x7f", "", "/", "\u2028"]
+TEXTS = ["relu", 'a"b\\c', "caf\u00e9", "\U0001f600 x", "\t\n\r\b\f\x01\x7f", "", "/", "\u2028"]
 CHOICES = [
     ["relu", "tanh"],
     [None, True, False, 0, 1, -3, 0.5, 1e-5, 1e16, -0.0, "x"],
@@ -70,7 +71,7 @@ OLD = [
     '{"type": "int", "low": 1, "high": 7, "step": 4}',
     '{"type": "categorical", "choices": [1e-3, true, "\\u00e9"]}',
     ' { "attributes" : {"high":2,"low":1,"log":false,"step":1} ,"name":"IntDistribution" } ',
-    '{"name": "FloatDistribution", "attributes": {"low": 0.0, "high": 1.0, "log": false, "step": 0.15}}',
+    '{"name": "FloatDistribution", "attributes": {"step": 0.15, "high": 1, "low": 0}}',
 ]
 
 
@@ -82,12 +83,11 @@ def main():
         print(f"static const number_row {name}[] = {{")
         for d in make():
             step = d.step if d.step is not None else 0
-            # As a user would give them: high before Optuna moves it is not kept, so it is given
-            # here half a step too far; Optuna must bring it back.
-            far = type(d)(d.low, d.high + (step // 2 if name == "ints" else step * 0.5), d.log, d.step)
+            # half a step too far: Optuna must bring it back
+            high = d.high + (step // 2 if name == "ints" else step * 0.5)
+            far = type(d)(d.low, high, d.log, d.step)
             assert distribution_to_json(far) == distribution_to_json(d), (far, d)
-            cells = (d.low, d.high + (step // 2 if name == "ints" else step * 0.5), step)
-            row = ", ".join(number(c) for c in cells)
+            row = ", ".join(number(x) for x in (d.low, high, step))
             print(f"    {{{row}, {str(d.log).lower()}, {quoted(distribution_to_json(d))}}},")
         print("};")
     print("/* choices as JSON texts, what Optuna writes */")

@@ -39,16 +39,16 @@ TEST(json_text_finds_members)
     int i = 0;
 
     CHECK(json_is(json_member(v, "a"), '"')); /* the last of two, as in Python */
-    CHECK(json_true(json_member(v, "t")));
+    CHECK(json_truth(json_member(v, "t")));
     CHECK(!json_member(v, "c").at);
     for (json_walk w = json_walk_of(json_member(v, "b")); json_next(&w) && i < 3; i++)
-        CHECK(json_real(w.value, x + i));
+        CHECK(json_double(w.value, x + i));
     CHECK_INT(i, 3);
     CHECK(x[0] == 1 && x[1] == -2.5 && isnan(x[2]));
     CHECK(json_int(whole("-9223372036854775808"), &n) && n == INT64_MIN);
     CHECK(!json_int(whole("9223372036854775808"), &n));
     CHECK(!json_int(whole("1.0"), &n));
-    CHECK(json_real(whole("-Infinity"), &inf) && inf < 0 && isinf(inf));
+    CHECK(json_double(whole("-Infinity"), &inf) && inf < 0 && isinf(inf));
     json_walk empty = json_walk_of(whole("[ ]")), scalar = json_walk_of(whole("12"));
     CHECK(!json_next(&empty));
     CHECK(!json_next(&scalar));
@@ -70,7 +70,7 @@ TEST(json_text_reads_and_writes_strings)
     char *text;
 
     for (size_t i = 0; i < COUNT(rows); i++) {
-        CHECK_OK(ctx, json_string(ctx, whole(rows[i].json), &text));
+        CHECK_OK(ctx, json_text(ctx, whole(rows[i].json), &text));
         CHECK_STR(text, rows[i].text);
         mem_free(ctx, text);
     }

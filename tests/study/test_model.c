@@ -114,9 +114,9 @@ static drmad_model *make(drmad_ctx *ctx, cloud *c, bool batches)
 static drmad_status open_study(drmad_model *m, const char *folder, const char *const *more, int n,
                                drmad_study **out)
 {
-    const char *all[24] = {"dtype=f64", "train.steps=40", "optimizer.lr=0.02",
-                           "optimizer.momentum=0.5", "outer.steps=6", "threads=1",
-                           "retrain.seeds=3"};
+    const char *all[24] = {
+        "dtype=f64",     "train.steps=40", "optimizer.lr=0.02", "optimizer.momentum=0.5",
+        "outer.steps=6", "threads=1",      "retrain.seeds=3"};
     char dir[512];
     int count = 7;
 

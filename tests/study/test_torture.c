@@ -89,23 +89,6 @@ TEST(f43_bits_do_not_depend_on_the_thread_count)
     desk_close(&d);
 }
 
-/* Makes one on the spot, so that none need be installed. */
-static bool comma_locale(const char *dir)
-{
-    char path[300], command[700];
-
-    snprintf(path, sizeof path, "%s/comma", dir);
-    FILE *f = fopen(path, "w");
-    if (!f) return false;
-    fprintf(f,
-            "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \"\"\ngrouping -1\nEND LC_NUMERIC\n");
-    fclose(f);
-    snprintf(command, sizeof command, "localedef -c -i %s %s/xx_XX >/dev/null 2>&1", path, dir);
-    if (system(command) < 0) return false;
-    setenv("LOCPATH", dir, 1);
-    return setlocale(LC_NUMERIC, "xx_XX") != NULL;
-}
-
 /* A program around us may have set one. Cut under the one, gone on under the other. */
 TEST(f44_a_locale_with_decimal_commas_changes_no_file)
 {
@@ -114,7 +97,7 @@ TEST(f44_a_locale_with_decimal_commas_changes_no_file)
 
     desk_open(&d);
     CHECK_OK(d.ctx, DESK_RUN(&d, "whole", desk_tune, NULL));
-    CHECK(comma_locale(d.folder));
+    CHECK(test_comma_locale());
     snprintf(text, sizeof text, "%.1f", 0.5);
     CHECK_STR(text, "0,5");
     CHECK_OK(d.ctx, DESK_RUN(&d, "under", desk_tune, NULL));

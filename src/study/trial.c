@@ -1,0 +1,322 @@
+/* Asking: a queued trial or a new one, and its parameters.
+ *
+ * Number first, values second: a point is a function of (seed, number), so a new trial is begun in
+ * one transaction and given all its parameters in the next. A trial that loses its worker in
+ * between has none; whoever takes it over draws the same ones. */
+#include "study/session.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ATTEMPTS = 1000 }; /* points refused by rules in a row: the space has next to none */
+
+void trial_name(const drmad_trial *t, char *buf, size_t size)
+{
+    snprintf(buf, size, "study %s, trial %lld", t->study->session->name,
+             (long long)t->lease.number);
+}
+
+void drmad_trial_free(drmad_trial *t)
+{
+    if (!t) return;
+    drmad_ctx *ctx = t->study->ctx;
+    mem_free(ctx, t->x);
+    search_free(t->own);
+    mem_free(ctx, t->own_x);
+    json_decref(t->fixed);
+    mem_free(ctx, t->params);
+    mem_free(ctx, t->text);
+    mem_free(ctx, t);
+}
+
+static drmad_status trial_new(drmad_study *s, const store_lease *l, drmad_trial **out)
+{
+    const search *declared = s->session->space;
+    drmad_status st = DRMAD_OK;
+    drmad_trial *t = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(s->ctx, 1, sizeof *t, &t));
+    t->study = s;
+    t->lease = *l;
+    TRY(mem_alloc(s->ctx, (size_t)declared->n + 1, sizeof *t->x, &t->x));
+    for (int32_t i = 0; i < declared->n; i++) t->x[i] = NAN;
+    TRY(search_new(s->ctx, &t->own));
+    *out = t, t = NULL;
+done:
+    drmad_trial_free(t);
+    return st;
+}
+
+/* ---- what the store has of it ---- */
+
+drmad_status trial_add_own(drmad_trial *t, search_param *p, double x, int32_t *index)
+{
+    drmad_status st = search_add(t->own, p, index);
+
+    if (st == DRMAD_OK && *index >= t->own_room) {
+        const int32_t room = 2 * *index + 8;
+
+        st = mem_resize(t->study->ctx, &t->own_x, (size_t)t->own_room, (size_t)room,
+                        sizeof *t->own_x);
+        if (st == DRMAD_OK) t->own_room = room;
+    }
+    if (st == DRMAD_OK) t->own_x[*index] = x;
+    return st;
+}
+
+static drmad_status take_param(drmad_trial *t, const store_param *p)
+{
+    const search *declared = t->study->session->space;
+    const int32_t i = search_find(declared, p->name);
+    drmad_status st = DRMAD_OK;
+    search_param *own;
+    int32_t index;
+
+    if (i >= 0) {
+        t->x[i] = p->value;
+        return st;
+    }
+    TRY(search_param_parse(t->study->ctx, p->name, p->distribution, &own));
+    TRY(trial_add_own(t, own, p->value, &index));
+done:
+    return st;
+}
+
+static drmad_status take_stored(void *user, const store_trial *stored)
+{
+    drmad_trial *t = user;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < stored->n_params; i++) TRY(take_param(t, &stored->params[i]));
+    for (int32_t i = 0; i < stored->n_attrs; i++) {
+        const store_attr *a = &stored->attrs[i];
+
+        if (!a->system || strcmp(a->key, SESSION_FIXED_KEY) != 0 || t->fixed) continue;
+        t->fixed = json_loads(a->json, 0, NULL);
+    }
+done:
+    return st;
+}
+
+/* The fixed values of declared parameters into x, where nothing is stored yet. */
+static drmad_status take_fixed(drmad_trial *t)
+{
+    const search *declared = t->study->session->space;
+    drmad_ctx *ctx = t->study->ctx;
+    drmad_status st = DRMAD_OK;
+    json_t *known = json_object(), *value;
+    double *x = NULL;
+    char *text = NULL;
+    const char *name;
+
+    if (!json_is_object(t->fixed) || declared->n == 0) goto done;
+    json_object_foreach(t->fixed, name, value)
+    {
+        if (search_find(declared, name) >= 0) json_object_set(known, name, value);
+    }
+    text = json_dumps(known, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (!text) TRY(FAIL(ctx, DRMAD_E_NOMEM, "out of memory for a queued point"));
+    TRY(mem_alloc(ctx, (size_t)declared->n, sizeof *x, &x));
+    TRY(search_parse(declared, text, x));
+    for (int32_t i = 0; i < declared->n; i++)
+        if (isnan(t->x[i])) t->x[i] = x[i];
+done:
+    json_decref(known);
+    mem_free(ctx, x);
+    free(text);
+    return st;
+}
+
+/* ---- drawing ---- */
+
+void trial_point(const drmad_study *s, int64_t number, int32_t attempt, int32_t n, double *u)
+{
+    const uint64_t seed = (uint64_t)s->cfg->set.seed;
+
+    if (s->cfg->set.search.sampler == CFG_SAMPLER_SOBOL) sample_sobol(seed, number, attempt, n, u);
+    else sample_random(seed, number, attempt, n, u);
+}
+
+/* Fills in what is missing; a point that breaks a rule is drawn anew. */
+static drmad_status complete(drmad_trial *t)
+{
+    const search *declared = t->study->session->space;
+    drmad_ctx *ctx = t->study->ctx;
+    const size_t n = (size_t)declared->n;
+    drmad_status st = DRMAD_OK;
+    double *u = NULL, *x = NULL;
+    int32_t broken = -1;
+    char name[640];
+
+    TRY(mem_alloc(ctx, n + 1, sizeof *u, &u));
+    TRY(mem_alloc(ctx, n + 1, sizeof *x, &x));
+    for (int32_t k = 0; k < ATTEMPTS; k++) {
+        trial_point(t->study, t->lease.number, k, declared->n, u);
+        memcpy(x, t->x, n * sizeof *x);
+        TRY(search_complete(declared, u, x, &broken));
+        if (broken >= 0) continue;
+        memcpy(t->x, x, n * sizeof *x);
+        goto done;
+    }
+    trial_name(t, name, sizeof name);
+    st = FAIL(ctx, DRMAD_E_CONFIG, "%s: none of %d points keeps the rule \"%s\"", name, ATTEMPTS,
+              expr_text(declared->rules[broken]));
+done:
+    mem_free(ctx, u);
+    mem_free(ctx, x);
+    return st;
+}
+
+static drmad_status store_params(drmad_trial *t)
+{
+    const struct session *ss = t->study->session;
+    const search *declared = ss->space;
+    drmad_status st = DRMAD_OK;
+    store_param *p = NULL;
+    int32_t n = 0;
+
+    TRY(mem_alloc(ss->ctx, (size_t)declared->n + 1, sizeof *p, &p));
+    for (int32_t i = 0; i < declared->n; i++)
+        if (!isnan(t->x[i]))
+            p[n++] =
+                (store_param){declared->params[i].name, t->x[i], declared->params[i].distribution};
+    if (n > 0) TRY(store_trial_params(ss->store, &t->lease, p, n));
+done:
+    mem_free(ss->ctx, p);
+    return st;
+}
+
+/* ---- asking ---- */
+
+/* A trial that cannot run, as one queued with values outside the space, fails for good: left in the
+ * queue it would be everybody's next. */
+static drmad_status fail_queued(drmad_trial *t)
+{
+    drmad_ctx *ctx = t->study->ctx;
+    drmad_status st = DRMAD_OK;
+    char why[1024], *json = NULL;
+
+    snprintf(why, sizeof why, "%s", drmad_errmsg(ctx));
+    TRY(trial_json_text(ctx, why, strlen(why), &json));
+    const store_attr a = {"fail_reason", json, .system = false};
+    TRY(trial_tell(t, &(store_trial){.state = TRIAL_FAIL, .n_attrs = 1, .attrs = &a}));
+    base_log(ctx, LOG_WARN, "trial %lld was queued with what cannot be: %s",
+             (long long)t->lease.number, why);
+done:
+    mem_free(ctx, json);
+    return st;
+}
+
+/* *out is NULL where the queued trial was not fit to run. */
+static drmad_status prepare(drmad_study *s, const store_lease *l, bool queued, drmad_trial **out)
+{
+    const struct session *ss = s->session;
+    drmad_status st = DRMAD_OK;
+    drmad_trial *t = NULL;
+
+    *out = NULL;
+    TRY(trial_new(s, l, &t));
+    if (queued) {
+        TRY(store_trial_read(ss->store, ss->study, l->trial, take_stored, t));
+        st = take_fixed(t);
+    }
+    if (st == DRMAD_OK) st = complete(t);
+    if (queued && st == DRMAD_E_CONFIG) {
+        st = fail_queued(t);
+        goto done;
+    }
+    TRY(st);
+    TRY(store_params(t));
+    *out = t, t = NULL;
+done:
+    drmad_trial_free(t);
+    return st;
+}
+
+drmad_status trial_ask(drmad_study *s, drmad_trial **out)
+{
+    const struct session *ss = s->session;
+    const int64_t limit = s->cfg->set.search.trials;
+    drmad_status st = DRMAD_OK;
+    char key[STORE_REQUEST_SIZE];
+    bool queued = true;
+    store_lease l;
+
+    *out = NULL;
+    while (st == DRMAD_OK && !*out) {
+        store_request(ss->store, key);
+        TRY(store_trial_claim(ss->store, ss->study, key, &l));
+        queued = l.trial >= 0;
+        if (!queued) {
+            store_request(ss->store, key);
+            TRY(store_trial_begin(ss->store, ss->study, limit > 0 ? limit : -1, key, &l));
+            if (l.trial < 0) break;
+        }
+        st = prepare(s, &l, queued, out);
+    }
+done:
+    return st;
+}
+
+/* As every worker does: so a trial that was asked for and never told comes back. */
+static drmad_status expire_now_and_then(drmad_study *s)
+{
+    struct session *ss = s->session;
+    const double now = base_now();
+    int32_t n;
+
+    if (now < ss->expire_at) return DRMAD_OK;
+    ss->expire_at = now + s->cfg->set.worker.lease;
+    return store_trial_expire(ss->store, ss->study, (int32_t)s->cfg->set.objective.retries, &n);
+}
+
+drmad_status drmad_study_ask(drmad_study *s, drmad_trial **out)
+{
+    drmad_status st = DRMAD_OK;
+
+    *out = NULL;
+    TRY(session_open(s, -1));
+    TRY(expire_now_and_then(s));
+    TRY(trial_ask(s, out));
+done:
+    return st;
+}
+
+/* ---- from one process to another ---- */
+
+const char *drmad_trial_token(drmad_trial *t)
+{
+    const store_lease *l = &t->lease;
+
+    mem_free(t->study->ctx, t->text);
+    if (mem_alloc(t->study->ctx, 96, 1, &t->text) != DRMAD_OK) return "";
+    snprintf(t->text, 96, "%lld.%lld.%lld.%lld", (long long)l->study, (long long)l->number,
+             (long long)l->trial, (long long)l->token);
+    return t->text;
+}
+
+drmad_status drmad_study_trial(drmad_study *s, const char *token, int64_t number, drmad_trial **out)
+{
+    drmad_status st = DRMAD_OK;
+    long long study, its, trial, secret;
+    drmad_trial *t = NULL;
+    char rest;
+
+    *out = NULL;
+    if (sscanf(token, "%lld.%lld.%lld.%lld%c", &study, &its, &trial, &secret, &rest) != 4)
+        return FAIL(s->ctx, DRMAD_E_USAGE, "token: not what ask printed");
+    if (number >= 0 && its != number)
+        return FAIL(s->ctx, DRMAD_E_USAGE, "trial %lld: the token is that of trial %lld",
+                    (long long)number, its);
+    TRY(session_open(s, -1));
+    if (study != s->session->study)
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE, "token: of another study than %s", s->session->name));
+    TRY(trial_new(s, &(store_lease){study, trial, its, secret}, &t));
+    TRY(store_trial_read(s->session->store, study, trial, take_stored, t));
+    *out = t, t = NULL;
+done:
+    drmad_trial_free(t);
+    return st;
+}

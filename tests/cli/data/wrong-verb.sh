@@ -1,1 +1,0 @@
-drmad data put mnist

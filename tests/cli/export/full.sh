@@ -1,0 +1,2 @@
+drmad study create -q sqlite:x.db#s >/dev/null
+drmad export sqlite:x.db#s >/dev/full

@@ -1,0 +1,1 @@
+drmad data gett mnist

@@ -1,0 +1,1 @@
+drmad study create -q sqlite:x.db#s --direction up

@@ -1,0 +1,1 @@
+drmad study list --store sqlite:x.db

@@ -1,0 +1,2 @@
+drmad study create -q sqlite:x.db#s
+drmad study show sqlite:x.db#t

@@ -1,0 +1,1 @@
+drmad store start

@@ -1,0 +1,3 @@
+mkdir pg
+drmad store stop --folder "$PWD/pg"
+echo stopped

@@ -1,0 +1,1 @@
+drmad study best sqlite:x.db#s --store sqlite:y.db

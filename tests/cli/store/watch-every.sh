@@ -1,0 +1,1 @@
+drmad study watch sqlite:x.db#s --every x

@@ -1,0 +1,1 @@
+drmad study show sqlite:x.db

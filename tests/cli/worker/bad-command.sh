@@ -1,0 +1,1 @@
+drmad tune "$ROOT/tests/cli/search.yaml" 'objective.cmd=echo {y}'

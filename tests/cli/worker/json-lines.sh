@@ -1,0 +1,1 @@
+drmad tune "$ROOT/tests/cli/search.yaml" search.trials=1 --jobs 1 --json -q
