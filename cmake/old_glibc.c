@@ -5,17 +5,17 @@
  *
  *   pthread_create, pthread_join, pthread_sigmask   moved into libc (2.32, 2.34); libpthread.so.0
  *                                                   must be needed as well, for 2.28 has them there
- *   pthread_condattr_setclock, dlopen, dlsym, dlclose, dlerror   the same; libdl.so.2
- *   stat, fstat, lstat, fstatat   were inline calls of __xstat, ... until 2.33
+ *   dlopen, dlsym, dlerror, dlclose                 moved into libc (2.34) likewise from libdl.so.2
+ *   stat, lstat, fstat, fstatat                     were inline calls of __xstat, __lxstat, ...
+ *                                                   until 2.33
  *   exp, log, pow         2.29 dropped the SVID error handling; same values, same code inside
  *   __libc_start_main     2.34; the old one with no init runs no constructors of the executable on
  *                         an old glibc: C has none */
-#include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 
-#define OLD_AT(name, version) __asm__(".symver old_" #name "," #name "@GLIBC_" #version)
 #define OLD(name) __asm__(".symver old_" #name "," #name "@GLIBC_2.2.5")
 #define HIDDEN __attribute__((visibility("hidden")))
 
@@ -40,14 +40,13 @@ int old_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), v
 int old_pthread_join(pthread_t, void **);
 int old_pthread_sigmask(int, const sigset_t *, sigset_t *);
 int old___xstat(int, const char *, struct stat *);
-int old___fxstat(int, int, struct stat *);
 int old___lxstat(int, const char *, struct stat *);
+int old___fxstat(int, int, struct stat *);
 int old___fxstatat(int, int, const char *, struct stat *, int);
-int old_pthread_condattr_setclock(pthread_condattr_t *, clockid_t);
 void *old_dlopen(const char *, int);
 void *old_dlsym(void *, const char *);
-int old_dlclose(void *);
 char *old_dlerror(void);
+int old_dlclose(void *);
 double old_exp(double);
 double old_log(double);
 double old_pow(double, double);
@@ -56,22 +55,21 @@ OLD(pthread_create);
 OLD(pthread_join);
 OLD(pthread_sigmask);
 OLD(__xstat);
-OLD(__fxstat);
 OLD(__lxstat);
-OLD_AT(__fxstatat, 2.4);
-OLD_AT(pthread_condattr_setclock, 2.3.3);
+OLD(__fxstat);
+__asm__(".symver old___fxstatat,__fxstatat@GLIBC_2.4");
 OLD(dlopen);
 OLD(dlsym);
-OLD(dlclose);
 OLD(dlerror);
+OLD(dlclose);
 OLD(exp);
 OLD(log);
 OLD(pow);
 
 enum { STAT_VERSION = 1 }; /* _STAT_VER of x86-64 */
 
-HIDDEN int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*run)(void *), void *argument)
+HIDDEN int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument)
 {
     return old_pthread_create(thread, attributes, run, argument);
 }
@@ -106,14 +104,9 @@ HIDDEN int fstatat(int folder, const char *path, struct stat *info, int flags)
     return old___fxstatat(STAT_VERSION, folder, path, info, flags);
 }
 
-HIDDEN int pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock)
+HIDDEN void *dlopen(const char *file, int flags)
 {
-    return old_pthread_condattr_setclock(attributes, clock);
-}
-
-HIDDEN void *dlopen(const char *name, int mode)
-{
-    return old_dlopen(name, mode);
+    return old_dlopen(file, flags);
 }
 
 HIDDEN void *dlsym(void *library, const char *name)
@@ -121,14 +114,14 @@ HIDDEN void *dlsym(void *library, const char *name)
     return old_dlsym(library, name);
 }
 
-HIDDEN int dlclose(void *library)
-{
-    return old_dlclose(library);
-}
-
 HIDDEN char *dlerror(void)
 {
     return old_dlerror();
+}
+
+HIDDEN int dlclose(void *library)
+{
+    return old_dlclose(library);
 }
 
 HIDDEN double exp(double x)

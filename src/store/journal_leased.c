@@ -189,13 +189,6 @@ static void put_end(journal *j, json_out *o, const journal_trial *t, const store
     journal_line_end(o);
 }
 
-drmad_status journal_values_fit(const journal *j, const journal_study *in, const store_trial *t)
-{
-    if (t->state != TRIAL_COMPLETE || t->n_values == in->n_directions) return DRMAD_OK;
-    return FAIL(j->s.ctx, DRMAD_E_USAGE, "%s: study %s: %d values for %d objectives", j->s.url,
-                in->name, t->n_values, in->n_directions);
-}
-
 drmad_status journal_trial_tell(store *s, const store_lease *l, const store_trial *end)
 {
     journal *j = (journal *)s;
@@ -207,7 +200,13 @@ drmad_status journal_trial_tell(store *s, const store_lease *l, const store_tria
     t = leased_trial(j, l);
     if (t && journal_finished(t) && t->end_token == l->token) goto done; /* told before */
     if (!holds(t, l)) TRY(lost(j, l, t));
-    TRY(journal_values_fit(j, j->state.studies + t->study, end));
+    const int32_t want = j->state.studies[t->study].n_directions;
+    if (end->state == TRIAL_COMPLETE && end->n_values != want) {
+        st = FAIL(s->ctx, DRMAD_E_USAGE, "%s: study %s: trial %lld: %d values for %d objectives",
+                  s->url, j->state.studies[t->study].name, (long long)l->number, end->n_values,
+                  want);
+        goto done;
+    }
     put_reports(j, &o, t->id, end->reports, end->n_reports);
     for (int32_t i = 0; i < end->n_attrs; i++) journal_put_attr(j, &o, t->id, end->attrs + i);
     put_end(j, &o, t, end);
@@ -226,11 +225,10 @@ drmad_status journal_trial_release(store *s, const store_lease *l)
 
     TRY(journal_enter(j));
     const journal_trial *t = leased_trial(j, l);
-    if (t && t->state == TRIAL_WAITING && t->end_token == l->token) goto done; /* said before */
+    if (t && t->state == TRIAL_WAITING && t->lease.token == l->token) goto done; /* before */
     if (!holds(t, l)) TRY(lost(j, l, t));
     journal_put_state(j, &o, t->id, TRIAL_WAITING);
     json_put(&o, ",\"values\":null");
-    journal_field_int(&o, FIELD_TOKEN, l->token);
     journal_line_end(&o);
     st = journal_append(j, &o);
 done:

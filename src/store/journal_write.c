@@ -74,11 +74,11 @@ void journal_put_attr(const journal *j, json_out *o, int64_t trial, const store_
 }
 
 /* "drmad:lease":{...} */
-static void put_lease(const journal *j, json_out *o, int64_t token, const char *worker)
+static void put_lease(const journal *j, json_out *o, int64_t token)
 {
     json_put(o, "\"" ATTR_LEASE "\":{\"token\":");
     json_put_int(o, token);
-    journal_field_string(o, "worker", worker);
+    journal_field_string(o, "worker", j->s.worker);
     journal_field_time(o, "beat", j->now);
     field(o, "lease_s");
     json_put_real(o, j->s.lease_s);
@@ -91,7 +91,7 @@ void journal_put_lease(const journal *j, json_out *o, int64_t trial, int64_t tok
     journal_field_int(o, "trial_id", trial);
     field(o, "system_attr");
     json_put(o, "{");
-    put_lease(j, o, token, j->s.worker);
+    put_lease(j, o, token);
     json_put(o, "}");
     journal_line_end(o);
 }
@@ -175,8 +175,6 @@ static void put_params(json_out *o, const store_trial *t)
 static void put_attrs(const journal *j, json_out *o, const store_trial *t, bool is_system,
                       int64_t token)
 {
-    const char *version = t->version ? t->version : j->s.version;
-    const char *worker = t->worker ? t->worker : token ? j->s.worker : NULL;
     bool first = true;
 
     field(o, is_system ? "system_attrs" : "user_attrs");
@@ -187,11 +185,12 @@ static void put_attrs(const journal *j, json_out *o, const store_trial *t, bool 
         put_member(o, t->attrs[i].key, t->attrs[i].json);
         first = false;
     }
-    if (is_system && worker && t->state != TRIAL_WAITING) {
+    if (is_system && token) {
         if (!first) json_put(o, ",");
-        put_lease(j, o, token, worker);
+        put_lease(j, o, token);
         first = false;
     }
+    const char *version = t->version ? t->version : j->s.version;
     if (is_system && version && t->state != TRIAL_WAITING) {
         if (!first) json_put(o, ",");
         put_version(o, version);

@@ -1,10 +1,96 @@
-/* The journal's lock, Optuna's, and many processes that share it. */
-#include "desk.h"
+/* The journal when something goes wrong: torn and damaged files, locks of the dead, many processes,
+ * writers killed at any moment. */
+#include "journal_desk.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+static const study_direction minimize[] = {DIRECTION_MINIMIZE};
+
+/* ---- torn and damaged files ---- */
+
+TEST(journal_cuts_off_a_torn_last_line)
+{
+    desk d = desk_open(60);
+    store_lease l;
+
+    desk_begin(&d, &l);
+    const off_t whole = desk_size(d.path);
+    desk_append(d.path, "{\"op_code\":4,\"worker_id\":\"w\",\"study");
+    desk_check(&d, "0 RUNNING\n"); /* readers wait for the rest */
+    CHECK(desk_size(d.path) > whole);
+    CHECK_OK(d.ctx, desk_tell(d.s, &l, 1));
+    desk_check(&d, "0 COMPLETE -> 1\n");
+    CHECK_INT(desk_lines(d.path), 3);
+    desk_close(&d);
+    d.s = desk_store(&d, 60, 1);
+    desk_check(&d, "0 COMPLETE -> 1\n");
+    desk_close(&d);
+}
+
+TEST(journal_reads_a_line_that_comes_in_two_pieces)
+{
+    desk d = desk_open(60);
+
+    desk_append(d.path, "{\"op_code\":4,\"worker_id\":\"w\",\"stu");
+    desk_check(&d, "");
+    desk_append(d.path, "dy_id\":0,\"datetime_start\":null,\"state\":4}\n");
+    desk_check(&d, "0 WAITING\n");
+    desk_close(&d);
+}
+
+TEST(journal_names_the_damaged_line)
+{
+    static const char *const bad[] = {"rubbish\n", "{\"op_code\":99,\"worker_id\":\"w\"}\n",
+                                      "{\"op_code\":5,\"worker_id\":\"w\",\"trial_id\":0}\n",
+                                      "[1]\n"};
+    char folder[PATH_SIZE - 16];
+
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        snprintf(folder, sizeof folder, "%s/%zu", test_scratch(), i);
+        mkdir(folder, 0755);
+        desk d = desk_at(folder);
+        store_lease l;
+        bool made;
+        store *s = NULL;
+        d.s = desk_store(&d, 60, 1);
+        CHECK_OK(d.ctx, store_study_create(d.s, "study", minimize, 1, &d.study, &made));
+        desk_begin(&d, &l);
+        desk_append(d.path, bad[i]);
+        CHECK_FAILS(d.ctx, desk_tell(d.s, &l, 1), DRMAD_E_STORAGE, "line 3 cannot be read");
+        desk_append(d.path, "{\"op_code\":1,\"worker_id\":\"w\",\"study_id\":7}\n");
+        const store_options o = {.patience_s = 0};
+        CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &o, &s), DRMAD_E_STORAGE, "line 3");
+        desk_close(&d);
+    }
+}
+
+TEST(journal_check_finds_damage)
+{
+    desk d = desk_open(60);
+    int errors = 0;
+
+    CHECK_OK(d.ctx, store_check(d.ctx, d.url, desk_count_errors, &errors));
+    CHECK_INT(errors, 0);
+    desk_append(d.path, "rubbish\n{\"op_code\":1,\"worker_id\":\"w\",\"study_id\":7}\n");
+    const off_t size = desk_size(d.path);
+    CHECK_FAILS(d.ctx, store_check(d.ctx, d.url, desk_count_errors, &errors), DRMAD_E_STORAGE, "");
+    CHECK_INT(errors, 1);
+    CHECK_INT(desk_size(d.path), size);
+    desk_close(&d);
+}
+
+TEST(journal_refuses_a_file_that_is_not_there)
+{
+    desk d = desk_at(test_scratch());
+    const store_options o = {.patience_s = 0}, read_only = {.read_only = true, .create = true};
+
+    CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &o, &d.s), DRMAD_E_STORAGE, "no such file");
+    CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &read_only, &d.s), DRMAD_E_STORAGE, "no such");
+    CHECK_INT(desk_size(d.path), -1);
+}
 
 /* ---- the lock ---- */
 
@@ -19,10 +105,10 @@ TEST(journal_waits_for_either_lock_of_optuna)
     for (int kind = 0; kind < 2; kind++) {
         if (kind == 0) CHECK(symlink(d.path, lock) == 0);
         else close(open(lock, O_CREAT | O_EXCL | O_WRONLY, 0644));
-        const off_t size = file_size(d.path);
+        const off_t size = desk_size(d.path);
         CHECK_FAILS(d.ctx, store_trial_begin(hasty, d.study, -1, NULL, &l), DRMAD_E_AGAIN, ".lock");
-        CHECK_INT(file_size(d.path), size);
-        check_listing(&d, ""); /* readers do not wait */
+        CHECK_INT(desk_size(d.path), size);
+        desk_check(&d, ""); /* readers do not wait */
         unlink(lock);
     }
     CHECK_OK(d.ctx, store_trial_begin(hasty, d.study, -1, NULL, &l));
@@ -44,7 +130,7 @@ TEST(journal_takes_away_a_lock_whose_holder_died)
         else close(open(lock, O_CREAT | O_EXCL | O_WRONLY, 0644));
         ((journal *)d.s)->lock.grace_s = 2; /* longer than one attempt waits */
         const double start = base_now();
-        begin(&d, &l);
+        desk_begin(&d, &l);
         const double waited = base_now() - start;
         if (waited < 2 || waited > 6) test_fail(__FILE__, __LINE__, "waited %g s", waited);
     }
@@ -60,7 +146,7 @@ TEST(journal_does_not_write_without_its_lock)
     json_out o = {.ctx = d.ctx};
 
     snprintf(lock, sizeof lock, "%s.lock", d.path);
-    const off_t size = file_size(d.path);
+    const off_t size = desk_size(d.path);
     CHECK_OK(d.ctx, journal_enter(j));
     unlink(lock);
     CHECK(symlink(d.path, lock) == 0);
@@ -77,7 +163,7 @@ TEST(journal_does_not_write_without_its_lock)
     j->lock.since -= 20; /* half of the grace period is over: others may soon take it */
     CHECK_FAILS(d.ctx, journal_append(j, &o), DRMAD_E_AGAIN, "lost the lock");
     journal_leave(j);
-    CHECK_INT(file_size(d.path), size);
+    CHECK_INT(desk_size(d.path), size);
     json_out_free(&o);
     desk_close(&d);
 }
@@ -100,7 +186,7 @@ static void work(const desk *d, int pipe_end)
         if (store_trial_claim(s, study, NULL, &l) != DRMAD_OK) _exit(3);
         if (l.trial < 0) break;
         if (write(pipe_end, &l.number, sizeof l.number) != sizeof l.number) _exit(4);
-        if (tell(s, &l, (double)l.number) != DRMAD_OK) _exit(5);
+        if (desk_tell(s, &l, (double)l.number) != DRMAD_OK) _exit(5);
     }
     _exit(0);
 }
@@ -150,7 +236,8 @@ static void write_for_ever(const desk *d)
 
     if (store_open(ctx, d->url, &o, &s) != DRMAD_OK) _exit(1);
     for (double x = 0;; x++)
-        if (store_trial_begin(s, d->study, -1, NULL, &l) != DRMAD_OK || tell(s, &l, x) != DRMAD_OK)
+        if (store_trial_begin(s, d->study, -1, NULL, &l) != DRMAD_OK ||
+            desk_tell(s, &l, x) != DRMAD_OK)
             _exit(2);
 }
 
@@ -170,15 +257,15 @@ TEST(journal_outlives_killed_writers)
         usleep(20000 + (useconds_t)(i * 7919 % 10000));
         kill(child, SIGKILL);
         CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
-        begin(&d, &l);
-        CHECK_OK(d.ctx, tell(d.s, &l, i));
+        desk_begin(&d, &l);
+        CHECK_OK(d.ctx, desk_tell(d.s, &l, i));
     }
     desk_close(&d);
     if (base_now() - start > 1.5 * n) /* not the grace period each time */
         test_fail(__FILE__, __LINE__, "%g s", base_now() - start);
     d.s = desk_store(&d, 60, 1);
     int errors = 0;
-    CHECK_OK(d.ctx, store_check(d.ctx, d.url, count_findings, &errors));
+    CHECK_OK(d.ctx, store_check(d.ctx, d.url, desk_count_errors, &errors));
     CHECK_INT(errors, 0);
     desk_close(&d);
 }
