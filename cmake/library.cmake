@@ -16,7 +16,8 @@ if(NOT DRMAD_SANITIZE)
 endif()
 if(DRMAD_OLD_GLIBC)
   target_sources(drmad_shared PRIVATE cmake/old_glibc.c)
-  target_link_options(drmad_shared PRIVATE -Wl,--no-as-needed -l:libpthread.so.0)
+  target_link_options(drmad_shared PRIVATE -Wl,--no-as-needed -l:libpthread.so.0
+                      -l:libdl.so.2)
 endif()
 target_include_directories(drmad_shared INTERFACE ${CMAKE_SOURCE_DIR}/include)
 

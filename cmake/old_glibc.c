@@ -5,10 +5,13 @@
  *
  *   pthread_create, pthread_join, pthread_sigmask   moved into libc (2.32, 2.34); libpthread.so.0
  *                                                   must be needed as well, for 2.28 has them there
- *   stat, fstat           were inline calls of __xstat, __fxstat until 2.33
+ *   dlopen, dlsym, dlerror, dlclose                 moved into libc (2.34) likewise from libdl.so.2
+ *   stat, lstat, fstat, fstatat                     were inline calls of __xstat, __lxstat, ...
+ *                                                   until 2.33
  *   exp, log, pow         2.29 dropped the SVID error handling; same values, same code inside
  *   __libc_start_main     2.34; the old one with no init runs no constructors of the executable on
  *                         an old glibc: C has none */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -37,7 +40,13 @@ int old_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), v
 int old_pthread_join(pthread_t, void **);
 int old_pthread_sigmask(int, const sigset_t *, sigset_t *);
 int old___xstat(int, const char *, struct stat *);
+int old___lxstat(int, const char *, struct stat *);
 int old___fxstat(int, int, struct stat *);
+int old___fxstatat(int, int, const char *, struct stat *, int);
+void *old_dlopen(const char *, int);
+void *old_dlsym(void *, const char *);
+char *old_dlerror(void);
+int old_dlclose(void *);
 double old_exp(double);
 double old_log(double);
 double old_pow(double, double);
@@ -46,15 +55,21 @@ OLD(pthread_create);
 OLD(pthread_join);
 OLD(pthread_sigmask);
 OLD(__xstat);
+OLD(__lxstat);
 OLD(__fxstat);
+__asm__(".symver old___fxstatat,__fxstatat@GLIBC_2.4");
+OLD(dlopen);
+OLD(dlsym);
+OLD(dlerror);
+OLD(dlclose);
 OLD(exp);
 OLD(log);
 OLD(pow);
 
 enum { STAT_VERSION = 1 }; /* _STAT_VER of x86-64 */
 
-HIDDEN int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*run)(void *), void *argument)
+HIDDEN int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument)
 {
     return old_pthread_create(thread, attributes, run, argument);
 }
@@ -77,6 +92,36 @@ HIDDEN int stat(const char *path, struct stat *info)
 HIDDEN int fstat(int fd, struct stat *info)
 {
     return old___fxstat(STAT_VERSION, fd, info);
+}
+
+HIDDEN int lstat(const char *path, struct stat *info)
+{
+    return old___lxstat(STAT_VERSION, path, info);
+}
+
+HIDDEN int fstatat(int folder, const char *path, struct stat *info, int flags)
+{
+    return old___fxstatat(STAT_VERSION, folder, path, info, flags);
+}
+
+HIDDEN void *dlopen(const char *file, int flags)
+{
+    return old_dlopen(file, flags);
+}
+
+HIDDEN void *dlsym(void *library, const char *name)
+{
+    return old_dlsym(library, name);
+}
+
+HIDDEN char *dlerror(void)
+{
+    return old_dlerror();
+}
+
+HIDDEN int dlclose(void *library)
+{
+    return old_dlclose(library);
 }
 
 HIDDEN double exp(double x)

@@ -167,6 +167,16 @@ drmad_status db_script(db *d, const char *sql)
     return d->driver->script(d, sql);
 }
 
+drmad_status db_take_time(db *d, double seconds)
+{
+    char sql[64];
+
+    if (!d->driver->limits_time) return DRMAD_OK;
+    d->wait_s = seconds;
+    snprintf(sql, sizeof sql, "SET statement_timeout = %d", (int)(1000 * seconds));
+    return db_script(d, sql);
+}
+
 drmad_status db_fail(db *d, db_class cls, const char *text)
 {
     static const struct {

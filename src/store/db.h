@@ -105,6 +105,7 @@ struct db_driver {
     void (*close)(db *d);
     drmad_status (*run)(db *d, db_batch *b);
     drmad_status (*script)(db *d, const char *sql);
+    bool limits_time; /* statements end by SET statement_timeout */
     int64_t (*integer)(const db_row *r, int column);
     double (*real)(const db_row *r, int column);
     bool (*null)(const db_row *r, int column);
@@ -142,6 +143,8 @@ drmad_status db_run(db_batch *b, int flags);
 int64_t db_rows(const db_batch *b, int32_t call); /* returned or changed */
 /* Ends a transaction that was begun, if it is open; never fails. */
 void db_rollback(db *d);
+/* From now on a statement may take that long. */
+drmad_status db_take_time(db *d, double seconds);
 /* Several statements, without values. */
 drmad_status db_script(db *d, const char *sql);
 

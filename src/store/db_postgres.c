@@ -42,7 +42,7 @@ static const char *word(const char *at, size_t size)
                       " - h.heartbeat) AS DOUBLE PRECISION)"},
         {"lock", "FOR UPDATE"},
         {"skip", "FOR UPDATE OF t SKIP LOCKED"},
-        {"last_trial", "currval('trials_trial_id_seq')"},
+        {"last_trial", "(SELECT currval('trials_trial_id_seq'))"},
         {"as_value_type", "::text::trialvaluetype"},
         {"schema_lock", "SELECT CAST(pg_advisory_xact_lock(1685220708) AS TEXT)"}, /* "drmd" */
         {"integrity", "SELECT 'ok'"},
@@ -490,6 +490,7 @@ const db_driver db_postgres = {
     .close = disconnect,
     .run = run,
     .script = script,
+    .limits_time = true,
     .integer = integer,
     .real = real,
     .null = null,

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHOWN_EACH = 20 }; /* findings of one kind */
+enum { SHOWN_EACH = 20, CHECK_S = 3600 }; /* findings of one kind; seconds a query may take */
 
 typedef struct check {
     sql_store *q;
@@ -264,6 +264,7 @@ static drmad_status check_all(check *c)
     drmad_status st = DRMAD_OK;
 
     TRY(sql_ready(c->q));
+    TRY(db_take_time(&c->q->d, CHECK_S));
     TRY(run_check(c, Q_CHECK_FILE, see_integrity, LOG_ERROR, ""));
     TRY(check_tables(c, &now));
     if (c->damaged == 0) TRY(check_rows(c, now.own > 0));

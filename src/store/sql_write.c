@@ -35,15 +35,16 @@ static drmad_status look(sql_store *q, const store_lease *l, seen *x)
     return db_run(b, 0);
 }
 
-/* Why the lease does not hold; DRMAD_OK when it was ended as asked, by an attempt before this. */
-static drmad_status lease_lost(sql_store *q, const store_lease *l, bool ending)
+/* Why the lease does not hold; DRMAD_OK when `ended` says that an attempt before this did what was
+ * asked: the token of a trial told, its negative of one given back, 0 for what does not end. */
+static drmad_status lease_lost(sql_store *q, const store_lease *l, int64_t ended)
 {
     seen x;
     char why[160];
     drmad_status st = DRMAD_OK;
 
     TRY(look(q, l, &x));
-    if (ending && x.has_ended && x.ended == l->token) return DRMAD_OK;
+    if (ended && x.has_ended && x.ended == ended) return DRMAD_OK;
     sql_know(q, l->study); /* for its name; a study that is gone has none */
     if (!x.there) snprintf(why, sizeof why, "deleted; its result is not stored");
     else if (strcmp(x.state, "RUNNING") == 0)
@@ -74,7 +75,7 @@ drmad_status sql_run_held(sql_store *q, db_batch *b, int flags, const store_leas
 {
     drmad_status st = db_run(b, flags);
 
-    if (st == DRMAD_OK && db_rows(b, 0) == 0) st = lease_lost(q, l, false);
+    if (st == DRMAD_OK && db_rows(b, 0) == 0) st = lease_lost(q, l, 0);
     return st;
 }
 
@@ -180,7 +181,7 @@ drmad_status sql_trial_tell(store *s, const store_lease *l, const store_trial *e
         db_add(b, Q_TELL_LAST_REPORT, "ii", l->trial, l->token);
     db_add(b, Q_TELL_STATE, "iie", l->trial, l->token, trial_state_word(end->state));
     TRY(db_run(b, DB_WRITE));
-    if (db_rows(b, guard) == 0) st = lease_lost(q, l, true);
+    if (db_rows(b, guard) == 0) st = lease_lost(q, l, l->token);
 done:
     return st;
 }
@@ -197,7 +198,7 @@ drmad_status sql_trial_release(store *s, const store_lease *l)
     db_add(b, Q_RELEASE_TRIAL, "ii", l->trial, l->token);
     db_add(b, Q_RELEASE_BEAT, "i", l->trial);
     TRY(db_run(b, DB_WRITE));
-    if (db_rows(b, guard) == 0) st = lease_lost(q, l, true);
+    if (db_rows(b, guard) == 0) st = lease_lost(q, l, -l->token);
 done:
     return st;
 }

@@ -380,3 +380,46 @@ TEST_BACKENDS(frozen_worker_is_refused)
     store_close(s);
     crowd_free(c);
 }
+
+static drmad_status check_told(void *user, const store_trial *t)
+{
+    CHECK_INT(t->state, TRIAL_COMPLETE);
+    CHECK_INT(t->n_params, 0);
+    CHECK(t->n_values == 1 && t->values[0] == *(double *)user);
+    return DRMAD_OK;
+}
+
+/* The same trial, given back and taken by another: its state says RUNNING to both, the token tells
+ * them apart. */
+TEST_BACKENDS(frozen_lease_of_a_trial_given_back_is_refused)
+{
+    drmad_ctx *ctx = test_ctx();
+    char url[BACKEND_URL_SIZE], key[STORE_REQUEST_SIZE];
+    store *s = NULL;
+    store_lease old, l;
+    int64_t study;
+    bool held = true;
+    double late = 666, value = 1;
+    store_trial wrong = {.state = TRIAL_COMPLETE, .n_values = 1, .values = &late};
+    store_trial end = {.state = TRIAL_COMPLETE, .n_values = 1, .values = &value};
+    store_param p = {"late", late, lr_dist};
+
+    backend_url(b, url);
+    queue_points(url, 1);
+    CHECK_OK(ctx, backend_open(ctx, url, 10, 60, &s));
+    CHECK_OK(ctx, store_study_find(s, CROWD_STUDY, &study));
+    store_request(s, key);
+    CHECK_OK(ctx, store_trial_claim(s, study, key, &old));
+    CHECK_OK(ctx, store_trial_release(s, &old));
+    store_request(s, key);
+    CHECK_OK(ctx, store_trial_claim(s, study, key, &l));
+    CHECK_INT(l.trial, old.trial);
+    CHECK_FAILS(ctx, store_trial_tell(s, &old, &wrong), DRMAD_E_LEASE, CROWD_STUDY);
+    CHECK_FAILS(ctx, store_trial_params(s, &old, &p, 1), DRMAD_E_LEASE, CROWD_STUDY);
+    CHECK_OK(ctx, store_beat(s, &old, 1, &held));
+    CHECK(!held);
+    CHECK_OK(ctx, store_trial_tell(s, &l, &end));
+    CHECK_FAILS(ctx, store_trial_release(s, &old), DRMAD_E_LEASE, CROWD_STUDY);
+    CHECK_OK(ctx, store_trial_read(s, study, l.trial, check_told, &value));
+    store_close(s);
+}

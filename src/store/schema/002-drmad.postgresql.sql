@@ -13,9 +13,10 @@ CREATE TABLE drmad_versions (
     UNIQUE (study_id, name)
 );
 -- One row a trial that drmad made or took. token: who may write to it while it is RUNNING; ended:
--- the last token that told it or gave it back; expires: seconds of `clock`, the database's: a server
--- counts from 1970, SQLite from the machine's start, which `clock` names, so that setting the time
--- neither ends a lease nor keeps it; made, claimed: the requests that did so, to know them again.
+-- the last token that told it, negative when it gave it back; expires: seconds of `clock`, the
+-- database's: a server counts from 1970, SQLite from the machine's start, which `clock` names, so
+-- that setting the time neither ends a lease nor keeps it; made, claimed: the requests that did so,
+-- to know them again.
 CREATE TABLE drmad_leases (
     trial_id INTEGER NOT NULL PRIMARY KEY REFERENCES trials (trial_id) ON DELETE CASCADE,
     token BIGINT,
