@@ -115,8 +115,8 @@ static drmad_status point_of(void *user, const store_trial *t)
 
 enum { BRIEF_LEASE_MS = 800, FREEZE_EACH = 8 };
 
-/* Claims, expires what others left, tells; counts in mark[] what it was about to tell and in told[]
- * what was told. A lease may run out while this process waits for a core: then it goes on. */
+/* Claims, expires what others left, tells; counts in mark[index] what it took, in told[point] what
+ * it told. A lease may run out while this process waits for a core: then it goes on. */
 static void work_on_points(crowd_worker *w)
 {
     store *s = NULL;
@@ -135,6 +135,7 @@ static void work_on_points(crowd_worker *w)
             usleep(20000);
             continue;
         }
+        atomic_fetch_add(&w->shared->mark[w->index], 1);
         WORKER_OK(w, store_trial_read(s, study, l.trial, point_of, &i));
         double value = (double)i;
         store_param p = {"lr", value, lr_dist};
@@ -174,6 +175,11 @@ static void wait_for_the_end(const char *url)
     store_close(s);
 }
 
+static void wait_for_claim(crowd *c, int victim)
+{
+    for (int ms = 0; ms < 500 && !atomic_load(&c->mark[victim]); ms++) usleep(1000);
+}
+
 static void kill_some(crowd *c, const char *url, int kills)
 {
     pid_t child[WORKERS];
@@ -182,7 +188,8 @@ static void kill_some(crowd *c, const char *url, int kills)
     srand(17);
     for (int k = 0; k < kills; k++) {
         int victim = rand() % WORKERS;
-        usleep((useconds_t)(rand() % 60000));
+        if (rand() % 4) wait_for_claim(c, victim); /* else anywhere, while it connects too */
+        usleep((useconds_t)(rand() % 20000));
         if (k % FREEZE_EACH == FREEZE_EACH - 1) { /* perhaps within a transaction */
             kill(child[victim], SIGSTOP);
             usleep(2 * BRIEF_LEASE_MS * 1000);
@@ -191,6 +198,7 @@ static void kill_some(crowd *c, const char *url, int kills)
         }
         kill(child[victim], SIGKILL);
         waitpid(child[victim], NULL, 0);
+        atomic_store(&c->mark[victim], 0);
         child[victim] = crowd_fork(c, url, victim, work_on_points, NULL);
     }
     wait_for_the_end(url);
@@ -209,7 +217,7 @@ TEST_BACKENDS(killed_workers_lose_and_double_nothing)
     store *s = NULL;
     int64_t study;
     int few = b == BACKEND_JOURNAL ? 4 : 1; /* one process at a time may add to a journal */
-    int n = test_count(200, 3000) / few, failed = 0, complete = 0;
+    int n = test_count(600, 3000) / few, failed = 0, complete = 0;
 
     backend_url(b, url);
     queue_points(url, n);
