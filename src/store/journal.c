@@ -154,11 +154,6 @@ done:
     return st;
 }
 
-static drmad_status no_study(const journal *j, const char *name)
-{
-    return FAIL(j->s.ctx, DRMAD_E_USAGE, "%s: there is no study %s", j->s.url, name);
-}
-
 static drmad_status study_find(store *s, const char *name, int64_t *study)
 {
     journal *j = (journal *)s;
@@ -167,7 +162,7 @@ static drmad_status study_find(store *s, const char *name, int64_t *study)
     TRY(journal_sync(j));
     const journal_study *found = study_named(j, name);
     if (found) *study = id_of(j, found);
-    else st = no_study(j, name);
+    else st = FAIL(s->ctx, DRMAD_E_USAGE, "%s: there is no study %s", s->url, name);
 done:
     return st;
 }
@@ -175,14 +170,12 @@ done:
 static drmad_status study_each(store *s, const char *name, store_study_fn *fn, void *user)
 {
     journal *j = (journal *)s;
-    bool found = !name;
     drmad_status st = DRMAD_OK;
 
     TRY(journal_sync(j));
     for (int64_t i = 0; i < j->state.n_studies; i++) {
         const journal_study *in = journal_study_of(&j->state, i);
         if (!in || (name && strcmp(in->name, name) != 0)) continue;
-        found = true;
         store_study out = {.id = i + 1,
                            .name = in->name,
                            .n_directions = in->n_directions,
@@ -192,7 +185,6 @@ static drmad_status study_each(store *s, const char *name, store_study_fn *fn, v
         memcpy(out.count, in->count, sizeof out.count);
         TRY(fn(user, &out));
     }
-    if (!found) st = no_study(j, name);
 done:
     return st;
 }
@@ -260,7 +252,7 @@ store_trial journal_view(const journal_trial *t)
                          .reports = t->reports,
                          .attrs = t->attrs,
                          .version = t->version,
-                         .worker = t->running_token || !t->lease.token ? t->lease.worker : NULL};
+                         .worker = t->running_token ? t->lease.worker : NULL};
 }
 
 static drmad_status trial_each(store *s, int64_t study, int64_t *after, unsigned states,

@@ -68,8 +68,7 @@ typedef struct journal_trial {
         double lease_s;
         char *worker;
     } lease;
-    /* Under which lease it began to run, and ended or went back to the queue; 0: others did it. The
-     * lease before is none. */
+    /* Under which lease it began to run and ended; 0: others did it. The lease before is none. */
     int64_t running_token, end_token;
 } journal_trial;
 
@@ -201,8 +200,6 @@ drmad_status journal_trial_reports(store *s, const store_lease *l, const store_r
                                    int32_t n);
 drmad_status journal_trial_attrs(store *s, const store_lease *l, const store_attr *a, int32_t n);
 drmad_status journal_beat(store *s, const store_lease *l, int32_t n, bool *held);
-/* One value an objective, of a COMPLETE trial: E_USAGE. */
-drmad_status journal_values_fit(const journal *j, const journal_study *in, const store_trial *t);
 drmad_status journal_trial_tell(store *s, const store_lease *l, const store_trial *end);
 drmad_status journal_trial_release(store *s, const store_lease *l);
 

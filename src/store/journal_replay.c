@@ -451,8 +451,8 @@ static drmad_status set_state(drmad_ctx *ctx, journal_state *state, journal_tria
     }
     if (finished(to)) {
         TRY(set_time(ctx, json_member(op->line, "datetime_complete"), t->complete));
+        json_int(json_member(op->line, FIELD_TOKEN), &t->end_token);
     }
-    if (to != TRIAL_RUNNING) json_int(json_member(op->line, FIELD_TOKEN), &t->end_token);
     TRY(set_values(ctx, t, json_member(op->line, "values"), (json_span){NULL, NULL}));
     count_state(state->studies + t->study, t, to);
 done:
