@@ -75,7 +75,8 @@ static void help_markdown(FILE *f)
             "Results go to standard output, everything else to standard error. A progress line\n"
             "is drawn only on a terminal; `NO_COLOR` is honoured. Ctrl-C, SIGTERM and SIGHUP end\n"
             "the run after a clean checkpoint, a second one at once; SIGUSR1 asks for a\n"
-            "checkpoint and the run goes on.\n\n");
+            "checkpoint and the run goes on. A worker gives its trials back to the store instead,\n"
+            "after SIGUSR1 too, and then ends with 75.\n\n");
     for (int i = 0; commands[i]; i++) {
         fprintf(f, "## %s\n\n```\n", commands[i]->name);
         help_command(f, commands[i]);

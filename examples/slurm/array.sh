@@ -35,6 +35,7 @@ wait "$worker"
 status=$?
 
 if [ "$status" = 75 ]; then
-    scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+    job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}
+    scontrol requeue "$job${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
 fi
 exit "$status"

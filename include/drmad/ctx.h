@@ -45,8 +45,8 @@ DRMAD_API int drmad_ctx_threads(const drmad_ctx *ctx);
  * (SIGTERM: DRMAD_E_TERMINATED, everything else: DRMAD_E_INTERRUPTED). Async-signal-safe. */
 DRMAD_API void drmad_ctx_stop(drmad_ctx *ctx, int signal);
 
-/* Asks a tuning run on `ctx` to write a checkpoint after the meta-step under way and to go on.
- * Async-signal-safe. */
+/* Asks a tuning run on `ctx` to write a checkpoint after the meta-step under way and to go on, a
+ * worker (drmad/trial.h) to give its trials back and to end. Async-signal-safe. */
 DRMAD_API void drmad_ctx_checkpoint(drmad_ctx *ctx);
 
 DRMAD_API const char *drmad_errmsg(

@@ -78,13 +78,15 @@ DRMAD_API drmad_status drmad_study_enqueue(drmad_study *s, const char *params_js
 DRMAD_API drmad_status drmad_study_observe(drmad_study *s, const char *params_json,
                                            const double *values, int n, int64_t *number);
 
-/* What a worker runs for each trial: gives DRMAD_OK with one value an objective, anything else
- * fails the trial. Called on the thread of drmad_study_work. */
+/* What a worker runs for each trial: gives DRMAD_OK with one value an objective, or has told the
+ * trial by itself (PRUNED). DRMAD_E_AGAIN and the status of a stop give it back, DRMAD_E_NOMEM ends
+ * the worker, anything else fails the trial. Called on the thread of drmad_study_work. */
 typedef drmad_status drmad_objective_fn(void *user, drmad_trial *t, double *values, int n);
 DRMAD_API void drmad_study_set_objective(drmad_study *s, drmad_objective_fn *fn, void *user);
-/* Works on the study until it has its trials or drmad_ctx_stop() is called: asks, runs the
- * objective (the study's command, its training, or the function set), renews leases, tells. The
- * result is the study's best trial. */
+/* Works on the study until it has its trials: asks, runs the objective (the study's command, its
+ * training, or the function set), renews leases, tells. The result is the study's best trial.
+ * After drmad_ctx_stop() what runs is stopped and given back within 30 s; after
+ * drmad_ctx_checkpoint() too, and the call gives DRMAD_E_AGAIN. */
 DRMAD_API drmad_status drmad_study_work(drmad_study *s);
 
 #ifdef __cplusplus

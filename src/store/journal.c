@@ -241,7 +241,7 @@ store_trial journal_view(const journal_trial *t)
     return (store_trial){.id = t->id + 1,
                          .number = t->number,
                          .state = t->state,
-                         .start = t->start[0] ? t->start : NULL,
+                         .start = t->start[0] && t->state != TRIAL_WAITING ? t->start : NULL,
                          .complete = t->complete[0] ? t->complete : NULL,
                          .n_params = t->n_params,
                          .n_values = t->n_values,

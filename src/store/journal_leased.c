@@ -225,6 +225,7 @@ drmad_status journal_trial_release(store *s, const store_lease *l)
 
     TRY(journal_enter(j));
     const journal_trial *t = leased_trial(j, l);
+    if (t && t->state == TRIAL_WAITING && t->lease.token == l->token) goto done; /* before */
     if (!holds(t, l)) TRY(lost(j, l, t));
     journal_put_state(j, &o, t->id, TRIAL_WAITING);
     json_put(&o, ",\"values\":null");

@@ -47,6 +47,9 @@ drmad_status journal_trial_add(store *s, int64_t study, const store_trial *t, co
     TRY(journal_enter(j));
     TRY(journal_find(j, study, &in));
     TRY(seen(j, request, &made, &token));
+    if (t->state == TRIAL_COMPLETE && t->n_values != in->n_directions)
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE, "%s: study %s: %d values for %d objectives", s->url,
+                 in->name, t->n_values, in->n_directions));
     if (!made) {
         for (int32_t i = 0; i < t->n_params; i++) TRY(journal_param_fits(j, in, t->params + i));
         journal_put_trial(j, &o, study - 1, t, request, 0);

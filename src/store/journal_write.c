@@ -96,10 +96,10 @@ void journal_put_lease(const journal *j, json_out *o, int64_t trial, int64_t tok
     journal_line_end(o);
 }
 
-static void put_version(const journal *j, json_out *o)
+static void put_version(json_out *o, const char *version)
 {
     json_put(o, "\"" ATTR_VERSION "\":");
-    json_put_string(o, j->s.version);
+    json_put_string(o, version);
 }
 
 void journal_put_version(const journal *j, json_out *o, const journal_trial *t)
@@ -109,7 +109,7 @@ void journal_put_version(const journal *j, json_out *o, const journal_trial *t)
     journal_field_int(o, "trial_id", t->id);
     field(o, "system_attr");
     json_put(o, "{");
-    put_version(j, o);
+    put_version(o, j->s.version);
     json_put(o, "}");
     journal_line_end(o);
 }
@@ -190,9 +190,10 @@ static void put_attrs(const journal *j, json_out *o, const store_trial *t, bool 
         put_lease(j, o, token);
         first = false;
     }
-    if (is_system && j->s.version && t->state != TRIAL_WAITING) {
+    const char *version = t->version ? t->version : j->s.version;
+    if (is_system && version && t->state != TRIAL_WAITING) {
         if (!first) json_put(o, ",");
-        put_version(j, o);
+        put_version(o, version);
     }
     json_put(o, "}");
 }

@@ -246,7 +246,6 @@ drmad_status sql_study_each(store *s, const char *name, store_study_fn *fn, void
     TRY(db_run(b, 0));
     for (int32_t i = 0; i < l.n; i++) TRY(read_study(q, &l, &l.studies[i]));
     for (int32_t i = 0; i < l.n; i++) TRY(fn(user, &l.studies[i]));
-    if (name && l.n == 0) st = FAIL(s->ctx, DRMAD_E_USAGE, "%s: no study \"%.128s\"", s->url, name);
 done:
     free_listed(&l);
     return st;

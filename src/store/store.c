@@ -164,12 +164,14 @@ typedef struct caller {
     store_artefact_fn *artefact;
     void *user;
     drmad_status st;
+    int64_t calls;
 } caller;
 
 static drmad_status call_study(void *user, const store_study *study)
 {
     caller *c = user;
 
+    c->calls++;
     c->st = c->study(c->user, study);
     return c->st == DRMAD_OK ? DRMAD_OK : DRMAD_E_INTERNAL;
 }
@@ -234,6 +236,8 @@ drmad_status store_study_each(store *s, const char *name, store_study_fn *fn, vo
 
     if (name) TRY(store_check_name(s, "study name", name));
     PATIENTLY(s, s->ops->study_each(s, name, call_study, &c));
+    if (st == DRMAD_OK && name && c.calls == 0)
+        st = FAIL(s->ctx, DRMAD_E_USAGE, "%s: no study \"%.128s\"", s->url, name);
 done:
     return final(&c, st);
 }

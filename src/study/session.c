@@ -205,7 +205,7 @@ static drmad_status check_url(drmad_ctx *ctx, const char *url)
                 "into PGPASSFILE (mode 0600), or the whole URL into DRMAD_STORAGE");
 }
 
-/* URL#NAME, in a URL a # is %23: gives *url; *name is behind # in `target`, NULL where there is none. */
+/* URL#NAME, in a URL a # is %23. Gives *url; *name is behind # in `target`, NULL: there is none. */
 static drmad_status split_place(drmad_ctx *ctx, const char *target, char **url, const char **name)
 {
     drmad_status st = DRMAD_OK;

@@ -22,6 +22,10 @@ struct session {
     char *name, *url; /* of the study there; of the store, as it was opened */
     search *space;    /* what the study declares, maybe nothing */
     double expire_at; /* drmad_study_ask: not before */
+    /* Of trial_ask, where a call was cut short: */
+    char claim_key[STORE_REQUEST_SIZE], begin_key[STORE_REQUEST_SIZE];
+    store_lease taken;
+    bool has_taken, queued;
 };
 
 /* Opens it where it is not open yet; patience_s < 0: the study's. */

@@ -235,26 +235,42 @@ done:
     return st;
 }
 
-drmad_status trial_ask(drmad_study *s, drmad_trial **out)
+/* A request keeps its key until it is answered: so a trial that was made or taken while the
+ * connection broke is found again and not made twice. */
+static drmad_status take_next(drmad_study *s)
 {
-    const struct session *ss = s->session;
+    struct session *ss = s->session;
     const int64_t limit = s->cfg->set.search.trials;
     drmad_status st = DRMAD_OK;
-    char key[STORE_REQUEST_SIZE];
-    bool queued = true;
-    store_lease l;
+
+    if (!ss->begin_key[0]) {
+        if (!ss->claim_key[0]) store_request(ss->store, ss->claim_key);
+        TRY(store_trial_claim(ss->store, ss->study, ss->claim_key, &ss->taken));
+        ss->claim_key[0] = '\0';
+        ss->queued = ss->taken.trial >= 0;
+        if (ss->queued) goto done;
+        store_request(ss->store, ss->begin_key);
+    }
+    TRY(store_trial_begin(ss->store, ss->study, limit > 0 ? limit : -1, ss->begin_key, &ss->taken));
+    ss->begin_key[0] = '\0';
+done:
+    ss->has_taken = st == DRMAD_OK && ss->taken.trial >= 0;
+    return st;
+}
+
+/* What has been taken but is not whole yet waits in the session for the next call. */
+drmad_status trial_ask(drmad_study *s, drmad_trial **out)
+{
+    struct session *ss = s->session;
+    drmad_status st = DRMAD_OK;
 
     *out = NULL;
     while (st == DRMAD_OK && !*out) {
-        store_request(ss->store, key);
-        TRY(store_trial_claim(ss->store, ss->study, key, &l));
-        queued = l.trial >= 0;
-        if (!queued) {
-            store_request(ss->store, key);
-            TRY(store_trial_begin(ss->store, ss->study, limit > 0 ? limit : -1, key, &l));
-            if (l.trial < 0) break;
-        }
-        st = prepare(s, &l, queued, out);
+        if (!ss->has_taken) TRY(take_next(s));
+        if (!ss->has_taken) break;
+        st = prepare(s, &ss->taken, ss->queued, out);
+        ss->has_taken = st == DRMAD_E_AGAIN;
+        if (st == DRMAD_E_LEASE) st = DRMAD_OK; /* it took too long: whoever has it now goes on */
     }
 done:
     return st;

@@ -21,7 +21,7 @@ void work_stop(work *w, drmad_status why)
     if (w->stop != DRMAD_OK) return;
     w->stop = why;
     snprintf(w->why, sizeof w->why, "%s", drmad_errmsg(w->s->ctx));
-    for (int i = 0; i < w->n; i++) slot_stop(w->runs[i].slot);
+    for (int i = 0; i < w->n; i++) slot_stop(w->runs[i]->slot);
 }
 
 /* The request is taken off the context: what is left to do would be refused otherwise. */
@@ -34,8 +34,8 @@ static void heed_signals(work *w)
         work_stop(w, st);
         atomic_store(&ctx->stop, 0);
     } else if (base_checkpoint_wanted(ctx)) {
-        work_stop(w, FAIL(ctx, DRMAD_E_AGAIN, "asked to make room (SIGUSR1): %d trials given back",
-                          w->n));
+        work_stop(w, FAIL(ctx, DRMAD_E_AGAIN,
+                          "asked to make room (SIGUSR1): trials under way are given back"));
     }
 }
 
@@ -69,12 +69,12 @@ static drmad_status beat(work *w)
 
     TRY(mem_alloc(ctx, (size_t)w->n + 1, sizeof *l, &l));
     TRY(mem_alloc(ctx, (size_t)w->n + 1, sizeof *held, &held));
-    for (int i = 0; i < w->n; i++) l[i] = w->runs[i].t->lease;
+    for (int i = 0; i < w->n; i++) l[i] = w->runs[i]->t->lease;
     st = store_beat(w->s->session->store, l, w->n, held);
     for (int i = 0; st == DRMAD_OK && i < w->n; i++) {
-        if (held[i] || w->runs[i].lost) continue;
-        w->runs[i].lost = true;
-        slot_stop(w->runs[i].slot);
+        if (held[i] || w->runs[i]->lost) continue;
+        w->runs[i]->lost = true;
+        slot_stop(w->runs[i]->slot);
     }
     TRY(work_reached(w, st));
 done:
@@ -203,7 +203,7 @@ static drmad_status listen_once(work *w)
 
     TRY(mem_alloc(ctx, SLOT_FDS * (size_t)w->n + 1, sizeof *fds, &fds));
     for (int i = 0; i < w->n; i++) {
-        slot *s = w->runs[i].slot;
+        slot *s = w->runs[i]->slot;
 
         n += (nfds_t)slot_fds(s, fds + n);
         until = fmin(until, slot_due(s));
@@ -214,11 +214,10 @@ static drmad_status listen_once(work *w)
     for (int i = w->n; i-- > 0;) {
         bool ended;
 
-        st = run_step(w, &w->runs[i], &ended);
+        st = run_step(w, w->runs[i], &ended);
         if (st == DRMAD_OK && !ended) continue;
-        run_close(w, &w->runs[i]);
+        run_close(w, w->runs[i]);
         w->runs[i] = w->runs[--w->n];
-        w->runs[w->n] = (run){0};
         if (st != DRMAD_OK) work_stop(w, st);
     }
     st = DRMAD_OK;
@@ -251,6 +250,9 @@ static drmad_status loop(work *w)
         if (w->n == 0 && !over) rest(w);
     }
     if (w->spooled) flush(w);
+    if (w->s->session->has_taken) /* it never ran here */
+        store_trial_release(w->s->session->store, &w->s->session->taken);
+    w->s->session->has_taken = false;
 done:
     return st;
 }

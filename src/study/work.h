@@ -27,7 +27,7 @@ typedef struct work {
     training_spec training;
     slot_rules rules;
     int jobs, threads;
-    run *runs; /* jobs of them, the first n in use */
+    run **runs; /* the first n of `jobs`; a run never moves, its slot points into it */
     int n;
     drmad_status stop; /* why no more is begun; OK: go on */
     char why[512];     /* the message of it */
@@ -48,7 +48,7 @@ void work_close(work *w);
 drmad_status run_start(work *w, drmad_trial *t);
 /* Output to the store, in batches; the end, where it has come: then *ended. */
 drmad_status run_step(work *w, run *r, bool *ended);
-void run_close(work *w, run *r);
+void run_close(work *w, run *r); /* frees it too */
 
 /* No more is begun; what runs is asked to end. The message is the context's. */
 void work_stop(work *w, drmad_status why);

@@ -92,19 +92,25 @@ void run_close(work *w, run *r)
     mem_free(ctx, r->names);
     mem_free(ctx, r->dir);
     drmad_trial_free(r->t);
-    *r = (run){0};
+    mem_free(ctx, r);
 }
 
 drmad_status run_start(work *w, drmad_trial *t)
 {
-    run *r = &w->runs[w->n];
+    drmad_status st;
     char why[1024];
+    run *r;
 
-    *r = (run){.t = t};
+    st = mem_alloc(w->s->ctx, 1, sizeof *r, &r);
+    if (st != DRMAD_OK) {
+        drmad_trial_free(t);
+        return st;
+    }
+    r->t = t;
     w->begun++;
-    const drmad_status st = run_open(w, r);
+    st = run_open(w, r);
     if (st == DRMAD_OK) {
-        w->n++;
+        w->runs[w->n++] = r;
         return st;
     }
     snprintf(why, sizeof why, "%s", drmad_errmsg(w->s->ctx));
@@ -265,7 +271,7 @@ static void say_end(const work *w, const run *r)
     else if (v->state == TRIAL_PRUNED)
         base_log(w->s->ctx, LOG_INFO, "trial %lld: pruned after %.1f s", number, took);
     else
-        base_log(w->s->ctx, LOG_WARN, "trial %lld %s: %s", number,
+        base_log(w->s->ctx, LOG_WARN, "study %s, trial %lld %s: %s", r->job.study, number,
                  v->state == TRIAL_FAIL ? "failed" : "is given back", v->why);
 }
 
@@ -342,10 +348,12 @@ static drmad_status judge_row(work *w, const said_verdict *v)
                 w->s->session->name, (long long)w->failed_in_row, v->why);
 }
 
-/* What our own training cannot do here it cannot do for the next trial either. */
+/* What our own training cannot do here it cannot do for the next trial either; and a function has
+ * no memory but ours. */
 static bool is_ours(const run *r)
 {
     switch (r->slot->failed) {
+    case DRMAD_E_NOMEM: return r->slot->kind == &slot_call;
     case DRMAD_E_DATA:
     case DRMAD_E_MISSING:
     case DRMAD_E_OUTPUT:

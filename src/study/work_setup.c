@@ -150,7 +150,7 @@ done:
 
 void work_close(work *w)
 {
-    while (w->n > 0) run_close(w, &w->runs[--w->n]);
+    while (w->n > 0) run_close(w, w->runs[--w->n]);
     mem_free(w->s->ctx, w->runs);
     template_free(w->words);
 }

@@ -203,8 +203,8 @@ def f21_signals_give_trials_back_and_they_go_on(site):
     for sig, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 75)):
         rows = stop_and_go_on(site, sig, status, GOES, 5)
         need(rows == [("WAITING",)], f"{sig.name}: {rows}")
-        p = site.start("search.trials=1", f"name=s{int(sig)}", f"output.dir=out{int(sig)}", "--json")
-        out, _ = ended(p, 0)
+        again = (f"name=s{int(sig)}", f"output.dir=out{int(sig)}", "--json")
+        out, _ = ended(site.start("search.trials=1", *again), 0)
         result = json.loads(out.splitlines()[-1])
         need(result["best"]["number"] == 0, f"{sig.name}: {result}")
         (lives,) = site.query(
@@ -240,6 +240,39 @@ def f21_training_is_given_back_with_its_checkpoint(site):
     cut = ended(site.start(*slow, "name=cut", "--json"), 0)[0]
     a, b = (json.loads(s.splitlines()[-1])["best"] for s in (whole, cut))
     need(a == b, f"{a}, {b}")
+
+
+# ---- F29: the server goes away ----
+
+
+def f29_a_server_that_restarts_costs_no_trial(site):
+    os.chmod(site.folder, 0o755)  # started by root the server is another user
+    local = [str(site.command), "store", "%s", "--folder", str(site.folder / "pg"), "-q"]
+
+    def server(verb):
+        argv = [w.replace("%s", verb) for w in local]
+        p = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S)
+        need(p.returncode == 0, f"{verb}: {p.stderr}")
+        return p.stdout.strip()
+
+    site.write("run.sh", 'sleep 0.3\necho "$DRMAD_TRIAL_NUMBER" >>ended\necho $1\n')
+    url = server("start-local")
+    try:
+        more = ("worker.lease=60", "worker.patience=60", "search.trials=24", f"store={url}")
+        workers = [site.start(*more, "--json") for _ in range(2)]
+        for _ in range(3 if LONG else 1):
+            site.wait_file("ended")
+            time.sleep(1)
+            server("stop")
+            time.sleep(2)
+            need(server("start-local") == url, "another URL after a restart")
+        results = [json.loads(ended(p, 0)[0].splitlines()[-1]) for p in workers]
+    finally:
+        server("stop")
+    need(results[0]["trials"]["COMPLETE"] == 24, f"{results[0]}")
+    ran = sorted(int(s) for s in (site.folder / "ended").read_text().split())
+    need(sorted(set(ran)) == list(range(24)), f"ran {ran}")
+    need(len(ran) == 24, f"some ran twice: {ran}")
 
 
 # ---- F34: frozen ----
@@ -298,7 +331,10 @@ def w_objectives_that_misbehave_fail_with_a_reason(site):
     site.write("cases", "\n".join(c for c, _ in cases) + "\n")
     ended(
         site.start(
-            "search.trials=1", "objective.retries=0", "objective.timeout=2", "objective.memory=512MiB"
+            "search.trials=1",
+            "objective.retries=0",
+            "objective.timeout=2",
+            "objective.memory=512MiB",
         ),
         0,
     )
@@ -325,7 +361,8 @@ def trials_of(site):
     for number, name, value in rows:
         found.setdefault(number, {})[name] = value
     values = site.query(
-        "SELECT number, value FROM trials JOIN trial_values USING (trial_id) WHERE state = 'COMPLETE'"
+        "SELECT number, value FROM trials JOIN trial_values USING (trial_id)"
+        " WHERE state = 'COMPLETE'"
     )
     return {n: (found[n], value.hex()) for n, value in values}
 

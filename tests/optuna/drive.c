@@ -1,6 +1,6 @@
-/* drive URL VERB STUDY [N]: a store from the command line, one verb a call of store.h, for the tests
- * with real Optuna. Results are JSON lines on stdout, a failure is a message and the status that
- * drmad would end with. */
+/* optuna_drive URL VERB STUDY [N]: a store from the command line, for the tests with real Optuna.
+ * Results are JSON lines on stdout, a failure is a message and the status that drmad would end
+ * with. */
 #include "store/json_text.h"
 #include "store/local.h"
 #include "store/store.h"

@@ -125,6 +125,15 @@ def work(study, milliseconds):
         study.tell(trial, float(trial.number))
 
 
+def square(study, n):
+    """n trials by users' own loop, of what test_workers.py has drmad's workers run."""
+    study.optimize(lambda trial: (trial.suggest_float("x", 0.0, 10.0) - 3) ** 2, n_trials=n)
+
+
+def queue_x(study, x):
+    study.enqueue_trial({"x": float(x)})
+
+
 def sleep(study, seconds):
     """One trial of users' own loop, which beats meanwhile."""
 
@@ -147,23 +156,25 @@ def delete(study, _n):
 # ---- reading ----
 
 
-def clock(at):
+def clock(at, in_journal):
+    """Of a database that an Optuna before 5.0 shows: what is kept there, whatever zone that was."""
     if at is None:
         return None
     version = tuple(int(x) for x in optuna.__version__.split(".")[:2])
-    if at.tzinfo is None and version >= UTC_SINCE:
+    if at.tzinfo is None and (version >= UTC_SINCE or in_journal):
         at = at.astimezone()
     if at.tzinfo is not None:
         at = at.astimezone(datetime.timezone.utc)
     return at.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def as_line(trial):
+def as_line(study, trial):
+    in_journal = isinstance(study._storage, JournalStorage)
     return {
         "number": trial.number,
         "state": trial.state.name,
-        "start": clock(trial.datetime_start),
-        "complete": clock(trial.datetime_complete),
+        "start": clock(trial.datetime_start, in_journal),
+        "complete": clock(trial.datetime_complete, in_journal),
         "params": {
             name: [float(d.to_internal_repr(trial.params[name])), distribution_to_json(d)]
             for name, d in trial.distributions.items()
@@ -179,11 +190,11 @@ def as_line(trial):
 
 def dump(study, _n):
     for trial in study.trials:
-        say(as_line(trial))
+        say(as_line(study, trial))
 
 
 def best(study, _n):
-    say(as_line(study.best_trial))
+    say(as_line(study, study.best_trial))
 
 
 def frame(study, _n):
@@ -194,7 +205,7 @@ def frame(study, _n):
     say(len(study.trials))
 
 
-VERBS = (enqueue, add, ends, work, sleep, expire, delete, dump, best, frame)
+VERBS = (enqueue, add, ends, work, square, queue_x, sleep, expire, delete, dump, best, frame)
 
 
 def call(url, verb, name, n=1):

@@ -50,12 +50,12 @@ def argv(side, url, verb, study, n=1):
     return [*program, url, verb, study, str(n)]
 
 
-def run(command, status=0, **more):
+def run(command, status=0, cwd=None, **more):
     p = subprocess.run(
-        command, env=environment(**more), capture_output=True, text=True, timeout=LIMIT_S
+        command, env=environment(**more), cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S
     )
-    words = " ".join(str(c) for c in command)
-    need(p.returncode == status, f"{words}: status {p.returncode}\n{p.stdout[-500:]}{p.stderr[-3000:]}")
+    words, said = " ".join(str(c) for c in command), p.stdout[-500:] + p.stderr[-3000:]
+    need(p.returncode == status, f"{words}: status {p.returncode}\n{said}")
     return p
 
 
@@ -190,8 +190,19 @@ def main(tests):
 
 def each(function, *lists):
     """One test for each combination of the arguments, named after them."""
+    return each_of(function, itertools.product(*lists))
+
+
+def each_of(function, rows):
     return [
         ("_".join([function.__name__, *(a.replace(".", "") for a in args)]),
          lambda args=args: function(*args))
-        for args in itertools.product(*lists)
+        for args in rows
     ]
+
+
+def pairs(backends=BACKENDS, versions=(BEFORE, NEWEST)):
+    """Backends and versions for what differs little between them: all with full counts, else each
+    version with one backend and each backend with one version."""
+    rows = itertools.product(backends, versions)
+    return [(b, v) for b, v in rows if LONG or b == backends[0] or v == NEWEST]

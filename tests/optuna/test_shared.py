@@ -6,7 +6,7 @@ import signal
 import time
 
 from support import BACKENDS, BEFORE, NEWEST, SCRATCH
-from support import argv, count, do, each, fresh, main, need, run, same, sql, start
+from support import argv, count, do, each, each_of, fresh, main, need, pairs, run, same, sql, start
 
 SIDES = (BEFORE, NEWEST)
 TABLES = (
@@ -17,8 +17,8 @@ TABLES = (
 
 
 def numbers(process):
-    out, _ = process.communicate(timeout=600)
-    need(process.returncode == 0, f"a worker ended with {process.returncode}")
+    out = process.stdout.read()  # (communicate() would miss what readline() has read ahead)
+    need(process.wait(600) == 0, f"a worker ended with {process.returncode}")
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -28,15 +28,16 @@ def two_and_two_share_a_queue(backend, version):
     url = fresh(backend)
     do("drmad", url, "create")
     do("drmad", url, "enqueue", n=n)
-    gate = SCRATCH / f"gate-{backend}-{version}"
-    # A trial of ours lasts longer, or Optuna's, which reads the whole queue first, get none.
-    sides = [(version, 1), (version, 1), ("drmad", 60), ("drmad", 60)]
-    workers = [start(side, url, "work", n=ms, GATE=str(gate)) for side, ms in sides]
+    gates = [SCRATCH / f"gate-{side}-{backend}-{version}" for side in ("theirs", "ours")]
+    workers = [start(version, url, "work", GATE=str(gates[0])) for _ in range(2)]
+    workers += [start("drmad", url, "work", n=20, GATE=str(gates[1])) for _ in range(2)]
     for w in workers:
         same(json.loads(w.stdout.readline()), "ready", "a worker")
-    gate.touch()  # so that Python's start is over
+    gates[0].touch()
+    theirs = [int(w.stdout.readline()) for w in workers[:2]]
+    gates[1].touch()  # Python has begun: ours would have run them all before
     runs = [numbers(w) for w in workers]
-    theirs, ours = runs[0] + runs[1], runs[2] + runs[3]
+    theirs, ours = theirs + runs[0] + runs[1], runs[2] + runs[3]
     need(len(ours) == len(set(ours)), f"ours ran some twice: {sorted(ours)}")
     need(not set(ours) & set(theirs), f"both ran {sorted(set(ours) & set(theirs))}")
     need(len(theirs) == len(set(theirs)), f"Optuna ran some twice: {sorted(theirs)}")
@@ -140,8 +141,8 @@ def optuna_deletes_a_study_in_a_journal(version):
 
 main(
     each(two_and_two_share_a_queue, BACKENDS, SIDES)
-    + each(optuna_sees_our_heartbeats, BACKENDS[:2], SIDES)
-    + each(we_fail_optunas_stale_trials, BACKENDS[:2], SIDES)
+    + each_of(optuna_sees_our_heartbeats, pairs(BACKENDS[:2]))
+    + each_of(we_fail_optunas_stale_trials, pairs(BACKENDS[:2]))
     + each(optuna_deletes_a_study_of_ours, BACKENDS[:2], SIDES)
     + each(optuna_deletes_a_study_in_a_journal, SIDES)
 )

@@ -4,8 +4,8 @@ import re
 import subprocess
 import sys
 
-from support import BACKENDS, BEFORE, HERE, LIMIT_S, LONG, NEWEST
-from support import argv, do, environment, fresh, python, run
+from support import HERE, LIMIT_S
+from support import argv, do, environment, fresh, pairs, python, run
 
 LEAST = 50  # checks that Optuna 4.9 and 5.0 ship; fewer were not run
 LINE = re.compile(r"^\S+::test_(\S+) (PASSED|FAILED|ERROR)")
@@ -27,7 +27,8 @@ def used_store(backend):
 
 def suite(backend, version):
     p = subprocess.run(
-        [python(version), "-m", "pytest", "-v", "-p", "no:cacheprovider", HERE / "storage_suite.py"],
+        [python(version), "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+        + [HERE / "storage_suite.py"],
         env=environment(SUITE_URL=used_store(backend), PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True,
         text=True,
@@ -48,6 +49,5 @@ def suite(backend, version):
 
 
 match = sys.argv[1] if len(sys.argv) > 1 else ""
-pairs = [(b, v) for b in BACKENDS for v in (BEFORE, NEWEST) if LONG or v == NEWEST or b == "sqlite"]
-runs = [suite(b, v) for b, v in pairs if match in f"optuna_suite_{b}_{v.replace('.', '')}"]
+runs = [suite(b, v) for b, v in pairs() if match in f"optuna_suite_{b}_{v.replace('.', '')}"]
 sys.exit(0 if all(runs) else 1)

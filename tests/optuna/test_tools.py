@@ -12,7 +12,7 @@ import time
 import urllib.request
 
 from support import BACKENDS, BEFORE, LIMIT_S, NEWEST, ROOT, SCRATCH
-from support import do, each, environment, fresh, main, need, run, same, start
+from support import do, each, each_of, environment, fresh, main, need, pairs, run, same, start
 
 DASHBOARD = ROOT / f".venv-optuna-{BEFORE}" / "bin" / "optuna-dashboard"
 # What the page draws, by the heading of its card.
@@ -55,11 +55,13 @@ def optunas_ask_and_tell_go_through_our_store(version):
     do("drmad", url, "create")
     optuna = ROOT / f".venv-optuna-{version}" / "bin" / "optuna"
     base = [optuna, "--storage", sqlalchemy_url(url)]
-    space = json.dumps({"x": {"name": "FloatDistribution", "attributes": {"low": 0.0, "high": 1.0}}})
-    run([*base, "ask", "--study-name", "study", "--search-space", space, "-f", "json"])
+    x = {"name": "FloatDistribution", "attributes": {"low": 0.0, "high": 1.0}}
+    space = ["--search-space", json.dumps({"x": x})]
+    run([*base, "ask", "--study-name", "study", *space, "-f", "json"])
     same([t["state"] for t in do("drmad", url, "dump")], ["RUNNING"], "after ask")
     run([*base, "tell", "--study-name", "study", "--trial-number", "0", "--values", "0.5"])
-    same([[t["state"], t["values"]] for t in do("drmad", url, "dump")], [["COMPLETE", [0.5]]], "told")
+    told = [[t["state"], t["values"]] for t in do("drmad", url, "dump")]
+    same(told, [["COMPLETE", [0.5]]], "told")
 
 
 # ---- the dashboard ----
@@ -115,7 +117,7 @@ def chromium(*words):
 
 
 def dashboard_draws_our_study(backend):
-    """Its API says what we say, and its page draws each plot, while a worker of ours holds a trial."""
+    """Its API says what we say, its page draws each plot, while a worker of ours holds a trial."""
     url = fresh(backend)
     do("drmad", url, "create")
     do("drmad", url, "add", n=25)
@@ -146,7 +148,7 @@ def dashboard_draws_our_study(backend):
 
 
 main(
-    each(optunas_commands_read_ours, BACKENDS, (BEFORE, NEWEST))
+    each_of(optunas_commands_read_ours, pairs())
     + each(optunas_ask_and_tell_go_through_our_store, (BEFORE, NEWEST))
     + each(dashboard_draws_our_study, BACKENDS)
 )

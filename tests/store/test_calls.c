@@ -148,7 +148,7 @@ static drmad_status check_full(void *user, const store_trial *t)
     CHECK_INT(t->n_attrs, 2);
     CHECK_STR(t->attrs[0].json, "\"\\u00e9 \xC3\xA9\"");
     CHECK(t->version && strcmp(t->version, "v2") == 0);
-    CHECK(t->worker && strcmp(t->worker, "elsewhere") == 0);
+    if (t->worker) CHECK_STR(t->worker, "elsewhere"); /* a journal keeps those of leases alone */
     return DRMAD_OK;
 }
 

@@ -1,12 +1,6 @@
-/* The journal: what Optuna wrote is read by Optuna's rules, what we write is whole or not there,
- * and nobody writes without the lock. */
-#include "store/journal_inside.h"
-#include "test.h"
-#include <fcntl.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+/* The journal: what Optuna wrote is read by Optuna's rules, what we write is read back, a lease
+ * ends with its running, artefacts lie beside it. */
+#include "journal_desk.h"
 #include <unistd.h>
 
 #define LR                                                                                         \
@@ -16,129 +10,7 @@
     "{\"name\": \"FloatDistribution\", \"attributes\": {\"step\": null, \"low\": "                 \
     "0.001, \"high\": 1.0, \"log\": true}}"
 
-enum { PATH_SIZE = 512 };
-static const study_direction MIN[] = {DIRECTION_MINIMIZE};
-
-typedef struct desk {
-    drmad_ctx *ctx;
-    char path[PATH_SIZE], url[PATH_SIZE + 8];
-    store *s;
-    int64_t study;
-} desk;
-
-static desk desk_at(const char *folder)
-{
-    desk d = {.ctx = test_ctx(), .study = -1};
-
-    snprintf(d.path, sizeof d.path, "%s/runs.log", folder);
-    snprintf(d.url, sizeof d.url, "journal:%s", d.path);
-    return d;
-}
-
-static store *desk_store(desk *d, double lease_s, double patience_s)
-{
-    const store_options o = {.create = true,
-                             .lease_s = lease_s,
-                             .patience_s = patience_s,
-                             .worker = "host:1",
-                             .version = "abc"};
-    store *s = NULL;
-
-    CHECK_OK(d->ctx, store_open(d->ctx, d->url, &o, &s));
-    return s;
-}
-
-static desk desk_open(double lease_s)
-{
-    desk d = desk_at(test_scratch());
-    bool made;
-
-    d.s = desk_store(&d, lease_s, 60);
-    CHECK_OK(d.ctx, store_study_create(d.s, "study", MIN, 1, &d.study, &made));
-    return d;
-}
-
-static void desk_close(desk *d)
-{
-    store_close(d->s);
-}
-
-static void file_append(const char *path, const char *text)
-{
-    const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
-
-    CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-    close(fd);
-}
-
-static off_t file_size(const char *path)
-{
-    struct stat sb;
-
-    return stat(path, &sb) == 0 ? sb.st_size : -1;
-}
-
-static int file_lines(const char *path)
-{
-    FILE *f = fopen(path, "r");
-    int n = 0;
-
-    for (int c; f && (c = getc(f)) != EOF;) n += c == '\n';
-    if (f) fclose(f);
-    return n;
-}
-
-/* Trials as text, one a line, to compare with what they should be. */
-typedef struct listing {
-    char text[8192];
-    size_t used;
-} listing;
-
-static void list(listing *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void list(listing *l, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    const int n = vsnprintf(l->text + l->used, sizeof l->text - l->used, fmt, ap);
-    va_end(ap);
-    if (n > 0 && l->used + (size_t)n < sizeof l->text) l->used += (size_t)n;
-}
-
-static drmad_status list_trial(void *user, const store_trial *t)
-{
-    listing *l = user;
-
-    list(l, "%lld %s", (long long)t->number, trial_state_word(t->state));
-    for (int i = 0; i < t->n_params; i++) list(l, " %s=%g", t->params[i].name, t->params[i].value);
-    for (int i = 0; i < t->n_values; i++) list(l, " -> %g", t->values[i]);
-    for (int i = 0; i < t->n_reports; i++)
-        list(l, " @%lld:%g", (long long)t->reports[i].step, t->reports[i].value);
-    for (int i = 0; i < t->n_attrs; i++)
-        list(l, " %c:%s=%s", t->attrs[i].system ? 's' : 'u', t->attrs[i].key, t->attrs[i].json);
-    list(l, "\n");
-    return DRMAD_OK;
-}
-
-static void check_listing(desk *d, const char *want)
-{
-    listing l = {.used = 0};
-
-    CHECK_OK(d->ctx, store_trial_each(d->s, d->study, -1, STATES_ALL, list_trial, &l));
-    CHECK_STR(l.text, want);
-}
-
-static void begin(desk *d, store_lease *l)
-{
-    CHECK_OK(d->ctx, store_trial_begin(d->s, d->study, -1, NULL, l));
-    CHECK(l->trial > 0);
-}
-
-static drmad_status tell(store *s, const store_lease *l, double value)
-{
-    const store_trial end = {.state = TRIAL_COMPLETE, .n_values = 1, .values = &value};
-    return store_trial_tell(s, l, &end);
-}
+static const study_direction minimize[] = {DIRECTION_MINIMIZE};
 
 /* ---- Optuna's rules ---- */
 
@@ -225,12 +97,12 @@ TEST(journal_is_replayed_by_optunas_rules)
 {
     desk d = desk_at(test_scratch());
 
-    file_append(d.path, optuna_lines);
+    desk_append(d.path, optuna_lines);
     d.s = desk_store(&d, 60, 1);
     CHECK_OK(d.ctx, store_study_find(d.s, "study", &d.study));
-    check_listing(&d, "0 COMPLETE x=0.5 -> -inf @1:inf @3:nan u:k=\"\\u00e9\"\n"
-                      "1 RUNNING x=0.25 s:fixed_params={\"x\":0.25}\n"
-                      "2 PRUNED c=1 -> 2.5 @9:3 @10:2.5 u:u=1\n");
+    desk_check(&d, "0 COMPLETE x=0.5 -> -inf @1:inf @3:nan u:k=\"\\u00e9\"\n"
+                   "1 RUNNING x=0.25 s:fixed_params={\"x\":0.25}\n"
+                   "2 PRUNED c=1 -> 2.5 @9:3 @10:2.5 u:u=1\n");
     CHECK_OK(d.ctx, store_trial_read(d.s, d.study, 2, check_times, NULL));
     CHECK_FAILS(d.ctx, store_study_find(d.s, "gone", &d.study), DRMAD_E_USAGE, "no study gone");
     desk_close(&d);
@@ -251,20 +123,20 @@ TEST(journal_keeps_what_is_written)
                        "u:note={\"a\":1}\n";
     store_lease l;
 
-    begin(&d, &l);
+    desk_begin(&d, &l);
     CHECK_OK(d.ctx, store_trial_params(d.s, &l, p, 2));
     CHECK_OK(d.ctx, store_trial_params(d.s, &l, p, 2));
     CHECK_OK(d.ctx, store_trial_reports(d.s, &l, r, 2));
     CHECK_OK(d.ctx, store_trial_attrs(d.s, &l, a + 1, 1));
     CHECK_OK(d.ctx, store_trial_tell(d.s, &l, &end));
-    check_listing(&d, want);
-    const off_t size = file_size(d.path);
+    desk_check(&d, want);
+    const off_t size = desk_size(d.path);
     CHECK_OK(d.ctx, store_trial_tell(d.s, &l, &end)); /* told twice is told once */
-    CHECK_INT(file_size(d.path), size);
+    CHECK_INT(desk_size(d.path), size);
     CHECK_FAILS(d.ctx, store_trial_reports(d.s, &l, r, 1), DRMAD_E_LEASE, "COMPLETE");
     desk_close(&d);
     d.s = desk_store(&d, 60, 1); /* read from the file alone */
-    check_listing(&d, want);
+    desk_check(&d, want);
     desk_close(&d);
 }
 
@@ -277,15 +149,15 @@ TEST(journal_refuses_what_optuna_would_drop)
     store_lease l;
     bool made;
 
-    begin(&d, &l);
+    desk_begin(&d, &l);
     CHECK_OK(d.ctx, store_trial_params(d.s, &l, &first, 1));
-    const off_t size = file_size(d.path);
+    const off_t size = desk_size(d.path);
     CHECK_FAILS(d.ctx, store_trial_params(d.s, &l, &other, 1), DRMAD_E_USAGE, "parameter lr");
     CHECK_FAILS(d.ctx, store_trial_params(d.s, &l, &none, 1), DRMAD_E_USAGE, "parameter b");
     CHECK_FAILS(d.ctx, store_trial_attrs(d.s, &l, &broken, 1), DRMAD_E_USAGE, "JSON");
     CHECK_FAILS(d.ctx, store_study_create(d.s, "study", two, 2, &d.study, &made), DRMAD_E_USAGE,
                 "other directions");
-    CHECK_INT(file_size(d.path), size);
+    CHECK_INT(desk_size(d.path), size);
     desk_close(&d);
 }
 
@@ -318,7 +190,7 @@ TEST(journal_gives_a_request_its_first_answer)
 
 TEST(journal_fails_and_queues_a_stale_trial_once)
 {
-    desk d = desk_open(0.2);
+    desk d = desk_open(1.5);
     desk fast = d;
     const store_param p = {"lr", 0.5, LR};
     int32_t n;
@@ -326,30 +198,30 @@ TEST(journal_fails_and_queues_a_stale_trial_once)
     bool held;
 
     fast.s = desk_store(&d, 60, 1);
-    begin(&d, &l);
+    desk_begin(&d, &l);
     CHECK_OK(d.ctx, store_trial_params(d.s, &l, &p, 1));
-    usleep(120000);
+    usleep(900000);
     CHECK_OK(d.ctx, store_beat(d.s, &l, 1, &held));
     CHECK(held);
-    usleep(120000);
+    usleep(750000);
     CHECK_OK(d.ctx, store_trial_expire(fast.s, d.study, 1, &n));
     CHECK_INT(n, 0); /* the beat held it */
-    usleep(120000);
+    usleep(1000000);
     CHECK_OK(d.ctx, store_trial_expire(fast.s, d.study, 1, &n));
     CHECK_INT(n, 1);
     CHECK_OK(d.ctx, store_trial_expire(fast.s, d.study, 1, &n));
     CHECK_INT(n, 0);
-    CHECK_FAILS(d.ctx, tell(d.s, &l, 1), DRMAD_E_LEASE, "FAIL");
+    CHECK_FAILS(d.ctx, desk_tell(d.s, &l, 1), DRMAD_E_LEASE, "FAIL");
     CHECK_OK(d.ctx, store_beat(d.s, &l, 1, &held));
     CHECK(!held);
 
     CHECK_OK(d.ctx, store_trial_claim(d.s, d.study, NULL, &again));
     CHECK_INT(again.number, 1);
-    usleep(250000);
+    usleep(1600000);
     CHECK_OK(d.ctx, store_trial_expire(fast.s, d.study, 1, &n));
     CHECK_INT(n, 1); /* the second time not queued again */
-    check_listing(&d, "0 FAIL lr=0.5\n"
-                      "1 FAIL lr=0.5 s:failed_trial=0 s:retry_history=[0]\n");
+    desk_check(&d, "0 FAIL lr=0.5\n"
+                   "1 FAIL lr=0.5 s:failed_trial=0 s:retry_history=[0]\n");
     store_close(fast.s);
     desk_close(&d);
 }
@@ -360,14 +232,14 @@ TEST(journal_leaves_optunas_running_trials_alone)
     store_lease l = {.trial = 3, .number = 1};
     int32_t n;
 
-    file_append(d.path, optuna_lines);
+    desk_append(d.path, optuna_lines);
     d.s = desk_store(&d, 0.01, 1);
     CHECK_OK(d.ctx, store_study_find(d.s, "study", &d.study));
     usleep(30000);
     CHECK_OK(d.ctx, store_trial_expire(d.s, d.study, 3, &n));
     CHECK_INT(n, 0);
     l.study = d.study;
-    CHECK_FAILS(d.ctx, tell(d.s, &l, 1), DRMAD_E_LEASE, "another worker");
+    CHECK_FAILS(d.ctx, desk_tell(d.s, &l, 1), DRMAD_E_LEASE, "another worker");
     desk_close(&d);
 }
 
@@ -379,286 +251,18 @@ TEST(journal_lease_ends_with_its_running)
     store_lease l;
     int32_t n;
 
-    begin(&d, &l);
+    desk_begin(&d, &l);
     CHECK_OK(d.ctx, store_trial_release(d.s, &l));
-    CHECK_FAILS(d.ctx, tell(d.s, &l, 1), DRMAD_E_LEASE, "WAITING");
+    CHECK_FAILS(d.ctx, desk_tell(d.s, &l, 1), DRMAD_E_LEASE, "WAITING");
     snprintf(line, sizeof line,
              "{\"op_code\":6,\"worker_id\":\"w\",\"trial_id\":%lld,\"state\":0,\"values\":null,"
              "\"datetime_start\":\"2026-01-31T12:00:00.000000\"}\n",
              (long long)l.trial - 1);
-    file_append(d.path, line);
+    desk_append(d.path, line);
     usleep(100000);
     CHECK_OK(d.ctx, store_trial_expire(d.s, d.study, 0, &n));
     CHECK_INT(n, 0);
-    CHECK_FAILS(d.ctx, tell(d.s, &l, 1), DRMAD_E_LEASE, "another worker");
-    desk_close(&d);
-}
-
-/* ---- torn and damaged files ---- */
-
-TEST(journal_cuts_off_a_torn_last_line)
-{
-    desk d = desk_open(60);
-    store_lease l;
-
-    begin(&d, &l);
-    const off_t whole = file_size(d.path);
-    file_append(d.path, "{\"op_code\":4,\"worker_id\":\"w\",\"study");
-    check_listing(&d, "0 RUNNING\n"); /* readers wait for the rest */
-    CHECK(file_size(d.path) > whole);
-    CHECK_OK(d.ctx, tell(d.s, &l, 1));
-    check_listing(&d, "0 COMPLETE -> 1\n");
-    CHECK_INT(file_lines(d.path), 3);
-    desk_close(&d);
-    d.s = desk_store(&d, 60, 1);
-    check_listing(&d, "0 COMPLETE -> 1\n");
-    desk_close(&d);
-}
-
-TEST(journal_reads_a_line_that_comes_in_two_pieces)
-{
-    desk d = desk_open(60);
-
-    file_append(d.path, "{\"op_code\":4,\"worker_id\":\"w\",\"stu");
-    check_listing(&d, "");
-    file_append(d.path, "dy_id\":0,\"datetime_start\":null,\"state\":4}\n");
-    check_listing(&d, "0 WAITING\n");
-    desk_close(&d);
-}
-
-TEST(journal_names_the_damaged_line)
-{
-    static const char *const bad[] = {"rubbish\n", "{\"op_code\":99,\"worker_id\":\"w\"}\n",
-                                      "{\"op_code\":5,\"worker_id\":\"w\",\"trial_id\":0}\n",
-                                      "[1]\n"};
-    char folder[PATH_SIZE - 16];
-
-    for (size_t i = 0; i < COUNT(bad); i++) {
-        snprintf(folder, sizeof folder, "%s/%zu", test_scratch(), i);
-        mkdir(folder, 0755);
-        desk d = desk_at(folder);
-        store_lease l;
-        bool made;
-        store *s = NULL;
-        d.s = desk_store(&d, 60, 1);
-        CHECK_OK(d.ctx, store_study_create(d.s, "study", MIN, 1, &d.study, &made));
-        begin(&d, &l);
-        file_append(d.path, bad[i]);
-        CHECK_FAILS(d.ctx, tell(d.s, &l, 1), DRMAD_E_STORAGE, "line 3 cannot be read");
-        file_append(d.path, "{\"op_code\":1,\"worker_id\":\"w\",\"study_id\":7}\n");
-        const store_options o = {.patience_s = 0};
-        CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &o, &s), DRMAD_E_STORAGE, "line 3");
-        desk_close(&d);
-    }
-}
-
-static void count_findings(void *user, int level, const char *text)
-{
-    int *errors = user;
-
-    *errors += level == LOG_ERROR;
-    if (level == LOG_ERROR) CHECK(strstr(text, "line 2") || strstr(text, "artefact"));
-}
-
-TEST(journal_check_finds_damage)
-{
-    desk d = desk_open(60);
-    int errors = 0;
-
-    CHECK_OK(d.ctx, store_check(d.ctx, d.url, count_findings, &errors));
-    CHECK_INT(errors, 0);
-    file_append(d.path, "rubbish\n{\"op_code\":1,\"worker_id\":\"w\",\"study_id\":7}\n");
-    const off_t size = file_size(d.path);
-    CHECK_FAILS(d.ctx, store_check(d.ctx, d.url, count_findings, &errors), DRMAD_E_STORAGE, "");
-    CHECK_INT(errors, 1);
-    CHECK_INT(file_size(d.path), size);
-    desk_close(&d);
-}
-
-TEST(journal_refuses_a_file_that_is_not_there)
-{
-    desk d = desk_at(test_scratch());
-    const store_options o = {.patience_s = 0}, read_only = {.read_only = true, .create = true};
-
-    CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &o, &d.s), DRMAD_E_STORAGE, "no such file");
-    CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &read_only, &d.s), DRMAD_E_STORAGE, "no such");
-    CHECK_INT(file_size(d.path), -1);
-}
-
-/* ---- the lock ---- */
-
-TEST(journal_waits_for_either_lock_of_optuna)
-{
-    desk d = desk_open(60);
-    char lock[PATH_SIZE + 8];
-    store *hasty = desk_store(&d, 60, 0.01);
-    store_lease l;
-
-    snprintf(lock, sizeof lock, "%s.lock", d.path);
-    for (int kind = 0; kind < 2; kind++) {
-        if (kind == 0) CHECK(symlink(d.path, lock) == 0);
-        else close(open(lock, O_CREAT | O_EXCL | O_WRONLY, 0644));
-        const off_t size = file_size(d.path);
-        CHECK_FAILS(d.ctx, store_trial_begin(hasty, d.study, -1, NULL, &l), DRMAD_E_AGAIN, ".lock");
-        CHECK_INT(file_size(d.path), size);
-        check_listing(&d, ""); /* readers do not wait */
-        unlink(lock);
-    }
-    CHECK_OK(d.ctx, store_trial_begin(hasty, d.study, -1, NULL, &l));
-    struct stat sb;
-    CHECK(lstat(lock, &sb) != 0); /* given back */
-    store_close(hasty);
-    desk_close(&d);
-}
-
-TEST(journal_takes_away_a_lock_whose_holder_died)
-{
-    desk d = desk_open(60);
-    char lock[PATH_SIZE + 8];
-    store_lease l;
-
-    snprintf(lock, sizeof lock, "%s.lock", d.path);
-    for (int kind = 0; kind < 2; kind++) {
-        if (kind == 0) CHECK(symlink("nowhere", lock) == 0);
-        else close(open(lock, O_CREAT | O_EXCL | O_WRONLY, 0644));
-        ((journal *)d.s)->lock.grace_s = 2; /* longer than one attempt waits */
-        const double start = base_now();
-        begin(&d, &l);
-        const double waited = base_now() - start;
-        if (waited < 2 || waited > 6) test_fail(__FILE__, __LINE__, "waited %g s", waited);
-    }
-    desk_close(&d);
-}
-
-/* A holder that slept so long that its lock was taken away finds that out before it writes. */
-TEST(journal_does_not_write_without_its_lock)
-{
-    desk d = desk_open(60);
-    char lock[PATH_SIZE + 8];
-    journal *j = (journal *)d.s;
-    json_out o = {.ctx = d.ctx};
-
-    snprintf(lock, sizeof lock, "%s.lock", d.path);
-    const off_t size = file_size(d.path);
-    CHECK_OK(d.ctx, journal_enter(j));
-    unlink(lock);
-    CHECK(symlink(d.path, lock) == 0);
-    journal_line(j, &o, OP_DELETE_STUDY);
-    journal_field_int(&o, "study_id", 0);
-    journal_line_end(&o);
-    CHECK_FAILS(d.ctx, journal_append(j, &o), DRMAD_E_AGAIN, "lost the lock");
-    journal_leave(j);
-    struct stat sb;
-    CHECK(lstat(lock, &sb) == 0); /* another's: left alone */
-    unlink(lock);
-
-    CHECK_OK(d.ctx, journal_enter(j));
-    j->lock.since -= 20; /* half of the grace period is over: others may soon take it */
-    CHECK_FAILS(d.ctx, journal_append(j, &o), DRMAD_E_AGAIN, "lost the lock");
-    journal_leave(j);
-    CHECK_INT(file_size(d.path), size);
-    json_out_free(&o);
-    desk_close(&d);
-}
-
-/* ---- many processes ---- */
-
-enum { WORKERS = 8 };
-
-static void work(const desk *d, int pipe_end)
-{
-    drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
-    const store_options o = {.lease_s = 60, .patience_s = 60};
-    store *s = NULL;
-    store_lease l;
-    int64_t study;
-
-    if (store_open(ctx, d->url, &o, &s) != DRMAD_OK) _exit(1);
-    if (store_study_find(s, "study", &study) != DRMAD_OK) _exit(2);
-    for (;;) {
-        if (store_trial_claim(s, study, NULL, &l) != DRMAD_OK) _exit(3);
-        if (l.trial < 0) break;
-        if (write(pipe_end, &l.number, sizeof l.number) != sizeof l.number) _exit(4);
-        if (tell(s, &l, (double)l.number) != DRMAD_OK) _exit(5);
-    }
-    _exit(0);
-}
-
-static drmad_status check_told(void *user, const store_trial *t)
-{
-    (void)user;
-    CHECK(t->n_values == 1 && t->values[0] == (double)t->number);
-    return DRMAD_OK;
-}
-
-TEST(journal_eight_processes_claim_each_once)
-{
-    desk d = desk_open(60);
-    const int n = test_count(200, 2000);
-    const store_trial waiting = {.state = TRIAL_WAITING};
-    int ends[2], status, *times = calloc((size_t)n, sizeof *times);
-    int64_t id, number;
-
-    for (int i = 0; i < n; i++)
-        CHECK_OK(d.ctx, store_trial_add(d.s, d.study, &waiting, NULL, &id, &number));
-    desk_close(&d);
-    CHECK(pipe(ends) == 0);
-    for (int i = 0; i < WORKERS; i++)
-        if (fork() == 0) work(&d, ends[1]);
-    close(ends[1]);
-    while (read(ends[0], &number, sizeof number) == sizeof number) times[number]++;
-    for (int i = 0; i < WORKERS; i++) {
-        wait(&status);
-        CHECK_INT(status, 0);
-    }
-    close(ends[0]);
-    for (int i = 0; i < n; i++)
-        if (times[i] != 1) test_fail(__FILE__, __LINE__, "trial %d ran %d times", i, times[i]);
-    d.s = desk_store(&d, 60, 1);
-    CHECK_OK(d.ctx, store_trial_each(d.s, d.study, -1, STATES_ALL, check_told, NULL));
-    desk_close(&d);
-    free(times);
-}
-
-static void write_for_ever(const desk *d)
-{
-    drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
-    const store_options o = {.lease_s = 60, .patience_s = 60};
-    store *s = NULL;
-    store_lease l;
-
-    if (store_open(ctx, d->url, &o, &s) != DRMAD_OK) _exit(1);
-    for (double x = 0;; x++)
-        if (store_trial_begin(s, d->study, -1, NULL, &l) != DRMAD_OK || tell(s, &l, x) != DRMAD_OK)
-            _exit(2);
-}
-
-/* A writer is killed at any moment, most often with the lock in its hand: what it finished is
- * there, and the next one goes on at once. */
-TEST(journal_outlives_killed_writers)
-{
-    desk d = desk_open(60);
-    const int n = test_count(10, 100);
-    store_lease l;
-
-    const double start = base_now();
-    for (int i = 0; i < n; i++) {
-        const pid_t child = fork();
-        int status;
-        if (child == 0) write_for_ever(&d);
-        usleep(20000 + (useconds_t)(i * 7919 % 10000));
-        kill(child, SIGKILL);
-        CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
-        begin(&d, &l);
-        CHECK_OK(d.ctx, tell(d.s, &l, i));
-    }
-    desk_close(&d);
-    if (base_now() - start > 1.5 * n) /* not the grace period each time */
-        test_fail(__FILE__, __LINE__, "%g s", base_now() - start);
-    d.s = desk_store(&d, 60, 1);
-    int errors = 0;
-    CHECK_OK(d.ctx, store_check(d.ctx, d.url, count_findings, &errors));
-    CHECK_INT(errors, 0);
+    CHECK_FAILS(d.ctx, desk_tell(d.s, &l, 1), DRMAD_E_LEASE, "another worker");
     desk_close(&d);
 }
 
@@ -666,7 +270,7 @@ TEST(journal_outlives_killed_writers)
 
 static drmad_status list_artefact(void *user, const char *name, int64_t size, const char *sha256)
 {
-    list(user, "%s %lld %.8s\n", name, (long long)size, sha256);
+    desk_list(user, "%s %lld %.8s\n", name, (long long)size, sha256);
     return DRMAD_OK;
 }
 
@@ -680,7 +284,7 @@ TEST(journal_keeps_artefacts_beside_it)
     void *data;
     int errors = 0;
 
-    begin(&d, &l);
+    desk_begin(&d, &l);
     CHECK_OK(d.ctx, store_artefact_put(d.s, &l, "../../etc/x", "old", 3));
     CHECK_OK(d.ctx, store_artefact_put(d.s, &l, "../../etc/x", "abc", 3));
     CHECK_OK(d.ctx, store_artefact_each(d.s, l.trial, list_artefact, &all));
@@ -693,13 +297,13 @@ TEST(journal_keeps_artefacts_beside_it)
 
     snprintf(path, sizeof path, "%s.artefacts/%lld/%s", d.path, (long long)l.trial - 1,
              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    file_append(path, "!");
+    desk_append(path, "!");
     CHECK_FAILS(d.ctx, store_artefact_get(d.s, l.trial, "../../etc/x", &data, &size),
                 DRMAD_E_STORAGE, "damaged");
-    CHECK_FAILS(d.ctx, store_check(d.ctx, d.url, count_findings, &errors), DRMAD_E_STORAGE, "");
+    CHECK_FAILS(d.ctx, store_check(d.ctx, d.url, desk_count_errors, &errors), DRMAD_E_STORAGE, "");
     CHECK_INT(errors, 1);
     CHECK_OK(d.ctx, store_study_delete(d.s, d.study));
-    CHECK_INT(file_size(path), -1);
+    CHECK_INT(desk_size(path), -1);
     CHECK_FAILS(d.ctx, store_artefact_put(d.s, &l, "z", "abc", 3), DRMAD_E_LEASE, "deleted");
     desk_close(&d);
 }
@@ -724,7 +328,7 @@ static drmad_status whole_story(drmad_ctx *ctx, void *arg)
 
     unlink(d->path);
     TRY(store_open(ctx, d->url, &o, &s));
-    TRY(store_study_create(s, "oom", MIN, 1, &study, &made));
+    TRY(store_study_create(s, "oom", minimize, 1, &study, &made));
     TRY(store_trial_begin(s, study, -1, NULL, &l));
     TRY(store_trial_params(s, &l, &p, 1));
     TRY(store_trial_expire(s, study, 1, &n));

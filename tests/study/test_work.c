@@ -226,6 +226,36 @@ TEST(work_runs_commands_side_by_side)
     close_bench(&b);
 }
 
+static void check_value(void *user, const char *stage, double done, double total, const char *json)
+{
+    json_t *j = json_loads(json, 0, NULL);
+    const json_t *x = json_object_get(json_object_get(j, "params"), "x");
+
+    (void)stage, (void)done, (void)total;
+    ((bench *)user)->calls++;
+    CHECK_NEAR(json_number_value(json_object_get(j, "value")), json_number_value(x), 0);
+    json_decref(j);
+}
+
+/* Trials end in another order than they began, and each has run twice: with its own values. */
+TEST(work_never_mixes_trials_up)
+{
+    bench b = {0};
+    const char *folder = test_scratch();
+    char cmd[400];
+
+    write_script(folder,
+                 "cd \"$DRMAD_TRIAL_DIR\" || exit 1\n"
+                 "[ -e half ] || { touch half; sleep 0.$((DRMAD_TRIAL * 7 % 4)); exit 1; }\n"
+                 "rm half\necho $1\n",
+                 cmd, sizeof cmd);
+    BENCH(&b, folder, "search.trials=16", "worker.jobs=4", "objective.retries=1", cmd);
+    drmad_study_set_events(b.s, check_value, &b);
+    CHECK_OK(b.ctx, work_once(&b));
+    CHECK_INT(b.calls, 16);
+    close_bench(&b);
+}
+
 TEST(work_gives_back_what_a_command_asks_to_have_run_again)
 {
     bench b = {0};
@@ -352,4 +382,56 @@ TEST(work_fails_trials_that_make_no_study_or_diverge)
     CHECK(st == DRMAD_OK || st == DRMAD_E_DIVERGED);
     CHECK(count_of(&b, "FAIL") >= 2);
     close_bench(&b);
+}
+
+/* ---- out of memory ---- */
+
+static drmad_status simple(void *user, drmad_trial *t, double *values, int n)
+{
+    (void)user, (void)n;
+    return drmad_trial_real(t, "x", values);
+}
+
+typedef struct attempt {
+    char store[400], out[400];
+    const char *cmd; /* NULL: a function */
+    int n;
+} attempt;
+
+/* A study of its own each time: what the last one left must not be waited for. */
+static drmad_status whole(drmad_ctx *ctx, void *arg)
+{
+    attempt *a = arg;
+    drmad_status st = DRMAD_OK;
+    drmad_study *s = NULL;
+    char name[32];
+
+    snprintf(name, sizeof name, "name=s%d", a->n++);
+    const char *const list[] = {space, a->store, a->out, name, "search.trials=1", a->cmd};
+    TRY(drmad_study_load(ctx, NULL, list, a->cmd ? 6 : 5, &s));
+    if (!a->cmd) drmad_study_set_objective(s, simple, NULL);
+    TRY(drmad_study_work(s));
+done:
+    drmad_study_free(s);
+    return st;
+}
+
+static void torture(const char *cmd)
+{
+    attempt a = {.cmd = cmd};
+    const char *folder = test_scratch();
+
+    snprintf(a.store, sizeof a.store, "store=sqlite:%s/oom.db", folder);
+    snprintf(a.out, sizeof a.out, "output.dir=%s/out", folder);
+    test_oom(whole, &a);
+}
+
+TEST(work_with_a_function_survives_every_failed_allocation)
+{
+    torture(NULL);
+}
+
+TEST(work_with_a_command_survives_every_failed_allocation)
+{
+    torture("objective.cmd=echo {x}");
 }

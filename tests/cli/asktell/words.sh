@@ -6,7 +6,8 @@ for word in pruned FAIL release nan; do
     drmad tell "$study" "$number" "$word" -t "$token"
     python3 -c '
 import sqlite3, sys
-print(*sqlite3.connect("s.db").execute("SELECT number, state FROM trials WHERE number = ?", sys.argv[1:]).fetchone())' "$number"
+state = "SELECT number, state FROM trials WHERE number = ?"
+print(*sqlite3.connect("s.db").execute(state, sys.argv[1:]).fetchone())' "$number"
 done
 drmad tell "$study" 0 gone -t 1.0.1.1 || echo "status $?"
 drmad tell "$study" 0 1 -t gone || echo "status $?"

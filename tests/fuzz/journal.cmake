@@ -1,0 +1,1 @@
+fuzzer(journal store)

@@ -1,0 +1,75 @@
+"""The drmad command on studies of Optuna's, beside Optuna's own workers."""
+
+import subprocess
+
+from support import BEFORE, BUILD, NEWEST, OLD, SCRATCH
+from support import do, each_of, environment, fresh, main, need, pairs, run, same, start
+
+STUDY = """
+name: study
+seed: 1
+store: "{url}"
+parameters:
+  - {{name: x, low: 0, high: 10}}
+search: {{trials: {trials}}}
+objective: {{cmd: "awk 'BEGIN {{{{ print ({{x}} - 3)^2 }}}}'"}}
+"""
+
+
+def command(verb, url, trials):
+    """drmad tune or worker on a file that names the store."""
+    file = SCRATCH / f"{abs(hash((url, trials)))}.yaml"
+    file.write_text(STUDY.format(url=url, trials=trials))
+    return [str(BUILD / "drmad"), verb, "-q", "--jobs", "1", str(file)]
+
+
+def check(url, version, trials):
+    ours, theirs = do("drmad", url, "dump"), do(version, url, "dump")
+    same([t["number"] for t in ours], list(range(trials)), "numbers")
+    for a, b in zip(ours, theirs, strict=True):
+        need(a["state"] == "COMPLETE", f"trial {a['number']} is {a['state']}")
+        need(abs(a["values"][0] - (a["params"]["x"][0] - 3) ** 2) < 1e-3, f"value of {a}")
+        same([b["params"], b["values"]], [a["params"], a["values"]], f"trial {a['number']}")
+    kinds = {t["params"]["x"][1] for t in ours}
+    need(len(kinds) == 1, f"distributions {kinds}")
+    return ours
+
+
+def drmad_tune_goes_on_with_optunas_study(backend, version):
+    """Its queued points first, with the values that Optuna asked for; then new ones."""
+    url = fresh(backend)
+    do(version, url, "create")
+    do(version, url, "square", n=4)
+    do(version, url, "queue_x", n=7)
+    do(version, url, "queue_x", n=3)
+    run(command("tune", url, 12), cwd=SCRATCH)
+    ours = check(url, version, 12)
+    same([t["params"]["x"][0] for t in ours[4:6]], [7.0, 3.0], "queued points")
+    same(do(version, url, "best")[0]["number"], 5, "best")
+    do(version, url, "square", n=2)
+    check(url, version, 14)
+
+
+def workers_of_both_share_a_study(backend, version):
+    """Two drmad workers and two of Optuna's until there are 30 trials."""
+    url = fresh(backend)
+    do("drmad", url, "create")
+    theirs = [start(version, url, "square", n=5) for _ in range(2)]
+    ours = [
+        subprocess.Popen(
+            command("worker", url, 30), env=environment(), cwd=SCRATCH, stdout=subprocess.DEVNULL
+        )
+        for _ in range(2)
+    ]
+    for p in theirs + ours:
+        p.communicate(timeout=300)
+        need(p.returncode == 0, f"{p.args}: status {p.returncode}")
+    trials = len(do("drmad", url, "dump"))
+    need(30 <= trials <= 40, f"{trials} trials")  # Optuna's do not look at the limit
+    check(url, version, trials)
+
+
+main(
+    each_of(drmad_tune_goes_on_with_optunas_study, pairs(versions=(OLD, BEFORE, NEWEST)))
+    + each_of(workers_of_both_share_a_study, pairs())
+)
