@@ -3,7 +3,8 @@
  * Only x86-64: the first version there is 2.2.5. Linked where DRMAD_OLD_GLIBC is ON; not a room.
  * tools/build-wheel fails when a name is missing here (auditwheel looks at every version).
  *
- *   pthread_create, pthread_join, pthread_sigmask   moved into libc (2.32, 2.34); libpthread.so.0
+ *   pthread_create, pthread_join, pthread_sigmask, pthread_condattr_setclock
+ *                                                   moved into libc (2.32, 2.34); libpthread.so.0
  *                                                   must be needed as well, for 2.28 has them there
  *   dlopen, dlsym, dlerror, dlclose                 moved into libc (2.34) likewise from libdl.so.2
  *   stat, lstat, fstat, fstatat                     were inline calls of __xstat, __lxstat, ...
@@ -38,6 +39,7 @@ int __libc_start_main(main_fn *main, int argc, char **argv, void (*init)(void), 
 
 int old_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 int old_pthread_join(pthread_t, void **);
+int old_pthread_condattr_setclock(pthread_condattr_t *, clockid_t);
 int old_pthread_sigmask(int, const sigset_t *, sigset_t *);
 int old___xstat(int, const char *, struct stat *);
 int old___lxstat(int, const char *, struct stat *);
@@ -54,6 +56,7 @@ double old_pow(double, double);
 OLD(pthread_create);
 OLD(pthread_join);
 OLD(pthread_sigmask);
+__asm__(".symver old_pthread_condattr_setclock,pthread_condattr_setclock@GLIBC_2.3.3");
 OLD(__xstat);
 OLD(__lxstat);
 OLD(__fxstat);
@@ -82,6 +85,11 @@ HIDDEN int pthread_join(pthread_t thread, void **result)
 HIDDEN int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
     return old_pthread_sigmask(how, set, old);
+}
+
+HIDDEN int pthread_condattr_setclock(pthread_condattr_t *attributes, clockid_t clock)
+{
+    return old_pthread_condattr_setclock(attributes, clock);
 }
 
 HIDDEN int stat(const char *path, struct stat *info)

@@ -167,6 +167,11 @@ drmad_status db_script(db *d, const char *sql)
     return d->driver->script(d, sql);
 }
 
+const db_value *db_values(const db_batch *b, const db_call *c)
+{
+    return c->n > 0 ? b->values + c->first : NULL;
+}
+
 drmad_status db_take_time(db *d, double seconds)
 {
     char sql[64];

@@ -148,7 +148,9 @@ drmad_status db_take_time(db *d, double seconds);
 /* Several statements, without values. */
 drmad_status db_script(db *d, const char *sql);
 
-/* For drivers: records the class and gives the status of it. */
+/* For drivers. The values of a call, NULL for none. */
+const db_value *db_values(const db_batch *b, const db_call *c);
+/* Records the class and gives the status of it. */
 drmad_status db_fail(db *d, db_class cls, const char *text);
 /* The SQL of a query in the driver's words; gives *out. */
 drmad_status db_sql(db *d, db_query q, char **out);

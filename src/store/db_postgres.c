@@ -313,10 +313,10 @@ static drmad_status send_all(db *d, const db_batch *b, bool *asked, double until
     for (int32_t i = 0; i < b->n_calls; i++) {
         const db_call *c = &b->calls[i];
         if (!l->prepared[c->query] && !asked[c->query]) {
-            TRY(send_prepare(d, c, b->values + c->first));
+            TRY(send_prepare(d, c, db_values(b, c)));
             asked[c->query] = true;
         }
-        TRY(send_call(d, c, b->values + c->first));
+        TRY(send_call(d, c, db_values(b, c)));
     }
     if (!l->q.PQpipelineSync(l->conn)) {
         st = lost(d);

@@ -245,7 +245,7 @@ static drmad_status run_call(db *d, db_batch *b, db_call *c)
     drmad_status st = prepare(d, c->query, &s);
 
     if (st != DRMAD_OK) return st;
-    int rc = bind_all(l, s, b->values + c->first, c->n);
+    int rc = bind_all(l, s, db_values(b, c), c->n);
     if (rc == SQLITE_OK) rc = l->q.sqlite3_step(s);
     const bool returns = l->q.sqlite3_column_count(s) > 0;
     while (rc == SQLITE_ROW && st == DRMAD_OK) {
