@@ -97,24 +97,48 @@ static bool look(const char *path, uint64_t *inode, int64_t *nanos)
     return true;
 }
 
-/* 0, or why not: EEXIST when others hold it. */
-static int make(journal_lock *l)
+/* A new file `path` that says who we are: 0, or why not. */
+static int make_file(journal_lock *l, const char *path)
 {
     struct stat st;
     const size_t n = strlen(l->holder);
-    const int fd = open(l->path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+    const int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
 
     if (fd < 0) return errno;
     const bool said = write(fd, l->holder, n) == (ssize_t)n && fstat(fd, &st) == 0;
     const int error = said ? 0 : errno;
     close(fd);
     if (!said) {
-        unlink(l->path);
+        unlink(path);
         return error;
     }
     l->held_inode = (uint64_t)st.st_ino;
     l->held_time = (int64_t)st.st_mtim.tv_sec * NANO + st.st_mtim.tv_nsec;
     return 0;
+}
+
+/* 0, or why not: EEXIST when others hold it. The name is linked to a file that is whole already: a
+ * process killed between the making and the writing of one would leave a lock that says nothing,
+ * as Optuna's do, and is waited for. Where there are no links it is made in place. */
+static int make(journal *j)
+{
+    journal_lock *l = &j->lock;
+    char whole[4096];
+    uint64_t inode;
+    int64_t nanos;
+
+    if (look(l->path, &inode, &nanos)) return EEXIST;
+    const int n = snprintf(whole, sizeof whole, "%s%016llx.new", l->path,
+                           (unsigned long long)store_random(&j->s));
+    if (n < 0 || (size_t)n >= sizeof whole) return ENAMETOOLONG;
+    int error = make_file(l, whole);
+    if (error) return error;
+    if (link(whole, l->path) != 0) error = errno;
+    unlink(whole);
+    if (error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK)
+        error = make_file(l, l->path);
+    if (error) l->held_time = 0;
+    return error;
 }
 
 /* Takes the name away by renaming, which only one of several can do. False when it was gone. */
@@ -176,7 +200,7 @@ drmad_status journal_lock_take(journal *j)
     double sleep_s = SLEEP_FIRST_S;
     int error;
 
-    while ((error = make(l)) != 0) {
+    while ((error = make(j)) != 0) {
         if (error != EEXIST) return journal_errno(j, "cannot take the lock", error);
         watch(j);
         if (base_now() - start > WAIT_S)
