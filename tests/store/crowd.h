@@ -9,6 +9,7 @@ enum { CROWD_MARKS = 40000, CROWD_TEXT = 1024 };
 
 typedef struct crowd {
     atomic_int ready, go, stop, failed;
+    useconds_t pause;         /* how long a trial takes */
     atomic_int count[8];      /* whatever the test counts */
     char message[CROWD_TEXT]; /* of the first that failed */
     atomic_int mark[CROWD_MARKS], told[CROWD_MARKS];

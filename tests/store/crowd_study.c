@@ -50,6 +50,7 @@ void crowd_run_trial(crowd_worker *w, store *s, const store_lease *l)
 
     if (l->number >= 0 && l->number < CROWD_MARKS) atomic_fetch_add(&w->shared->mark[l->number], 1);
     WORKER_OK(w, store_trial_params(s, l, &p, 1));
+    usleep(w->shared->pause);
     WORKER_OK(w, store_trial_tell(s, l, &end));
 }
 

@@ -35,6 +35,7 @@ static void fault_begin(crowd_under_fault *f, int n)
 {
     backend_url(BACKEND_POSTGRES, f->url);
     f->c = crowd_new(), f->n = n;
+    f->c->pause = 10000; /* so that faults meet a crowd at work, however fast the store is */
     crowd_study(f->url);
     f->boss = crowd_fork(f->c, f->url, 0, boss_run, f);
 }
@@ -62,8 +63,8 @@ TEST(outage_restarts_lose_nothing)
     int restarts = 0;
 
     fault_begin(&f, test_count(600, 8000));
-    while (fault_goes_on(&f)) {
-        usleep(300000);
+    while (restarts < test_count(3, 40) && fault_goes_on(&f)) {
+        usleep(100000 + (useconds_t)(restarts * 7919 % 13) * 20000);
         server_stop(restarts++ % 2 == 0);
         usleep(100000);
         server_start();
