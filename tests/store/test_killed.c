@@ -175,8 +175,10 @@ static void wait_for_the_end(const char *url)
     store_close(s);
 }
 
+/* Until the victim has taken one more trial, which it holds for two milliseconds at least. */
 static void wait_for_claim(crowd *c, int victim)
 {
+    atomic_store(&c->mark[victim], 0);
     for (int ms = 0; ms < 500 && !atomic_load(&c->mark[victim]); ms++) usleep(1000);
 }
 
@@ -188,8 +190,9 @@ static void kill_some(crowd *c, const char *url, int kills)
     srand(17);
     for (int k = 0; k < kills; k++) {
         int victim = rand() % WORKERS;
-        if (rand() % 4) wait_for_claim(c, victim); /* else anywhere, while it connects too */
-        usleep((useconds_t)(rand() % 20000));
+        const bool holding = rand() % 4 != 0; /* else anywhere, while it connects too */
+        if (holding) wait_for_claim(c, victim);
+        usleep((useconds_t)(rand() % (holding ? 2000 : 20000)));
         if (k % FREEZE_EACH == FREEZE_EACH - 1) { /* perhaps within a transaction */
             kill(child[victim], SIGSTOP);
             usleep(2 * BRIEF_LEASE_MS * 1000);
