@@ -140,9 +140,9 @@ def optuna_deletes_a_study_in_a_journal(version):
 
 
 main(
-    each(two_and_two_share_a_queue, BACKENDS, SIDES)
+    each_of(two_and_two_share_a_queue, pairs())
     + each_of(optuna_sees_our_heartbeats, pairs(BACKENDS[:2]))
     + each_of(we_fail_optunas_stale_trials, pairs(BACKENDS[:2]))
-    + each(optuna_deletes_a_study_of_ours, BACKENDS[:2], SIDES)
+    + each_of(optuna_deletes_a_study_of_ours, pairs(BACKENDS[:2]))
     + each(optuna_deletes_a_study_in_a_journal, SIDES)
 )
