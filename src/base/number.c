@@ -76,13 +76,20 @@ char *number_print(double x, char buf[NUMBER_SIZE])
     return buf;
 }
 
+double number_strtod(const char *text, char **end)
+{
+    locale_t c = c_locale(), old = uselocale(c);
+    const double x = strtod(text, end);
+
+    uselocale(old);
+    if (c) freelocale(c);
+    return x;
+}
+
 bool number_read(const char *text, double *out)
 {
     char *end;
-    locale_t c = c_locale(), old = uselocale(c);
 
-    *out = strtod(text, &end);
-    uselocale(old);
-    if (c) freelocale(c);
+    *out = number_strtod(text, &end);
     return end != text && *end == 0 && text[strcspn(text, "xXpP \t\n\v\f\r")] == 0;
 }

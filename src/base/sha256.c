@@ -88,3 +88,25 @@ void sha256_end(sha256 *s, uint8_t hash[32])
     sha256_add(s, length, sizeof length);
     for (int i = 0; i < 32; i++) hash[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
 }
+
+void sha256_end_hex(sha256 *s, char hex[SHA256_HEX])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t hash[32];
+
+    sha256_end(s, hash);
+    for (int i = 0; i < 32; i++) {
+        hex[2 * i] = digits[hash[i] >> 4];
+        hex[2 * i + 1] = digits[hash[i] & 15];
+    }
+    hex[64] = '\0';
+}
+
+void sha256_hex(const void *data, size_t size, char hex[SHA256_HEX])
+{
+    sha256 s;
+
+    sha256_start(&s);
+    sha256_add(&s, data, size);
+    sha256_end_hex(&s, hex);
+}

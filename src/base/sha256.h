@@ -14,4 +14,8 @@ typedef struct sha256 {
 void sha256_start(sha256 *s);
 void sha256_add(sha256 *s, const void *bytes, size_t size);
 void sha256_end(sha256 *s, uint8_t hash[32]);
+/* The same as hexadecimal digits. */
+enum { SHA256_HEX = 65 };
+void sha256_end_hex(sha256 *s, char hex[SHA256_HEX]);
+void sha256_hex(const void *data, size_t size, char hex[SHA256_HEX]); /* all at once */
 #endif

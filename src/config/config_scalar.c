@@ -1,4 +1,6 @@
 /* Scalars: from the text of a file into a field and back, in any locale. */
+#include "base/number.h"
+#include "base/text.h"
 #include "config/config_inside.h"
 #include <ctype.h>
 #include <locale.h>
@@ -13,16 +15,7 @@ static const char *const bools[] = {"false", "true", NULL};
 
 const char *shown(const char *text, char buf[SHOWN_BYTES])
 {
-    size_t n = 0;
-
-    for (; text[n] && n < 40; n++)
-        buf[n] = (char)((unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n]);
-    if (text[n]) {
-        while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--; /* not inside a character */
-        memcpy(buf + n, "...", 3), n += 3;
-    }
-    buf[n] = '\0';
-    return buf;
+    return text_shown(text, 40, buf);
 }
 
 static drmad_status wrong(config *c, const spot *s, const key_def *k, const char *text,
@@ -32,16 +25,6 @@ static drmad_status wrong(config *c, const spot *s, const key_def *k, const char
 
     return spot_fail(c, s, "\"%s\" %s; it takes %s", shown(text, buf), why,
                      key_takes(k, takes, sizeof takes));
-}
-
-/* strtod as in the C locale. */
-static double to_double(const char *text, char **end)
-{
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    double x = plain ? strtod_l(text, end, plain) : strtod(text, end);
-
-    if (plain) freelocale(plain);
-    return x;
 }
 
 void real_print(double x, char *buf, size_t size)
@@ -100,7 +83,7 @@ static bool is_special(const key_def *k, const char *text, double *x)
 
     while (*s) {
         if (strncmp(s, text, len) == 0 && s[len] == '=') {
-            *x = strncmp(s + len + 1, "nan", 3) == 0 ? NAN : to_double(s + len + 1, NULL);
+            *x = strncmp(s + len + 1, "nan", 3) == 0 ? NAN : number_strtod(s + len + 1, NULL);
             return true;
         }
         s += strcspn(s, " ");
@@ -121,7 +104,7 @@ static drmad_status number(config *c, const spot *s, const key_def *k, const cha
     else if (strcasecmp(text, ".nan") == 0 || strcasecmp(text, "nan") == 0)
         return wrong(c, s, k, text, "is no number at all");
     else if (!end || *end) return wrong(c, s, k, text, "is not a number");
-    else *x = to_double(text, NULL);
+    else *x = number_strtod(text, NULL);
     p += *p == '-' || *p == '+';
     if (p[0] == '0' && isdigit((unsigned char)p[1]))
         return wrong(c, s, k, text, "has leading zeros, which may mean octal");
@@ -167,7 +150,7 @@ static drmad_status set_size(config *c, const spot *s, const key_def *k, int64_t
         return DRMAD_OK;
     }
     if (!plain || !unit) return wrong(c, s, k, text, "is not a size");
-    x = to_double(text, NULL);
+    x = number_strtod(text, NULL);
     while (*unit == ' ') unit++;
     for (size_t i = 0; i < COUNT(units) && !known; i++)
         if (*unit == '\0' || strcmp(unit, units[i]) == 0) known = true;

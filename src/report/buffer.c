@@ -5,29 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-void buffer_free(buffer *b)
-{
-    mem_free(b->ctx, b->text);
-    b->text = NULL, b->used = b->size = 0;
-}
-
 drmad_status buffer_put(buffer *b, const char *bytes, size_t n)
 {
-    size_t need;
-
-    if (!size_add(b->used, n, &need) || !size_add(need, 1, &need))
-        return FAIL(b->ctx, DRMAD_E_NOMEM, "a report is too large");
-    if (need > b->size) {
-        const size_t size = need < 512 ? 1024 : need + need / 2;
-        const drmad_status st = mem_resize(b->ctx, &b->text, b->size, size, 1);
-
-        if (st != DRMAD_OK) return st;
-        b->size = size;
-    }
-    memcpy(b->text + b->used, bytes, n);
-    b->used += n;
-    b->text[b->used] = '\0';
-    return DRMAD_OK;
+    text_put_bytes(b, bytes, n);
+    return b->st;
 }
 
 drmad_status buffer_text(buffer *b, const char *text)
@@ -150,6 +131,6 @@ drmad_status buffer_value(buffer *b, const json_t *value)
     TRY(buffer_json(&text, value));
     TRY(buffer_name(b, text.text));
 done:
-    buffer_free(&text);
+    text_free(&text);
     return st;
 }

@@ -1,21 +1,15 @@
 /* Text that grows, from the context's memory. What JSON and CSV have in common: numbers are the
  * shortest that read back the same, whatever the locale.
  *
- *   buffer b = {.ctx = ctx};   ...   buffer_free(&b);
- *
- * Ownership: `text` ends with a 0 and is the buffer's; NULL before anything was put. */
+ *   buffer b = {.ctx = ctx};   ...   text_free(&b); */
 #ifndef BUFFER_H
 #define BUFFER_H
-#include "base/base.h"
+#include "base/text.h"
 #include <jansson.h>
 
-typedef struct buffer {
-    drmad_ctx *ctx;
-    char *text;
-    size_t used, size;
-} buffer;
+typedef text_out buffer;
 
-void buffer_free(buffer *b);
+/* Each gives the buffer's status. */
 drmad_status buffer_put(buffer *b, const char *bytes, size_t n);
 drmad_status buffer_text(buffer *b, const char *text);
 drmad_status buffer_say(buffer *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -128,7 +128,7 @@ static drmad_status choose_objective(battery *b)
     }
     TRY(mem_strdup(b->ctx, name, &b->objective));
 done:
-    buffer_free(&list);
+    text_free(&list);
     json_decref(names);
     return st;
 }
@@ -159,7 +159,7 @@ static drmad_status choice_text(drmad_ctx *ctx, const json_t *v, char **out)
     *out = b.text, b.text = NULL;
 done:
     json_decref(text);
-    buffer_free(&b);
+    text_free(&b);
     return st;
 }
 
@@ -278,8 +278,8 @@ static drmad_status add_attr(drmad_ctx *ctx, draft *d, const char *prefix, const
         (store_attr){.key = key.text, .json = json.text, .system = !prefix[0]};
     key.text = json.text = NULL;
 done:
-    buffer_free(&key);
-    buffer_free(&json);
+    text_free(&key);
+    text_free(&json);
     return st;
 }
 
@@ -329,8 +329,7 @@ done:
 static void key_of(const battery *b, int64_t id, char key[STORE_REQUEST_SIZE])
 {
     const char *where = hypero_identity(b->db);
-    char text[64];
-    uint8_t hash[32];
+    char text[64], hex[SHA256_HEX];
     sha256 h;
 
     snprintf(text, sizeof text, "%lld %lld", (long long)b->study, (long long)id);
@@ -338,10 +337,8 @@ static void key_of(const battery *b, int64_t id, char key[STORE_REQUEST_SIZE])
     sha256_add(&h, where, strlen(where) + 1);
     sha256_add(&h, b->name, strlen(b->name) + 1);
     sha256_add(&h, text, strlen(text));
-    sha256_end(&h, hash);
-    int n = snprintf(key, STORE_REQUEST_SIZE, "hypero-");
-    for (int i = 0; i < 16; i++)
-        n += snprintf(key + n, STORE_REQUEST_SIZE - (size_t)n, "%02x", hash[i]);
+    sha256_end_hex(&h, hex);
+    snprintf(key, STORE_REQUEST_SIZE, "hypero-%.32s", hex);
 }
 
 static drmad_status add_trial(battery *b, const json_t *e)
@@ -378,7 +375,7 @@ static drmad_status set_attr(battery *b, const char *key, const json_t *value, b
     const store_attr a = {.key = key, .json = text.text, .system = system};
     TRY(store_study_set_attr(b->store, b->study, &a));
 done:
-    buffer_free(&text);
+    text_free(&text);
     return st;
 }
 
@@ -413,7 +410,7 @@ static drmad_status make_study(battery *b)
     TRY(set_attr(b, METRIC_NAMES, names, true));
     TRY(set_attr(b, "hypero:versions", b->versions, false));
 done:
-    buffer_free(&unused);
+    text_free(&unused);
     json_decref(names);
     json_decref(report);
     return st;

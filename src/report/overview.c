@@ -179,7 +179,7 @@ static drmad_status say_row(buffer *b, const json_t *study)
     buffer value = {.ctx = b->ctx};
     st = json_is_null(best) ? buffer_text(&value, "-") : buffer_value(&value, best);
     if (st == DRMAD_OK) st = buffer_say(b, "%-22s  ", value.text);
-    buffer_free(&value);
+    text_free(&value);
     if (st == DRMAD_OK) st = say_directions(b, study);
     if (st == DRMAD_OK) st = buffer_text(b, "  ");
     if (st == DRMAD_OK) st = buffer_name(b, json_string_value(json_object_get(study, "name")));

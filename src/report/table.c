@@ -92,7 +92,7 @@ static drmad_status unknown(const table *t, const char *what, const char *name, 
     st = FAIL(t->ctx, DRMAD_E_USAGE, "study \"%s\": no %s \"%s\"; there %s %s", t->study, what,
               name, json_array_size(list) == 1 ? "is" : "are", b.text ? b.text : "none");
 done:
-    buffer_free(&b);
+    text_free(&b);
     return st;
 }
 
@@ -389,7 +389,7 @@ static drmad_status put_cell(buffer *b, const json_t *v)
         text.text[text.used - 2] = '\0';
     TRY(put_field(b, text.text));
 done:
-    buffer_free(&text);
+    text_free(&text);
     return st;
 }
 
@@ -484,7 +484,7 @@ drmad_status report_export(store *s, const char *study, const report_query *q, b
     TRY(csv ? write_csv(&t, out) : write_json(&t, out));
 done:
     json_decref(all);
-    buffer_free(&unused);
+    text_free(&unused);
     table_free(&t);
     return st;
 }

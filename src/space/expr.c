@@ -121,16 +121,7 @@ const char *expr_name(const expr *e, int32_t i)
 
 const char *expr_shown(const char *text, char buf[EXPR_SHOWN_BYTES])
 {
-    size_t n = 0;
-
-    for (; text[n] && n < 64; n++)
-        buf[n] = (char)((unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n]);
-    if (text[n]) {
-        while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--; /* not inside a character */
-        memcpy(buf + n, "...", 3), n += 3;
-    }
-    buf[n] = '\0';
-    return buf;
+    return text_shown(text, 64, buf);
 }
 
 drmad_status expr_fail(drmad_ctx *ctx, const char *text, int column, const char *what)

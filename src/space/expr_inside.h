@@ -2,6 +2,7 @@
  * operands, so that one pass from first to last computes it, however deep it is. */
 #ifndef EXPR_INSIDE_H
 #define EXPR_INSIDE_H
+#include "base/text.h"
 #include "space/expr.h"
 
 typedef enum expr_op {

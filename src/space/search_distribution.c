@@ -11,15 +11,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put_pair(search_text *t, const char *key, const char *value)
+static void put_pair(text_out *t, const char *key, const char *value)
 {
-    search_text_put(t, "\"");
-    search_text_put(t, key);
-    search_text_put(t, "\": ");
-    search_text_put(t, value);
+    text_put(t, "\"");
+    text_put(t, key);
+    text_put(t, "\": ");
+    text_put(t, value);
 }
 
-static void put_number(search_text *t, const search_param *p, const char *key, double x)
+static void put_number(text_out *t, const search_param *p, const char *key, double x)
 {
     char buf[NUMBER_SIZE];
 
@@ -28,72 +28,71 @@ static void put_number(search_text *t, const search_param *p, const char *key, d
     put_pair(t, key, buf);
 }
 
-static void put_int(search_text *t, const search_param *p)
+static void put_int(text_out *t, const search_param *p)
 {
-    search_text_put(t, "{\"name\": \"IntDistribution\", \"attributes\": {");
+    text_put(t, "{\"name\": \"IntDistribution\", \"attributes\": {");
     put_pair(t, "log", p->log ? "true, " : "false, ");
     put_number(t, p, "step", p->step);
-    search_text_put(t, ", ");
+    text_put(t, ", ");
     put_number(t, p, "low", p->low);
-    search_text_put(t, ", ");
+    text_put(t, ", ");
     put_number(t, p, "high", p->high);
-    search_text_put(t, "}}");
+    text_put(t, "}}");
 }
 
-static void put_float(search_text *t, const search_param *p)
+static void put_float(text_out *t, const search_param *p)
 {
-    search_text_put(t, "{\"name\": \"FloatDistribution\", \"attributes\": {");
+    text_put(t, "{\"name\": \"FloatDistribution\", \"attributes\": {");
     if (p->step > 0) put_number(t, p, "step", p->step);
     else put_pair(t, "step", "null");
-    search_text_put(t, ", ");
+    text_put(t, ", ");
     put_number(t, p, "low", p->low);
-    search_text_put(t, ", ");
+    text_put(t, ", ");
     put_number(t, p, "high", p->high);
-    search_text_put(t, ", ");
+    text_put(t, ", ");
     put_pair(t, "log", p->log ? "true" : "false");
-    search_text_put(t, "}}");
+    text_put(t, "}}");
 }
 
 drmad_status search_distribution_print(drmad_ctx *ctx, const search_param *p, char **out)
 {
-    search_text t = {.ctx = ctx};
+    text_out t = {.ctx = ctx};
 
     if (p->type == SEARCH_INT) {
         put_int(&t, p);
     } else if (p->type == SEARCH_FLOAT) {
         put_float(&t, p);
     } else {
-        search_text_put(&t,
-                        "{\"name\": \"CategoricalDistribution\", \"attributes\": {\"choices\": [");
+        text_put(&t, "{\"name\": \"CategoricalDistribution\", \"attributes\": {\"choices\": [");
         for (int32_t i = 0; i < p->n_choices; i++) {
-            if (i) search_text_put(&t, ", ");
-            search_text_put(&t, p->choices[i]);
+            if (i) text_put(&t, ", ");
+            text_put(&t, p->choices[i]);
         }
-        search_text_put(&t, "]}}");
+        text_put(&t, "]}}");
     }
-    return search_text_give(&t, out);
+    return text_give(&t, out);
 }
 
 /* ---- reading ---- */
 
 /* Copies a string with its quotes, a mark behind the first; gives what follows it. */
-static const char *mark_string(search_text *t, const char *p)
+static const char *mark_string(text_out *t, const char *p)
 {
     const char *from = ++p;
 
     while (*p && *p != '"') p += *p == '\\' && p[1] ? 2 : 1;
-    search_text_put(t, "\"'");
-    search_text_put_bytes(t, from, (size_t)(p - from));
-    if (*p) search_text_put(t, "\"");
+    text_put(t, "\"'");
+    text_put_bytes(t, from, (size_t)(p - from));
+    if (*p) text_put(t, "\"");
     return *p ? p + 1 : p;
 }
 
 static drmad_status mark_scalars(drmad_ctx *ctx, const char *json, char **out)
 {
     static const char bare[] = "+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    search_text t = {.ctx = ctx};
+    text_out t = {.ctx = ctx};
 
-    search_text_put(&t, "");
+    text_put(&t, "");
     for (const char *p = json; *p;) {
         size_t n = strspn(p, bare);
 
@@ -101,12 +100,12 @@ static drmad_status mark_scalars(drmad_ctx *ctx, const char *json, char **out)
             p = mark_string(&t, p);
             continue;
         }
-        if (n > 0) search_text_put(&t, "\"=");
-        search_text_put_bytes(&t, p, n ? n : 1);
-        if (n > 0) search_text_put(&t, "\"");
+        if (n > 0) text_put(&t, "\"=");
+        text_put_bytes(&t, p, n ? n : 1);
+        if (n > 0) text_put(&t, "\"");
         p += n ? n : 1;
     }
-    return search_text_give(&t, out);
+    return text_give(&t, out);
 }
 
 /* The text of a scalar under `key`, past its mark, which is `kind`; NULL when there is none. */
@@ -134,7 +133,7 @@ static drmad_status read_choices(drmad_ctx *ctx, search_param *p, const json_t *
 {
     drmad_status st = DRMAD_OK;
     size_t n = json_array_size(list);
-    search_text t = {.ctx = ctx};
+    text_out t = {.ctx = ctx};
 
     if (n == 0 || n > INT32_MAX) return FAIL(ctx, DRMAD_E_CONFIG, "it has no choices");
     TRY(mem_alloc(ctx, n, sizeof *p->choices, &p->choices));
@@ -144,10 +143,10 @@ static drmad_status read_choices(drmad_ctx *ctx, search_param *p, const json_t *
 
         if (!s) return FAIL(ctx, DRMAD_E_CONFIG, "choice %zu is no single value", i);
         p->n_choices = (int32_t)i + 1;
-        t = (search_text){.ctx = ctx};
-        if (s[0] == '=') search_text_put(&t, s + 1);
-        else search_text_put_json(&t, s + 1, json_string_length(item) - 1);
-        TRY(search_text_give(&t, &p->choices[i]));
+        t = (text_out){.ctx = ctx};
+        if (s[0] == '=') text_put(&t, s + 1);
+        else search_put_json(&t, s + 1, json_string_length(item) - 1);
+        TRY(text_give(&t, &p->choices[i]));
     }
     TRY(search_choices_prepare(ctx, p));
 done:

@@ -1,24 +1,15 @@
 /* Shared by the files of search.h only. */
 #ifndef SEARCH_INSIDE_H
 #define SEARCH_INSIDE_H
+#include "base/text.h"
 #include "space/expr_inside.h"
 #include "space/search.h"
 
 enum { SEARCH_NAME_MAX = 512, SEARCH_WHY_BYTES = 256 };
 #define SEARCH_WHOLE_MAX 9007199254740992.0 /* 2^53: the whole numbers that a double tells apart */
 
-/* A text that grows; the first error sticks. */
-typedef struct search_text {
-    drmad_ctx *ctx;
-    char *at;
-    size_t used, room;
-    drmad_status st;
-} search_text;
-void search_text_put(search_text *t, const char *s);
-void search_text_put_bytes(search_text *t, const char *s, size_t n);
 /* As Python's json.dumps writes it: in quotes, ASCII. */
-void search_text_put_json(search_text *t, const char *s, size_t n);
-drmad_status search_text_give(search_text *t, char **out);
+void search_put_json(text_out *t, const char *s, size_t n);
 
 /* ---- parameters: search_param.c, search_json.c ---- */
 
@@ -41,7 +32,7 @@ drmad_status search_scalar_print(drmad_ctx *ctx, const char *text, char **json, 
  * the parameter. */
 drmad_status search_value_of_text(drmad_ctx *ctx, const search_param *p, const char *text,
                                   double *x);
-void search_value_print(search_text *t, const search_param *p, double x);
+void search_value_print(text_out *t, const search_param *p, double x);
 
 /* What a name in a condition or a rule stands for; user: the search. expr_known_fn. */
 enum expr_type search_param_known(void *user, const char *name);

@@ -6,34 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-void search_text_put_bytes(search_text *t, const char *s, size_t n)
-{
-    if (t->st != DRMAD_OK) return;
-    if (t->room - t->used <= n) {
-        size_t room = 2 * (t->room + n) + 64;
-
-        t->st = mem_resize(t->ctx, &t->at, t->room, room, 1);
-        if (t->st != DRMAD_OK) return;
-        t->room = room;
-    }
-    memcpy(t->at + t->used, s, n);
-    t->used += n;
-    t->at[t->used] = '\0';
-}
-
-void search_text_put(search_text *t, const char *s)
-{
-    search_text_put_bytes(t, s, strlen(s));
-}
-
-drmad_status search_text_give(search_text *t, char **out)
-{
-    *out = NULL;
-    if (t->st == DRMAD_OK) *out = t->at;
-    else mem_free(t->ctx, t->at);
-    return t->st;
-}
-
 /* The character at s, U+FFFD where it is no UTF-8; gives the bytes it takes. */
 static size_t utf8_read(const char *s, size_t left, uint32_t *c)
 {
@@ -55,36 +27,36 @@ static size_t utf8_read(const char *s, size_t left, uint32_t *c)
     return n;
 }
 
-static void put_escape(search_text *t, uint32_t c)
+static void put_escape(text_out *t, uint32_t c)
 {
     static const char short_form[] = "\"\"\\\\\nn\rr\tt\ff\bb";
     char buf[16];
 
     for (const char *p = short_form; *p; p += 2)
         if (c == (unsigned char)p[0]) {
-            search_text_put_bytes(t, (char[]){'\\', p[1]}, 2);
+            text_put_bytes(t, (char[]){'\\', p[1]}, 2);
             return;
         }
     if (c < 0x10000) snprintf(buf, sizeof buf, "\\u%04x", c);
     else
         snprintf(buf, sizeof buf, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10),
                  0xDC00 + ((c - 0x10000) & 0x3FF));
-    search_text_put(t, buf);
+    text_put(t, buf);
 }
 
-void search_text_put_json(search_text *t, const char *s, size_t n)
+void search_put_json(text_out *t, const char *s, size_t n)
 {
     uint32_t c;
 
-    search_text_put(t, "\"");
+    text_put(t, "\"");
     for (size_t i = 0; i < n;) {
         size_t bytes = utf8_read(s + i, n - i, &c);
 
-        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') search_text_put_bytes(t, s + i, 1);
+        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') text_put_bytes(t, s + i, 1);
         else put_escape(t, c);
         i += bytes;
     }
-    search_text_put(t, "\"");
+    text_put(t, "\"");
 }
 
 /* ---- scalars ---- */
@@ -135,7 +107,7 @@ static drmad_status plain_scalar(drmad_ctx *ctx, const char *text, char **out)
 drmad_status search_scalar_print(drmad_ctx *ctx, const char *text, char **json, char **plain)
 {
     drmad_status st = DRMAD_OK;
-    search_text t = {.ctx = ctx};
+    text_out t = {.ctx = ctx};
     json_t *s = NULL;
 
     *json = *plain = NULL;
@@ -150,8 +122,8 @@ drmad_status search_scalar_print(drmad_ctx *ctx, const char *text, char **json, 
                   expr_shown(text, (char[EXPR_SHOWN_BYTES]){0}));
         goto done;
     }
-    search_text_put_json(&t, json_string_value(s), json_string_length(s));
-    TRY(search_text_give(&t, json));
+    search_put_json(&t, json_string_value(s), json_string_length(s));
+    TRY(text_give(&t, json));
     TRY(mem_strdup(ctx, json_string_value(s), plain));
 done:
     if (st != DRMAD_OK) {

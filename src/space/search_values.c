@@ -8,17 +8,17 @@
 
 /* ---- out ---- */
 
-void search_value_print(search_text *t, const search_param *p, double x)
+void search_value_print(text_out *t, const search_param *p, double x)
 {
     char buf[NUMBER_SIZE];
 
     if (p->type == SEARCH_CATEGORICAL) {
-        search_text_put(t, p->choices[(int32_t)x]);
+        text_put(t, p->choices[(int32_t)x]);
         return;
     }
     if (p->type == SEARCH_INT) snprintf(buf, sizeof buf, "%.0f", x == 0 ? 0 : x);
     else number_print(x, buf);
-    search_text_put(t, buf);
+    text_put(t, buf);
 }
 
 /* Whether x can be written: others may have stored values from outside today's range. */
@@ -35,12 +35,12 @@ static drmad_status check_value(drmad_ctx *ctx, const search_param *p, double x)
 drmad_status search_print_one(drmad_ctx *ctx, const search_param *p, double x, char **out)
 {
     drmad_status st = DRMAD_OK;
-    search_text t = {.ctx = ctx};
+    text_out t = {.ctx = ctx};
 
     *out = NULL;
     TRY(check_value(ctx, p, x));
     search_value_print(&t, p, x);
-    TRY(search_text_give(&t, out));
+    TRY(text_give(&t, out));
 done:
     return st;
 }
@@ -48,25 +48,25 @@ done:
 drmad_status search_print(const search *s, const double *x, char **out)
 {
     drmad_status st = DRMAD_OK;
-    search_text t = {.ctx = s->ctx};
+    text_out t = {.ctx = s->ctx};
     bool first = true;
 
     *out = NULL;
     for (int32_t i = 0; i < s->n; i++)
         if (!isnan(x[i])) TRY(check_value(s->ctx, &s->params[i], x[i]));
-    search_text_put(&t, "{");
+    text_put(&t, "{");
     for (int32_t i = 0; i < s->n; i++) {
         const search_param *p = &s->params[i];
 
         if (isnan(x[i])) continue;
-        if (!first) search_text_put(&t, ", ");
-        search_text_put_json(&t, p->name, strlen(p->name));
-        search_text_put(&t, ": ");
+        if (!first) text_put(&t, ", ");
+        search_put_json(&t, p->name, strlen(p->name));
+        text_put(&t, ": ");
         search_value_print(&t, p, x[i]);
         first = false;
     }
-    search_text_put(&t, "}");
-    TRY(search_text_give(&t, out));
+    text_put(&t, "}");
+    TRY(text_give(&t, out));
 done:
     return st;
 }
@@ -143,7 +143,7 @@ drmad_status search_value_of_text(drmad_ctx *ctx, const search_param *p, const c
                                   double *x)
 {
     drmad_status st = DRMAD_OK;
-    search_text t = {.ctx = ctx};
+    text_out t = {.ctx = ctx};
     char *json = NULL;
 
     for (int32_t i = 0; p->type == SEARCH_CATEGORICAL && i < p->n_choices; i++)
@@ -151,8 +151,8 @@ drmad_status search_value_of_text(drmad_ctx *ctx, const search_param *p, const c
             *x = i;
             return st;
         }
-    search_text_put_json(&t, text, strlen(text));
-    TRY(search_text_give(&t, &json));
+    search_put_json(&t, text, strlen(text));
+    TRY(text_give(&t, &json));
     int32_t choice = p->type == SEARCH_CATEGORICAL ? find_choice(p, json) : -1;
 
     if (choice >= 0) *x = choice;
@@ -194,21 +194,21 @@ static drmad_status find(const search *s, const char *name, int32_t *out)
 /* A JSON value as text; only single values have a place in a point. */
 static drmad_status json_text(drmad_ctx *ctx, const json_t *v, char **out)
 {
-    search_text t = {.ctx = ctx};
+    text_out t = {.ctx = ctx};
 
     *out = NULL;
     if (json_is_object(v) || json_is_array(v))
         return FAIL(ctx, DRMAD_E_CONFIG, "takes a single value, no list or object");
     if (json_is_string(v)) {
-        search_text_put_json(&t, json_string_value(v), json_string_length(v));
-        return search_text_give(&t, out);
+        search_put_json(&t, json_string_value(v), json_string_length(v));
+        return text_give(&t, out);
     }
     char *dump = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
 
     if (!dump) return FAIL(ctx, DRMAD_E_NOMEM, "no memory to print a number");
-    search_text_put(&t, dump);
+    text_put(&t, dump);
     free(dump);
-    return search_text_give(&t, out);
+    return text_give(&t, out);
 }
 
 static drmad_status parse_object(const search *s, json_t *o, double *x)

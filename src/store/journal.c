@@ -40,11 +40,10 @@ done:
 static drmad_status set_identity(journal *j)
 {
     char *real = realpath(j->path, NULL);
-    uint64_t h = 0xCBF29CE484222325; /* FNV-1a */
 
     if (!real) return journal_errno(j, "cannot be opened", errno);
-    for (const char *p = real; *p; p++) h = (h ^ (unsigned char)*p) * 0x100000001B3;
-    snprintf(j->s.identity, sizeof j->s.identity, "journal-%016llx", (unsigned long long)h);
+    snprintf(j->s.identity, sizeof j->s.identity, "journal-%016llx",
+             (unsigned long long)journal_hash(real));
     free(real);
     return DRMAD_OK;
 }
@@ -125,7 +124,7 @@ static drmad_status study_create(store *s, const char *name, const study_directi
                                  int64_t *study, bool *made)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     drmad_status st = DRMAD_OK;
 
     *made = false;
@@ -136,12 +135,12 @@ static drmad_status study_create(store *s, const char *name, const study_directi
     } else {
         journal_line(j, &o, OP_CREATE_STUDY);
         journal_field_string(&o, "study_name", name);
-        json_put(&o, ",\"directions\":");
+        text_put(&o, ",\"directions\":");
         for (int32_t i = 0; i < n; i++) {
-            json_put(&o, i ? "," : "[");
+            text_put(&o, i ? "," : "[");
             json_put_int(&o, d[i]);
         }
-        json_put(&o, "]");
+        text_put(&o, "]");
         journal_line_end(&o);
         TRY(journal_append(j, &o));
         found = study_named(j, name);
@@ -150,7 +149,7 @@ static drmad_status study_create(store *s, const char *name, const study_directi
     *study = id_of(j, found);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
@@ -192,7 +191,7 @@ done:
 static drmad_status study_set_attr(store *s, int64_t study, const store_attr *a)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_study *in;
     drmad_status st = DRMAD_OK;
 
@@ -200,23 +199,23 @@ static drmad_status study_set_attr(store *s, int64_t study, const store_attr *a)
     TRY(journal_find(j, study, &in));
     journal_line(j, &o, a->system ? OP_STUDY_SYSTEM_ATTR : OP_STUDY_USER_ATTR);
     journal_field_int(&o, "study_id", study - 1);
-    json_put(&o, a->system ? ",\"system_attr\":{" : ",\"user_attr\":{");
+    text_put(&o, a->system ? ",\"system_attr\":{" : ",\"user_attr\":{");
     json_put_string(&o, a->key);
-    json_put(&o, ":");
+    text_put(&o, ":");
     json_put_json(&o, a->json, a->key);
-    json_put(&o, "}");
+    text_put(&o, "}");
     journal_line_end(&o);
     st = journal_append(j, &o);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
 static drmad_status study_delete(store *s, int64_t study)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_study *in;
     drmad_status st = DRMAD_OK;
 
@@ -230,7 +229,7 @@ static drmad_status study_delete(store *s, int64_t study)
     for (int64_t i = 0; i < in->n_trials; i++) journal_artefacts_delete(j, in->trials[i]);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 

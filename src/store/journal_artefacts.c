@@ -19,17 +19,6 @@ typedef struct artefact {
     char sha256[HEX_SIZE];
 } artefact;
 
-static void hash(const void *data, size_t size, char hex[HEX_SIZE])
-{
-    uint8_t bytes[32];
-    sha256 h;
-
-    sha256_start(&h);
-    sha256_add(&h, data, size);
-    sha256_end(&h, bytes);
-    for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-}
-
 /* FILE.artefacts/TRIAL, or with `name` a file in it. */
 static drmad_status path_of(const journal *j, int64_t trial, const char *name, char path[PATH_SIZE])
 {
@@ -60,27 +49,27 @@ static const store_attr *find(const journal_trial *t, const char *name)
     return NULL;
 }
 
-static drmad_status put_line(const journal *j, json_out *o, const journal_trial *t,
+static drmad_status put_line(const journal *j, text_out *o, const journal_trial *t,
                              const char *name, const artefact *a)
 {
-    json_out key = {.ctx = j->s.ctx}, json = key;
+    text_out key = {.ctx = j->s.ctx}, json = key;
     drmad_status st;
 
-    json_put(&key, ATTR_ARTEFACT);
-    json_put(&key, name);
-    json_put(&json, "{\"size\":");
+    text_put(&key, ATTR_ARTEFACT);
+    text_put(&key, name);
+    text_put(&json, "{\"size\":");
     json_put_int(&json, a->size);
-    json_put(&json, ",\"sha256\":\"");
-    json_put(&json, a->sha256);
-    json_put(&json, "\"}");
+    text_put(&json, ",\"sha256\":\"");
+    text_put(&json, a->sha256);
+    text_put(&json, "\"}");
     st = key.st != DRMAD_OK ? key.st : json.st;
     if (st == DRMAD_OK) {
         const store_attr attr = {.key = key.text, .json = json.text, .system = true};
         journal_put_attr(j, o, t->id, &attr);
         st = o->st;
     }
-    json_out_free(&key);
-    json_out_free(&json);
+    text_free(&key);
+    text_free(&json);
     return st;
 }
 
@@ -98,13 +87,13 @@ drmad_status journal_artefact_put(store *s, const store_lease *l, const char *na
                                   const void *data, size_t size)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     artefact a = {.size = (int64_t)size}, old;
     char path[PATH_SIZE];
     journal_trial *t;
     drmad_status st = DRMAD_OK;
 
-    hash(data, size, a.sha256);
+    sha256_hex(data, size, a.sha256);
     TRY(path_of(j, l->trial - 1, NULL, path));
     TRY(file_make_folder(s->ctx, path));
     TRY(path_of(j, l->trial - 1, a.sha256, path));
@@ -119,7 +108,7 @@ drmad_status journal_artefact_put(store *s, const store_lease *l, const char *na
         unlink(path);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
@@ -151,7 +140,7 @@ drmad_status journal_artefact_get(store *s, int64_t trial, const char *name, voi
     }
     TRY(path_of(j, t->id, a.sha256, path));
     TRY(file_read_all(s->ctx, path, ARTEFACT_MAX, &bytes, size));
-    hash(bytes, *size, sum);
+    sha256_hex(bytes, *size, sum);
     if (strcmp(sum, a.sha256) != 0) {
         st = FAIL(s->ctx, DRMAD_E_STORAGE,
                   "%s: artefact %s of trial %lld is damaged: %s is not what its name says", s->url,

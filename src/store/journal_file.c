@@ -184,7 +184,7 @@ static drmad_status write_all(journal *j, const char *text, size_t size)
     return fsync(j->fd) == 0 ? DRMAD_OK : journal_errno(j, "cannot be synced", errno);
 }
 
-drmad_status journal_append(journal *j, const json_out *lines)
+drmad_status journal_append(journal *j, const text_out *lines)
 {
     drmad_status st = lines->st;
     size_t used;

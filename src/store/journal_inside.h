@@ -125,6 +125,7 @@ typedef struct journal {
 
 /* ---- journal_state.c ---- */
 
+uint64_t journal_hash(const char *text);
 /* Replays one line (without its end). DRMAD_E_DATA when it is no JSON object (nothing has changed),
  * DRMAD_E_STORAGE when it cannot be one of a journal (the state is spoilt). A line that Optuna's
  * rules reject changes nothing. */
@@ -170,31 +171,31 @@ drmad_status journal_sync(journal *j);
 drmad_status journal_enter(journal *j);
 void journal_leave(journal *j);
 /* Appends the lines in one write, syncs the file, replays them. */
-drmad_status journal_append(journal *j, const json_out *lines);
+drmad_status journal_append(journal *j, const text_out *lines);
 drmad_status journal_errno(journal *j, const char *what, int error);
 
 /* ---- journal_write.c ---- */
 
 /* One line: journal_line, its fields, journal_line_end. */
-void journal_line(const journal *j, json_out *o, int code);
-void journal_field_int(json_out *o, const char *key, int64_t value);
-void journal_field_string(json_out *o, const char *key, const char *text);
-void journal_field_time(json_out *o, const char *key, int64_t micros);
-void journal_line_end(json_out *o);
+void journal_line(const journal *j, text_out *o, int code);
+void journal_field_int(text_out *o, const char *key, int64_t value);
+void journal_field_string(text_out *o, const char *key, const char *text);
+void journal_field_time(text_out *o, const char *key, int64_t micros);
+void journal_line_end(text_out *o);
 /* An attribute of a trial as a line. */
-void journal_put_attr(const journal *j, json_out *o, int64_t trial, const store_attr *a);
+void journal_put_attr(const journal *j, text_out *o, int64_t trial, const store_attr *a);
 /* The lease from now on, the version of the code. */
-void journal_put_lease(const journal *j, json_out *o, int64_t trial, int64_t token);
-void journal_put_version(const journal *j, json_out *o, const journal_trial *t);
+void journal_put_lease(const journal *j, text_out *o, int64_t trial, int64_t token);
+void journal_put_version(const journal *j, text_out *o, const journal_trial *t);
 /* `t` as a new trial of the study; one that is RUNNING with a lease of `token`. */
-void journal_put_trial(const journal *j, json_out *o, int64_t study, const store_trial *t,
+void journal_put_trial(const journal *j, text_out *o, int64_t study, const store_trial *t,
                        const char *request, int64_t token);
-void journal_put_state(const journal *j, json_out *o, int64_t trial, trial_state state);
+void journal_put_state(const journal *j, text_out *o, int64_t trial, trial_state state);
 
 /* ---- journal_leased.c ---- */
 
 /* The trial, when the lease is held; renews it when a quarter of it is over. Needs the lock. */
-drmad_status journal_held(journal *j, json_out *o, const store_lease *l, journal_trial **out);
+drmad_status journal_held(journal *j, text_out *o, const store_lease *l, journal_trial **out);
 drmad_status journal_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n);
 drmad_status journal_trial_reports(store *s, const store_lease *l, const store_report *r,
                                    int32_t n);

@@ -34,7 +34,7 @@ static bool holds(const journal_trial *t, const store_lease *l)
 }
 
 /* The lease again from now, unless it is young: each renewal is a line in the file. */
-static void renew(journal *j, json_out *o, const journal_trial *t)
+static void renew(journal *j, text_out *o, const journal_trial *t)
 {
     enum { PART = 4 };
     const double age = (double)(j->now - t->lease.beat) * 1e-6;
@@ -42,7 +42,7 @@ static void renew(journal *j, json_out *o, const journal_trial *t)
     if (age > j->s.lease_s / PART || age < 0) journal_put_lease(j, o, t->id, t->lease.token);
 }
 
-drmad_status journal_held(journal *j, json_out *o, const store_lease *l, journal_trial **out)
+drmad_status journal_held(journal *j, text_out *o, const store_lease *l, journal_trial **out)
 {
     journal_trial *t = leased_trial(j, l);
 
@@ -65,7 +65,7 @@ static bool has_param(const journal_trial *t, const store_param *p)
 drmad_status journal_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_trial *t;
     drmad_status st = DRMAD_OK;
 
@@ -77,7 +77,7 @@ drmad_status journal_trial_params(store *s, const store_lease *l, const store_pa
         journal_line(j, &o, OP_TRIAL_PARAM);
         journal_field_int(&o, "trial_id", t->id);
         journal_field_string(&o, "param_name", p[i].name);
-        json_put(&o, ",\"param_value_internal\":");
+        text_put(&o, ",\"param_value_internal\":");
         json_put_real(&o, p[i].value);
         journal_field_string(&o, "distribution", p[i].distribution);
         journal_line_end(&o);
@@ -85,18 +85,18 @@ drmad_status journal_trial_params(store *s, const store_lease *l, const store_pa
     st = journal_append(j, &o);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
-static void put_reports(const journal *j, json_out *o, int64_t trial, const store_report *r,
+static void put_reports(const journal *j, text_out *o, int64_t trial, const store_report *r,
                         int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
         journal_line(j, o, OP_TRIAL_REPORT);
         journal_field_int(o, "trial_id", trial);
         journal_field_int(o, "step", r[i].step);
-        json_put(o, ",\"intermediate_value\":");
+        text_put(o, ",\"intermediate_value\":");
         json_put_real(o, r[i].value);
         journal_line_end(o);
     }
@@ -105,7 +105,7 @@ static void put_reports(const journal *j, json_out *o, int64_t trial, const stor
 drmad_status journal_trial_reports(store *s, const store_lease *l, const store_report *r, int32_t n)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_trial *t;
     drmad_status st = DRMAD_OK;
 
@@ -115,14 +115,14 @@ drmad_status journal_trial_reports(store *s, const store_lease *l, const store_r
     st = journal_append(j, &o);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
 drmad_status journal_trial_attrs(store *s, const store_lease *l, const store_attr *a, int32_t n)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_trial *t;
     drmad_status st = DRMAD_OK;
 
@@ -132,14 +132,14 @@ drmad_status journal_trial_attrs(store *s, const store_lease *l, const store_att
     st = journal_append(j, &o);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
 drmad_status journal_beat(store *s, const store_lease *l, int32_t n, bool *held)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     drmad_status st = DRMAD_OK;
 
     TRY(journal_enter(j));
@@ -151,7 +151,7 @@ drmad_status journal_beat(store *s, const store_lease *l, int32_t n, bool *held)
     st = journal_append(j, &o);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
@@ -167,7 +167,7 @@ static bool pruned_value(const journal_trial *t, const store_trial *end, double 
     return true;
 }
 
-static void put_end(journal *j, json_out *o, const journal_trial *t, const store_trial *end)
+static void put_end(journal *j, text_out *o, const journal_trial *t, const store_trial *end)
 {
     const int32_t n_directions = j->state.studies[t->study].n_directions;
     const double *values = end->values;
@@ -179,12 +179,12 @@ static void put_end(journal *j, json_out *o, const journal_trial *t, const store
         n = 1;
     }
     journal_put_state(j, o, t->id, end->state);
-    json_put(o, ",\"values\":");
+    text_put(o, ",\"values\":");
     for (int32_t i = 0; i < n; i++) {
-        json_put(o, i ? "," : "[");
+        text_put(o, i ? "," : "[");
         json_put_real(o, values[i]);
     }
-    json_put(o, n ? "]" : "null");
+    text_put(o, n ? "]" : "null");
     journal_field_int(o, FIELD_TOKEN, t->lease.token);
     journal_line_end(o);
 }
@@ -192,7 +192,7 @@ static void put_end(journal *j, json_out *o, const journal_trial *t, const store
 drmad_status journal_trial_tell(store *s, const store_lease *l, const store_trial *end)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_trial *t;
     drmad_status st = DRMAD_OK;
 
@@ -213,14 +213,14 @@ drmad_status journal_trial_tell(store *s, const store_lease *l, const store_tria
     st = journal_append(j, &o);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
 drmad_status journal_trial_release(store *s, const store_lease *l)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     drmad_status st = DRMAD_OK;
 
     TRY(journal_enter(j));
@@ -228,11 +228,11 @@ drmad_status journal_trial_release(store *s, const store_lease *l)
     if (t && t->state == TRIAL_WAITING && t->lease.token == l->token) goto done; /* before */
     if (!holds(t, l)) TRY(lost(j, l, t));
     journal_put_state(j, &o, t->id, TRIAL_WAITING);
-    json_put(&o, ",\"values\":null");
+    text_put(&o, ",\"values\":null");
     journal_line_end(&o);
     st = journal_append(j, &o);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }

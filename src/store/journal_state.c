@@ -2,11 +2,11 @@
 #include "store/journal_inside.h"
 #include <string.h>
 
-uint64_t journal_hash(const char *bytes, size_t n)
+uint64_t journal_hash(const char *text)
 {
     uint64_t h = 0xCBF29CE484222325; /* FNV-1a */
 
-    for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)bytes[i]) * 0x100000001B3;
+    for (; *text; text++) h = (h ^ (unsigned char)*text) * 0x100000001B3;
     return h;
 }
 
@@ -21,17 +21,9 @@ drmad_status journal_grow(drmad_ctx *ctx, void *array, int64_t n, size_t size)
 
 /* ---- texts ---- */
 
-static uint64_t hash(const char *text)
-{
-    uint64_t h = 0xCBF29CE484222325; /* FNV-1a */
-
-    for (; *text; text++) h = (h ^ (unsigned char)*text) * 0x100000001B3;
-    return h;
-}
-
 static struct journal_slot *find_slot(const journal_map *m, const char *text)
 {
-    size_t i = (size_t)hash(text) & (m->size - 1);
+    size_t i = (size_t)journal_hash(text) & (m->size - 1);
 
     while (m->slots[i].text && strcmp(m->slots[i].text, text) != 0) i = (i + 1) & (m->size - 1);
     return m->slots + i;

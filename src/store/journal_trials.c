@@ -38,7 +38,7 @@ drmad_status journal_trial_add(store *s, int64_t study, const store_trial *t, co
                                int64_t *id, int64_t *number)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_study *in;
     journal_trial *made;
     int64_t token;
@@ -60,14 +60,14 @@ drmad_status journal_trial_add(store *s, int64_t study, const store_trial *t, co
     *number = made->number;
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
 drmad_status journal_trial_claim(store *s, int64_t study, const char *request, store_lease *lease)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_study *in;
     journal_trial *t;
     int64_t token = 0;
@@ -84,7 +84,7 @@ drmad_status journal_trial_claim(store *s, int64_t study, const char *request, s
         journal_put_lease(j, &o, t->id, token); /* before it runs: no trial runs without a lease */
         journal_put_version(j, &o, t);
         journal_put_state(j, &o, t->id, TRIAL_RUNNING);
-        json_put(&o, ",\"values\":null");
+        text_put(&o, ",\"values\":null");
         journal_field_int(&o, FIELD_TOKEN, token);
         if (request) journal_field_string(&o, FIELD_REQUEST, request);
         journal_line_end(&o);
@@ -93,7 +93,7 @@ drmad_status journal_trial_claim(store *s, int64_t study, const char *request, s
     set_lease_out(lease, t, token);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
@@ -102,7 +102,7 @@ drmad_status journal_trial_begin(store *s, int64_t study, int64_t limit, const c
 {
     const store_trial empty = {.state = TRIAL_RUNNING};
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_study *in;
     journal_trial *t;
     int64_t token = 0;
@@ -122,7 +122,7 @@ drmad_status journal_trial_begin(store *s, int64_t study, int64_t limit, const c
     set_lease_out(lease, t, token);
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 
@@ -136,21 +136,21 @@ static const store_attr *system_attr(const journal_trial *t, const char *key)
 }
 
 /* "[3,7]" and 12 as "[3,7,12]"; *tries: how many are in it. Gives *out. */
-static drmad_status history_with(journal *j, const journal_trial *t, json_out *out, int32_t *tries)
+static drmad_status history_with(journal *j, const journal_trial *t, text_out *out, int32_t *tries)
 {
     const store_attr *a = system_attr(t, "retry_history");
     json_span v = {NULL, NULL};
 
     *tries = 1;
     if (a) json_whole(a->json, strlen(a->json), &v);
-    *out = (json_out){.ctx = j->s.ctx};
-    json_put(out, "[");
+    *out = (text_out){.ctx = j->s.ctx};
+    text_put(out, "[");
     for (json_walk w = json_walk_of(v); json_next(&w); ++*tries) {
         json_put_span(out, w.value);
-        json_put(out, ",");
+        text_put(out, ",");
     }
     json_put_int(out, t->number);
-    json_put(out, "]");
+    text_put(out, "]");
     return out->st;
 }
 
@@ -167,7 +167,7 @@ static bool queued_again(const journal *j, const journal_trial *t, const char *h
 }
 
 /* The trial once more, WAITING, as Optuna's RetryFailedTrialCallback makes it. */
-static drmad_status put_retry(journal *j, json_out *o, const journal_trial *t, const char *history)
+static drmad_status put_retry(journal *j, text_out *o, const journal_trial *t, const char *history)
 {
     store_trial again = journal_view(t);
     store_attr *attrs = NULL;
@@ -194,9 +194,9 @@ static drmad_status put_retry(journal *j, json_out *o, const journal_trial *t, c
 }
 
 /* The retry is written first: a writer that dies between leaves the trial to be failed again. */
-static drmad_status put_expired(journal *j, json_out *o, const journal_trial *t, int32_t retries)
+static drmad_status put_expired(journal *j, text_out *o, const journal_trial *t, int32_t retries)
 {
-    json_out history;
+    text_out history;
     int32_t tries;
     drmad_status st = DRMAD_OK;
 
@@ -204,17 +204,17 @@ static drmad_status put_expired(journal *j, json_out *o, const journal_trial *t,
     if (tries <= retries && !queued_again(j, t, history.text))
         TRY(put_retry(j, o, t, history.text));
     journal_put_state(j, o, t->id, TRIAL_FAIL);
-    json_put(o, ",\"values\":null");
+    text_put(o, ",\"values\":null");
     journal_line_end(o);
 done:
-    json_out_free(&history);
+    text_free(&history);
     return st;
 }
 
 drmad_status journal_trial_expire(store *s, int64_t study, int32_t retries, int32_t *expired)
 {
     journal *j = (journal *)s;
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     journal_study *in;
     int32_t n = 0;
     drmad_status st = DRMAD_OK;
@@ -235,6 +235,6 @@ drmad_status journal_trial_expire(store *s, int64_t study, int32_t retries, int3
     *expired = n;
 done:
     journal_leave(j);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }

@@ -330,64 +330,42 @@ bool json_same(json_span a, json_span b)
 
 /* ---- writing ---- */
 
-static void put_bytes(json_out *o, const char *bytes, size_t n)
-{
-    size_t need;
-
-    if (o->st != DRMAD_OK) return;
-    if (!size_add(o->used, n + 1, &need)) need = SIZE_MAX;
-    if (need > o->size) {
-        const size_t size = need < SIZE_MAX / 2 ? 2 * need : need;
-        o->st = mem_resize(o->ctx, &o->text, o->size, size, 1);
-        if (o->st != DRMAD_OK) return;
-        o->size = size;
-    }
-    memcpy(o->text + o->used, bytes, n);
-    o->used += n;
-    o->text[o->used] = 0;
-}
-
-void json_put(json_out *o, const char *text)
-{
-    put_bytes(o, text, strlen(text));
-}
-
-void json_put_string(json_out *o, const char *text)
+void json_put_string(text_out *o, const char *text)
 {
     char code[8];
     const char *from = text;
 
-    json_put(o, "\"");
+    text_put(o, "\"");
     for (; *text; text++) {
         const unsigned char c = (unsigned char)*text;
         if (c >= 0x20 && c != '"' && c != '\\') continue;
-        put_bytes(o, from, (size_t)(text - from));
+        text_put_bytes(o, from, (size_t)(text - from));
         snprintf(code, sizeof code, c < 0x20 ? "\\u%04x" : "\\%c", c);
-        json_put(o, code);
+        text_put(o, code);
         from = text + 1;
     }
-    json_put(o, from);
-    json_put(o, "\"");
+    text_put(o, from);
+    text_put(o, "\"");
 }
 
-void json_put_int(json_out *o, int64_t x)
+void json_put_int(text_out *o, int64_t x)
 {
     char text[24];
 
     snprintf(text, sizeof text, "%" PRId64, x);
-    json_put(o, text);
+    text_put(o, text);
 }
 
-void json_put_real(json_out *o, double x)
+void json_put_real(text_out *o, double x)
 {
     char text[NUMBER_SIZE];
 
-    if (x != x) json_put(o, "NaN");
-    else if (x - x != 0) json_put(o, x > 0 ? "Infinity" : "-Infinity");
-    else json_put(o, number_print(x, text));
+    if (x != x) text_put(o, "NaN");
+    else if (x - x != 0) text_put(o, x > 0 ? "Infinity" : "-Infinity");
+    else text_put(o, number_print(x, text));
 }
 
-void json_put_span(json_out *o, json_span v)
+void json_put_span(text_out *o, json_span v)
 {
     const char *from = v.at;
 
@@ -395,16 +373,16 @@ void json_put_span(json_out *o, json_span v)
         if (*p == '"') {
             p = skip_string(p, v.end);
         } else if (skip_space(p, v.end) > p) {
-            put_bytes(o, from, (size_t)(p - from));
+            text_put_bytes(o, from, (size_t)(p - from));
             from = p = skip_space(p, v.end);
         } else {
             p++;
         }
     }
-    put_bytes(o, from, (size_t)(v.end - from));
+    text_put_bytes(o, from, (size_t)(v.end - from));
 }
 
-void json_put_json(json_out *o, const char *json, const char *what)
+void json_put_json(text_out *o, const char *json, const char *what)
 {
     json_span v;
 
@@ -412,10 +390,4 @@ void json_put_json(json_out *o, const char *json, const char *what)
     if (!json_whole(json, strlen(json), &v))
         o->st = FAIL(o->ctx, DRMAD_E_USAGE, "%s: not JSON: %.60s", what, json);
     else json_put_span(o, v);
-}
-
-void json_out_free(json_out *o)
-{
-    mem_free(o->ctx, o->text);
-    *o = (json_out){.ctx = o->ctx};
 }

@@ -5,7 +5,7 @@
  * Threads: pure functions. */
 #ifndef JSON_TEXT_H
 #define JSON_TEXT_H
-#include "base/base.h"
+#include "base/text.h"
 
 /* One value inside a longer text: [at, end). at == NULL: none. */
 typedef struct json_span {
@@ -39,19 +39,11 @@ drmad_status json_text(drmad_ctx *ctx, json_span v, char **out);
  * and arrays of them; anything else by its bytes. */
 bool json_same(json_span a, json_span b);
 
-/* A text that grows. The first failure sticks in `st` and makes the rest do nothing. */
-typedef struct json_out {
-    drmad_ctx *ctx;
-    char *text;
-    size_t used, size;
-    drmad_status st;
-} json_out;
-void json_put(json_out *o, const char *text); /* as it is */
-void json_put_string(json_out *o, const char *text);
-void json_put_int(json_out *o, int64_t x);
-void json_put_real(json_out *o, double x);
-void json_put_span(json_out *o, json_span v); /* in one line, without space */
+/* Values onto a growing text. */
+void json_put_string(text_out *o, const char *text);
+void json_put_int(text_out *o, int64_t x);
+void json_put_real(text_out *o, double x);
+void json_put_span(text_out *o, json_span v); /* in one line, without space */
 /* `json` in one line; what is not JSON fails with DRMAD_E_USAGE, naming `what`. */
-void json_put_json(json_out *o, const char *json, const char *what);
-void json_out_free(json_out *o);
+void json_put_json(text_out *o, const char *json, const char *what);
 #endif

@@ -7,17 +7,6 @@
 static const size_t BYTES_MAX = 512u
                                 << 20; /* SQLite takes 1 GB a row, PostgreSQL's text form twice */
 
-static void hash(const void *data, size_t size, char hex[65])
-{
-    uint8_t bytes[32];
-    sha256 h;
-
-    sha256_start(&h);
-    sha256_add(&h, data, size);
-    sha256_end(&h, bytes);
-    for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-}
-
 drmad_status sql_artefact_put(store *s, const store_lease *l, const char *name, const void *data,
                               size_t size)
 {
@@ -30,7 +19,7 @@ drmad_status sql_artefact_put(store *s, const store_lease *l, const char *name, 
                  name, size, BYTES_MAX);
         return sql_fail(q, DRMAD_E_USAGE, l->study, l->number, why);
     }
-    hash(data, size, hex);
+    sha256_hex(data, size, hex);
     TRY(sql_ready(q));
     db_batch *b = db_start(&q->d);
     sql_add_renewal(q, b, l);

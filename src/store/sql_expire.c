@@ -44,20 +44,20 @@ static drmad_status take_past(void *user, const db_row *r)
     past *p = user;
     const char *old = db_text(r, 2), *worker = db_text(r, 3);
     json_span list;
-    json_out o = {.ctx = p->ctx};
+    text_out o = {.ctx = p->ctx};
 
     p->number = db_int(r, 0);
     p->has_first = !db_null(r, 1);
     snprintf(p->first, sizeof p->first, "%lld", (long long)p->number);
     snprintf(p->worker, sizeof p->worker, "%s", worker ? worker : "an unknown worker");
-    json_put(&o, "[");
+    text_put(&o, "[");
     if (old && json_whole(old, strlen(old), &list))
         for (json_walk w = json_walk_of(list); json_next(&w); p->tries++) {
             json_put_span(&o, w.value);
-            json_put(&o, ", ");
+            text_put(&o, ", ");
         }
     json_put_int(&o, p->number);
-    json_put(&o, "]");
+    text_put(&o, "]");
     p->tries++;
     p->history = o.text;
     return o.st;

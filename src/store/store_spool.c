@@ -17,21 +17,21 @@ static const size_t FILE_BYTES_MAX = 256u << 20;
 
 /* ---- writing ---- */
 
-static void put_key(json_out *o, const char *key)
+static void put_key(text_out *o, const char *key)
 {
-    json_put(o, o->used > 1 ? ", " : "");
+    text_put(o, o->used > 1 ? ", " : "");
     json_put_string(o, key);
-    json_put(o, ": ");
+    text_put(o, ": ");
 }
 
-static void put_double(json_out *o, double x) /* as a text: infinities and NaN are kept */
+static void put_double(text_out *o, double x) /* as a text: infinities and NaN are kept */
 {
     char buf[NUMBER_SIZE];
 
     json_put_string(o, number_print(x, buf));
 }
 
-static void put_result(json_out *o, const store *s, const store_lease *l, const store_trial *end)
+static void put_result(text_out *o, const store *s, const store_lease *l, const store_trial *end)
 {
     const struct {
         const char *key;
@@ -39,27 +39,27 @@ static void put_result(json_out *o, const store *s, const store_lease *l, const 
     } numbers[] = {
         {"study", l->study}, {"trial", l->trial}, {"number", l->number}, {"token", l->token}};
 
-    json_put(o, "{");
+    text_put(o, "{");
     put_key(o, "url"), json_put_string(o, s->url);
     for (size_t i = 0; i < COUNT(numbers); i++)
         put_key(o, numbers[i].key), json_put_int(o, numbers[i].value);
     put_key(o, "state"), json_put_string(o, trial_state_word(end->state));
-    put_key(o, "values"), json_put(o, "[");
+    put_key(o, "values"), text_put(o, "[");
     for (int32_t i = 0; i < end->n_values; i++)
-        json_put(o, i ? ", " : ""), put_double(o, end->values[i]);
-    json_put(o, "]"), put_key(o, "reports"), json_put(o, "[");
+        text_put(o, i ? ", " : ""), put_double(o, end->values[i]);
+    text_put(o, "]"), put_key(o, "reports"), text_put(o, "[");
     for (int32_t i = 0; i < end->n_reports; i++) {
-        json_put(o, i ? ", " : ""), json_put_int(o, end->reports[i].step);
-        json_put(o, ", "), put_double(o, end->reports[i].value);
+        text_put(o, i ? ", " : ""), json_put_int(o, end->reports[i].step);
+        text_put(o, ", "), put_double(o, end->reports[i].value);
     }
-    json_put(o, "]"), put_key(o, "attrs"), json_put(o, "[");
+    text_put(o, "]"), put_key(o, "attrs"), text_put(o, "[");
     for (int32_t i = 0; i < end->n_attrs; i++) {
         const store_attr *a = &end->attrs[i];
-        json_put(o, i ? ", " : ""), json_put_string(o, a->key);
-        json_put(o, ", "), json_put_string(o, a->json);
-        json_put(o, a->system ? ", true" : ", false");
+        text_put(o, i ? ", " : ""), json_put_string(o, a->key);
+        text_put(o, ", "), json_put_string(o, a->json);
+        text_put(o, a->system ? ", true" : ", false");
     }
-    json_put(o, "]}\n");
+    text_put(o, "]}\n");
 }
 
 static drmad_status path_of(store *s, const char *name, char **out)
@@ -73,7 +73,7 @@ static drmad_status path_of(store *s, const char *name, char **out)
 
 drmad_status spool_keep(store *s, const store_lease *l, const store_trial *end, char **path)
 {
-    json_out o = {.ctx = s->ctx};
+    text_out o = {.ctx = s->ctx};
     file_out *f = NULL;
     char name[STORE_IDENTITY_SIZE + 64];
     drmad_status st = DRMAD_OK;
@@ -94,7 +94,7 @@ done:
         *path = NULL;
     }
     file_out_close(f);
-    json_out_free(&o);
+    text_free(&o);
     return st;
 }
 

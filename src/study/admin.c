@@ -35,7 +35,7 @@ done:
 
 static void forget(drmad_store *s)
 {
-    buffer_free(&s->text);
+    text_free(&s->text);
     mem_free(s->ctx, s->json);
     s->json = NULL;
 }
@@ -73,7 +73,7 @@ static drmad_status keep(drmad_store *s, drmad_status st, json_t *result)
         st = buffer_json(&b, result);
     }
     if (st == DRMAD_OK) s->json = b.text, b.text = NULL;
-    buffer_free(&b);
+    text_free(&b);
     json_decref(result);
     if (st != DRMAD_OK) forget(s);
     return st;
@@ -232,8 +232,8 @@ static drmad_status tell(const watcher *w, const json_t *trial)
     TRY(report_trial_line(&text, trial));
     TRY(w->fn(w->user, json.text, text.text));
 done:
-    buffer_free(&json);
-    buffer_free(&text);
+    text_free(&json);
+    text_free(&text);
     return st;
 }
 

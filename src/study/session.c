@@ -126,8 +126,7 @@ done:
 static void point_key(const config *c, int64_t study, int32_t i, char key[STORE_REQUEST_SIZE])
 {
     const char *point = c->set.search.enqueue.at[i];
-    uint8_t hash[32];
-    char head[64];
+    char head[64], hex[SHA256_HEX];
     sha256 h;
     int same = 0;
 
@@ -136,9 +135,8 @@ static void point_key(const config *c, int64_t study, int32_t i, char key[STORE_
     sha256_start(&h);
     sha256_add(&h, head, strlen(head));
     sha256_add(&h, point, strlen(point));
-    sha256_end(&h, hash);
-    for (int k = 0; k < 16; k++)
-        snprintf(key + 2 * k, STORE_REQUEST_SIZE - (size_t)k * 2, "%02x", hash[k]);
+    sha256_end_hex(&h, hex);
+    snprintf(key, STORE_REQUEST_SIZE, "%.32s", hex);
 }
 
 static drmad_status enqueue_point(drmad_study *s, int32_t i, double *x)
@@ -361,8 +359,7 @@ drmad_status drmad_study_open(drmad_ctx *ctx, const char *target, int trust,
     *out = NULL;
     TRY(split_place(ctx, target, &url, &named));
     TRY(fetch_study(ctx, url, named, &name, &k));
-    TRY(mem_alloc(ctx, 1, sizeof *s, &s));
-    s->ctx = ctx;
+    TRY(study_new(ctx, &s));
     TRY(config_new(ctx, &s->cfg));
     TRY(config_read(s->cfg, target, k.text, strlen(k.text)));
     TRY(put_place(s->cfg, url, name));

@@ -80,8 +80,7 @@ static drmad_status vary(training *t, drmad_study **out)
     char threads[32];
 
     *out = NULL;
-    TRY(mem_alloc(t->ctx, 1, sizeof *s, &s));
-    s->ctx = t->ctx;
+    TRY(study_new(t->ctx, &s));
     TRY(config_new(t->ctx, &s->cfg));
     TRY(config_read(s->cfg, "study", t->spec->study, strlen(t->spec->study)));
     for (int32_t i = 0; i < job->n; i++) TRY(config_set(s->cfg, job->names[i], job->values[i]));

@@ -8,6 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+drmad_status study_new(drmad_ctx *ctx, drmad_study **out)
+{
+    const drmad_status st = mem_alloc(ctx, 1, sizeof **out, out);
+
+    if (st == DRMAD_OK) (*out)->ctx = (*out)->said.ctx = ctx;
+    return st;
+}
+
 drmad_status drmad_study_load(drmad_ctx *ctx, const char *path, const char *const *overrides, int n,
                               drmad_study **out)
 {
@@ -15,8 +23,7 @@ drmad_status drmad_study_load(drmad_ctx *ctx, const char *path, const char *cons
     drmad_study *s = NULL;
 
     *out = NULL;
-    TRY(mem_alloc(ctx, 1, sizeof *s, &s));
-    s->ctx = ctx;
+    TRY(study_new(ctx, &s));
     TRY(config_gather(ctx, path, overrides, n, &s->cfg));
     TRY(study_finish_load(s));
     *out = s, s = NULL;
@@ -47,9 +54,8 @@ static void forget(drmad_study *s)
     folder_close(s->f);
     json_decref(s->result);
     free(s->json);
-    mem_free(s->ctx, s->text);
-    s->s = NULL, s->f = NULL, s->result = NULL, s->json = s->text = NULL;
-    s->text_used = s->text_size = 0;
+    text_free(&s->said);
+    s->s = NULL, s->f = NULL, s->result = NULL, s->json = NULL;
 }
 
 void drmad_study_free(drmad_study *s)
@@ -76,7 +82,7 @@ const char *drmad_study_result_json(const drmad_study *s)
 
 const char *drmad_study_result_text(const drmad_study *s)
 {
-    return s->text ? s->text : "";
+    return s->said.text ? s->said.text : "";
 }
 
 drmad_status drmad_data_get(drmad_ctx *ctx, const char *name, const char *dir)

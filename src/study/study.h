@@ -2,6 +2,7 @@
  * tune.c, compare.c, why.c, check.c and explain.c do the work. */
 #ifndef STUDY_H
 #define STUDY_H
+#include "base/text.h"
 #include "drmad/trial.h"
 #include "study/folder.h"
 #include "study/setup.h"
@@ -24,10 +25,12 @@ struct drmad_study {
     void *user;
     double started;
     json_t *result; /* of the last call */
-    char *json, *text;
-    size_t text_used, text_size;
+    char *json;
+    text_out said; /* for people */
 };
 
+/* A study without a configuration; gives *out, for drmad_study_free. */
+drmad_status study_new(drmad_ctx *ctx, drmad_study **out);
 /* What is left to do once all keys are set. */
 drmad_status study_finish_load(drmad_study *s);
 /* Forgets the last call's result and begins a new one. */

@@ -16,16 +16,9 @@ drmad_status study_say(drmad_study *st, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    const size_t n = strlen(line), need = st->text_used + n + 2;
-    if (need > st->text_size) {
-        const drmad_status status = mem_resize(st->ctx, &st->text, st->text_size, 2 * need, 1);
-        if (status != DRMAD_OK) return status;
-        st->text_size = 2 * need;
-    }
-    memcpy(st->text + st->text_used, line, n);
-    st->text_used += n;
-    memcpy(st->text + st->text_used++, "\n", 2);
-    return DRMAD_OK;
+    text_put(&st->said, line);
+    text_put(&st->said, "\n");
+    return st->said.st;
 }
 
 /* ---- the study ---- */

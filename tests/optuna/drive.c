@@ -28,14 +28,14 @@ typedef struct drive {
     store *s;
     int64_t study;
     long n;
-    json_out out;
+    text_out out;
 } drive;
 
 static void say(drive *d)
 {
     if (d->out.text && d->out.st == DRMAD_OK) puts(d->out.text);
     fflush(stdout);
-    json_out_free(&d->out);
+    text_free(&d->out);
 }
 
 static void say_int(drive *d, int64_t x)
@@ -204,77 +204,77 @@ static drmad_status expire(drive *d)
 
 /* ---- reading ---- */
 
-static void member(json_out *o, const char *key, const char *text)
+static void member(text_out *o, const char *key, const char *text)
 {
-    json_put(o, ",\"");
-    json_put(o, key);
-    json_put(o, "\":");
+    text_put(o, ",\"");
+    text_put(o, key);
+    text_put(o, "\":");
     if (text) json_put_string(o, text);
-    else json_put(o, "null");
+    else text_put(o, "null");
 }
 
-static void put_attrs(json_out *o, const char *key, const store_attr *a, int32_t n, bool is_system)
+static void put_attrs(text_out *o, const char *key, const store_attr *a, int32_t n, bool is_system)
 {
     bool first = true;
 
-    json_put(o, ",\"");
-    json_put(o, key);
-    json_put(o, "\":{");
+    text_put(o, ",\"");
+    text_put(o, key);
+    text_put(o, "\":{");
     for (int32_t i = 0; i < n; i++) {
         if (a[i].system != is_system) continue;
-        if (!first) json_put(o, ",");
+        if (!first) text_put(o, ",");
         json_put_string(o, a[i].key);
-        json_put(o, ":");
+        text_put(o, ":");
         json_put_json(o, a[i].json, a[i].key);
         first = false;
     }
-    json_put(o, "}");
+    text_put(o, "}");
 }
 
-static void put_params(json_out *o, const store_trial *t)
+static void put_params(text_out *o, const store_trial *t)
 {
-    json_put(o, ",\"params\":{");
+    text_put(o, ",\"params\":{");
     for (int32_t i = 0; i < t->n_params; i++) {
-        if (i) json_put(o, ",");
+        if (i) text_put(o, ",");
         json_put_string(o, t->params[i].name);
-        json_put(o, ":[");
+        text_put(o, ":[");
         json_put_real(o, t->params[i].value);
-        json_put(o, ",");
+        text_put(o, ",");
         json_put_string(o, t->params[i].distribution);
-        json_put(o, "]");
+        text_put(o, "]");
     }
-    json_put(o, "}");
+    text_put(o, "}");
 }
 
 static drmad_status say_trial(void *user, const store_trial *t)
 {
     drive *d = user;
-    json_out *o = &d->out;
+    text_out *o = &d->out;
 
-    json_put(o, "{\"number\":");
+    text_put(o, "{\"number\":");
     json_put_int(o, t->number);
     member(o, "state", trial_state_word(t->state));
     member(o, "start", t->start);
     member(o, "complete", t->complete);
     member(o, "worker", t->worker);
     put_params(o, t);
-    json_put(o, ",\"values\":[");
+    text_put(o, ",\"values\":[");
     for (int32_t i = 0; i < t->n_values; i++) {
-        if (i) json_put(o, ",");
+        if (i) text_put(o, ",");
         json_put_real(o, t->values[i]);
     }
-    json_put(o, "],\"reports\":[");
+    text_put(o, "],\"reports\":[");
     for (int32_t i = 0; i < t->n_reports; i++) {
-        json_put(o, i ? ",[" : "[");
+        text_put(o, i ? ",[" : "[");
         json_put_int(o, t->reports[i].step);
-        json_put(o, ",");
+        text_put(o, ",");
         json_put_real(o, t->reports[i].value);
-        json_put(o, "]");
+        text_put(o, "]");
     }
-    json_put(o, "]");
+    text_put(o, "]");
     put_attrs(o, "user_attrs", t->attrs, t->n_attrs, false);
     put_attrs(o, "system_attrs", t->attrs, t->n_attrs, true);
-    json_put(o, "}");
+    text_put(o, "}");
     const drmad_status st = o->st;
     say(d);
     return st;

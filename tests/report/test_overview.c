@@ -52,7 +52,7 @@ TEST(studies_are_listed_with_their_best)
     CHECK_OK(ctx, report_studies(s, &o, &text));
     CHECK_STR(text.text, "no study\n");
     json_decref(o);
-    buffer_free(&text);
+    text_free(&text);
 
     const int64_t a = make(s, "a\033[2J", up, 1), b = make(s, "b", down, 1);
     for (int i = 0; i < 3; i++) add(s, a, TRIAL_COMPLETE, (double[]){i / 4.0}, 1);
@@ -70,7 +70,7 @@ TEST(studies_are_listed_with_their_best)
     CHECK(strstr(text.text, "a\\x1b[2J") != NULL);
     CHECK(strchr(text.text, '\033') == NULL);
     json_decref(o);
-    buffer_free(&text);
+    text_free(&text);
     store_close(s);
 }
 
@@ -97,7 +97,7 @@ TEST(several_objectives_have_a_front)
     }
     CHECK(strstr(text.text, "values     2.0 inf") != NULL);
     json_decref(o);
-    buffer_free(&text);
+    text_free(&text);
     store_close(s);
 }
 
@@ -116,5 +116,5 @@ TEST(numbers_and_texts_have_one_form)
     CHECK_OK(ctx, buffer_name(&b, "a\tb\x7f\xc2\x9b\xc3\xa9"));
     CHECK_STR(b.text, "a\\x09b\\x7f\\xc2\\x9b\xc3\xa9");
     json_decref(o);
-    buffer_free(&b);
+    text_free(&b);
 }

@@ -26,7 +26,7 @@ static fixture fx_open(const char *name, const study_direction *d, int32_t n)
 
 static void fx_close(fixture *fx)
 {
-    buffer_free(&fx->out);
+    text_free(&fx->out);
     store_close(fx->s);
 }
 
@@ -71,7 +71,7 @@ static void add_simple(fixture *fx, double value, const char *key, const char *j
 
 static const char *export(fixture *fx, const char *study, const report_query *q)
 {
-    buffer_free(&fx->out);
+    text_free(&fx->out);
     CHECK_OK(fx->ctx, report_export(fx->s, study, q, &fx->out));
     return fx->out.text ? fx->out.text : "";
 }

@@ -143,7 +143,7 @@ TEST(journal_does_not_write_without_its_lock)
     desk d = desk_open(60);
     char lock[PATH_SIZE + 8];
     journal *j = (journal *)d.s;
-    json_out o = {.ctx = d.ctx};
+    text_out o = {.ctx = d.ctx};
 
     snprintf(lock, sizeof lock, "%s.lock", d.path);
     const off_t size = desk_size(d.path);
@@ -164,7 +164,7 @@ TEST(journal_does_not_write_without_its_lock)
     CHECK_FAILS(d.ctx, journal_append(j, &o), DRMAD_E_AGAIN, "lost the lock");
     journal_leave(j);
     CHECK_INT(desk_size(d.path), size);
-    json_out_free(&o);
+    text_free(&o);
     desk_close(&d);
 }
 

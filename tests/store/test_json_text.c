@@ -66,7 +66,7 @@ TEST(json_text_reads_and_writes_strings)
                           "b"},
     };
     drmad_ctx *ctx = test_ctx();
-    json_out o = {.ctx = ctx};
+    text_out o = {.ctx = ctx};
     char *text;
 
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -75,16 +75,16 @@ TEST(json_text_reads_and_writes_strings)
         mem_free(ctx, text);
     }
     json_put_string(&o, "x'); DROP\t\"\\\x01é");
-    json_put(&o, ",");
+    text_put(&o, ",");
     json_put_real(&o, -INFINITY);
-    json_put(&o, ",");
+    text_put(&o, ",");
     json_put_real(&o, 0.1);
     json_put_json(&o, " { \"a b\" :\n [1, \"x\\\" y\"] } ", "attr");
     CHECK_STR(o.text,
               "\"x'); DROP\\u0009\\\"\\\\\\u0001é\",-Infinity,0.1{\"a b\":[1,\"x\\\" y\"]}");
     json_put_json(&o, "{", "attr k");
     CHECK_FAILS(ctx, o.st, DRMAD_E_USAGE, "attr k: not JSON");
-    json_out_free(&o);
+    text_free(&o);
 }
 
 TEST(json_text_compares_as_python_does)
