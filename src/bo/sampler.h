@@ -1,11 +1,57 @@
-/* Samplers: where the next trial looks. A suggestion is a pure function of (study seed, trial
- * number), so trials may be drawn in any order, by any number of workers. Random and scrambled
- * Sobol points look at nothing else.
+/* Samplers: where the next trial looks.
  *
- * Threads: pure functions. */
+ *   sampler_new(options, space) -> sampler_suggest(history, number) -> x, note
+ *
+ * A suggestion is a pure function of (options, space, number, history), so that a study whose
+ * workers ran side by side can be replayed. What a sampler keeps between calls are factors and
+ * fits that it would compute again, to the bit, without them. A fit that starts from an earlier one
+ * finds that in the note of the earlier trial, which belongs to the history.
+ *
+ * The note of a suggestion says which trials were seen:
+ *   {"sampler": "gp", "seen": "0-6,8", "pending": "7", "model": {...}}
+ * "model" is the sampler's own. Random and Sobol points look at nothing and have no note.
+ *
+ * Threads: one sampler, one thread at a time; the functions without a sampler are pure. */
 #ifndef SAMPLER_H
 #define SAMPLER_H
-#include "base/base.h"
+#include "bo/history.h"
+#include "space/search.h"
+
+typedef enum sampler_kind {
+    SAMPLER_RANDOM,
+    SAMPLER_SOBOL,
+    SAMPLER_TPE,
+    SAMPLER_GP,
+    SAMPLER_CMAES
+} sampler_kind;
+
+typedef struct sampler_options {
+    sampler_kind kind;
+    uint64_t seed;
+    int32_t startup; /* trials before the model: Sobol points; 0: the sampler's own choice */
+    bool gradients;  /* gp: observations' gradients are used where there are any */
+} sampler_options;
+
+typedef struct sampler sampler;
+
+/* Gives *out, which keeps `space` (to outlive it). DRMAD_E_MISSING: a library that the sampler
+ * needs is missing; the message names its package. */
+drmad_status sampler_new(drmad_ctx *ctx, const sampler_options *o, const search *space,
+                         sampler **out);
+void sampler_free(sampler *s); /* NULL is fine */
+
+/* Fills in what of x[space->n] is missing (NaN), conditions and rules heeded, for trial `number`;
+ * values that are there stay. Rows of h with a number >= `number` are pending or finished before it
+ * was asked for, and count like others. *note: to be kept with the trial, from the context's
+ * memory; NULL where there is none. DRMAD_E_CONFIG: no point keeps the rules. Trouble with numbers
+ * is no error: the point is then one of the start design. */
+drmad_status sampler_suggest(sampler *s, const history *h, int64_t number, double *x, char **note);
+
+/* The part of `h` that the suggestion with this note looked at: trials that it calls pending are so
+ * again, whatever came of them since. Gives rows[] (mem_free), which point into h. DRMAD_E_STORAGE:
+ * the note cannot be read or a trial that it names is not in h. */
+drmad_status sampler_seen(drmad_ctx *ctx, const char *note, const history *h, observation **rows,
+                          int32_t *n);
 
 /* u in [0, 1)^n for trial `number`; `attempt` counts points refused by a rule. Coordinate i depends
  * on (seed, number, attempt, i) alone. n <= 65536. */

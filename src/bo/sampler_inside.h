@@ -1,0 +1,30 @@
+/* What the samplers share: for the files of this room alone. */
+#ifndef SAMPLER_INSIDE_H
+#define SAMPLER_INSIDE_H
+#include "bo/sampler.h"
+#include <jansson.h>
+
+struct sampler {
+    drmad_ctx *ctx;
+    sampler_options options;
+    const search *space;
+    void *state; /* of the kind */
+};
+
+/* One kind of sampler. suggest fills in x as sampler_suggest does; *model is what the note keeps,
+ * NULL for nothing. open and close may be NULL. */
+typedef struct sampler_ops {
+    const char *name;
+    drmad_status (*open)(sampler *s);
+    void (*close)(sampler *s);
+    drmad_status (*suggest)(sampler *s, const history *h, int64_t number, double *x,
+                            json_t **model);
+} sampler_ops;
+
+extern const sampler_ops sampler_random, sampler_sobol, sampler_tpe, sampler_gp, sampler_cmaes;
+
+/* A point of the start design: Sobol (random for SAMPLER_RANDOM), redrawn until rules hold. */
+drmad_status sampler_start(const sampler *s, int64_t number, double *x);
+/* The "model" of a note; *model is NULL when there is none. */
+drmad_status sampler_model(const sampler *s, const observation *row, json_t **model);
+#endif
