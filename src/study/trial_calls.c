@@ -285,6 +285,44 @@ drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value)
     return st;
 }
 
+drmad_status drmad_trial_should_prune(drmad_trial *t, int *prune)
+{
+    *prune = 0; /* no study has a pruner */
+    return check_open(t);
+}
+
+/* Every name one of the trial's numbers, every value finite. */
+static drmad_status check_gradient(const drmad_trial *t, const json_t *gradient)
+{
+    const char *name;
+    json_t *value;
+    double x;
+
+    if (!json_is_object(gradient))
+        return no_value(t, "gradient", "expected {\"name\": derivative, ...}");
+    json_object_foreach((json_t *)gradient, name, value)
+    {
+        const search_param *p = find(t, name, &x);
+
+        if (!p) return no_value(t, name, "the trial has none of that name");
+        if (p->type == SEARCH_CATEGORICAL) return no_value(t, name, "a choice has no derivative");
+        if (!json_is_number(value)) return no_value(t, name, "its derivative is no number");
+    }
+    return DRMAD_OK;
+}
+
+drmad_status drmad_trial_set_gradient(drmad_trial *t, const char *json)
+{
+    drmad_status st = check_open(t);
+    json_t *gradient = st == DRMAD_OK ? json_loads(json, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const store_attr a = {SESSION_GRADIENT_KEY, json, .system = true};
+
+    if (st == DRMAD_OK) st = check_gradient(t, gradient);
+    if (st == DRMAD_OK) st = store_trial_attrs(t->study->session->store, &t->lease, &a, 1);
+    json_decref(gradient);
+    return st;
+}
+
 drmad_status drmad_trial_set_attr(drmad_trial *t, const char *key, const char *json)
 {
     drmad_status st = check_open(t);
