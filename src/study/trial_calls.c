@@ -194,7 +194,7 @@ static drmad_status suggest(drmad_trial *t, search_param *p, double *x)
     TRY(fixed_value(t, one, x));
     if (isnan(*x)) TRY(draw(t, q, x));
     const store_param stored = {q->name, *x, q->distribution};
-    TRY(store_trial_params(t->study->session->store, &t->lease, &stored, 1));
+    TRY(store_trial_params(t->study->session->store, &t->lease, &stored, 1, NULL));
     TRY(search_param_parse(ctx, q->name, q->distribution, &copy));
     TRY(trial_add_own(t, copy, *x, &index));
 done:
