@@ -117,7 +117,7 @@ void search_place_one(const search_param *p, double x, double *from, double *to)
     if (p->type == SEARCH_CATEGORICAL) {
         place_choice(p, (int32_t)x, from, to);
     } else if (p->low < p->high) {
-        *from = place_number(p, x - 0.5 * p->step);
-        *to = place_number(p, x + 0.5 * p->step);
+        *from = *to = place_number(p, x - 0.5 * p->step);
+        if (p->step > 0) *to = place_number(p, x + 0.5 * p->step);
     }
 }
