@@ -56,6 +56,8 @@ def main() -> int:
         plan = [(solver, "full", runs(kind, upto)) for solver, kind, upto in ROUNDS]
         plan.insert(3, ("optuna-gp", "220", ["hartmann6/0/0", "hartmann6/0/1"]))
     else:
+        build = ["ninja", "--quiet", "-C", "build/release", "bo_tuner"]
+        subprocess.run(build, cwd=run.ROOT, check=True)
         kind = HELD if what == "held-ours" else DEV
         plan = [(solver, "full", runs(kind, SEEDS)) for solver in OURS]
         if kind == DEV:

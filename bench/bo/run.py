@@ -4,7 +4,8 @@
   run.py SOLVER BUDGET RUN...         RUN: PROBLEM/INSTANCE/SEED
   BUDGET: evaluations, or "full": 100, and 10 d + 20 where that is more
 
-A run that has a row is not done again, so what was cut off goes on where it was. A row says
+A run that has a row is not done again, so what was cut off goes on where it was; of a solver of
+ours only when that row is of the version at hand. A row says
 
   curve    [[n, regret], ...]: of the best observed so far, without noise, where it changes
   best     the least regret of all points evaluated (that of the curve but for noise)
@@ -21,7 +22,6 @@ import math
 import os
 import pathlib
 import platform
-import subprocess
 import sys
 import time
 
@@ -85,11 +85,6 @@ def machine() -> str:
     return platform.machine()
 
 
-def git_id() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
-
-
 def key(row: dict) -> tuple:
     return row["problem"], row["instance"], row["seed"], row["budget"]
 
@@ -120,8 +115,9 @@ def one(module, solver: str, problem: problems.Problem, seed: int, budget: int) 
 
 def main() -> int:
     solver, budget = sys.argv[1], sys.argv[2]
-    done = {key(r) for r in rows(solver)}
     module = importlib.import_module(MODULES[solver])
+    ours = MODULES[solver] == "solver_drmad"
+    done = {key(r) for r in rows(solver) if not ours or r["version"] == module.VERSION}
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in sys.argv[3:]:
         name, instance, seed = name.split("/")

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import subprocess
 
 from problems import CHOICE, INT, ROOT
 
@@ -9,12 +10,23 @@ _LIB = ctypes.CDLL(str(ROOT / os.environ.get("DRMAD_BUILD", "build/release") / "
 _LIB.tuner_open.restype = ctypes.c_void_p
 _LIB.tuner_open.argtypes = [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_char_p]
 _LIB.tuner_close.argtypes = [ctypes.c_void_p]
-_LIB.tuner_error.restype = _LIB.tuner_git.restype = ctypes.c_char_p
+_LIB.tuner_error.restype = ctypes.c_char_p
 _LIB.tuner_error.argtypes = [ctypes.c_void_p]
 _LIB.tuner_ask.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_double)]
 _LIB.tuner_tell.argtypes = [ctypes.c_void_p, ctypes.c_double]
 
-VERSION = f"drmad {_LIB.tuner_git().decode()}"
+
+
+def git(*command):
+    return subprocess.run(
+        ["git", *command], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+# The last commit that changed a source.
+VERSION = f"drmad {git('log', '-1', '--format=%h', '--', 'src')}"
+if git("status", "--porcelain", "--", "src"):
+    VERSION += "-dirty"
 
 
 def declare(p, params):

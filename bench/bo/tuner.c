@@ -1,6 +1,5 @@
 /* See tuner.h. */
 #include "tuner.h"
-#include "base/version.h"
 #include "bo/sampler.h"
 #include "config/config.h"
 #include <math.h>
@@ -31,7 +30,7 @@ done:
     return st;
 }
 
-tuner *tuner_open(const char *sampler, uint64_t seed, const char *study)
+tuner *tuner_open(const char *kind, uint64_t seed, const char *study)
 {
     drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
     sampler_options options = {.seed = seed};
@@ -44,8 +43,8 @@ tuner *tuner_open(const char *sampler, uint64_t seed, const char *study)
         return NULL;
     }
     t->ctx = ctx;
-    if (!sampler_kind_of(sampler, &options.kind))
-        TRY(FAIL(ctx, DRMAD_E_CONFIG, "no sampler %s", sampler));
+    if (!sampler_kind_of(kind, &options.kind))
+        TRY(FAIL(ctx, DRMAD_E_CONFIG, "no sampler %s", kind));
     TRY(read_space(ctx, study, &t->space));
     TRY(sampler_new(ctx, &options, t->space, &t->s));
 done:
@@ -71,11 +70,6 @@ void tuner_close(tuner *t)
 const char *tuner_error(const tuner *t)
 {
     return t->st == DRMAD_OK ? "" : drmad_errmsg(t->ctx);
-}
-
-const char *tuner_git(void)
-{
-    return version_git();
 }
 
 static drmad_status ask(tuner *t, double **x, char **note)

@@ -9,12 +9,11 @@
 
 typedef struct tuner tuner;
 
-/* `sampler`: "gp", "tpe", ...; `study`: a study file with `parameters`. NULL where there is no
+/* `kind`: "gp", "tpe", ...; `study`: a study file with `parameters`. NULL where there is no
  * memory; else see tuner_error. */
-TUNER_API tuner *tuner_open(const char *sampler, uint64_t seed, const char *study);
+TUNER_API tuner *tuner_open(const char *kind, uint64_t seed, const char *study);
 TUNER_API void tuner_close(tuner *t);              /* NULL is fine */
 TUNER_API const char *tuner_error(const tuner *t); /* "" while all is well */
-TUNER_API const char *tuner_git(void);             /* the commit that was built */
 /* The next point, one value a parameter, NaN where left out; false: see tuner_error. */
 TUNER_API int32_t tuner_ask(tuner *t, double *x);
 TUNER_API void tuner_tell(tuner *t, double value); /* of the point asked for last */
