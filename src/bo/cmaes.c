@@ -3,8 +3,8 @@
  *   coordinates   numbers and ordered choices at their place on the unit cube (search_place_one);
  *                 choices without an order are drawn at random, from their weights
  *   generation g  trials  startup + g size  to  startup + (g + 1) size - 1
- *   closed        all of its trials are finished, or `size` later ones are: those that still run
- *                 are then left out
+ *   closed        all of its trials are finished, or half as many later ones as it has: those that
+ *                 still run are then left out until they are finished
  *
  * A trial of generation G is drawn from what the closed generations before G give, in turn, up to
  * the first that is open; so workers that run ahead draw from an older distribution, and nobody
@@ -111,7 +111,7 @@ static int32_t members_of(cmaes *t, const history *h, int64_t first, int32_t cou
         if (o->number >= first + count) later++;
         else t->rows[n++] = o;
     }
-    *closed = n == count || later >= t->size;
+    *closed = n == count || later >= (t->size + 1) / 2;
     rank_rows(t->rows, n);
     return n;
 }
