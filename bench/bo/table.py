@@ -173,7 +173,8 @@ def share_line(found) -> None:
             print(f"{name}: no share without the rows of {some} ({len(s['missing'])} in all)")
             continue
         rows = s["problems"].values()
-        won, ties = sum(r[0] for r in rows), [p for p, r in s["problems"].items() if r[1]]
+        won = sum(r[0] for r in rows)
+        ties = [p for p, r in s["problems"].items() if r[1]]
         print(f"{name} ratio {won / len(rows):.3f} {won} of {len(rows)} problems, >= "
               f"{min(r[5] for r in rows)} runs each; ties: {', '.join(ties) or 'none'}")  # fmt: skip
 
