@@ -175,8 +175,9 @@ def share_line(found) -> None:
         rows = s["problems"].values()
         won = sum(r[0] for r in rows)
         ties = [p for p, r in s["problems"].items() if r[1]]
-        print(f"{name} ratio {won / len(rows):.3f} {won} of {len(rows)} problems, >= "
-              f"{min(r[5] for r in rows)} runs each; ties: {', '.join(ties) or 'none'}")  # fmt: skip
+        runs, said = min(r[5] for r in rows), ", ".join(ties) or "none"
+        print(f"{name} ratio {won / len(rows):.3f} {won} of {len(rows)} problems, at least "
+              f"{runs} runs each; ties: {said}")  # fmt: skip
 
 
 def success_line(rows: dict[tuple, dict]) -> None:
