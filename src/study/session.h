@@ -13,7 +13,8 @@
 #include "study/study.h"
 
 #define SESSION_STUDY_KEY "drmad:study"
-#define SESSION_FIXED_KEY "fixed_params" /* Optuna's: what a queued trial has to use */
+#define SESSION_GRADIENT_KEY "drmad:gradient" /* d objective / d parameter, by name */
+#define SESSION_FIXED_KEY "fixed_params"      /* Optuna's: what a queued trial has to use */
 
 struct session {
     drmad_ctx *ctx;

@@ -182,7 +182,7 @@ static drmad_status store_params(drmad_trial *t)
         if (!isnan(t->x[i]))
             p[n++] =
                 (store_param){declared->params[i].name, t->x[i], declared->params[i].distribution};
-    if (n > 0) TRY(store_trial_params(ss->store, &t->lease, p, n));
+    if (n > 0) TRY(store_trial_params(ss->store, &t->lease, p, n, NULL));
 done:
     mem_free(ss->ctx, p);
     return st;

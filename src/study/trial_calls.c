@@ -194,7 +194,7 @@ static drmad_status suggest(drmad_trial *t, search_param *p, double *x)
     TRY(fixed_value(t, one, x));
     if (isnan(*x)) TRY(draw(t, q, x));
     const store_param stored = {q->name, *x, q->distribution};
-    TRY(store_trial_params(t->study->session->store, &t->lease, &stored, 1));
+    TRY(store_trial_params(t->study->session->store, &t->lease, &stored, 1, NULL));
     TRY(search_param_parse(ctx, q->name, q->distribution, &copy));
     TRY(trial_add_own(t, copy, *x, &index));
 done:
@@ -282,6 +282,44 @@ drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value)
     const store_report r = {step, value};
 
     if (st == DRMAD_OK) st = store_trial_reports(t->study->session->store, &t->lease, &r, 1);
+    return st;
+}
+
+drmad_status drmad_trial_should_prune(drmad_trial *t, int *prune)
+{
+    *prune = 0; /* no study has a pruner */
+    return check_open(t);
+}
+
+/* Every name one of the trial's numbers, every value finite. */
+static drmad_status check_gradient(const drmad_trial *t, const json_t *gradient)
+{
+    const char *name;
+    json_t *value;
+    double x;
+
+    if (!json_is_object(gradient))
+        return no_value(t, "gradient", "expected {\"name\": derivative, ...}");
+    json_object_foreach((json_t *)gradient, name, value)
+    {
+        const search_param *p = find(t, name, &x);
+
+        if (!p) return no_value(t, name, "the trial has none of that name");
+        if (p->type == SEARCH_CATEGORICAL) return no_value(t, name, "a choice has no derivative");
+        if (!json_is_number(value)) return no_value(t, name, "its derivative is no number");
+    }
+    return DRMAD_OK;
+}
+
+drmad_status drmad_trial_set_gradient(drmad_trial *t, const char *json)
+{
+    drmad_status st = check_open(t);
+    json_t *gradient = st == DRMAD_OK ? json_loads(json, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const store_attr a = {SESSION_GRADIENT_KEY, json, .system = true};
+
+    if (st == DRMAD_OK) st = check_gradient(t, gradient);
+    if (st == DRMAD_OK) st = store_trial_attrs(t->study->session->store, &t->lease, &a, 1);
+    json_decref(gradient);
     return st;
 }
 
