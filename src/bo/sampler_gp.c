@@ -332,9 +332,9 @@ static drmad_status make_targets(proposal *p)
 
     TRY(mem_alloc(p->s->ctx, (size_t)p->set.n, sizeof *by_value, &by_value));
     TRY(warp_targets(p->s->ctx, p->set.rows, p->set.n, p->set.t, by_value));
-    if (p->set.gradients)
-        TRY(slopes_make(p->s->ctx, p->scene.code, p->set.rows, p->set.n, by_value,
-                        ROWS_MOST - p->set.n, p->set.slopes));
+    const slope_data data = {p->scene.code, p->set.n, p->set.rows, p->set.z, p->set.t, by_value};
+
+    if (p->set.gradients) TRY(slopes_make(p->s->ctx, &data, ROWS_MOST - p->set.n, p->set.slopes));
 done:
     mem_free(p->s->ctx, by_value);
     return st;

@@ -242,7 +242,7 @@ TEST(gradients_of_trials_become_slopes_of_targets)
 {
     enum { ROWS_HERE = 8, MORE = 2 };
     double x[ROWS_HERE][5], gradient[ROWS_HERE][5], t[ROWS_HERE], by_value[ROWS_HERE];
-    double z[ROWS_HERE][16], slopes[ROWS_HERE * 16];
+    double z[ROWS_HERE * 16], slopes[ROWS_HERE * 16];
     observation rows[ROWS_HERE];
     const observation *all[ROWS_HERE];
     encoding *e = NULL;
@@ -260,23 +260,30 @@ TEST(gradients_of_trials_become_slopes_of_targets)
         memcpy(gradient[i], (double[]){7, 1, 1, 3, 2}, sizeof gradient[i]);
         rows[i] = (observation){i, OBSERVED_COMPLETE, x[i], 7 * lr + 3 * mu, 0, gradient[i], NULL};
         all[i] = &rows[i];
-        encoding_columns(e, x[i], z[i]);
+        encoding_columns(e, x[i], z + i * e->columns);
     }
+    const slope_data data = {e, ROWS_HERE, all, z, t, by_value};
+
     CHECK(slopes_there(e, all, ROWS_HERE));
     CHECK_OK(d.ctx, warp_targets(d.ctx, all, ROWS_HERE, t, by_value));
-    CHECK_OK(d.ctx, slopes_make(d.ctx, e, all, ROWS_HERE, by_value, 1000, slopes));
+    CHECK_OK(d.ctx, slopes_make(d.ctx, &data, 1000, slopes));
     for (int i = 0; i < ROWS_HERE; i += 2) {
         const int32_t c = e->params[i < 4 ? 0 : 3].column;
-        const double want = (t[i + 1] - t[i]) / (z[i + 1][c] - z[i][c]);
+        const double want =
+            (t[i + 1] - t[i]) / (z[(i + 1) * e->columns + c] - z[i * e->columns + c]);
 
         CHECK_NEAR(slopes[i * e->columns + c], want, 1e-4 * fabs(want));
         CHECK(want != 0);
         for (int p = 1; p < 3; p++) CHECK(isnan(slopes[i * e->columns + e->params[p].column]));
         CHECK(isnan(slopes[i * e->columns + e->params[4].column]) == isnan(x[i][4]));
     }
+    gradient[4][3] = 3000; /* nowhere do the targets rise like that */
+    CHECK_OK(d.ctx, slopes_make(d.ctx, &data, 1000, slopes));
+    for (int i = 0; i < ROWS_HERE; i++) CHECK(isnan(slopes[i * e->columns]) == (i == 4));
+    gradient[4][3] = 3;
     /* the best rows first; a trial that failed and one without a gradient have none */
     rows[1].state = OBSERVED_FAILED, rows[2].gradient = NULL;
-    CHECK_OK(d.ctx, slopes_make(d.ctx, e, all, ROWS_HERE, by_value, 2 + 3, slopes));
+    CHECK_OK(d.ctx, slopes_make(d.ctx, &data, 2 + 3, slopes));
     for (int i = 0; i < ROWS_HERE; i++) CHECK(isnan(slopes[i * e->columns]) == (i != 0 && i != 3));
     CHECK(!slopes_there(e, all + 1, MORE));
     encoding_free(e);
