@@ -205,6 +205,24 @@ done:
     return st;
 }
 
+drmad_status sampler_note_numbers(drmad_ctx *ctx, const char *note, int64_t **seen, int32_t *n)
+{
+    drmad_status st = DRMAD_OK;
+    json_t *j = NULL;
+
+    *seen = NULL, *n = 0;
+    TRY(load(ctx, note, &j));
+    if (!json_object_get(j, "seen")) goto done;
+    ranges count = ranges_of(j, "seen"), r = count;
+    for (; ranges_peek(&count) >= 0 && *n < INT32_MAX; count.next++) ++*n;
+    if (count.wrong) TRY(unreadable(ctx, "its trials are no ranges"));
+    TRY(mem_alloc(ctx, (size_t)*n + 1, sizeof **seen, seen));
+    for (int32_t i = 0; i < *n; i++, r.next++) (*seen)[i] = ranges_peek(&r);
+done:
+    json_decref(j);
+    return st;
+}
+
 static const observation *find_row(const history *h, int64_t number)
 {
     int32_t from = 0, to = h->n;
