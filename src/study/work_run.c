@@ -393,11 +393,29 @@ static drmad_status send_reports(work *w, run *r)
     if (s->n_reports == 0 || r->lost || base_now() - r->reported < report_s) return st;
     r->reported = base_now();
     st = store_trial_reports(w->s->session->store, &r->t->lease, s->reports, s->n_reports);
-    if (st == DRMAD_OK) s->n_reports = 0;
+    if (st == DRMAD_OK) s->n_reports = r->kept = 0;
     if (st != DRMAD_E_LEASE) return work_reached(w, st);
     r->lost = true;
     slot_stop(r->slot);
     return DRMAD_OK;
+}
+
+/* Each report is judged by itself, however many come at once. */
+static drmad_status heed_reports(work *w, run *r)
+{
+    const said *s = &r->slot->said;
+    drmad_status st = DRMAD_OK;
+    bool prune = false;
+
+    if (r->tries != r->slot->tries) r->kept = 0; /* it runs again */
+    r->tries = r->slot->tries;
+    for (; r->kept < s->n_reports; r->kept++)
+        TRY(trial_keep_report(r->t, s->reports[r->kept].step, s->reports[r->kept].value));
+    if (r->lost || r->slot->phase != SLOT_RUNNING) return st;
+    TRY(work_reached(w, trial_prune(r->t, &r->judged, &prune)));
+    if (prune) slot_prune(r->slot);
+done:
+    return st;
 }
 
 drmad_status run_step(work *w, run *r, bool *ended)
@@ -407,7 +425,10 @@ drmad_status run_step(work *w, run *r, bool *ended)
     *ended = false;
     TRY(slot_step(r->slot));
     *ended = r->slot->phase == SLOT_ENDED;
-    if (!*ended) return send_reports(w, r);
+    if (!*ended) {
+        TRY(heed_reports(w, r));
+        return send_reports(w, r);
+    }
     st = run_end(w, r);
     if (r->dir[0]) rmdir(r->dir); /* only where nothing was left in it */
 done:
