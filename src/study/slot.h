@@ -74,7 +74,7 @@ int slot_fds(const slot *s, struct pollfd fds[SLOT_FDS]);
 drmad_status slot_step(slot *s);
 void slot_stop(slot *s);
 void slot_prune(slot *s); /* the same, and whatever it says then, it is PRUNED */
-void slot_free(slot *s); /* NULL is fine */
+void slot_free(slot *s);  /* NULL is fine */
 /* When slot_step must be called even if nothing comes; seconds of base_now. */
 double slot_due(const slot *s);
 

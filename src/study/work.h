@@ -18,7 +18,7 @@ typedef struct run {
     double since, reported;
     int32_t kept, judged; /* reports of the slot that its curve has; of the curve, by the pruner */
     int64_t tries;        /* of the slot, when they were counted */
-    bool lost; /* the lease; what it still says is dropped */
+    bool lost;            /* the lease; what it still says is dropped */
 } run;
 
 typedef struct work {

@@ -185,7 +185,7 @@ static drmad_status add_result(attrs *a, const json_t *result)
 
     json_object_foreach((json_t *)from, key, value)
     {
-        if (strcmp(key, "value") != 0 && strcmp(key, "state") != 0)
+        if (strcmp(key, "value") != 0 && strcmp(key, "state") != 0 && strcmp(key, "gradient") != 0)
             TRY(add_json(a, "result:", key, value));
     }
     if (own)
@@ -243,6 +243,21 @@ done:
     return st;
 }
 
+/* {"value": 0.4, "gradient": {"lr": -0.3}}: what cannot be is left out, with a warning. */
+static drmad_status add_gradient(run *r, attrs *a)
+{
+    const json_t *gradient = json_object_get(r->slot->said.result, "gradient");
+    const int32_t before = a->n;
+    drmad_status st = DRMAD_OK;
+
+    if (!gradient) return st;
+    if (trial_check_gradient(r->t, gradient) == DRMAD_OK)
+        st = add_json(a, "", PAST_GRADIENT_KEY, gradient);
+    else base_log(a->ctx, LOG_WARN, "%s", drmad_errmsg(a->ctx));
+    if (a->n > before) a->at[before].system = true;
+    return st;
+}
+
 static drmad_status gather(work *w, run *r, attrs *a)
 {
     const slot *s = r->slot;
@@ -253,6 +268,7 @@ static drmad_status gather(work *w, run *r, attrs *a)
         if (s->tail_used > 0) TRY(add_text(a, "stderr", s->tail, s->tail_used));
     }
     if (s->verdict.state == TRIAL_COMPLETE && w->kind == &slot_training) TRY(add_vector(w, r, a));
+    if (s->verdict.state == TRIAL_COMPLETE) TRY(add_gradient(r, a));
     if (s->said.result) TRY(add_result(a, s->said.result));
 done:
     return st;
