@@ -6,7 +6,8 @@ import json, sys
 print(json.load(sys.stdin)["suggestions"])'
 python3 -c '
 import sqlite3
+change = "UPDATE trial_params SET param_value = 1.5 WHERE trial_id = 6 AND param_name = ?"
 with sqlite3.connect("s.db") as db:
-    db.execute("UPDATE trial_params SET param_value = 1.5 WHERE trial_id = 6 AND param_name = ?", "x")'
+    db.execute(change, "x")'
 drmad study replay sqlite:s.db#search -q || echo "status $?"
 drmad study replay study.yaml || echo "status $?"
