@@ -452,6 +452,7 @@ static drmad_status whole(drmad_ctx *ctx, void *arg)
         t = NULL;
     }
     TRY(drmad_study_enqueue(s, "lr=0.5", &number));
+    TRY(drmad_study_replay(s));
 done:
     drmad_trial_free(t);
     drmad_study_free(s);
