@@ -39,11 +39,11 @@ static bool same_bits(double a, double b)
  * behind the declared ones. */
 static int32_t place_of(const struct session *ss, const past_trial *t, int32_t i)
 {
-    int32_t place = ss->space->n;
+    int32_t at = ss->space->n;
 
     for (int32_t k = 0; k < i; k++)
-        place += search_find(ss->space, ss->past->params[t->which[k]].name) < 0;
-    return place;
+        at += search_find(ss->space, ss->past->params[t->which[k]].name) < 0;
+    return at;
 }
 
 /* The value that the suggestion has for the trial's i-th parameter. */
