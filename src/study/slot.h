@@ -97,6 +97,7 @@ drmad_status command_find_program(drmad_ctx *ctx, const struct template *words);
 typedef struct training_spec {
     const char *study; /* YAML, without parameters */
     bool tune;
+    bool gradients; /* of a training: tells d objective / d parameter, where it can */
 } training_spec;
 extern const slot_kind slot_training;
 
