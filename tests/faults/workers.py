@@ -45,6 +45,7 @@ parameters:
   - {name: optimizer.lr, low: 1e-2, high: 1, log: true}
   - {name: train.batch, type: int, low: 5, high: 20}
   - {name: model.activation, choices: [tanh, relu]}
+search: {sampler: sobol}
 worker: {jobs: 1, lease: 30}
 """
 # Says which process it is while it runs, and leaves a line when it has ended.
