@@ -1,6 +1,6 @@
 /* The covariance matrix adaptation evolution strategy on the unit cube, one generation at a time.
  *
- *   cma_start(mean) -> cma_draw ... -> cma_update(members, best first) -> cma_margin -> cma_draw ...
+ *   cma_start(mean) -> cma_draw ... -> cma_update(members, best first) -> cma_margin -> cma_draw
  *
  * Ownership: cma_new gives; `lin` must outlive it.
  * Threads: one strategy, one thread at a time. */

@@ -26,8 +26,8 @@
 
 enum { TRIES = 64 };
 
-static const double NARROW =
-    0.2; /* sd: the density's mean over less is that of the middle, to .2 % */
+/* In sd: over less, the density's mean is that of the middle, to .2 %. */
+static const double NARROW = 0.2;
 static const double NEGLIGIBLE = 50;                  /* exp(-50), beside 1 */
 static const double SD_BOUND = 50, SD_EXPONENT = 1.5; /* measured: docs/SEARCH.md */
 
@@ -37,7 +37,7 @@ typedef struct axis {
     int32_t index, slots; /* in the space; of places or choices */
     bool given;
     int32_t *slot; /* of each point */
-    /* of each slot: a number's m, sd and 1 / sd, ln K at m, and -ln of the normal's mass within [0, 1] */
+    /* of each slot: a number's m, sd, 1 / sd, ln K at m, and -ln of the normal's mass in [0, 1] */
     double *place, *sd, *rate, *ln_peak, *ln_norm;
     double *term; /* ln K at the point that is looked at */
 } axis;

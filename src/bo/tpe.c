@@ -1,14 +1,14 @@
 /* The tree-structured Parzen estimator.
  *
- *   finished trials in order: complete ones by value, then pruned ones by (last step falling, value)
+ *   finished trials in order: complete ones by value, pruned ones by last step (falling) and value
  *   below = the first ceil(.15 n), above = the others and those that run ("constant liar": a point
  *           that somebody looks at is taken for a bad one until it is known)
  *   x = the best of 24 draws from l by  l(x) / g(x),  l and g the densities of below and above
  *
  * Parameters that were there in the same trials and have the same condition form a group with an
  * l and a g of its own over the trials that have it, multivariate within the group; their condition
- * decides afterwards whether they are in x. Points of below weigh ln(m + 1) - ln(rank), rank 1 to m,
- * times what makes the sum m. A point that breaks a rule is drawn again.
+ * decides afterwards whether they are in x. Points of below weigh ln(m + 1) - ln(rank), rank 1 to
+ * m, times what makes the sum m. A point that breaks a rule is drawn again.
  *
  * Source:  Bergstra, Bardenet, Bengio, Kegl, "Algorithms for hyper-parameter optimization" (NIPS
  *          2011), section 4; Falkner, Klein, Hutter, "BOHB" (ICML 2018): multivariate; groups,

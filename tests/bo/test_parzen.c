@@ -1,4 +1,4 @@
-/* Parzen estimators: densities that integrate to one, against a naive sum, draws that follow them. */
+/* Parzen estimators: densities that integrate to one, against a naive sum; draws follow them. */
 #include "bo/parzen.h"
 #include "gp_desk.h"
 #include "test.h"
