@@ -1,4 +1,4 @@
-/* drmad ask, report, tell, enqueue: trials from a shell. */
+/* drmad trial ask, report, tell, enqueue: trials from a shell. */
 #include "cli.h"
 #include "drmad/trial.h"
 #include <errno.h>
@@ -10,7 +10,7 @@ enum { POINT_MAX = 65536 };
 
 static int needs(const char *verb, const char *what)
 {
-    fprintf(stderr, "drmad %s: needs %s (see drmad %s --help)\n", verb, what, verb);
+    fprintf(stderr, "drmad trial %s: needs %s (see drmad trial %s --help)\n", verb, what, verb);
     return EXIT_USAGE;
 }
 
@@ -43,8 +43,8 @@ static int ask_run(const args *a)
     return run_trials(a, 0, ask);
 }
 
-const command cmd_ask = {
-    "ask",
+const command cmd_trial_ask = {
+    "trial ask",
     "[STUDY] [KEY=VALUE]...",
     0,
     WORDS_MAX,
@@ -89,6 +89,7 @@ static drmad_status report(void *study, const args *a)
     drmad_trial *t = NULL;
     long long number = 0, step = 0;
     double value = 0;
+    int prune = 0;
 
     read_int(own_word(a, 0), &number);
     read_int(own_word(a, 1), &step);
@@ -96,7 +97,12 @@ static drmad_status report(void *study, const args *a)
     drmad_status st = drmad_study_trial(study, a->token, number, &t);
     if (st != DRMAD_OK) return st;
     st = drmad_trial_report(t, step, value);
+    if (st == DRMAD_OK) st = drmad_trial_should_prune(t, &prune);
     if (st == DRMAD_OK) st = drmad_trial_beat(t);
+    if (st == DRMAD_OK && a->json)
+        printf("{\"number\": %lld, \"step\": %lld, \"prune\": %s}\n", number, step,
+               prune ? "true" : "false");
+    else if (st == DRMAD_OK && prune) puts("prune");
     drmad_trial_free(t);
     return st;
 }
@@ -114,12 +120,15 @@ static int report_run(const args *a)
     return run_trials(a, 3, report);
 }
 
-const command cmd_report = {
-    "report",
+const command cmd_trial_report = {
+    "trial report",
     "[STUDY] NUMBER STEP VALUE",
     3,
     4,
     "store an intermediate value of a trial that was asked for",
+    "Prints \"prune\" when the study's pruner would end the trial here, else nothing: end it with\n"
+    "drmad trial tell ... pruned. With --json {\"number\": N, \"step\": S, \"prune\": "
+    "true|false}.\n"
     "Renews the lease too.",
     tell_opts,
     report_run,
@@ -158,8 +167,8 @@ static int tell_run(const args *a)
     return run_trials(a, 2, tell);
 }
 
-const command cmd_tell = {
-    "tell",
+const command cmd_trial_tell = {
+    "trial tell",
     "[STUDY] NUMBER VALUE|pruned|fail|release",
     2,
     3,
@@ -212,8 +221,8 @@ static int enqueue_run(const args *a)
     return run_trials(a, WORDS_MAX, enqueue);
 }
 
-const command cmd_enqueue = {
-    "enqueue",
+const command cmd_trial_enqueue = {
+    "trial enqueue",
     "[STUDY] NAME=VALUE...",
     1,
     WORDS_MAX,

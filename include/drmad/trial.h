@@ -62,6 +62,14 @@ DRMAD_API drmad_status drmad_trial_suggest_choice(drmad_trial *t, const char *na
 
 /* An intermediate value; of one step the last holds. NaN and infinities are kept. */
 DRMAD_API drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value);
+/* Whether the trial is worth going on with after what it has reported: *prune is 1 where the
+ * study's pruner (`search.pruner`) would end it. The caller does so, with "PRUNED". The other
+ * trials' values are read from the store now and then, for at most a tenth of the time. */
+DRMAD_API drmad_status drmad_trial_should_prune(drmad_trial *t, int *prune);
+/* d objective / d parameter at the trial's point, {"lr": -0.31, "wd": 12.5}, by the parameter as it
+ * is (not by its logarithm) and for some of them or all; numbers alone. Told before the trial
+ * ends; samplers use it under `search.gradients`. Kept as the system attribute `drmad:gradient`. */
+DRMAD_API drmad_status drmad_trial_set_gradient(drmad_trial *t, const char *json);
 /* A user attribute: `json` is any JSON value. */
 DRMAD_API drmad_status drmad_trial_set_attr(drmad_trial *t, const char *key, const char *json);
 DRMAD_API drmad_status drmad_trial_beat(drmad_trial *t);
@@ -77,6 +85,13 @@ DRMAD_API drmad_status drmad_study_enqueue(drmad_study *s, const char *params_js
 /* Adds a finished trial that ran elsewhere. */
 DRMAD_API drmad_status drmad_study_observe(drmad_study *s, const char *params_json,
                                            const double *values, int n, int64_t *number);
+
+/* Suggests each past trial again, from what its suggestion looked at: the note that is kept with it
+ * as the system attribute `drmad:sampler`. Writes nothing. The result counts those that came out
+ * the same, bit for bit, and says of each other trial why: it differs, was suggested by another
+ * build or on another processor, or not at all (enqueued, by Optuna). DRMAD_E_STORAGE when one
+ * differs. */
+DRMAD_API drmad_status drmad_study_replay(drmad_study *s);
 
 /* What a worker runs for each trial: gives DRMAD_OK with one value an objective, or has told the
  * trial by itself (PRUNED). DRMAD_E_AGAIN and the status of a stop give it back, DRMAD_E_NOMEM ends

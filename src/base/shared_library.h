@@ -1,0 +1,28 @@
+/* A shared library that is found when it is first needed: a table of pointers, by name.
+ *
+ *   static const library_symbol symbols[] = {{"PQfinish", offsetof(pq, PQfinish)}, ...};
+ *   TRY(library_open(ctx, &libpq, &table));
+ *
+ * It is never unloaded; the process's own copy is taken where there is one, by its soname. That
+ * matters for SQLite: two copies in one process lose each other's locks. */
+#ifndef SHARED_LIBRARY_H
+#define SHARED_LIBRARY_H
+#include "base/base.h"
+#include <stddef.h>
+
+typedef struct library_symbol {
+    const char *name;
+    size_t offset; /* of its pointer in the table */
+} library_symbol;
+
+typedef struct library_source {
+    const char *file, *what, *package; /* "libpq.so.5", for messages: what it is, Debian's name */
+    const char *oldest;                /* the version that first had all symbols */
+    const char *prefix;                /* of each symbol in the library; NULL: none */
+    const library_symbol *symbols;
+    size_t n;
+} library_source;
+
+/* DRMAD_E_MISSING, naming the package, when it is not installed or too old. */
+drmad_status library_open(drmad_ctx *ctx, const library_source *source, void *table);
+#endif
