@@ -65,6 +65,11 @@ DRMAD_API drmad_status drmad_store_watch(drmad_store *s, const char *study, int 
 DRMAD_API drmad_status drmad_store_export(drmad_store *s, const char *study,
                                           const char *const *settings, int n);
 
+/* The study as one HTML page that needs nothing else (docs/REPORT.md); result_text is it.
+ * Settings: file (gets the page; result_text is then ""), seed (1; of the random forest). */
+DRMAD_API drmad_status drmad_store_report(drmad_store *s, const char *study,
+                                          const char *const *settings, int n);
+
 /* Copies batteries of a hypero database (a PostgreSQL schema) into studies of the same names. What
  * was imported before is not imported again.
  * Settings: schema (hyper), battery (all), objective (the result that is the trial's value; may be

@@ -11,6 +11,9 @@ struct drmad_store {
     buffer text; /* for people */
 };
 
+/* Forgets the last call's result. */
+void admin_forget(drmad_store *s);
+
 /* A setting that a call knows: where its value goes. */
 typedef enum setting_type { SETTING_TEXT, SETTING_FLAG, SETTING_REAL, SETTING_INT } setting_type;
 typedef struct setting {

@@ -1,0 +1,102 @@
+/* How a page looks, and its few lines of script: the switch between light and dark, and what a mark
+ * says where there is no mouse to hover with. Neither has a '<' or an '&', which XML would take for
+ * its own. */
+#include "report/html.h"
+
+#define LIGHT                                                                                      \
+    "--paper:#fff;--card:#f7f8fa;--ink:#1c2430;--soft:#5b6675;--line:#d5dae1;--grid:#e7eaef;"      \
+    "--c:#2f62c4;--best:#d6400f;--p:#a86a00;--f:#c22f3d;--r:#1f8a4c;--w:#7a8594;--accent:#2f62c4;" \
+    "--k0:#2f62c4;--k1:#c2570c;--k2:#1f8a4c;--k3:#a13fb0;--k4:#0f8a94;--k5:#b3304f;--k6:#7a6a00;"  \
+    "--k7:#5d6470"
+#define DARK                                                                                       \
+    "--paper:#14181f;--card:#1b212a;--ink:#e4e8ee;--soft:#9aa6b5;--line:#3a4452;--grid:#29313c;"   \
+    "--c:#7fa8f5;--best:#ff8f5e;--p:#e0a83a;--f:#ff7b86;--r:#5fd08d;--w:#8b97a6;--accent:#7fa8f5;" \
+    "--k0:#7fa8f5;--k1:#ff9d52;--k2:#5fd08d;--k3:#d88ae6;--k4:#52ccd6;--k5:#ff86a1;--k6:#d9c64a;"  \
+    "--k7:#aab4c2"
+
+const char html_style[] =
+    ":root{" LIGHT ";color-scheme:light}\n"
+    "@media (prefers-color-scheme:dark){:root:not([data-theme=light]){" DARK
+    ";color-scheme:dark}}\n"
+    ":root[data-theme=dark]{" DARK ";color-scheme:dark}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0 auto;max-width:1180px;padding:0 16px 32px;background:var(--paper);"
+    "color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}\n"
+    "header{display:flex;align-items:center;gap:12px;padding-top:18px}\n"
+    "h1{font-size:1.5rem;margin:0;flex:1;overflow-wrap:anywhere;line-height:1.25}\n"
+    "h2{font-size:1.15rem;margin:0 0 8px}\n"
+    "h3{font-size:1rem;margin:18px 0 6px;overflow-wrap:anywhere}\n"
+    "section{border-top:1px solid var(--line);padding-top:18px;margin-top:26px}\n"
+    "nav{margin:10px 0 0;display:flex;flex-wrap:wrap;gap:4px 16px}\n"
+    "a{color:var(--accent)}\n"
+    "#theme{font-size:1.1rem;line-height:1;padding:6px 10px;border:1px solid var(--line);"
+    "border-radius:8px;background:var(--card);color:var(--ink);cursor:pointer}\n"
+    ".note,figcaption,footer,summary,dt{color:var(--soft)}\n"
+    ".note{margin:4px 0 10px;max-width:78ch;overflow-wrap:anywhere}\n"
+    "footer{margin-top:30px;font-size:.85rem}\n"
+    "summary{cursor:pointer;padding:4px 0}\n"
+    "dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:8px 24px;"
+    "margin:10px 0}\n"
+    "dt{font-size:.82rem}dd{margin:0;overflow-wrap:anywhere}\n"
+    ".figures{display:grid;gap:18px;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px)"
+    ",1fr));align-items:start}\n"
+    ".figures.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr))}\n"
+    ".figures.wide{grid-template-columns:minmax(0,1fr)}\n"
+    "figure{margin:0;padding:10px 12px;background:var(--card);border-radius:10px;min-width:0;"
+    "overflow-x:auto}\n"
+    "figcaption{font-size:.88rem;margin-bottom:4px;overflow-wrap:anywhere}\n"
+    ".figures.wide svg{min-width:640px}\n"
+    ".figures:not(.wide) svg{max-width:620px}\n"
+    "svg{display:block;width:100%;height:auto}\n"
+    "svg text{font:11.5px system-ui,-apple-system,'Segoe UI',sans-serif;fill:var(--soft)}\n"
+    "svg .ax{stroke:var(--line);fill:none}svg .gr{stroke:var(--grid);fill:none}\n"
+    ".c{fill:var(--c);background:var(--c)}.p{fill:var(--p);background:var(--p)}\n"
+    ".f{fill:var(--f);background:var(--f)}.r{fill:var(--r);background:var(--r)}\n"
+    ".w{fill:var(--w);background:var(--w)}\n"
+    ".best{fill:var(--best);background:var(--best)}\n"
+    "svg .ln{fill:none;stroke:var(--c);stroke-width:1.5}\n"
+    "svg .ln.best{stroke:var(--best);stroke-width:2.2}svg .ln.p{stroke:var(--p)}\n"
+    "svg .ln.f{stroke:var(--f)}svg .ln.r{stroke:var(--r)}\n"
+    "svg circle.c,svg circle.p{fill-opacity:.75}\n"
+    "svg circle.best,svg circle.on{stroke:var(--paper);stroke-width:1}\n"
+    "svg circle.on{fill:var(--ink);stroke:#fff;stroke-opacity:.9}\n"
+    ".on{background:var(--ink)}\n"
+    "svg rect.bar{fill:var(--c)}\n"
+    ".k0{--k:var(--k0)}.k1{--k:var(--k1)}.k2{--k:var(--k2)}.k3{--k:var(--k3)}\n"
+    ".k4{--k:var(--k4)}.k5{--k:var(--k5)}.k6{--k:var(--k6)}.k7{--k:var(--k7)}\n"
+    "svg .ks{fill:none;stroke:var(--k);stroke-width:1.7}i[class^=k]{background:var(--k)}\n"
+    ".legend{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.82rem;color:var(--soft);"
+    "margin:0 0 2px}\n"
+    ".legend span{overflow-wrap:anywhere}\n"
+    ".legend i{display:inline-block;width:.75em;height:.75em;border-radius:2px;"
+    "margin-right:.4em}\n"
+    ".scroll{overflow-x:auto;max-height:460px;overflow-y:auto}\n"
+    "table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}\n"
+    "th{position:sticky;top:0;background:var(--paper);color:var(--soft);font-weight:600}\n"
+    "th,td{padding:3px 12px 3px 0;text-align:right;white-space:nowrap;"
+    "border-bottom:1px solid var(--grid)}\n"
+    "th.text,td.text{text-align:left;max-width:28em;overflow:hidden;text-overflow:ellipsis}\n"
+    "figure th{background:var(--card)}\n"
+    "pre{background:var(--card);border-radius:10px;padding:12px;overflow:auto;max-height:420px;"
+    "font-size:.82rem;line-height:1.4}\n"
+    "#tip{position:fixed;left:12px;right:12px;bottom:12px;max-width:560px;margin:auto;"
+    "padding:8px 12px;border-radius:8px;background:var(--ink);color:var(--paper);"
+    "white-space:pre-wrap;overflow-wrap:anywhere;font-size:.88rem;max-height:40vh;overflow:auto}\n"
+    "#tip[hidden]{display:none}\n"
+    "@media print{#theme,#tip{display:none}.scroll,pre{max-height:none}}\n";
+
+const char html_script[] =
+    "(function(){'use strict';\n"
+    "var root=document.documentElement,tip=document.getElementById('tip'),kept=null;\n"
+    "try{kept=localStorage.getItem('drmad-theme')}catch(e){}\n"
+    "if(kept)root.dataset.theme=kept;\n"
+    "document.getElementById('theme').addEventListener('click',function(){\n"
+    "var dark=root.dataset.theme?root.dataset.theme==='dark':"
+    "matchMedia('(prefers-color-scheme: dark)').matches;\n"
+    "root.dataset.theme=dark?'light':'dark';\n"
+    "try{localStorage.setItem('drmad-theme',root.dataset.theme)}catch(e){}});\n"
+    "document.addEventListener('click',function(e){\n"
+    "var mark=e.target.closest?e.target.closest('svg *'):null;\n"
+    "var title=mark?mark.querySelector('title'):null;\n"
+    "tip.hidden=!title;tip.textContent=title?title.textContent:''});\n"
+    "})();\n";
