@@ -104,13 +104,15 @@ static drmad_status put_history(study_page *p, int32_t objective)
     const view *v = p->v;
     drmad_status st = DRMAD_OK;
     chart c = {0};
-    double *y = NULL, ends[2] = {0, 1};
+    double *y = NULL, *complete = NULL, ends[2] = {0, 1};
 
     TRY(heights(p, objective, &y));
     ends[0] = (double)v->trials[0].number;
     ends[1] = (double)v->trials[v->n_trials - 1].number;
     c.x = scale_of(ends, 2, false);
-    c.y = scale_of_values(v->ctx, y, v->n_trials);
+    TRY(page_values(p, objective, &complete));
+    /* the last report of a pruned trial may lie far above what whole trials come to */
+    c.y = scale_of_values(v->ctx, v->n_complete > 4 ? complete : y, v->n_trials);
     c.width = CHART_WIDE, c.height = 320;
     html_figure(p->h, v->n_objectives > 1 ? "one objective, by trial" : "value by trial");
     html_legend(p->h, v->n_objectives > 1
@@ -124,6 +126,7 @@ static drmad_status put_history(study_page *p, int32_t objective)
     html_figure_end(p->h);
 done:
     mem_free(v->ctx, y);
+    mem_free(v->ctx, complete);
     return st;
 }
 

@@ -57,7 +57,7 @@ void page_trial_title(study_page *p, const view_trial *t)
 static void put_counts(study_page *p)
 {
     const json_t *counts = json_object_get(json_object_get(p->v->study, "study"), "trials");
-    const char *key;
+    const char *key, *between = "";
     json_t *value;
     char text[200];
     size_t n = 0;
@@ -65,11 +65,13 @@ static void put_counts(study_page *p)
     text[0] = '\0';
     json_object_foreach((json_t *)counts, key, value)
     {
-        const char *form = strcmp(key, "total") == 0 ? "%lld" : ", %lld %s";
+        const bool total = strcmp(key, "total") == 0;
+        const long long k = json_integer_value(value);
 
-        if (json_integer_value(value) == 0 && strcmp(key, "total") != 0) continue;
-        n += (size_t)snprintf(text + n, sizeof text - n, form, (long long)json_integer_value(value),
-                              key);
+        if (total) n += (size_t)snprintf(text + n, sizeof text - n, "%lld", k);
+        else if (k > 0)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s %lld %s", between, k, key);
+        between = total ? ":" : k > 0 ? "," : between;
     }
     html_fact(p->h, "trials", text);
 }
@@ -373,15 +375,15 @@ drmad_status html_study(store *s, const char *study, uint64_t seed, char **out)
     html h;
 
     *out = NULL;
-    st = view_read(s, study, &v);
-    if (st != DRMAD_OK) return st;
+    html_open(&h, store_ctx(s), study); /* reading times needs C's locale too */
+    TRY(view_read(s, study, &v));
     p.v = v, p.h = &h;
-    html_open(&h, v->ctx, v->name);
-    st = prepare(&p, seed);
-    if (st == DRMAD_OK) st = put_sections(&p);
+    TRY(prepare(&p, seed));
+    TRY(put_sections(&p));
+done:
     if (st == DRMAD_OK) st = html_close(&h, out);
     else html_drop(&h);
-    page_free(&p);
+    if (v) page_free(&p);
     view_free(v);
     return st;
 }
