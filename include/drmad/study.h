@@ -55,8 +55,8 @@ DRMAD_API const char *drmad_study_result_text(const drmad_study *s);
 DRMAD_API drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor,
                                          int64_t step, double *out, int64_t count, int *tuned);
 
-/* The run in `folder` (of tune, train or why), or a result that the Python package wrote as JSON, as
- * one HTML page that needs nothing else (docs/REPORT.md).
+/* The run in `folder` (of tune, train or why), or a result that the Python package wrote as JSON,
+ * as one HTML page that needs nothing else (docs/REPORT.md).
  * Settings: file (gets the page; needed). */
 DRMAD_API drmad_status drmad_run_report(drmad_ctx *ctx, const char *folder,
                                         const char *const *settings, int n);

@@ -112,7 +112,7 @@ static drmad_status put_history(study_page *p, int32_t objective)
     c.x = scale_of(ends, 2, false);
     TRY(page_values(p, objective, &complete));
     /* the last report of a pruned trial may lie far above what whole trials come to */
-    c.y = scale_of_values(v->ctx, v->n_complete > 4 ? complete : y, v->n_trials);
+    TRY(scale_of_values(v->ctx, v->n_complete > 4 ? complete : y, v->n_trials, &c.y));
     c.width = CHART_WIDE, c.height = 320;
     html_figure(p->h, v->n_objectives > 1 ? "one objective, by trial" : "value by trial");
     html_legend(p->h, v->n_objectives > 1
@@ -161,8 +161,8 @@ static drmad_status put_front(study_page *p, int32_t a, int32_t b)
 
     TRY(page_values(p, a, &x));
     TRY(page_values(p, b, &y));
-    c.x = scale_of_values(v->ctx, x, v->n_trials);
-    c.y = scale_of_values(v->ctx, y, v->n_trials);
+    TRY(scale_of_values(v->ctx, x, v->n_trials, &c.x));
+    TRY(scale_of_values(v->ctx, y, v->n_trials, &c.y));
     c.height = 320;
     html_figure(p->h, "two objectives against each other");
     html_legend(p->h, "best on the front|c complete");
@@ -239,7 +239,7 @@ static drmad_status curve_scales(const study_page *p, const bool *drawn, chart *
         }
     }
     c->x = scale_of(x, (int64_t)n, false);
-    c->y = scale_of_values(v->ctx, y, (int64_t)n);
+    TRY(scale_of_values(v->ctx, y, (int64_t)n, &c->y));
 done:
     mem_free(v->ctx, x);
     mem_free(v->ctx, y);

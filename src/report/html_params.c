@@ -176,15 +176,13 @@ static void put_thread(study_page *p, chart *c, const axis *axes, const int32_t 
     text_put(c->t, "</title></path>\n");
 }
 
-static int32_t make_axes(study_page *p, const double *const *values, axis *axes, chart *c)
+static int32_t make_axes(study_page *p, const scale *scales, axis *axes, chart *c)
 {
     const view *v = p->v;
     int32_t n = 0;
 
     for (int32_t k = 0; k < p->shown; k++)
-        axes[n++] = (axis){.s = scale_of_values(v->ctx, values[k], v->n_trials),
-                           .param = -1 - k,
-                           .name = v->objectives[k]};
+        axes[n++] = (axis){.s = scales[k], .param = -1 - k, .name = v->objectives[k]};
     for (int32_t k = 0; k < v->n_params && n < AXES_MAX; k++) {
         const int32_t i = p->weights[0]->order[k];
 
@@ -198,7 +196,7 @@ static int32_t make_axes(study_page *p, const double *const *values, axis *axes,
     return n;
 }
 
-static void put_parallel(study_page *p, const double *const *values)
+static void put_parallel(study_page *p, const scale *scales)
 {
     chart c = {.width = CHART_WIDE,
                .height = 360,
@@ -214,7 +212,7 @@ static void put_parallel(study_page *p, const double *const *values)
     html_legend(p->h, p->v->n_objectives > 1 ? "best best in the first objective|c complete"
                                              : "best best|c complete");
     chart_open(&c, p->h, "parallel");
-    const int32_t n = make_axes(p, values, axes, &c);
+    const int32_t n = make_axes(p, scales, axes, &c);
     for (int32_t k = all - 1; k >= 0; k--) {
         const bool good = k < LINES_MAX / 2;
         const int32_t rest = all - LINES_MAX / 2;
@@ -233,17 +231,24 @@ static void put_parallel(study_page *p, const double *const *values)
 
 drmad_status page_parallel(study_page *p)
 {
+    const view *v = p->v;
     drmad_status st = DRMAD_OK;
-    double *values[OBJECTIVES_SHOWN] = {0};
+    scale scales[OBJECTIVES_SHOWN];
+    double *values = NULL;
 
-    if (p->v->n_complete == 0 || p->v->n_params == 0) return st;
-    for (int32_t k = 0; k < p->shown; k++) TRY(page_values(p, k, &values[k]));
+    if (v->n_complete == 0 || v->n_params == 0) return st;
+    for (int32_t k = 0; k < p->shown; k++) {
+        TRY(page_values(p, k, &values));
+        TRY(scale_of_values(v->ctx, values, v->n_trials, &scales[k]));
+        mem_free(v->ctx, values);
+        values = NULL;
+    }
     html_section(p->h, "parallel", "Parallel coordinates");
     html_figures(p->h, "wide");
-    put_parallel(p, (const double *const *)values);
+    put_parallel(p, scales);
     html_figures_end(p->h);
 done:
-    for (int32_t k = 0; k < OBJECTIVES_SHOWN; k++) mem_free(p->v->ctx, values[k]);
+    mem_free(v->ctx, values);
     return st;
 }
 
@@ -306,9 +311,10 @@ static drmad_status put_slices(study_page *p, int32_t objective)
     const view *v = p->v;
     drmad_status st = DRMAD_OK;
     double *values = NULL;
+    scale y;
 
     TRY(page_values(p, objective, &values));
-    const scale y = scale_of_values(v->ctx, values, v->n_trials);
+    TRY(scale_of_values(v->ctx, values, v->n_trials, &y));
     html_figures(p->h, "small");
     for (int32_t k = 0; k < v->n_params && k < PARAMS_SHOWN; k++)
         put_slice(p, objective, p->weights[objective]->order[k], &y);
@@ -463,7 +469,8 @@ drmad_status page_contour(study_page *p)
     TRY(page_values(p, 0, &values));
     m.sx = as_share(scale_of_param(&v->params[m.px]));
     m.sy = as_share(scale_of_param(&v->params[m.py]));
-    m.heat = as_share(scale_of_values(v->ctx, values, v->n_trials));
+    TRY(scale_of_values(v->ctx, values, v->n_trials, &m.heat));
+    m.heat = as_share(m.heat);
     m.nx = cells_of(&v->params[m.px]), m.ny = cells_of(&v->params[m.py]);
     TRY(fill_map(p, &m, values));
     html_section(p->h, "contour", "Map");

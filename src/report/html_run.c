@@ -269,7 +269,8 @@ static drmad_status put_path(html *h, const run_view *r, const char *key, const 
     TRY(column(r, key, &y));
     TRY(column(r, "best", &best));
     c.x = scale_of((const double[]){1, (double)n}, 2, false);
-    c.y = main_one ? scale_of_values(r->ctx, y, n) : scale_of(y, n, true);
+    c.y = scale_of(y, n, true);
+    if (main_one) TRY(scale_of_values(r->ctx, y, n, &c.y));
     html_figure(h, name);
     html_legend(h, main_one ? "c moved|p taken back|f stopped|best best so far" : "c meta-step");
     chart_open(&c, h, "meta-steps");

@@ -85,7 +85,7 @@ static void put_best_value(study_page *p)
     if (v->n_complete == 0) {
         html_fact(p->h, "best", "no trial is complete");
     } else if (v->n_objectives > 1) {
-        html_fact_say(p->h, "best", "%zu trials on the Pareto front", json_array_size(best));
+        html_fact_say(p->h, "on the Pareto front", "%zu", json_array_size(best));
     } else if (json_array_size(best)) {
         const view_trial *t = &v->trials[p->order[0][0]];
 

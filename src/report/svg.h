@@ -23,7 +23,7 @@ typedef struct scale {
 scale scale_of(const double *x, int64_t n, bool log);
 /* The same for values of a search: logarithmic when they are positive and span more than two
  * decades; else without what lies far outside the bulk on the side away from the best. */
-scale scale_of_values(drmad_ctx *ctx, const double *x, int64_t n);
+drmad_status scale_of_values(drmad_ctx *ctx, const double *x, int64_t n, scale *out);
 scale scale_of_names(char *const *names, int32_t n);
 /* Where x lies; outside and infinite values at the nearer end. */
 double scale_at(const scale *s, double x);

@@ -56,26 +56,28 @@ static int rising(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-scale scale_of_values(drmad_ctx *ctx, const double *x, int64_t n)
+drmad_status scale_of_values(drmad_ctx *ctx, const double *x, int64_t n, scale *out)
 {
     double *sorted = NULL, low, high;
+    drmad_status st = DRMAD_OK;
     int64_t k = 0;
     const int64_t found = range_of(x, n, &low, &high);
-    scale s = scale_of(x, n, low > 0 && high > 100 * low);
 
-    if (found < 8 || s.kind == SCALE_LOG) return s;
-    if (mem_alloc(ctx, (size_t)found, sizeof *sorted, &sorted) != DRMAD_OK) return s;
+    *out = scale_of(x, n, low > 0 && high > 100 * low);
+    if (found < 8 || out->kind == SCALE_LOG) return DRMAD_OK;
+    TRY(mem_alloc(ctx, (size_t)found, sizeof *sorted, &sorted));
     for (int64_t i = 0; i < n; i++)
         if (isfinite(x[i])) sorted[k++] = x[i];
     qsort(sorted, (size_t)k, sizeof *sorted, rising);
     /* what the middle eighty of a hundred span, three times to either side */
     const double a = sorted[k / 10], b = sorted[k - 1 - k / 10], reach = 3 * (b - a);
     if (b > a) {
-        s = (scale){.low = fmax(low, a - reach), .high = fmin(high, b + reach)};
-        widen(&s);
+        *out = (scale){.low = fmax(low, a - reach), .high = fmin(high, b + reach)};
+        widen(out);
     }
+done:
     mem_free(ctx, sorted);
-    return s;
+    return st;
 }
 
 scale scale_of_names(char *const *names, int32_t n)

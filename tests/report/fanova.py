@@ -39,7 +39,8 @@ def main():
         for name, x in get_param_importances(study, evaluator=evaluator, normalize=False).items():
             mean[name] += x / SEEDS
     print("/* Made by tests/report/fanova.py. */")
-    print("static const double optuna_says[] = {" + ", ".join(f"{mean[k]:.6f}" for k in SPACE) + "};")
+    said = ", ".join(f"{mean[k]:.6f}" for k in SPACE)
+    print(f"static const double optuna_says[] = {{{said}}};")
     print("static const double trials[][5] = {")
     for t in study.trials:
         p = t.params

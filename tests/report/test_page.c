@@ -315,7 +315,13 @@ TEST(pages_give_up_without_memory)
     fixture fx = fx_open();
     char folder[1200];
 
-    fill(&fx, make(&fx, "s", minimize, 1), 3, 1);
+    const int64_t study = make(&fx, "s", minimize, 1);
+    fill(&fx, study, 3, 1);
+    for (int i = 0; i < 9; i++) { /* enough for a scale that looks at the bulk */
+        const store_report r = {i, i};
+
+        add(&fx, study, &(store_trial){.state = TRIAL_PRUNED, .n_reports = 1, .reports = &r});
+    }
     store_close(fx.s);
     test_oom(study_page_of, fx.url);
     snprintf(folder, sizeof folder, "%s", test_scratch());
