@@ -7,6 +7,7 @@
 
 static const opt report_opts[] = {
     SETTING('o', "out", "file", "FILE", "the page (needed)"),
+    SETTING(0, "tensorboard", "tensorboard", "DIR", "event files for TensorBoard too"),
     OPT_STORE,
     OPT_QUIET,
     OPT_HELP,

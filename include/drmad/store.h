@@ -66,7 +66,8 @@ DRMAD_API drmad_status drmad_store_export(drmad_store *s, const char *study,
                                           const char *const *settings, int n);
 
 /* The study as one HTML page that needs nothing else (docs/REPORT.md); result_text is it.
- * Settings: file (gets the page; result_text is then ""), seed (1; of the random forest). */
+ * Settings: file (gets the page; result_text is then ""), tensorboard (a folder: gets event files),
+ * seed (1; of the random forest). */
 DRMAD_API drmad_status drmad_store_report(drmad_store *s, const char *study,
                                           const char *const *settings, int n);
 

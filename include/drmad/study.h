@@ -57,7 +57,7 @@ DRMAD_API drmad_status drmad_study_value(drmad_study *s, const char *kind, int t
 
 /* The run in `folder` (of tune, train or why), or a result that the Python package wrote as JSON,
  * as one HTML page that needs nothing else (docs/REPORT.md).
- * Settings: file (gets the page; needed). */
+ * Settings: file (gets the page; needed), tensorboard (a folder: gets event files). */
 DRMAD_API drmad_status drmad_run_report(drmad_ctx *ctx, const char *folder,
                                         const char *const *settings, int n);
 

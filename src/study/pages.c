@@ -3,25 +3,34 @@
 #include "drmad/study.h"
 #include "report/html_run.h"
 #include "report/html_study.h"
+#include "report/tensorboard.h"
 #include "study/admin.h"
 #include <string.h>
 
 drmad_status drmad_store_report(drmad_store *s, const char *study, const char *const *settings,
                                 int n)
 {
-    const char *file = NULL;
+    const char *file = NULL, *events = NULL;
     int64_t seed = 1;
-    const setting known[] = {{"file", SETTING_TEXT, &file}, {"seed", SETTING_INT, &seed}};
+    const setting known[] = {{"file", SETTING_TEXT, &file},
+                             {"seed", SETTING_INT, &seed},
+                             {"tensorboard", SETTING_TEXT, &events}};
     drmad_status st = DRMAD_OK;
     char *page = NULL;
+    view *v = NULL;
 
     admin_forget(s);
     TRY(settings_read(s->ctx, "drmad_store_report", settings, n, known, COUNT(known)));
     TRY(html_study(s->store, study, (uint64_t)seed, &page));
     if (file) TRY(file_write_atomic(s->ctx, file, page, strlen(page)));
     else text_put(&s->text, page);
-    st = s->text.st;
+    TRY(s->text.st);
+    if (events) {
+        TRY(view_read(s->store, study, &v));
+        TRY(tensorboard_study(v, events));
+    }
 done:
+    view_free(v);
     mem_free(s->ctx, page);
     if (st != DRMAD_OK) admin_forget(s);
     return st;
@@ -30,16 +39,22 @@ done:
 drmad_status drmad_run_report(drmad_ctx *ctx, const char *folder, const char *const *settings,
                               int n)
 {
-    const char *file = NULL;
-    const setting known[] = {{"file", SETTING_TEXT, &file}};
+    const char *file = NULL, *events = NULL;
+    const setting known[] = {{"file", SETTING_TEXT, &file}, {"tensorboard", SETTING_TEXT, &events}};
     drmad_status st = DRMAD_OK;
+    run_view *r = NULL;
     char *page = NULL;
 
     TRY(settings_read(ctx, "drmad_run_report", settings, n, known, COUNT(known)));
     if (!file) TRY(FAIL(ctx, DRMAD_E_USAGE, "drmad_run_report: file=PATH is needed"));
     TRY(html_run(ctx, folder, &page));
     TRY(file_write_atomic(ctx, file, page, strlen(page)));
+    if (events) {
+        TRY(run_read(ctx, folder, &r));
+        TRY(tensorboard_run(r, events));
+    }
 done:
+    run_free(r);
     mem_free(ctx, page);
     return st;
 }

@@ -3,6 +3,7 @@
 #include "report/base64.h"
 #include "report/html_run.h"
 #include "report/html_study.h"
+#include "report/tensorboard.h"
 #include "test.h"
 #include <locale.h>
 
@@ -284,7 +285,47 @@ TEST(a_run_has_its_page)
     mem_free(ctx, page);
 }
 
+/* Castagnoli's polynomial over "123456789": the polynomial's published check value. */
+TEST(event_files_have_the_right_sum)
+{
+    CHECK_INT(tensorboard_crc("123456789", 9), 0xe3069283);
+    CHECK_INT(tensorboard_crc("", 0), 0);
+}
+
 /* ---- memory ---- */
+
+typedef struct events_case {
+    char url[1200], folder[1200];
+} events_case;
+
+static drmad_status events_of(drmad_ctx *ctx, void *arg)
+{
+    const events_case *c = arg;
+    const store_options o = {.read_only = true};
+    drmad_status st = DRMAD_OK;
+    store *s = NULL;
+    view *v = NULL;
+
+    TRY(store_open(ctx, c->url, &o, &s));
+    TRY(view_read(s, "s", &v));
+    TRY(tensorboard_study(v, c->folder));
+done:
+    view_free(v);
+    store_close(s);
+    return st;
+}
+
+TEST(event_files_give_up_without_memory)
+{
+    fixture fx = fx_open();
+    events_case c;
+
+    fill(&fx, make(&fx, "s", minimize, 1), 2, 1);
+    store_close(fx.s);
+    snprintf(c.url, sizeof c.url, "%s", fx.url);
+    snprintf(c.folder, sizeof c.folder, "%s", test_scratch());
+    test_oom(events_of, &c);
+}
 
 static drmad_status run_page(drmad_ctx *ctx, void *folder)
 {
