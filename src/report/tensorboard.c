@@ -183,8 +183,8 @@ static void put_plugin(events *e, const char *tag, text_out *content)
     put_event(e, 0, &value);
 }
 
-/* SessionStartInfo.hparams = 1, a map: key = 1, value = 2, a google.protobuf.Value: number_value = 2,
- * string_value = 3. */
+/* SessionStartInfo.hparams = 1, a map: key = 1, value = 2, a google.protobuf.Value: number_value =
+ * 2, string_value = 3. */
 static void put_hparam(text_out *start, const view_param *p, double x)
 {
     text_out entry = {.ctx = start->ctx}, value = {.ctx = start->ctx};

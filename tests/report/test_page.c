@@ -320,7 +320,7 @@ TEST(event_files_give_up_without_memory)
     fixture fx = fx_open();
     events_case c;
 
-    fill(&fx, make(&fx, "s", minimize, 1), 2, 1);
+    fill(&fx, make(&fx, "s", minimize, 1), 1, 1);
     store_close(fx.s);
     snprintf(c.url, sizeof c.url, "%s", fx.url);
     snprintf(c.folder, sizeof c.folder, "%s", test_scratch());
