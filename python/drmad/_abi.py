@@ -271,6 +271,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     # drmad_status drmad_store_watch(drmad_store *s, const char *study, int all, double every_s,
     #     drmad_trial_fn *fn, void *user)
     "drmad_store_watch": (c_int, [c_void_p, c_char_p, c_int, c_double, drmad_trial_fn, c_void_p]),
+    # drmad_status drmad_store_glance(drmad_store *s, const char *study, double every_s,
+    #     drmad_trial_fn *fn, void *user)
+    "drmad_store_glance": (c_int, [c_void_p, c_char_p, c_double, drmad_trial_fn, c_void_p]),
     # drmad_status drmad_store_export(drmad_store *s, const char *study, const char *const
     #     *settings, int n)
     "drmad_store_export": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),

@@ -169,7 +169,7 @@ static double cell_value(const run_slice *s, const layout *l, int64_t row, int64
 static void put_cell(chart *c, const run_slice *s, const scale *heat, const double *at,
                      int64_t index, double value)
 {
-    mark_cell(c, at[0], at[1], at[2], at[2], scale_at(heat, value));
+    mark_cell(c, at[0], at[1], at[2] + 0.3, at[2] + 0.3, scale_at(heat, value));
     if (s->phases > 1) text_say(c->t, "phase %lld, ", (long long)(index / s->elements));
     text_say(c->t, "unit %lld: %.4g", (long long)(index % s->elements), value);
     mark_end(c);

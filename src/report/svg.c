@@ -147,7 +147,7 @@ void mark_cell(chart *c, double x, double y, double width, double height, double
     char colour[8];
 
     c->element = "rect";
-    text_say(c->t, "<rect x=\"%.4g\" y=\"%.4g\" width=\"%.4g\" height=\"%.4g\" fill=\"%s\"><title>",
+    text_say(c->t, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"><title>",
              x, y, width, height, heat_colour(share, colour));
 }
 

@@ -287,8 +287,7 @@ done:
     return st;
 }
 
-/* In short naps, so that a request to stop is heard. */
-static void nap(drmad_ctx *ctx, double seconds)
+void admin_nap(drmad_ctx *ctx, double seconds)
 {
     const double end = base_now() + seconds;
     const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
@@ -307,7 +306,7 @@ drmad_status drmad_store_watch(drmad_store *s, const char *study, int all, doubl
     while (st == DRMAD_OK && !atomic_load(&s->ctx->stop)) {
         if (json_object_size(w.pending)) st = look_at_pending(&w);
         if (st == DRMAD_OK) st = look_at_new(&w);
-        if (st == DRMAD_OK) nap(s->ctx, every_s);
+        if (st == DRMAD_OK) admin_nap(s->ctx, every_s);
     }
     if (base_stopped(s->ctx) != DRMAD_OK) atomic_store(&s->ctx->stop, 0);
     json_decref(w.pending);

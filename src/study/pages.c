@@ -7,6 +7,27 @@
 #include "study/admin.h"
 #include <string.h>
 
+/* Reading thousands of trials takes a while: at most a tenth of the time goes into it. */
+drmad_status drmad_store_glance(drmad_store *s, const char *study, double every_s,
+                                drmad_trial_fn *fn, void *user)
+{
+    drmad_status st = DRMAD_OK;
+
+    admin_forget(s);
+    while (st == DRMAD_OK && !atomic_load(&s->ctx->stop)) {
+        const double began = base_now();
+        buffer text = {.ctx = s->ctx};
+
+        st = report_live(s->store, study, &text);
+        const double took = base_now() - began;
+        if (st == DRMAD_OK) st = fn(user, NULL, text.text);
+        text_free(&text);
+        if (st == DRMAD_OK) admin_nap(s->ctx, every_s > 9 * took ? every_s : 9 * took);
+    }
+    if (base_stopped(s->ctx) != DRMAD_OK) atomic_store(&s->ctx->stop, 0);
+    return st;
+}
+
 drmad_status drmad_store_report(drmad_store *s, const char *study, const char *const *settings,
                                 int n)
 {

@@ -292,6 +292,35 @@ TEST(event_files_have_the_right_sum)
     CHECK_INT(tensorboard_crc("", 0), 0);
 }
 
+/* ---- at a glance ---- */
+
+TEST(a_glance_shows_what_runs_and_the_best)
+{
+    fixture fx = fx_open();
+    const int64_t study = make(&fx, "s\033[2J", minimize, 1);
+    const store_report r[] = {{1, 9.0}, {2, 0.125}};
+    char key[STORE_REQUEST_SIZE];
+    text_out text = {.ctx = fx.ctx};
+    store_lease l;
+
+    CHECK_OK(fx.ctx, report_live(fx.s, "s\033[2J", &text));
+    CHECK(strstr(text.text, "trials     0:") && !strstr(text.text, "best"));
+    text_free(&text);
+    fill(&fx, study, 6, 1);
+    store_request(fx.s, key);
+    CHECK_OK(fx.ctx, store_trial_begin(fx.s, study, -1, key, &l));
+    CHECK_OK(fx.ctx, store_trial_reports(fx.s, &l, r, 2));
+    CHECK_OK(fx.ctx, report_live(fx.s, "s\033[2J", &text));
+    CHECK(strstr(text.text, "s\\x1b[2J") && !strchr(text.text, '\033'));
+    CHECK(strstr(text.text, "7: 5 complete, 1 running, 0 waiting, 0 pruned, 1 failed"));
+    CHECK(strstr(text.text, "best       0.2  trial 4  lr 0.041"));
+    CHECK(strstr(text.text, "running    trial 6 ") && strstr(text.text, "step 2: 0.125"));
+    /* five values, ever better: from the highest block to the lowest */
+    CHECK(strstr(text.text, "history    \xe2\x96\x88") && strstr(text.text, "\xe2\x96\x81\n"));
+    text_free(&text);
+    store_close(fx.s);
+}
+
 /* ---- memory ---- */
 
 typedef struct events_case {
@@ -340,12 +369,15 @@ static drmad_status study_page_of(drmad_ctx *ctx, void *url)
 {
     const store_options o = {.read_only = true};
     drmad_status st = DRMAD_OK;
+    text_out text = {.ctx = ctx};
     char *page = NULL;
     store *s = NULL;
 
     TRY(store_open(ctx, url, &o, &s));
     TRY(html_study(s, "s", 1, &page));
+    TRY(report_live(s, "s", &text));
 done:
+    text_free(&text);
     mem_free(ctx, page);
     store_close(s);
     return st;
