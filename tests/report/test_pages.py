@@ -249,8 +249,15 @@ def a_search_over_tunings_shows_the_best_ones_values():
 
 
 def main():
-    tests = [a_search_over_tunings_shows_the_best_ones_values, every_plot_has_its_trials, a_browser_draws_the_study, light_and_dark_by_the_switch,
-             no_other_script_runs, hostile_study_names, a_run_is_drawn]
+    tests = [
+        every_plot_has_its_trials,
+        a_browser_draws_the_study,
+        light_and_dark_by_the_switch,
+        no_other_script_runs,
+        hostile_study_names,
+        a_run_is_drawn,
+        a_search_over_tunings_shows_the_best_ones_values,
+    ]
     failed = 0
     for test in tests:
         if len(sys.argv) > 2 and sys.argv[2] not in test.__name__:
