@@ -15,7 +15,7 @@
 #include "hyper/walk.h"
 #include "lab.h"
 
-enum { MOST = 100, DIMS = 6, SEEDS_MOST = 100, TRAININGS = 80 };
+enum { MOST = 100, DIMS = 6, SEEDS_MOST = 100, TRAININGS = 60 };
 enum { PLAIN, EXACT, TURNED, KINDS };
 static const char *const kinds[KINDS] = {"values", "exact", "turned"};
 
@@ -230,6 +230,7 @@ static double train(int seeds)
 {
     static run r;
     static double trace[2][SEEDS_MOST][TRAININGS], start[SEEDS_MOST * (DIMS + 1)];
+    const double parts[] = {.1, .05, .02, .01};
     double least = INFINITY, middle[2];
     search *box;
     lab l;
@@ -249,18 +250,21 @@ static double train(int seeds)
             }
         }
     qsort(start, (size_t)starts, sizeof *start, rising_real);
-    const double goal = least + .01 * (start[starts / 2] - least);
+    printf("training: least %.5f, median of start points %.5f\n", least, start[starts / 2]);
+    for (size_t g = 0; g < COUNT(parts); g++) {
+        const double goal = least + parts[g] * (start[starts / 2] - least);
 
-    printf("training: least %.5f, median of start points %.5f, goal %.5f\n", least,
-           start[starts / 2], goal);
-    for (int kind = PLAIN; kind <= EXACT; kind++) {
-        static int32_t n[SEEDS_MOST];
+        for (int kind = PLAIN; kind <= EXACT; kind++) {
+            char name[32];
+            static int32_t n[SEEDS_MOST];
 
-        for (int seed = 0; seed < seeds; seed++)
-            for (n[seed] = 0; n[seed] < TRAININGS && !(trace[kind][seed][n[seed]] <= goal);)
-                n[seed]++;
-        for (int seed = 0; seed < seeds; seed++) n[seed]++;
-        middle[kind] = say("training", kind, n, seeds, TRAININGS);
+            for (int seed = 0; seed < seeds; seed++)
+                for (n[seed] = 0; n[seed] < TRAININGS && !(trace[kind][seed][n[seed]] <= goal);)
+                    n[seed]++;
+            for (int seed = 0; seed < seeds; seed++) n[seed]++;
+            snprintf(name, sizeof name, "training to %g %%", 100 * parts[g]);
+            middle[kind] = say(name, kind, n, seeds, TRAININGS);
+        }
     }
     search_free(box);
     lab_close(&l);
