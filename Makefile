@@ -38,10 +38,17 @@ wheel: packages ## the Python package: build/dist/drmad-VERSION-...whl
 bench: release ## the benchmark lines; writes build/results/bench-DATE.json
 	@tools/run-bench
 
+bench-bo: release ## the long campaign of bench/bo: peers of the tuners, then ours, then the tables
+	@tools/bo-env
+	@nice python3 bench/bo/campaign.py peers
+	@nice python3 bench/bo/campaign.py ours
+	@nice python3 bench/bo/campaign.py held-ours
+	@python3 bench/bo/table.py
+
 format: ## clang-format over all sources
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 install: release ## into PREFIX (/usr/local)
 	cmake --install build/release --prefix $(DESTDIR)$(PREFIX)
 
-.PHONY: help demo release packages check check-long check-oom check-alloc wheel bench format install
+.PHONY: help demo release packages check check-long check-oom check-alloc wheel bench bench-bo format install

@@ -5,8 +5,8 @@ over, so that the campaign goes on where it was stopped.
   campaign.py [peers|ours|held-ours]
 
   dev   instance 0, seeds 0..19: what one may look at while developing
-  held  instance 1 + i with seed 1000 + i, i = 0..19: what the share of problems won is counted on.
-        Ours (held-ours) are for a version that is not changed afterwards.
+  held  instance 1 + i with seed 1000 + i, i = 0..19: what the share of problems won is counted on,
+        and seeds 1000.. of Hartmann-6. Ours (held-ours) only of a version that is done.
 
 Peers come in rounds: every problem with a few seeds before any with more, cheap peers first."""
 
@@ -20,34 +20,37 @@ import sys
 import run
 
 HERE = pathlib.Path(__file__).resolve().parent
-SEEDS = 20
+SEEDS, HELD_SEED = 20, 1000
 DEV, HELD = "dev", "held"
 OURS = ("gp", "tpe", "cmaes", "sobol", "random")
 # (peer, set, seeds up to which); each once more with more seeds further down
 ROUNDS = [
-    ("optuna-tpe", DEV, 20), ("bayesopt", DEV, 20), ("optuna-gp", DEV, 5),
-    ("optuna-tpe-mv", DEV, 20), ("botorch", DEV, 3),
+    ("optuna-tpe", DEV, 5), ("bayesopt", DEV, 5), ("optuna-gp", DEV, 3), ("optuna-tpe-mv", DEV, 5),
+    ("botorch", DEV, 1), ("optuna-tpe", HELD, 5), ("bayesopt", HELD, 5), ("optuna-gp", HELD, 3),
+    ("optuna-tpe-mv", HELD, 5), ("botorch", HELD, 1), ("smac", DEV, 1), ("smac", HELD, 1),
     ("optuna-tpe", HELD, 20), ("optuna-tpe-mv", HELD, 20), ("bayesopt", HELD, 20),
-    ("optuna-gp", HELD, 5), ("smac", DEV, 1), ("botorch", HELD, 3), ("hebo", DEV, 1),
-    ("smac", HELD, 1), ("optuna-gp", HELD, 20), ("hebo", HELD, 1), ("optuna-gp", DEV, 20),
-    ("botorch", HELD, 10), ("smac", HELD, 3), ("botorch", DEV, 10), ("hebo", HELD, 3),
-    ("botorch", HELD, 20), ("smac", HELD, 10), ("hebo", HELD, 10), ("smac", HELD, 20),
-    ("hebo", HELD, 20), ("botorch", DEV, 20), ("smac", DEV, 20), ("hebo", DEV, 20),
+    ("optuna-gp", HELD, 10), ("botorch", HELD, 3), ("hebo", HELD, 1), ("hebo", DEV, 1),
+    ("optuna-gp", HELD, 20), ("optuna-tpe", DEV, 20), ("optuna-tpe-mv", DEV, 20),
+    ("bayesopt", DEV, 20), ("optuna-gp", DEV, 20), ("botorch", HELD, 10), ("smac", HELD, 3),
+    ("botorch", DEV, 10), ("hebo", HELD, 3), ("botorch", HELD, 20), ("smac", HELD, 10),
+    ("hebo", HELD, 10), ("smac", HELD, 20), ("hebo", HELD, 20), ("botorch", DEV, 20),
+    ("smac", DEV, 20), ("hebo", DEV, 20),
 ]  # fmt: skip
 
 
 def runs(kind: str, upto: int) -> list[str]:
-    pairs = [(0, i) if kind == DEV else (1 + i, 1000 + i) for i in range(upto)]
+    pairs = [(0, i) if kind == DEV else (1 + i, HELD_SEED + i) for i in range(upto)]
     return [f"{p}/{k}/{seed}" for k, seed in pairs for p in run.problems.names()]
 
 
-def work(solver: str, budget: str, wanted: list[str]) -> bool:
+def work(solver: str, budget: str, wanted: list[str], results=run.RESULTS) -> bool:
     """Whether all went well; a solver that fails does not keep the others from running."""
     name = "hebo" if solver == "hebo" else "main"
     python = run.ROOT / f".venv-bo-{name}" / "bin" / "python"
-    command = ["nice", "-n", "19", str(python), str(HERE / "run.py"), solver, budget, *wanted]
+    command = [str(python), str(HERE / "run.py"), solver, budget, *wanted]
     print(f"== {solver} {budget}: {len(wanted)} runs", flush=True)
-    return subprocess.run(command, cwd=run.ROOT, env=dict(os.environ)).returncode == 0
+    env = {**os.environ, "BO_RESULTS": str(results)}
+    return subprocess.run(command, cwd=run.ROOT, env=env).returncode == 0
 
 
 def main() -> int:
@@ -60,7 +63,10 @@ def main() -> int:
         subprocess.run(build, cwd=run.ROOT, check=True)
         kind = HELD if what == "held-ours" else DEV
         plan = [(solver, "full", runs(kind, SEEDS)) for solver in OURS]
-        if kind == DEV:
+        if kind == HELD:
+            success = [f"hartmann6/0/{HELD_SEED + i}" for i in range(2 * SEEDS)]
+            plan += [("gp", "100", success)]
+        else:
             plan += [(s, "1020", ["hartmann6/0/0", "hartmann6/0/1"]) for s in ("gp", "tpe")]
     failed = [f"{s} {budget}" for s, budget, wanted in plan if not work(s, budget, wanted)]
     if failed:

@@ -9,6 +9,7 @@
 #include "problems.h"
 #include "base/rng.h"
 #include "functions.h"
+#include "mnist_task.h"
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ struct problem {
     int32_t meaning[DIMS][CHOICES]; /* of each choice: which one it is on instance 0 */
     problem_param params[DIMS];     /* with conditions on the choices of this instance */
     turn turns[2];
+    mnist_task *mnist; /* of that problem alone */
 };
 
 /* ---- instances ---- */
@@ -225,6 +227,11 @@ static double value_conditional(const problem *p, const double *x)
     return value + 0.5 * s * s;
 }
 
+static double value_mnist(const problem *p, const double *x)
+{
+    return p->mnist ? mnist_value(p->mnist, x) : NAN;
+}
+
 /* ---- the catalogue ---- */
 
 #define CUBE(name)                                                                                 \
@@ -267,6 +274,15 @@ static const problem_param conditional[] = {
     {"detail", PROBLEM_FLOAT, 0, 0, 1, 0, EXTRA, 1},
 };
 
+static const problem_param mnist[] = {
+    {"lr_first", PROBLEM_FLOAT, 1, 1e-4, 10, 0, -1, 0},
+    {"lr_second", PROBLEM_FLOAT, 1, 1e-4, 10, 0, -1, 0},
+    {"decay", PROBLEM_FLOAT, 1, 1e-3, 1, 0, -1, 0}, /* 1 - momentum */
+    {"l2_first", PROBLEM_FLOAT, 1, 1e-6, 1, 0, -1, 0},
+    {"l2_second", PROBLEM_FLOAT, 1, 1e-6, 1, 0, -1, 0},
+    {"init_scale", PROBLEM_FLOAT, 1, 1e-2, 100, 0, -1, 0},
+};
+
 #define SAME(v)                                                                                    \
     {                                                                                              \
         v, v, v, v, v, v, v, v, v, v                                                               \
@@ -279,6 +295,7 @@ static const double ackley_at[] = SAME(25.0 / 60), levy_at[] = SAME(11.0 / 20);
 static const double rosenbrock_at[] = SAME(6.0 / 15), rastrigin_at[] = SAME(0.5);
 static const double michalewicz_at[] = {0.7012066054, 0.5, 0.4090255194, 0.6121285228,
                                         0.5476425373};
+static const double mnist_at[] = {1, 1, 1, 1, 1, 1}; /* not known; nor is the least loss */
 static const double mixed_levy_at[] = {0.31, 0.64, 12, 8, 0, 0};
 static const double mixed_ackley_at[] = {0.62, 0.27, 0.02, 13, 6, 0};
 static const double conditional_at[] = {2,           0.35,        0.542772844, 0.151666667, 0.4, 6,
@@ -307,6 +324,7 @@ static const definition definitions[] = {
     TURNED_CUBE("hartmann6-noisy", 6, 0.033, -3.32236801141551, hartmann6_at, function_hartmann6, 0,
                 1),
     {"mixed-noisy", 6, mixed_levy, 0.1, 0, mixed_levy_at, value_mixed_levy, NULL, 0, 0, false},
+    {"mnist", MNIST_PARAMS, mnist, 0, 0, mnist_at, value_mnist, NULL, 0, 0, false},
 };
 enum { PROBLEMS = sizeof definitions / sizeof *definitions };
 
@@ -335,11 +353,16 @@ problem *problem_open(const char *name, int32_t instance)
         turn_make(p, 0, FIRST, 2);
         turn_make(p, 1, THIRD, 3);
     }
+    if (p->def->value == value_mnist && !(p->mnist = mnist_open(instance))) {
+        free(p);
+        return NULL;
+    }
     return p;
 }
 
 void problem_close(problem *p)
 {
+    if (p) mnist_close(p->mnist);
     free(p);
 }
 

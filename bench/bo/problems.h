@@ -3,7 +3,8 @@
  * A problem has instances. Instance 0 is the published function. Of instance k >= 1 the place of
  * the optimum is drawn anew, within the box, and the function is turned about it; categorical
  * choices are renamed. Its least value stays the same, exactly. An instance is a function of its
- * name and k alone.
+ * name and k alone. "mnist" (mnist_task.h) is a real task, whose least value nobody knows: 0 stands
+ * for it, and nothing for where it is taken.
  *
  * A point has one double a parameter: the number itself, the index of a choice, NaN where a
  * condition leaves the parameter out (such values are not read).
@@ -29,7 +30,7 @@ typedef struct problem_param {
 typedef struct problem problem;
 
 PROBLEM_API const char *problem_name(int32_t i); /* NULL past the last */
-/* NULL: no such problem, or no memory. */
+/* NULL: no such problem, no memory, or no data (mnist). */
 PROBLEM_API problem *problem_open(const char *name, int32_t instance);
 PROBLEM_API void problem_close(problem *p); /* NULL is fine */
 

@@ -10,6 +10,7 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / os.environ.get("DRMAD_BUILD", "build/release") / "libbo_problems.so"
+os.environ.setdefault("DRMAD_DATA", str(ROOT.parent / "shared" / "data"))
 FLOAT, INT, CHOICE = range(3)
 
 

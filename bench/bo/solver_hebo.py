@@ -19,7 +19,8 @@ VERSION = "HEBO 0.3.6"
 
 def declare(p):
     if p.type == CHOICE:
-        return {"name": p.name, "type": "cat", "categories": [f"choice{i}" for i in range(p.choices)]}
+        choices = [f"choice{i}" for i in range(p.choices)]
+        return {"name": p.name, "type": "cat", "categories": choices}
     kind = {(False, False): "num", (False, True): "pow", (True, False): "int",
             (True, True): "pow_int"}[p.type == INT, p.log]  # fmt: skip
     return {"name": p.name, "type": kind, "lb": p.low, "ub": p.high}

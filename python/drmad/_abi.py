@@ -185,6 +185,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         c_int64,
         POINTER(c_int),
     ]),
+    # drmad_status drmad_run_report(drmad_ctx *ctx, const char *folder, const char *const *settings,
+    #     int n)
+    "drmad_run_report": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
     # drmad_status drmad_data_get(drmad_ctx *ctx, const char *name, const char *dir)
     "drmad_data_get": (c_int, [c_void_p, c_char_p, c_char_p]),
     # drmad_status drmad_model_new(drmad_ctx *ctx, const char *name, int doubles, drmad_model **out)
@@ -268,9 +271,15 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     # drmad_status drmad_store_watch(drmad_store *s, const char *study, int all, double every_s,
     #     drmad_trial_fn *fn, void *user)
     "drmad_store_watch": (c_int, [c_void_p, c_char_p, c_int, c_double, drmad_trial_fn, c_void_p]),
+    # drmad_status drmad_store_glance(drmad_store *s, const char *study, double every_s,
+    #     drmad_trial_fn *fn, void *user)
+    "drmad_store_glance": (c_int, [c_void_p, c_char_p, c_double, drmad_trial_fn, c_void_p]),
     # drmad_status drmad_store_export(drmad_store *s, const char *study, const char *const
     #     *settings, int n)
     "drmad_store_export": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
+    # drmad_status drmad_store_report(drmad_store *s, const char *study, const char *const
+    #     *settings, int n)
+    "drmad_store_report": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
     # drmad_status drmad_store_import_hypero(drmad_store *s, const char *from, const char *const
     #     *settings, int n)
     "drmad_store_import_hypero": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
@@ -369,6 +378,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         c_int,
         POINTER(c_int64),
     ]),
+    # drmad_status drmad_study_replay(drmad_study *s)
+    "drmad_study_replay": (c_int, [c_void_p]),
     # void drmad_study_set_objective(drmad_study *s, drmad_objective_fn *fn, void *user)
     "drmad_study_set_objective": (None, [c_void_p, drmad_objective_fn, c_void_p]),
     # drmad_status drmad_study_work(drmad_study *s)

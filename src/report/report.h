@@ -37,6 +37,10 @@ drmad_status report_best(store *s, const char *name, json_t **out, buffer *text)
 drmad_status report_trials(store *s, const char *name, int64_t after, unsigned states,
                            json_t **out);
 
+/* A few lines for a terminal that is drawn again and again: counts, the best, how it went, what
+ * runs and what that reported last. Every name without control bytes. */
+drmad_status report_live(store *s, const char *study, buffer *text);
+
 /* One trial. */
 drmad_status report_trial_of(store *s, const char *name, int64_t trial, json_t **out);
 

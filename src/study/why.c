@@ -155,7 +155,7 @@ done:
 
 /* ---- train ---- */
 
-static drmad_status report_run(drmad_study *s, const outcome *o)
+drmad_status study_report_run(drmad_study *s, const outcome *o)
 {
     const summary one = {.mean = *o, .test_error_sd = NAN, .runs = 1, .finite = o->finite};
     json_t *event = study_outcome_json(o);
@@ -187,7 +187,7 @@ drmad_status drmad_study_train(drmad_study *s, int resume)
     space_values(s->s->space, raw, values);
     TRY(study_run(s, values, setup_seed(s->s, "run", 0), &o));
     if (o.finite) TRY(study_save_weights(s));
-    TRY(report_run(s, &o));
+    TRY(study_report_run(s, &o));
     TRY(study_finish(s, "result.json"));
     if (!o.finite) st = DRMAD_E_DIVERGED; /* with the message of the run */
 done:

@@ -79,6 +79,7 @@ static drmad_status setup_training(work *w)
     }
     w->kind = &slot_training;
     w->training.study = w->s->base;
+    w->training.gradients = c->search.gradients && !c->objective.metric[0];
     w->training.tune =
         c->objective.run == CFG_RUN_TUNE || (c->objective.run == CFG_RUN_AUTO && c->hyper.n > 0);
 done:
@@ -134,6 +135,10 @@ drmad_status work_setup(work *w)
     drmad_status st = DRMAD_OK;
 
     w->rules = (slot_rules){.metric = o->metric, .timeout_s = o->timeout, .grace_s = grace_s};
+    if (s->session->objectives > 1)
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE,
+                 "study %s has %d objectives: a worker's trials have one; ask and tell them",
+                 s->session->name, (int)s->session->objectives));
     if (!s->objective && s->session->space->n == 0)
         TRY(config_refuse(s->cfg, "parameters", "there is nothing to search"));
     if (s->objective) w->kind = &slot_call;
