@@ -62,8 +62,8 @@ static void look(replay *r, int32_t i)
     }
     if (!isnan(row->value)) insert(r, row->value);
     if (outside && row->value < r->local) r->local = row->value, r->local_row = i;
-    if (!counts || r->idle < r->o->patience || r->local_row < 0) return;
-    if (!(row->note->ei < r->o->idle)) return;
+    if (!counts || r->idle < (row->note->ei < -9 ? 2 : r->o->patience) || r->local_row < 0) return;
+    if (r->balls == 0 && !(row->note->ei < r->o->idle)) return;
     r->centres[r->balls++] = r->local_row;
     r->idle = 0;
     find_local(r, i + 1);

@@ -415,6 +415,21 @@ done:
     return st;
 }
 
+extern double gp_dev[16];
+/* Whose turn: the newest proposal from the model of all says whether much is left there. */
+static bool niche_turn(const niche_options *o, const gp_scene *c)
+{
+    int64_t newest = -1;
+    double ei = 0;
+
+    if (c->balls == 0) return false;
+    for (int32_t i = 0; i < c->n_done + c->n_pending; i++)
+        if (c->notes[i].turn == GP_BASE && c->noted[i]->number > newest)
+            newest = c->noted[i]->number, ei = c->notes[i].ei;
+    if (c->balls > gp_dev[1]) return c->number % 2 != 0;
+    return c->number % (ei < gp_dev[2] ? 2 * o->every : o->every) != 0;
+}
+
 /* Which model's turn it is; a niche needs enough data of its own. */
 static void choose_turn(proposal *p)
 {
@@ -422,7 +437,7 @@ static void choose_turn(proposal *p)
     const niche_options *o = &p->state->niche;
 
     p->note = (gp_note){.turn = GP_NICHE, .balls = c->balls};
-    if (c->balls && c->number % o->every != 0) {
+    if (niche_turn(o, c)) {
         take_all(p);
         if (complete_in(&p->set) >= c->code->n + 2) return;
     }
