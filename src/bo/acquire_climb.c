@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TURNS = 3, EVALUATIONS = 50, SHORT_GRID = 16, STEPS = 8 };
+enum { TURNS = 3, EVALUATIONS = 40, SHORT_GRID = 16, STEPS = 8 };
 static const double tolerance = 1e-7;
 
 typedef struct climb {

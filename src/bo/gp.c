@@ -80,6 +80,19 @@ static void put_point(gp *g, int32_t i, const double *z)
     for (int32_t c = 0; c < g->shape.columns; c++) g->z[(int64_t)c * g->room + i] = z[c];
 }
 
+static int32_t room_for(int32_t n)
+{
+    int32_t room = ROOM_MIN;
+
+    while (room < n) room += room / 2 / GP_PAD * GP_PAD;
+    return room;
+}
+
+drmad_status gp_reserve(gp *g, int32_t n)
+{
+    return g->room == room_for(n) ? DRMAD_OK : new_room(g, room_for(n));
+}
+
 /* Room for n points, what is there kept. */
 static drmad_status more_room(gp *g, int32_t n)
 {
@@ -88,9 +101,8 @@ static drmad_status more_room(gp *g, int32_t n)
     gp old = *g;
 
     if (n <= g->room) return st;
-    int32_t room = old_room < ROOM_MIN ? ROOM_MIN : old_room;
+    const int32_t room = room_for(n);
 
-    while (room < n) room += room / 2 / GP_PAD * GP_PAD;
     g->z = g->x = g->factor = g->slope = g->t = g->alpha = NULL;
     for (size_t i = 0; i < COUNT(g->row); i++) g->row[i] = NULL;
     TRY(new_room(g, room));
@@ -103,6 +115,7 @@ static drmad_status more_room(gp *g, int32_t n)
     for (int32_t i = 0; i < old_n; i++)
         memcpy(g->factor + (int64_t)i * room, old.factor + (int64_t)i * old_room,
                sizeof(double) * (size_t)(i + 1));
+    if (old_n) memcpy(g->t, old.t, sizeof(double) * (size_t)old_n);
     g->n = old_n;
 done:
     free_room(&old);

@@ -48,6 +48,9 @@ typedef struct gp {
 drmad_status gp_new(drmad_ctx *ctx, const linalg *lin, gp_shape shape, gp **out);
 void gp_free(gp *g); /* NULL is fine */
 
+/* Room for n points, no more and no less: results are then to the bit those of a new model. Forgets
+ * the data where that changes anything. */
+drmad_status gp_reserve(gp *g, int32_t n);
 /* The data: n points, row by row (n x columns), and targets. Forgets what was there. */
 drmad_status gp_data(gp *g, int32_t n, const double *z, const double *t);
 /* The median of phi's prior. */

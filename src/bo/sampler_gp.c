@@ -1,7 +1,8 @@
 /* The GP sampler: a start design, then the largest expected improvement under a Gaussian process.
  *
  *   scene (gp_scene.h)   trials as points of the model, closed balls
- *   turn                 base: all data; niche: those outside the closed balls
+ *   turn                 base: all data; niche: those outside the closed balls (niche.h)
+ *   set (gp_set.h)       the data of that turn's model; of more than 1000 the 512 nearest the best
  *   model                hyperparameters from the newest fit in the notes, or fitted again when the
  *                        data have grown enough; the rows that fit saw are factored as a whole,
  *                        those that came since appended one by one
@@ -17,12 +18,16 @@
 #include "bo/sampler_gp.h"
 #include "base/rng.h"
 #include "bo/acquire.h"
-#include "bo/gp_scene.h"
+#include "bo/gp_set.h"
 #include "bo/warp.h"
 #include <math.h>
 #include <string.h>
 
-enum { FANTASIES = 16, RETRY = 5 };
+enum {
+    FANTASIES = 16,
+    RETRY = 5,       /* every so many trials a fit starts from the prior's median too */
+    BALLS_LIKELY = 3 /* after more every second proposal comes from the model of all */
+};
 
 typedef struct gp_state {
     linalg *lin;
@@ -30,14 +35,6 @@ typedef struct gp_state {
     gp *base;
     int32_t whole; /* rows of base that were factored as a whole */
 } gp_state;
-
-/* The data of one model, in the order of its factor. */
-typedef struct gp_set {
-    const observation **rows;
-    double *z, *t;
-    int32_t n, whole, n_pending;
-    double *pending; /* columns of pending trials */
-} gp_set;
 
 typedef struct proposal {
     sampler *s;
@@ -76,106 +73,15 @@ static drmad_status gp_open(sampler *s)
 
     TRY(mem_alloc(s->ctx, 1, sizeof *state, &state));
     s->state = state;
-    state->niche = (niche_options){
-        .on = true, .patience = 6, .every = 4, .tau = 0.03, .radius = 0.35, .idle = INFINITY};
+    state->niche = (niche_options){.on = true,
+                                   .patience = 6,
+                                   .every = 4,
+                                   .tau = 0.03,
+                                   .radius = 0.35,
+                                   .idle = -7,
+                                   .spent = -9};
     TRY(linalg_open(s->ctx, &state->lin));
 done:
-    return st;
-}
-
-/* ---- the data of a model ---- */
-
-static bool outside(const proposal *p, const double *z)
-{
-    const gp_scene *c = &p->scene;
-
-    return p->note.turn == GP_BASE || !niche_within(&p->state->niche, c->rows, c->centres, c->balls,
-                                                    z, c->code->columns, c->code->n);
-}
-
-static void put_row(proposal *p, int32_t i)
-{
-    gp_set *set = &p->set;
-    const size_t columns = (size_t)p->scene.code->columns;
-
-    memcpy(set->z + (size_t)set->n * columns, p->scene.z + (size_t)i * columns,
-           columns * sizeof *set->z);
-    set->rows[set->n++] = p->scene.done[i];
-}
-
-static drmad_status set_room(proposal *p)
-{
-    const size_t n = (size_t)p->scene.h->n + 1, columns = (size_t)p->scene.code->columns;
-    drmad_ctx *ctx = p->s->ctx;
-    drmad_status st = DRMAD_OK;
-
-    TRY(mem_alloc(ctx, n, sizeof *p->set.rows, &p->set.rows));
-    TRY(mem_alloc(ctx, n * columns, sizeof *p->set.z, &p->set.z));
-    TRY(mem_alloc(ctx, n, sizeof *p->set.t, &p->set.t));
-    TRY(mem_alloc(ctx, n * columns, sizeof *p->set.pending, &p->set.pending));
-    TRY(mem_alloc(ctx, (size_t)p->scene.code->n + 2, sizeof *p->phi, &p->phi));
-done:
-    return st;
-}
-
-/* All rows of the turn, number rising; what waits. */
-static void take_all(proposal *p)
-{
-    const gp_scene *c = &p->scene;
-    const int32_t columns = c->code->columns;
-
-    p->set.n = p->set.n_pending = 0;
-    for (int32_t i = 0; i < c->n_done; i++)
-        if (outside(p, c->z + (int64_t)i * columns)) put_row(p, i);
-    p->set.whole = p->set.n;
-    for (int32_t i = c->n_done; i < c->n_done + c->n_pending; i++) {
-        const double *z = c->z + (int64_t)i * columns;
-
-        if (!outside(p, z)) continue;
-        memcpy(p->set.pending + (int64_t)p->set.n_pending++ * columns, z,
-               (size_t)columns * sizeof *z);
-    }
-}
-
-static int32_t complete_in(const gp_set *set)
-{
-    int32_t n = 0;
-
-    for (int32_t i = 0; i < set->n; i++)
-        n += set->rows[i]->state == OBSERVED_COMPLETE && isfinite(set->rows[i]->value);
-    return n;
-}
-
-/* Rows that the fit of trial `place` saw first, then the others: the order of the factor. */
-static drmad_status order_by_fit(proposal *p, int32_t place)
-{
-    const gp_scene *c = &p->scene;
-    drmad_status st = DRMAD_OK;
-    observation *seen = NULL;
-    bool *early = NULL;
-    int32_t n = 0;
-
-    TRY(mem_alloc(p->s->ctx, (size_t)c->n_done + 1, sizeof *early, &early));
-    st = sampler_seen(p->s, c->noted[place]->note, c->h, &seen, &n);
-    if (st == DRMAD_E_STORAGE) { /* not there any more: all as a whole */
-        st = DRMAD_OK;
-        goto done;
-    }
-    TRY(st);
-    for (int32_t i = 0, k = 0; i < c->n_done; i++) {
-        while (k < n && seen[k].number < c->done[i]->number) k++;
-        early[i] =
-            k < n && seen[k].number == c->done[i]->number && seen[k].state != OBSERVED_PENDING;
-    }
-    p->set.n = 0;
-    for (int32_t i = 0; i < c->n_done; i++)
-        if (early[i]) put_row(p, i);
-    p->set.whole = p->set.n;
-    for (int32_t i = 0; i < c->n_done; i++)
-        if (!early[i]) put_row(p, i);
-done:
-    mem_free(p->s->ctx, seen);
-    mem_free(p->s->ctx, early);
     return st;
 }
 
@@ -225,7 +131,7 @@ static drmad_status fit_model(proposal *p, int32_t place)
     else memcpy(p->phi, middle, (size_t)(p->scene.code->n + 2) * sizeof *middle);
     if (place < 0 || p->set.n < 20 || (p->scene.number % RETRY == 0 && p->set.n < 200))
         TRY(fit_from(p, middle, &value));
-    p->note.rows = p->set.n;
+    p->note.rows = p->scene.n_done;
 done:
     mem_free(p->s->ctx, middle);
     return st;
@@ -304,11 +210,12 @@ static drmad_status make_model(proposal *p, bool *good)
 
     *good = false;
     TRY(new_model(p));
+    TRY(gp_reserve(p->model, p->set.n + p->set.n_pending));
     TRY(scene_fit(&p->scene, p->note.turn, p->phi, &place));
-    const int32_t grown = place < 0 ? 0 : p->set.n - p->scene.notes[place].rows;
+    const int32_t grown = place < 0 ? 0 : p->scene.n_done - p->scene.notes[place].rows;
     const bool again = place < 0 || grown >= fit_every(p->set.n) || grown < 0;
 
-    if (!again && p->note.turn == GP_BASE) TRY(order_by_fit(p, place));
+    if (!again && p->note.turn == GP_BASE && !p->set.low) TRY(set_order(&p->scene, place, &p->set));
     TRY(warp_targets(p->s->ctx, p->set.rows, p->set.n, p->set.t));
     if (again) TRY(fit_model(p, place));
     TRY(factor_rows(p, good));
@@ -326,10 +233,9 @@ static double least(const proposal *p)
     double best = INFINITY;
 
     for (int32_t i = 0; i < p->set.n; i++) {
-        const observation *row = p->set.rows[i];
         double t = p->set.t[i];
 
-        if (row->state != OBSERVED_COMPLETE || !isfinite(row->value)) continue;
+        if (!set_is_complete(p->set.rows[i])) continue;
         if (noise > 1e-5) t -= noise * p->model->alpha[i];
         best = fmin(best, t);
     }
@@ -364,19 +270,6 @@ done:
     return st;
 }
 
-static void incumbent(const proposal *p, double *v)
-{
-    const observation *best = NULL;
-
-    for (int32_t i = 0; i < p->set.n; i++) {
-        const observation *row = p->set.rows[i];
-
-        if (row->state != OBSERVED_COMPLETE || !isfinite(row->value)) continue;
-        if (!best || row->value < best->value) best = row;
-    }
-    encoding_latent(p->scene.code, best->x, v);
-}
-
 static drmad_status look(proposal *p, double *x, bool *found)
 {
     const gp_scene *c = &p->scene;
@@ -394,7 +287,7 @@ static drmad_status look(proposal *p, double *x, bool *found)
         balls[b] = (acquire_ball){c->rows[c->centres[b]].z, radius};
     TRY(add_fantasies(p, best, &good));
     if (!good) goto done;
-    incumbent(p, v);
+    encoding_latent(c->code, p->set.rows[set_best(&p->set)]->x, v);
     const acquire_task task = {.code = c->code,
                                .model = p->model,
                                .best = best,
@@ -403,6 +296,8 @@ static drmad_status look(proposal *p, double *x, bool *found)
                                .known = c->z,
                                .n_known = c->n_done + c->n_pending,
                                .balls = balls,
+                               .low = p->set.low,
+                               .high = p->set.high,
                                .n_balls = p->note.turn == GP_NICHE ? c->balls : 0,
                                .seed = p->s->options.seed,
                                .number = c->number};
@@ -415,7 +310,6 @@ done:
     return st;
 }
 
-extern double gp_dev[16];
 /* Whose turn: the newest proposal from the model of all says whether much is left there. */
 static bool niche_turn(const niche_options *o, const gp_scene *c)
 {
@@ -426,8 +320,8 @@ static bool niche_turn(const niche_options *o, const gp_scene *c)
     for (int32_t i = 0; i < c->n_done + c->n_pending; i++)
         if (c->notes[i].turn == GP_BASE && c->noted[i]->number > newest)
             newest = c->noted[i]->number, ei = c->notes[i].ei;
-    if (c->balls > gp_dev[1]) return c->number % 2 != 0;
-    return c->number % (ei < gp_dev[2] ? 2 * o->every : o->every) != 0;
+    if (c->balls > BALLS_LIKELY) return c->number % 2 != 0;
+    return c->number % (ei < o->spent ? 2 * o->every : o->every) != 0;
 }
 
 /* Which model's turn it is; a niche needs enough data of its own. */
@@ -438,11 +332,11 @@ static void choose_turn(proposal *p)
 
     p->note = (gp_note){.turn = GP_NICHE, .balls = c->balls};
     if (niche_turn(o, c)) {
-        take_all(p);
-        if (complete_in(&p->set) >= c->code->n + 2) return;
+        set_take(c, o, true, &p->set);
+        if (set_complete(&p->set) >= c->code->n + 2) return;
     }
     p->note.turn = GP_BASE;
-    take_all(p);
+    set_take(c, o, false, &p->set);
 }
 
 static int32_t startup(const sampler *s, const gp_scene *c)
@@ -461,8 +355,10 @@ static drmad_status propose(proposal *p, double *x, bool *found, json_t **model)
     if (c->code->n == 0 || c->n_done + c->n_pending < first || c->n_complete < (first + 3) / 4 ||
         c->n_complete < 2)
         return st;
-    TRY(set_room(p));
+    TRY(set_make(c, &p->set));
+    TRY(mem_alloc(p->s->ctx, (size_t)c->code->n + 2, sizeof *p->phi, &p->phi));
     choose_turn(p);
+    TRY(set_narrow(c, &p->set));
     TRY(make_model(p, &good));
     if (!good) return st;
     TRY(look(p, x, found));
@@ -491,10 +387,7 @@ static drmad_status gp_suggest(sampler *s, const history *h, int64_t number, dou
 done:
     gp_free(p.own);
     mem_free(ctx, found_x);
-    mem_free(ctx, p.set.rows);
-    mem_free(ctx, p.set.z);
-    mem_free(ctx, p.set.t);
-    mem_free(ctx, p.set.pending);
+    set_free(ctx, &p.set);
     mem_free(ctx, p.phi);
     scene_free(&p.scene);
     return st;
