@@ -12,6 +12,7 @@
 #define SLOT_H
 #include "drmad/trial.h"
 #include "study/said.h"
+#include "study/setup.h"
 #include <poll.h>
 
 typedef struct slot slot;
@@ -94,7 +95,8 @@ drmad_status command_find_program(drmad_ctx *ctx, const struct template *words);
 
 /* own: a training_spec: the study of which each trial is a variation. */
 typedef struct training_spec {
-    const char *study; /* YAML, without parameters */
+    const char *study;   /* YAML, without parameters */
+    const setup *lender; /* of the data, read by all threads; NULL: each trial opens its own */
     bool tune;
 } training_spec;
 extern const slot_kind slot_training;

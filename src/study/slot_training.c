@@ -80,9 +80,8 @@ static drmad_status vary(training *t, drmad_study **out)
     char threads[32];
 
     *out = NULL;
-    TRY(study_new(t->ctx, &s));
-    TRY(config_new(t->ctx, &s->cfg));
-    TRY(config_read(s->cfg, "study", t->spec->study, strlen(t->spec->study)));
+    TRY(study_from_text(t->ctx, t->spec->study, &s));
+    s->lender = t->spec->lender;
     for (int32_t i = 0; i < job->n; i++) TRY(config_set(s->cfg, job->names[i], job->values[i]));
     snprintf(threads, sizeof threads, "%d", job->threads);
     TRY(config_set(s->cfg, "threads", threads));

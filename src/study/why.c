@@ -158,9 +158,11 @@ done:
 static drmad_status report_run(drmad_study *s, const outcome *o)
 {
     const summary one = {.mean = *o, .test_error_sd = NAN, .runs = 1, .finite = o->finite};
+    const setup_cost cost = setup_cost_of(s->s);
     json_t *event = study_outcome_json(o);
     drmad_status st = DRMAD_OK;
 
+    if (event) json_object_set_new(event, "macs", json_real(cost.run * cost.look));
     TRY(study_put(s, "status", json_string(o->finite ? "done" : "diverged")));
     TRY(study_put(s, "run", json_incref(event)));
     TRY(study_say_header(s));
