@@ -1,4 +1,4 @@
-/* drmad ask, report, tell, enqueue: trials from a shell. */
+/* drmad trial ask, report, tell, enqueue: trials from a shell. */
 #include "cli.h"
 #include "drmad/trial.h"
 #include <errno.h>
@@ -10,7 +10,7 @@ enum { POINT_MAX = 65536 };
 
 static int needs(const char *verb, const char *what)
 {
-    fprintf(stderr, "drmad %s: needs %s (see drmad %s --help)\n", verb, what, verb);
+    fprintf(stderr, "drmad trial %s: needs %s (see drmad trial %s --help)\n", verb, what, verb);
     return EXIT_USAGE;
 }
 
@@ -43,8 +43,8 @@ static int ask_run(const args *a)
     return run_trials(a, 0, ask);
 }
 
-const command cmd_ask = {
-    "ask",
+const command cmd_trial_ask = {
+    "trial ask",
     "[STUDY] [KEY=VALUE]...",
     0,
     WORDS_MAX,
@@ -114,8 +114,8 @@ static int report_run(const args *a)
     return run_trials(a, 3, report);
 }
 
-const command cmd_report = {
-    "report",
+const command cmd_trial_report = {
+    "trial report",
     "[STUDY] NUMBER STEP VALUE",
     3,
     4,
@@ -158,8 +158,8 @@ static int tell_run(const args *a)
     return run_trials(a, 2, tell);
 }
 
-const command cmd_tell = {
-    "tell",
+const command cmd_trial_tell = {
+    "trial tell",
     "[STUDY] NUMBER VALUE|pruned|fail|release",
     2,
     3,
@@ -212,8 +212,8 @@ static int enqueue_run(const args *a)
     return run_trials(a, WORDS_MAX, enqueue);
 }
 
-const command cmd_enqueue = {
-    "enqueue",
+const command cmd_trial_enqueue = {
+    "trial enqueue",
     "[STUDY] NAME=VALUE...",
     1,
     WORDS_MAX,

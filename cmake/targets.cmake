@@ -75,6 +75,7 @@ if(TARGET bench_store)
   target_link_libraries(bench_store PRIVATE PkgConfig::LIBPQ)
 endif()
 
+add_subdirectory(bench/bo)
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/optuna/CMakeLists.txt)
   add_subdirectory(tests/optuna)
 endif()

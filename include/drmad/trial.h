@@ -62,6 +62,14 @@ DRMAD_API drmad_status drmad_trial_suggest_choice(drmad_trial *t, const char *na
 
 /* An intermediate value; of one step the last holds. NaN and infinities are kept. */
 DRMAD_API drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value);
+/* Whether the trial is worth going on with after what it has reported: *prune is 1 where the
+ * study's pruner (`search.pruner`) would end it. The caller does so, with "PRUNED". The other
+ * trials' values are read from the store now and then, for at most a tenth of the time. */
+DRMAD_API drmad_status drmad_trial_should_prune(drmad_trial *t, int *prune);
+/* d objective / d parameter at the trial's point, {"lr": -0.31, "wd": 12.5}, by the parameter as it
+ * is (not by its logarithm) and for some of them or all; numbers alone. Told before the trial
+ * ends; samplers use it under `search.gradients`. Kept as the system attribute `drmad:gradient`. */
+DRMAD_API drmad_status drmad_trial_set_gradient(drmad_trial *t, const char *json);
 /* A user attribute: `json` is any JSON value. */
 DRMAD_API drmad_status drmad_trial_set_attr(drmad_trial *t, const char *key, const char *json);
 DRMAD_API drmad_status drmad_trial_beat(drmad_trial *t);

@@ -346,6 +346,10 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     ]),
     # drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value)
     "drmad_trial_report": (c_int, [c_void_p, c_int64, c_double]),
+    # drmad_status drmad_trial_should_prune(drmad_trial *t, int *prune)
+    "drmad_trial_should_prune": (c_int, [c_void_p, POINTER(c_int)]),
+    # drmad_status drmad_trial_set_gradient(drmad_trial *t, const char *json)
+    "drmad_trial_set_gradient": (c_int, [c_void_p, c_char_p]),
     # drmad_status drmad_trial_set_attr(drmad_trial *t, const char *key, const char *json)
     "drmad_trial_set_attr": (c_int, [c_void_p, c_char_p, c_char_p]),
     # drmad_status drmad_trial_beat(drmad_trial *t)

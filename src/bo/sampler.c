@@ -1,4 +1,5 @@
 /* The door of the samplers: which kind, and what is the same for all. */
+#include "base/version.h"
 #include "bo/sampler_inside.h"
 #include <math.h>
 #include <string.h>
@@ -10,9 +11,35 @@ static const sampler_ops *ops_of(const sampler *s)
     switch (s->options.kind) {
     case SAMPLER_RANDOM: return &sampler_random;
     case SAMPLER_SOBOL: return &sampler_sobol;
+    case SAMPLER_GP: return &sampler_gp;
     default: break;
     }
     return NULL;
+}
+
+static const char *const words[] = {
+    [SAMPLER_RANDOM] = "random", [SAMPLER_SOBOL] = "sobol", [SAMPLER_TPE] = "tpe",
+    [SAMPLER_GP] = "gp",         [SAMPLER_CMAES] = "cmaes",
+};
+
+const char *sampler_word(sampler_kind kind)
+{
+    return words[kind];
+}
+
+bool sampler_kind_of(const char *word, sampler_kind *out)
+{
+    for (size_t i = 0; i < COUNT(words); i++) {
+        if (strcmp(words[i], word) != 0) continue;
+        *out = (sampler_kind)i;
+        return true;
+    }
+    return false;
+}
+
+bool sampler_looks(sampler_kind kind)
+{
+    return kind != SAMPLER_RANDOM && kind != SAMPLER_SOBOL;
 }
 
 drmad_status sampler_new(drmad_ctx *ctx, const sampler_options *o, const search *space,
@@ -24,6 +51,9 @@ drmad_status sampler_new(drmad_ctx *ctx, const sampler_options *o, const search 
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *s, &s));
     *s = (sampler){.ctx = ctx, .options = *o, .space = space};
+    version_cpu(s->cpu, sizeof s->cpu);
+    if (!ops_of(s))
+        TRY(FAIL(ctx, DRMAD_E_MISSING, "sampler %s: not in this build", words[o->kind]));
     if (ops_of(s)->open) TRY(ops_of(s)->open(s));
     *out = s, s = NULL;
 done:
@@ -34,7 +64,7 @@ done:
 void sampler_free(sampler *s)
 {
     if (!s) return;
-    if (ops_of(s)->close) ops_of(s)->close(s);
+    if (ops_of(s) && ops_of(s)->close) ops_of(s)->close(s);
     mem_free(s->ctx, s);
 }
 
@@ -89,6 +119,8 @@ drmad_status sampler_suggest(sampler *s, const history *h, int64_t number, doubl
 
     *note = NULL;
     TRY(ops_of(s)->suggest(s, h, number, x, &model));
+    TRY(sampler_looks(s->options.kind) ? note_print(s, h, model, note)
+                                       : sampler_note_blind(s->ctx, &s->options, note));
 done:
     json_decref(model);
     return st;

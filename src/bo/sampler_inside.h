@@ -8,7 +8,8 @@ struct sampler {
     drmad_ctx *ctx;
     sampler_options options;
     const search *space;
-    void *state; /* of the kind */
+    void *state;   /* of the kind */
+    char cpu[128]; /* for notes */
 };
 
 /* One kind of sampler. suggest fills in x as sampler_suggest does; *model is what the note keeps,
@@ -25,6 +26,8 @@ extern const sampler_ops sampler_random, sampler_sobol, sampler_tpe, sampler_gp,
 
 /* A point of the start design: Sobol (random for SAMPLER_RANDOM), redrawn until rules hold. */
 drmad_status sampler_start(const sampler *s, int64_t number, double *x);
-/* The "model" of a note; *model is NULL when there is none. */
+/* The note of a suggestion that looked at `h`; `model` is borrowed, NULL: none. Gives *out. */
+drmad_status note_print(const sampler *s, const history *h, json_t *model, char **out);
+/* The "model" in the row's note, of the same kind of sampler; *model is NULL when there is none. */
 drmad_status sampler_model(const sampler *s, const observation *row, json_t **model);
 #endif

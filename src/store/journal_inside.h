@@ -196,7 +196,8 @@ void journal_put_state(const journal *j, text_out *o, int64_t trial, trial_state
 
 /* The trial, when the lease is held; renews it when a quarter of it is over. Needs the lock. */
 drmad_status journal_held(journal *j, text_out *o, const store_lease *l, journal_trial **out);
-drmad_status journal_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n);
+drmad_status journal_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n,
+                                  const store_attr *note);
 drmad_status journal_trial_reports(store *s, const store_lease *l, const store_report *r,
                                    int32_t n);
 drmad_status journal_trial_attrs(store *s, const store_lease *l, const store_attr *a, int32_t n);

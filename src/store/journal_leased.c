@@ -62,7 +62,8 @@ static bool has_param(const journal_trial *t, const store_param *p)
     return false;
 }
 
-drmad_status journal_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n)
+drmad_status journal_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n,
+                                  const store_attr *note)
 {
     journal *j = (journal *)s;
     text_out o = {.ctx = s->ctx};
@@ -82,6 +83,7 @@ drmad_status journal_trial_params(store *s, const store_lease *l, const store_pa
         journal_field_string(&o, "distribution", p[i].distribution);
         journal_line_end(&o);
     }
+    if (note) journal_put_attr(j, &o, t->id, note);
     st = journal_append(j, &o);
 done:
     journal_leave(j);

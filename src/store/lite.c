@@ -1,5 +1,5 @@
 #include "store/lite.h"
-#include "store/shared_library.h"
+#include "base/shared_library.h"
 
 enum { OLDEST = 3035000 }; /* RETURNING */
 

@@ -1,6 +1,6 @@
 #include "store/pq.h"
 #include "base/file.h"
-#include "store/shared_library.h"
+#include "base/shared_library.h"
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -81,7 +81,8 @@ drmad_status sql_trial_claim(store *s, int64_t study, const char *request, store
 drmad_status sql_trial_begin(store *s, int64_t study, int64_t limit, const char *request,
                              store_lease *lease);
 drmad_status sql_trial_expire(store *s, int64_t study, int32_t retries, int32_t *expired);
-drmad_status sql_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n);
+drmad_status sql_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n,
+                              const store_attr *note);
 drmad_status sql_trial_reports(store *s, const store_lease *l, const store_report *r, int32_t n);
 drmad_status sql_trial_attrs(store *s, const store_lease *l, const store_attr *a, int32_t n);
 drmad_status sql_beat(store *s, const store_lease *l, int32_t n, bool *held);

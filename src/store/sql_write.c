@@ -79,7 +79,8 @@ drmad_status sql_run_held(sql_store *q, db_batch *b, int flags, const store_leas
     return st;
 }
 
-drmad_status sql_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n)
+drmad_status sql_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n,
+                              const store_attr *note)
 {
     sql_store *q = (sql_store *)s;
     const sql_target to = held_by(l);
@@ -91,6 +92,7 @@ drmad_status sql_trial_params(store *s, const store_lease *l, const store_param 
     db_batch *b = db_start(&q->d);
     sql_add_renewal(q, b, l);
     sql_add_params(b, &to, p, n);
+    if (note) sql_add_attrs(b, &to, note, 1);
     TRY(sql_run_held(q, b, begun ? DB_COMMIT : DB_WRITE, l));
     TRY(sql_remember_params(q, p, n));
 done:

@@ -322,13 +322,15 @@ done:
 
 /* ---- trials: writing under a lease ---- */
 
-drmad_status store_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n)
+drmad_status store_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n,
+                                const store_attr *note)
 {
     drmad_status st = DRMAD_OK;
 
     TRY(check_writable(s));
     TRY(store_check_params(s, p, n));
-    PATIENTLY(s, s->ops->trial_params(s, l, p, n));
+    if (note) TRY(store_check_attrs(s, note, 1));
+    PATIENTLY(s, s->ops->trial_params(s, l, p, n, note));
 done:
     return st;
 }

@@ -139,7 +139,9 @@ drmad_status store_trial_expire(store *s, int64_t study, int32_t retries, int32_
 
 /* ---- trials: writing under a lease ---- */
 
-drmad_status store_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n);
+/* `note`, an attribute that belongs with them, is stored in the same transaction; NULL: none. */
+drmad_status store_trial_params(store *s, const store_lease *l, const store_param *p, int32_t n,
+                                const store_attr *note);
 drmad_status store_trial_reports(store *s, const store_lease *l, const store_report *r, int32_t n);
 drmad_status store_trial_attrs(store *s, const store_lease *l, const store_attr *a, int32_t n);
 /* Renews n leases at once; held[i] says which are still ours. */

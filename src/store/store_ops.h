@@ -33,7 +33,8 @@ typedef struct store_ops {
                                 store_lease *lease);
     drmad_status (*trial_expire)(store *s, int64_t study, int32_t retries, int32_t *expired);
 
-    drmad_status (*trial_params)(store *s, const store_lease *l, const store_param *p, int32_t n);
+    drmad_status (*trial_params)(store *s, const store_lease *l, const store_param *p, int32_t n,
+                                 const store_attr *note);
     drmad_status (*trial_reports)(store *s, const store_lease *l, const store_report *r, int32_t n);
     drmad_status (*trial_attrs)(store *s, const store_lease *l, const store_attr *a, int32_t n);
     drmad_status (*beat)(store *s, const store_lease *l, int32_t n, bool *held);

@@ -100,7 +100,7 @@ static drmad_status work(drive *d)
         if (l.trial < 0) break;
         say_int(d, l.number);
         x.value = (double)l.number;
-        TRY(store_trial_params(d->s, &l, &x, 1));
+        TRY(store_trial_params(d->s, &l, &x, 1, NULL));
         usleep((useconds_t)d->n * 1000);
         TRY(tell(d, &l, TRIAL_COMPLETE, x.value));
     }
@@ -126,7 +126,7 @@ static drmad_status add(drive *d)
         const store_report r[] = {{0, k}, {1, INFINITY}, {2, -INFINITY}, {3, NAN}, {10, k / 3}};
         const store_attr a[] = {{"note", "{\"a\": [1, null, \"\\u00e9\"]}", false},
                                 {"sys", "0.1", true}};
-        TRY(store_trial_params(d->s, &l, p, (int32_t)COUNT(p)));
+        TRY(store_trial_params(d->s, &l, p, (int32_t)COUNT(p), NULL));
         TRY(store_trial_reports(d->s, &l, r, (int32_t)COUNT(r)));
         TRY(store_trial_attrs(d->s, &l, a, (int32_t)COUNT(a)));
         TRY(tell(d, &l, TRIAL_COMPLETE, (k - 3) * (k - 3) + 0.1));

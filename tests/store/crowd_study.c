@@ -49,7 +49,7 @@ void crowd_run_trial(crowd_worker *w, store *s, const store_lease *l)
     store_trial end = {.state = TRIAL_COMPLETE, .n_values = 1, .values = &value};
 
     if (l->number >= 0 && l->number < CROWD_MARKS) atomic_fetch_add(&w->shared->mark[l->number], 1);
-    WORKER_OK(w, store_trial_params(s, l, &p, 1));
+    WORKER_OK(w, store_trial_params(s, l, &p, 1, NULL));
     usleep(w->shared->pause);
     WORKER_OK(w, store_trial_tell(s, l, &end));
 }

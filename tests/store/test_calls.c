@@ -211,9 +211,16 @@ static drmad_status check_told(void *user, const store_trial *t)
     CHECK_INT(t->n_reports, 2);
     CHECK(t->reports[0].step == 1 && t->reports[0].value == 8); /* of one step the last holds */
     CHECK(t->reports[1].step == 2 && isnan(t->reports[1].value));
-    CHECK_INT(t->n_attrs, 2);
-    CHECK_STR(t->attrs[0].json, "2");
-    CHECK_STR(t->attrs[1].key, "end");
+    CHECK_INT(t->n_attrs, 3);
+    int user_attrs = 0;
+    for (int32_t i = 0; i < t->n_attrs; i++) {
+        const store_attr *a = &t->attrs[i];
+
+        if (a->system) CHECK_STR(a->key, "note");
+        else if (user_attrs++ == 0) CHECK_STR(a->json, "2");
+        else CHECK_STR(a->key, "end");
+    }
+    CHECK_INT(user_attrs, 2);
     return DRMAD_OK;
 }
 
@@ -225,13 +232,14 @@ TEST_BACKENDS(calls_write_under_a_lease)
     const store_report r[] = {{1, 7}, {1, 8}};
     const store_report last = {2, (double)NAN};
     const store_attr a[] = {{"k", "1", false}, {"k", "2", false}}, e = {"end", "true", false};
+    const store_attr note = {"note", "{\"seen\": \"0-6\"}", true};
     const double value = 0.25;
     store_trial end = with_value(&value);
     bool held[2];
     int n = 0;
 
-    CHECK_OK(c.ctx, store_trial_params(c.s, &l, p, 2));
-    CHECK_OK(c.ctx, store_trial_params(c.s, &l, p, 2)); /* said twice */
+    CHECK_OK(c.ctx, store_trial_params(c.s, &l, p, 2, NULL));
+    CHECK_OK(c.ctx, store_trial_params(c.s, &l, p, 2, &note)); /* said twice, with a note */
     CHECK_OK(c.ctx, store_trial_reports(c.s, &l, r, 2));
     CHECK_OK(c.ctx, store_trial_attrs(c.s, &l, a, 2));
     other.token++;
@@ -244,7 +252,7 @@ TEST_BACKENDS(calls_write_under_a_lease)
     CHECK_OK(c.ctx, store_trial_tell(c.s, &l, &end)); /* said twice */
     CHECK_OK(c.ctx, store_trial_read(c.s, c.study, l.trial, check_told, &n));
     CHECK_INT(n, 1);
-    CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, p, 1), DRMAD_E_LEASE, "trial 0");
+    CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, p, 1, NULL), DRMAD_E_LEASE, "trial 0");
     CHECK_FAILS(c.ctx, store_trial_reports(c.s, &l, r, 1), DRMAD_E_LEASE, "trial 0");
     CHECK_FAILS(c.ctx, store_trial_attrs(c.s, &l, a, 1), DRMAD_E_LEASE, "trial 0");
     CHECK_OK(c.ctx, store_trial_read(c.s, c.study, l.trial, check_told, &n)); /* as it was */
@@ -267,9 +275,10 @@ TEST_BACKENDS(calls_refuse_what_does_not_fit)
     const double values[] = {1, 2};
     store_trial end = {.state = TRIAL_COMPLETE, .n_values = 2, .values = values};
 
-    CHECK_OK(c.ctx, store_trial_params(c.s, &l, good, 2));
+    CHECK_OK(c.ctx, store_trial_params(c.s, &l, good, 2, NULL));
     for (size_t i = 0; i < COUNT(bad); i++) {
-        CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, &bad[i], 1), DRMAD_E_USAGE, bad[i].name);
+        CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, &bad[i], 1, NULL), DRMAD_E_USAGE,
+                    bad[i].name);
         CHECK_FAILS(c.ctx,
                     store_trial_add(
                         c.s, c.study,
@@ -281,8 +290,9 @@ TEST_BACKENDS(calls_refuse_what_does_not_fit)
     store_close(c.s); /* another worker knows the study's parameters from the store alone */
     CHECK_OK(c.ctx, backend_open(c.ctx, c.url, 5, 60, &c.s));
     for (size_t i = 0; i < 3; i++)
-        CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, &bad[i], 1), DRMAD_E_USAGE, bad[i].name);
-    CHECK_OK(c.ctx, store_trial_params(c.s, &l, &(store_param){"lr", 5, wide_dist}, 1));
+        CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, &bad[i], 1, NULL), DRMAD_E_USAGE,
+                    bad[i].name);
+    CHECK_OK(c.ctx, store_trial_params(c.s, &l, &(store_param){"lr", 5, wide_dist}, 1, NULL));
     CHECK_FAILS(c.ctx, store_trial_tell(c.s, &l, &end), DRMAD_E_USAGE, "2 values");
     end.state = TRIAL_RUNNING;
     CHECK_FAILS(c.ctx, store_trial_tell(c.s, &l, &end), DRMAD_E_USAGE, "RUNNING");
@@ -346,18 +356,18 @@ TEST_BACKENDS(calls_claim_and_release)
     CHECK_INT(l.number, 0);
     CHECK_OK(c.ctx, store_trial_claim(c.s, c.study, key, &again)); /* said twice */
     CHECK(again.trial == l.trial && again.token == l.token);
-    CHECK_OK(c.ctx, store_trial_params(c.s, &l, &p, 1));
+    CHECK_OK(c.ctx, store_trial_params(c.s, &l, &p, 1, NULL));
     CHECK_OK(c.ctx, store_trial_release(c.s, &l));
     CHECK_OK(c.ctx, store_trial_release(c.s, &l)); /* said twice */
     CHECK_OK(c.ctx, store_trial_read(c.s, c.study, l.trial, check_waiting, &n));
     CHECK_INT(n, 1);
-    CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, &p, 1), DRMAD_E_LEASE, "");
+    CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, &p, 1, NULL), DRMAD_E_LEASE, "");
 
     store_request(c.s, key2);
     CHECK_OK(c.ctx, store_trial_claim(c.s, c.study, key2, &again));
     CHECK(again.number == 0 && again.token != l.token);
-    CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, &p, 1), DRMAD_E_LEASE, "");
-    CHECK_OK(c.ctx, store_trial_params(c.s, &again, &p, 1));
+    CHECK_FAILS(c.ctx, store_trial_params(c.s, &l, &p, 1, NULL), DRMAD_E_LEASE, "");
+    CHECK_OK(c.ctx, store_trial_params(c.s, &again, &p, 1, NULL));
     store_request(c.s, key);
     CHECK_OK(c.ctx, store_trial_claim(c.s, c.study, key, &l));
     CHECK_INT(l.number, 1);

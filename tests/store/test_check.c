@@ -38,7 +38,7 @@ static void fill(const char *url)
     CHECK_OK(ctx, backend_open(ctx, url, 5, 600, &s));
     CHECK_OK(ctx, store_study_create(s, "my study", &down, 1, &study, &made));
     CHECK_OK(ctx, store_trial_begin(s, study, -1, NULL, &l));
-    CHECK_OK(ctx, store_trial_params(s, &l, &p, 1));
+    CHECK_OK(ctx, store_trial_params(s, &l, &p, 1, NULL));
     CHECK_OK(ctx, store_trial_tell(s, &l, &end));
     CHECK_OK(ctx, store_trial_begin(s, study, -1, NULL, &l));
     CHECK_OK(ctx,

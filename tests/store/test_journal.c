@@ -124,8 +124,8 @@ TEST(journal_keeps_what_is_written)
     store_lease l;
 
     desk_begin(&d, &l);
-    CHECK_OK(d.ctx, store_trial_params(d.s, &l, p, 2));
-    CHECK_OK(d.ctx, store_trial_params(d.s, &l, p, 2));
+    CHECK_OK(d.ctx, store_trial_params(d.s, &l, p, 2, NULL));
+    CHECK_OK(d.ctx, store_trial_params(d.s, &l, p, 2, NULL));
     CHECK_OK(d.ctx, store_trial_reports(d.s, &l, r, 2));
     CHECK_OK(d.ctx, store_trial_attrs(d.s, &l, a + 1, 1));
     CHECK_OK(d.ctx, store_trial_tell(d.s, &l, &end));
@@ -150,10 +150,10 @@ TEST(journal_refuses_what_optuna_would_drop)
     bool made;
 
     desk_begin(&d, &l);
-    CHECK_OK(d.ctx, store_trial_params(d.s, &l, &first, 1));
+    CHECK_OK(d.ctx, store_trial_params(d.s, &l, &first, 1, NULL));
     const off_t size = desk_size(d.path);
-    CHECK_FAILS(d.ctx, store_trial_params(d.s, &l, &other, 1), DRMAD_E_USAGE, "parameter lr");
-    CHECK_FAILS(d.ctx, store_trial_params(d.s, &l, &none, 1), DRMAD_E_USAGE, "parameter b");
+    CHECK_FAILS(d.ctx, store_trial_params(d.s, &l, &other, 1, NULL), DRMAD_E_USAGE, "parameter lr");
+    CHECK_FAILS(d.ctx, store_trial_params(d.s, &l, &none, 1, NULL), DRMAD_E_USAGE, "parameter b");
     CHECK_FAILS(d.ctx, store_trial_attrs(d.s, &l, &broken, 1), DRMAD_E_USAGE, "JSON");
     CHECK_FAILS(d.ctx, store_study_create(d.s, "study", two, 2, &d.study, &made), DRMAD_E_USAGE,
                 "other directions");
@@ -199,7 +199,7 @@ TEST(journal_fails_and_queues_a_stale_trial_once)
 
     fast.s = desk_store(&d, 60, 1);
     desk_begin(&d, &l);
-    CHECK_OK(d.ctx, store_trial_params(d.s, &l, &p, 1));
+    CHECK_OK(d.ctx, store_trial_params(d.s, &l, &p, 1, NULL));
     usleep(900000);
     CHECK_OK(d.ctx, store_beat(d.s, &l, 1, &held));
     CHECK(held);
@@ -330,7 +330,7 @@ static drmad_status whole_story(drmad_ctx *ctx, void *arg)
     TRY(store_open(ctx, d->url, &o, &s));
     TRY(store_study_create(s, "oom", minimize, 1, &study, &made));
     TRY(store_trial_begin(s, study, -1, NULL, &l));
-    TRY(store_trial_params(s, &l, &p, 1));
+    TRY(store_trial_params(s, &l, &p, 1, NULL));
     TRY(store_trial_expire(s, study, 1, &n));
     TRY(store_artefact_put(s, &l, "f", "abc", 3));
     TRY(store_trial_tell(s, &l, &end));

@@ -140,7 +140,7 @@ static void work_on_points(crowd_worker *w)
         double value = (double)i;
         store_param p = {"lr", value, lr_dist};
         store_trial end = {.state = TRIAL_COMPLETE, .n_values = 1, .values = &value};
-        drmad_status st = store_trial_params(s, &l, &p, 1);
+        drmad_status st = store_trial_params(s, &l, &p, 1, NULL);
         if (st == DRMAD_OK) {
             usleep(2000);
             st = store_trial_tell(s, &l, &end);
@@ -329,7 +329,7 @@ static void freeze(crowd_worker *w)
 
     drmad_status st[] = {
         store_trial_tell(s, &l, &end),
-        store_trial_params(s, &l, &p, 1),
+        store_trial_params(s, &l, &p, 1, NULL),
         store_trial_reports(s, &l, &r, 1),
         store_trial_attrs(s, &l, &a, 1),
         store_artefact_put(s, &l, "late", "x", 1),
@@ -426,7 +426,7 @@ TEST_BACKENDS(frozen_lease_of_a_trial_given_back_is_refused)
     CHECK_OK(ctx, store_trial_claim(s, study, key, &l));
     CHECK_INT(l.trial, old.trial);
     CHECK_FAILS(ctx, store_trial_tell(s, &old, &wrong), DRMAD_E_LEASE, CROWD_STUDY);
-    CHECK_FAILS(ctx, store_trial_params(s, &old, &p, 1), DRMAD_E_LEASE, CROWD_STUDY);
+    CHECK_FAILS(ctx, store_trial_params(s, &old, &p, 1, NULL), DRMAD_E_LEASE, CROWD_STUDY);
     CHECK_OK(ctx, store_beat(s, &old, 1, &held));
     CHECK(!held);
     CHECK_OK(ctx, store_trial_tell(s, &l, &end));

@@ -132,7 +132,7 @@ static drmad_status run_params(scene *c)
 {
     store_param p[] = {{"lr", 0.5, lr_dist}, {"wd", 0.25, lr_dist}};
 
-    return store_trial_params(c->s, &c->lease, p, 2);
+    return store_trial_params(c->s, &c->lease, p, 2, NULL);
 }
 
 static drmad_status run_reports(scene *c)

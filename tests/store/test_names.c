@@ -103,7 +103,7 @@ static void store_everywhere(const char *url, const char *text)
     CHECK_OK(ctx, store_study_set_attr(s, study, &a));
     store_request(s, key);
     CHECK_OK(ctx, store_trial_begin(s, study, -1, key, &l));
-    CHECK_OK(ctx, store_trial_params(s, &l, &p, 1));
+    CHECK_OK(ctx, store_trial_params(s, &l, &p, 1, NULL));
     CHECK_OK(ctx, store_trial_attrs(s, &l, &a, 1));
     CHECK_OK(ctx, store_artefact_put(s, &l, text, "abc", 3));
     CHECK_OK(ctx, store_study_each(s, text, echo_study, &e));
@@ -148,7 +148,7 @@ static void refused_everywhere(store *s, int64_t study, const store_lease *l, co
     CHECK_FAILS(ctx, store_study_create(s, text, &down, 1, &other, &made), DRMAD_E_USAGE, "");
     CHECK_FAILS(ctx, store_study_find(s, text, &other), DRMAD_E_USAGE, "");
     CHECK_FAILS(ctx, store_study_set_attr(s, study, &a), DRMAD_E_USAGE, "");
-    CHECK_FAILS(ctx, store_trial_params(s, l, &p, 1), DRMAD_E_USAGE, "");
+    CHECK_FAILS(ctx, store_trial_params(s, l, &p, 1, NULL), DRMAD_E_USAGE, "");
     CHECK_FAILS(ctx, store_trial_attrs(s, l, &a, 1), DRMAD_E_USAGE, "");
     CHECK_FAILS(ctx, store_artefact_put(s, l, text, "abc", 3), DRMAD_E_USAGE, "");
 }

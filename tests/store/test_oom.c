@@ -58,7 +58,7 @@ static drmad_status one_trial(store *s, int64_t study)
     TRY(store_trial_expire(s, study, 1, &n));
     TRY(store_trial_claim(s, study, NULL, &l));
     if (l.trial < 0) return FAIL(store_ctx(s), DRMAD_E_INTERNAL, "none waits");
-    TRY(store_trial_params(s, &l, p, 2));
+    TRY(store_trial_params(s, &l, p, 2, NULL));
     TRY(store_trial_reports(s, &l, &r, 1));
     TRY(store_trial_attrs(s, &l, &a, 1));
     TRY(store_artefact_put(s, &l, "net", "abc", 3));
@@ -125,7 +125,7 @@ static drmad_status expire(drmad_ctx *ctx, void *url)
     TRY(store_open(ctx, url, &o, &s));
     TRY(store_study_create(s, "study", &down, 1, &study, &made));
     TRY(store_trial_begin(s, study, -1, NULL, &l));
-    TRY(store_trial_params(s, &l, &(store_param){"lr", 0.5, lr_dist}, 1));
+    TRY(store_trial_params(s, &l, &(store_param){"lr", 0.5, lr_dist}, 1, NULL));
     usleep(2000);
     TRY(store_trial_expire(s, study, 2, &n));
     if (n < 1) st = FAIL(ctx, DRMAD_E_INTERNAL, "none expired");

@@ -1,6 +1,6 @@
 /* URLs of every form, and that none shows its password. */
 #include "backends.h"
-#include "store/shared_library.h"
+#include "base/shared_library.h"
 #include "store/store_inside.h"
 #include <unistd.h>
 

@@ -1,5 +1,6 @@
-#include "store/shared_library.h"
+#include "base/shared_library.h"
 #include <dlfcn.h>
+#include <stdio.h>
 #include <string.h>
 
 drmad_status library_open(drmad_ctx *ctx, const library_source *source, void *table)
@@ -10,12 +11,16 @@ drmad_status library_open(drmad_ctx *ctx, const library_source *source, void *ta
         return FAIL(ctx, DRMAD_E_MISSING, "%s, %s, is not installed (Debian: apt install %s): %s",
                     source->what, source->file, source->package, dlerror());
     for (size_t i = 0; i < source->n; i++) {
-        void *at = dlsym(library, source->symbols[i].name);
+        char name[128];
+
+        snprintf(name, sizeof name, "%s%s", source->prefix ? source->prefix : "",
+                 source->symbols[i].name);
+        void *at = dlsym(library, name);
         if (!at) {
             dlclose(library);
             return FAIL(ctx, DRMAD_E_MISSING,
                         "%s lacks %s: %s or newer is needed (Debian: apt install %s)", source->file,
-                        source->symbols[i].name, source->oldest, source->package);
+                        name, source->oldest, source->package);
         }
         memcpy((char *)table + source->symbols[i].offset, &at, sizeof at);
     }

@@ -1,7 +1,7 @@
 /* A shared library that is found when it is first needed: a table of pointers, by name.
  *
  *   static const library_symbol symbols[] = {{"PQfinish", offsetof(pq, PQfinish)}, ...};
- *   TRY(library_open(ctx, &libpq, &table, &handle));
+ *   TRY(library_open(ctx, &libpq, &table));
  *
  * It is never unloaded; the process's own copy is taken where there is one, by its soname. That
  * matters for SQLite: two copies in one process lose each other's locks. */
@@ -18,6 +18,7 @@ typedef struct library_symbol {
 typedef struct library_source {
     const char *file, *what, *package; /* "libpq.so.5", for messages: what it is, Debian's name */
     const char *oldest;                /* the version that first had all symbols */
+    const char *prefix;                /* of each symbol in the library; NULL: none */
     const library_symbol *symbols;
     size_t n;
 } library_source;

@@ -1,0 +1,109 @@
+/* What is fitted, phi, and how: the largest of the posterior, by L-BFGS with exact gradients.
+ *
+ *   J(phi) = (t - mu)'alpha / 2 + sum_i ln L_ii + sum ((phi - m) / v)^2 / 2
+ *   dJ / d phi_j = tr(W dK/dphi_j) / 2 + (phi_j - m_j) / v_j^2      W = K^-1 - alpha alpha'
+ *   dK / d ln l_g = s2 h sum_(c in g) ((z_c - z'_c) / l_g)^2        h: gp_kernel.h
+ *   tr(W s2 k) = n - (t - mu)'alpha - (sigma2 + jitter) tr W
+ *
+ * mu is where dJ / dmu = 0, so that it adds nothing to the gradient.
+ *
+ * Source:  Rasmussen and Williams (2006), equations 2.30 and 5.9.
+ * Checked: tests/bo/test_gp.c, against differences. */
+#include "bo/gp_inside.h"
+#include <math.h>
+
+static const double sd_length = 0.5, sd_s2 = 1, mean_noise = -12, sd_noise = 3;
+
+void gp_prior_median(const gp_shape *shape, double *phi)
+{
+    for (int32_t i = 0; i < shape->groups; i++) phi[i] = log(0.22 * sqrt(shape->groups));
+    phi[shape->groups] = 0;
+    phi[shape->groups + 1] = mean_noise;
+}
+
+/* Adds the prior's part. */
+static double add_prior(const gp *g, const double *phi, double *gradient)
+{
+    const int32_t groups = g->shape.groups;
+    const double middle = log(0.22 * sqrt(groups));
+    double sum = 0;
+
+    for (int32_t i = 0; i < groups + 2; i++) {
+        double m = i < groups ? middle : i == groups ? 0 : mean_noise;
+        double v = i < groups ? sd_length : i == groups ? sd_s2 : sd_noise;
+        double e = (phi[i] - m) / v;
+
+        sum += 0.5 * e * e;
+        if (gradient) gradient[i] += e / v;
+    }
+    return sum;
+}
+
+/* The factor becomes the lower triangle of K^-1. */
+static void add_slopes(gp *g, double fit, double noise, double *gradient)
+{
+    const int32_t groups = g->shape.groups;
+    double *by_column = g->at + g->shape.columns, trace = 0;
+
+    linalg_inverse(g->lin, g->n, g->factor, g->room);
+    for (int32_t c = 0; c < g->shape.columns; c++) by_column[c] = 0;
+    for (int32_t i = 0; i < g->n; i++) {
+        const double *w = g->factor + (int64_t)i * g->room;
+
+        for (int32_t c = 0; c < g->shape.columns; c++) g->at[c] = g->x[(int64_t)c * g->room + i];
+        g->loops->slopes(i, g->shape.columns, g->x, g->room, g->at, w, g->alpha[i], g->alpha,
+                         g->slope + (int64_t)i * g->room, by_column);
+        trace += w[i] - g->alpha[i] * g->alpha[i];
+    }
+    for (int32_t c = 0; c < g->shape.columns; c++) gradient[g->shape.group[c]] += by_column[c];
+    gradient[groups] += 0.5 * (g->n - fit - noise * trace);
+    gradient[groups + 1] += 0.5 * exp(g->phi[groups + 1]) * trace;
+}
+
+double gp_objective(gp *g, const double *phi, double *gradient)
+{
+    const double jitter = 1e-10;
+    double logs = 0, fit = 0;
+
+    if (!gp_factor_at(g, phi, jitter, gradient != NULL)) return INFINITY;
+    gp_targets(g, g->t);
+    for (int32_t i = 0; i < g->n; i++) {
+        logs += log(g->factor[(int64_t)i * g->room + i]);
+        fit += (g->t[i] - g->mean) * g->alpha[i];
+    }
+    for (int32_t i = 0; gradient && i < g->shape.groups + 2; i++) gradient[i] = 0;
+    if (gradient) add_slopes(g, fit, exp(phi[g->shape.groups + 1]) + jitter, gradient);
+    return 0.5 * fit + logs + add_prior(g, phi, gradient);
+}
+
+static double objective(void *user, int32_t n, const double *phi, double *gradient)
+{
+    (void)n;
+    return gp_objective(user, phi, gradient);
+}
+
+drmad_status gp_fit(gp *g, double *phi, int32_t evaluations, double *value)
+{
+    const int32_t n = g->shape.groups + 2;
+    drmad_status st = DRMAD_OK;
+    double *lower = NULL, *upper;
+
+    TRY(mem_alloc(g->ctx, 2 * (size_t)n, sizeof *lower, &lower));
+    upper = lower + n;
+    for (int32_t i = 0; i < n; i++) {
+        lower[i] = i < n - 2 ? log(0.005) : i == n - 2 ? -7 : log(1e-8);
+        upper[i] = i < n - 2 ? log(50) : i == n - 2 ? 7 : 0;
+    }
+    const linalg_task task = {.n = n,
+                              .lower = lower,
+                              .upper = upper,
+                              .evaluations = evaluations,
+                              .tolerance = 1e-5,
+                              .fn = objective,
+                              .user = g};
+
+    TRY(linalg_minimise(g->lin, &task, phi, value));
+done:
+    mem_free(g->ctx, lower);
+    return st;
+}

@@ -1,0 +1,488 @@
+/* The GP sampler: a start design, then the largest expected improvement under a Gaussian process.
+ *
+ *   scene (gp_scene.h)   trials as points of the model, closed balls
+ *   turn                 base: all data; niche: those outside the closed balls
+ *   model                hyperparameters from the newest fit in the notes, or fitted again when the
+ *                        data have grown enough; the rows that fit saw are factored as a whole,
+ *                        those that came since appended one by one
+ *   pending trials       fantasies: their points appended, their values drawn
+ *   proposal             acquire.h
+ *
+ * All of it follows from history and notes. The base model is kept between calls; it is used again
+ * only where it is, row by row and bit by bit, what would be computed.
+ *
+ * Whatever goes wrong with numbers ends in a point of the start design.
+ *
+ * Source:  docs/SEARCH.md. Checked: tests/bo/test_sampler_gp.c. */
+#include "bo/sampler_gp.h"
+#include "base/rng.h"
+#include "bo/acquire.h"
+#include "bo/gp_scene.h"
+#include "bo/warp.h"
+#include <math.h>
+#include <string.h>
+
+enum { FANTASIES = 16, RETRY = 5 };
+
+typedef struct gp_state {
+    linalg *lin;
+    niche_options niche;
+    gp *base;
+    int32_t whole; /* rows of base that were factored as a whole */
+} gp_state;
+
+/* The data of one model, in the order of its factor. */
+typedef struct gp_set {
+    const observation **rows;
+    double *z, *t;
+    int32_t n, whole, n_pending;
+    double *pending; /* columns of pending trials */
+} gp_set;
+
+typedef struct proposal {
+    sampler *s;
+    gp_state *state;
+    gp_scene scene;
+    gp_set set;
+    gp_note note;
+    double *phi;
+    bool fitted;
+    gp *model, *own; /* own: to be freed */
+    double *x;       /* what was given, NaN: free */
+} proposal;
+
+niche_options *sampler_gp_niche(sampler *s)
+{
+    return &((gp_state *)s->state)->niche;
+}
+
+/* ---- open, close ---- */
+
+static void gp_close(sampler *s)
+{
+    gp_state *state = s->state;
+
+    if (!state) return;
+    gp_free(state->base);
+    linalg_close(state->lin);
+    mem_free(s->ctx, state);
+    s->state = NULL;
+}
+
+static drmad_status gp_open(sampler *s)
+{
+    drmad_status st = DRMAD_OK;
+    gp_state *state = NULL;
+
+    TRY(mem_alloc(s->ctx, 1, sizeof *state, &state));
+    s->state = state;
+    state->niche = (niche_options){
+        .on = true, .patience = 6, .every = 4, .tau = 0.03, .radius = 0.35, .idle = INFINITY};
+    TRY(linalg_open(s->ctx, &state->lin));
+done:
+    return st;
+}
+
+/* ---- the data of a model ---- */
+
+static bool outside(const proposal *p, const double *z)
+{
+    const gp_scene *c = &p->scene;
+
+    return p->note.turn == GP_BASE || !niche_within(&p->state->niche, c->rows, c->centres, c->balls,
+                                                    z, c->code->columns, c->code->n);
+}
+
+static void put_row(proposal *p, int32_t i)
+{
+    gp_set *set = &p->set;
+    const size_t columns = (size_t)p->scene.code->columns;
+
+    memcpy(set->z + (size_t)set->n * columns, p->scene.z + (size_t)i * columns,
+           columns * sizeof *set->z);
+    set->rows[set->n++] = p->scene.done[i];
+}
+
+static drmad_status set_room(proposal *p)
+{
+    const size_t n = (size_t)p->scene.h->n + 1, columns = (size_t)p->scene.code->columns;
+    drmad_ctx *ctx = p->s->ctx;
+    drmad_status st = DRMAD_OK;
+
+    TRY(mem_alloc(ctx, n, sizeof *p->set.rows, &p->set.rows));
+    TRY(mem_alloc(ctx, n * columns, sizeof *p->set.z, &p->set.z));
+    TRY(mem_alloc(ctx, n, sizeof *p->set.t, &p->set.t));
+    TRY(mem_alloc(ctx, n * columns, sizeof *p->set.pending, &p->set.pending));
+    TRY(mem_alloc(ctx, (size_t)p->scene.code->n + 2, sizeof *p->phi, &p->phi));
+done:
+    return st;
+}
+
+/* All rows of the turn, number rising; what waits. */
+static void take_all(proposal *p)
+{
+    const gp_scene *c = &p->scene;
+    const int32_t columns = c->code->columns;
+
+    p->set.n = p->set.n_pending = 0;
+    for (int32_t i = 0; i < c->n_done; i++)
+        if (outside(p, c->z + (int64_t)i * columns)) put_row(p, i);
+    p->set.whole = p->set.n;
+    for (int32_t i = c->n_done; i < c->n_done + c->n_pending; i++) {
+        const double *z = c->z + (int64_t)i * columns;
+
+        if (!outside(p, z)) continue;
+        memcpy(p->set.pending + (int64_t)p->set.n_pending++ * columns, z,
+               (size_t)columns * sizeof *z);
+    }
+}
+
+static int32_t complete_in(const gp_set *set)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < set->n; i++)
+        n += set->rows[i]->state == OBSERVED_COMPLETE && isfinite(set->rows[i]->value);
+    return n;
+}
+
+/* Rows that the fit of trial `place` saw first, then the others: the order of the factor. */
+static drmad_status order_by_fit(proposal *p, int32_t place)
+{
+    const gp_scene *c = &p->scene;
+    drmad_status st = DRMAD_OK;
+    observation *seen = NULL;
+    bool *early = NULL;
+    int32_t n = 0;
+
+    TRY(mem_alloc(p->s->ctx, (size_t)c->n_done + 1, sizeof *early, &early));
+    st = sampler_seen(p->s, c->noted[place]->note, c->h, &seen, &n);
+    if (st == DRMAD_E_STORAGE) { /* not there any more: all as a whole */
+        st = DRMAD_OK;
+        goto done;
+    }
+    TRY(st);
+    for (int32_t i = 0, k = 0; i < c->n_done; i++) {
+        while (k < n && seen[k].number < c->done[i]->number) k++;
+        early[i] = k < n && seen[k].number == c->done[i]->number &&
+                   seen[k].state != OBSERVED_PENDING;
+    }
+    p->set.n = 0;
+    for (int32_t i = 0; i < c->n_done; i++)
+        if (early[i]) put_row(p, i);
+    p->set.whole = p->set.n;
+    for (int32_t i = 0; i < c->n_done; i++)
+        if (!early[i]) put_row(p, i);
+done:
+    mem_free(p->s->ctx, seen);
+    mem_free(p->s->ctx, early);
+    return st;
+}
+
+/* ---- the model ---- */
+
+/* How many more rows there must be for another fit, and what one may cost: measured so that a
+ * suggestion keeps its time (docs/SEARCH.md). */
+static int32_t fit_every(int32_t n)
+{
+    return n < 100 ? 1 : n < 200 ? 2 : (n + 49) / 50 * 2;
+}
+
+static int32_t fit_evaluations(int32_t n)
+{
+    return n < 100 ? 30 : n < 200 ? 15 : n < 500 ? 12 : 8;
+}
+
+static drmad_status fit_from(proposal *p, const double *from, double *value)
+{
+    const size_t bytes = (size_t)(p->scene.code->n + 2) * sizeof *from;
+    drmad_status st = DRMAD_OK;
+    double *phi = NULL, found;
+
+    TRY(mem_alloc(p->s->ctx, 1, bytes, &phi));
+    memcpy(phi, from, bytes);
+    TRY(gp_fit(p->model, phi, fit_evaluations(p->set.n), &found));
+    if (found < *value) {
+        *value = found;
+        memcpy(p->phi, phi, bytes);
+        p->fitted = true;
+    }
+done:
+    mem_free(p->s->ctx, phi);
+    return st;
+}
+
+/* p->phi is the newest fit's (place >= 0), else unset. */
+static drmad_status fit_model(proposal *p, int32_t place)
+{
+    drmad_status st = DRMAD_OK;
+    double *middle = NULL, value = INFINITY;
+
+    TRY(mem_alloc(p->s->ctx, (size_t)p->scene.code->n + 2, sizeof *middle, &middle));
+    gp_prior_median(&p->model->shape, middle);
+    TRY(gp_data(p->model, p->set.n, p->set.z, p->set.t));
+    if (place >= 0) TRY(fit_from(p, p->phi, &value));
+    else memcpy(p->phi, middle, (size_t)(p->scene.code->n + 2) * sizeof *middle);
+    if (place < 0 || p->set.n < 20 || (p->scene.number % RETRY == 0 && p->set.n < 200))
+        TRY(fit_from(p, middle, &value));
+    p->note.rows = p->set.n;
+done:
+    mem_free(p->s->ctx, middle);
+    return st;
+}
+
+static bool same_bits(const double *a, const double *b, size_t n)
+{
+    return memcmp(a, b, n * sizeof *a) == 0;
+}
+
+/* Whether the kept model is the beginning of what is wanted. */
+static bool kept_fits(const proposal *p)
+{
+    const gp *g = p->model;
+    const gp_set *set = &p->set;
+
+    if (p->state->whole != set->whole || g->n < set->whole || g->n > set->n) return false;
+    if (!same_bits(g->phi, p->phi, (size_t)p->scene.code->n + 2)) return false;
+    for (int32_t c = 0; c < g->shape.columns; c++)
+        for (int32_t i = 0; i < g->n; i++) {
+            const double *z = &set->z[(int64_t)i * g->shape.columns + c];
+
+            if (!same_bits(&g->z[(int64_t)c * g->room + i], z, 1)) return false;
+        }
+    return true;
+}
+
+/* Factor of all rows at p->phi. *good: it could be made. */
+static drmad_status factor_rows(proposal *p, bool *good)
+{
+    const int32_t columns = p->scene.code->columns;
+    drmad_status st = DRMAD_OK;
+
+    *good = true;
+    if (p->fitted || p->note.turn == GP_NICHE || !kept_fits(p)) {
+        TRY(gp_data(p->model, p->set.whole, p->set.z, p->set.t));
+        *good = gp_factor(p->model, p->phi);
+    }
+    for (int32_t i = p->model->n; *good && i < p->set.n; i++)
+        TRY(gp_append(p->model, p->set.z + (int64_t)i * columns, good));
+    if (p->note.turn == GP_BASE) p->state->whole = *good ? p->set.whole : -1;
+    if (*good) gp_targets(p->model, p->set.t);
+done:
+    if (st != DRMAD_OK) p->state->whole = -1;
+    return st;
+}
+
+static drmad_status new_model(proposal *p)
+{
+    const encoding *code = p->scene.code;
+    const gp_shape shape = {code->columns, code->n, code->group};
+    gp *kept = p->state->base;
+    drmad_status st = DRMAD_OK;
+
+    if (p->note.turn == GP_NICHE) {
+        TRY(gp_new(p->s->ctx, p->state->lin, shape, &p->own));
+        p->model = p->own;
+        return st;
+    }
+    if (!kept || kept->shape.columns != shape.columns || kept->shape.groups != shape.groups) {
+        gp_free(kept);
+        p->state->base = NULL, p->state->whole = -1;
+        TRY(gp_new(p->s->ctx, p->state->lin, shape, &p->state->base));
+    }
+    p->model = p->state->base;
+    p->model->shape = shape; /* the groups are this suggestion's */
+done:
+    return st;
+}
+
+/* The model of the turn with all its targets. *good: there is one. */
+static drmad_status make_model(proposal *p, bool *good)
+{
+    drmad_status st = DRMAD_OK;
+    int32_t place;
+
+    *good = false;
+    TRY(new_model(p));
+    TRY(scene_fit(&p->scene, p->note.turn, p->phi, &place));
+    const int32_t grown = place < 0 ? 0 : p->set.n - p->scene.notes[place].rows;
+    const bool again = place < 0 || grown >= fit_every(p->set.n) || grown < 0;
+
+    if (!again && p->note.turn == GP_BASE) TRY(order_by_fit(p, place));
+    TRY(warp_targets(p->s->ctx, p->set.rows, p->set.n, p->set.t));
+    if (again) TRY(fit_model(p, place));
+    TRY(factor_rows(p, good));
+done:
+    return st;
+}
+
+/* ---- pending trials, the proposal ---- */
+
+/* What is to be improved on: the least target of a complete row, or with noise the least mean. At
+ * the data the mean is t - (sigma2 + jitter) alpha. */
+static double least(const proposal *p)
+{
+    const double noise = exp(p->phi[p->scene.code->n + 1]);
+    double best = INFINITY;
+
+    for (int32_t i = 0; i < p->set.n; i++) {
+        const observation *row = p->set.rows[i];
+        double t = p->set.t[i];
+
+        if (row->state != OBSERVED_COMPLETE || !isfinite(row->value)) continue;
+        if (noise > 1e-5) t -= noise * p->model->alpha[i];
+        best = fmin(best, t);
+    }
+    return best;
+}
+
+/* best[sides]. Draws come in pairs of opposite sign. */
+static drmad_status add_fantasies(proposal *p, double *best, bool *good)
+{
+    const rng_key key = {p->s->options.seed, (uint32_t)p->scene.number, rng_site("gp/fantasies")};
+    const int32_t known = p->set.n, waiting = p->set.n_pending, columns = p->scene.code->columns;
+    drmad_status st = DRMAD_OK;
+    double *e = NULL, *t;
+
+    best[0] = least(p);
+    for (int32_t i = 0; *good && i < waiting; i++)
+        TRY(gp_append(p->model, p->set.pending + (int64_t)i * columns, good));
+    if (!waiting || !*good) return st;
+    TRY(mem_alloc(p->s->ctx, 2 * FANTASIES * (size_t)waiting, sizeof *e, &e));
+    t = e + FANTASIES * (int64_t)waiting;
+    for (int32_t s = 0; s < FANTASIES; s++)
+        for (int32_t i = 0; i < waiting; i++)
+            e[s * waiting + i] = rng_normal(key, (uint64_t)(s / 2 * waiting + i)) * (s % 2 ? -1 : 1);
+    TRY(gp_fantasies(p->model, known, FANTASIES, e, t));
+    for (int32_t s = FANTASIES - 1; s >= 0; s--) {
+        best[s] = best[0];
+        for (int32_t i = 0; i < waiting; i++) best[s] = fmin(best[s], t[s * waiting + i]);
+    }
+done:
+    mem_free(p->s->ctx, e);
+    return st;
+}
+
+static void incumbent(const proposal *p, double *v)
+{
+    const observation *best = NULL;
+
+    for (int32_t i = 0; i < p->set.n; i++) {
+        const observation *row = p->set.rows[i];
+
+        if (row->state != OBSERVED_COMPLETE || !isfinite(row->value)) continue;
+        if (!best || row->value < best->value) best = row;
+    }
+    encoding_latent(p->scene.code, best->x, v);
+}
+
+static drmad_status look(proposal *p, double *x, bool *found)
+{
+    const gp_scene *c = &p->scene;
+    const niche_options *o = &p->state->niche;
+    const double radius = o->radius * sqrt(c->code->n);
+    drmad_status st = DRMAD_OK;
+    double best[FANTASIES], *v = NULL;
+    acquire_ball *balls = NULL;
+    bool good = true;
+
+    *found = false;
+    TRY(mem_alloc(p->s->ctx, (size_t)c->code->n, sizeof *v, &v));
+    TRY(mem_alloc(p->s->ctx, (size_t)c->balls + 1, sizeof *balls, &balls));
+    for (int32_t b = 0; b < c->balls; b++)
+        balls[b] = (acquire_ball){c->rows[c->centres[b]].z, radius};
+    TRY(add_fantasies(p, best, &good));
+    if (!good) goto done;
+    incumbent(p, v);
+    const acquire_task task = {.code = c->code,
+                               .model = p->model,
+                               .best = best,
+                               .given = p->x,
+                               .incumbent = v,
+                               .known = c->z,
+                               .n_known = c->n_done + c->n_pending,
+                               .balls = balls,
+                               .n_balls = p->note.turn == GP_NICHE ? c->balls : 0,
+                               .seed = p->s->options.seed,
+                               .number = c->number};
+
+    TRY(acquire(&task, x, &p->note.ei, found));
+done:
+    if (p->note.turn == GP_BASE && p->model->n > p->set.n) p->model->n = p->set.n;
+    mem_free(p->s->ctx, v);
+    mem_free(p->s->ctx, balls);
+    return st;
+}
+
+/* Which model's turn it is; a niche needs enough data of its own. */
+static void choose_turn(proposal *p)
+{
+    const gp_scene *c = &p->scene;
+    const niche_options *o = &p->state->niche;
+
+    p->note = (gp_note){.turn = GP_NICHE, .balls = c->balls};
+    if (c->balls && c->number % o->every != 0) {
+        take_all(p);
+        if (complete_in(&p->set) >= c->code->n + 2) return;
+    }
+    p->note.turn = GP_BASE;
+    take_all(p);
+}
+
+static int32_t startup(const sampler *s, const gp_scene *c)
+{
+    return s->options.startup > 0 ? s->options.startup : 2 * c->code->n + 2;
+}
+
+static drmad_status propose(proposal *p, double *x, bool *found, json_t **model)
+{
+    const gp_scene *c = &p->scene;
+    const int32_t first = startup(p->s, c);
+    drmad_status st = DRMAD_OK;
+    bool good;
+
+    *found = false;
+    if (c->code->n == 0 || c->n_done + c->n_pending < first || c->n_complete < (first + 3) / 4 ||
+        c->n_complete < 2)
+        return st;
+    TRY(set_room(p));
+    choose_turn(p);
+    TRY(make_model(p, &good));
+    if (!good) return st;
+    TRY(look(p, x, found));
+    if (!*found) return st;
+    *model = gp_note_make(&p->note, p->fitted ? p->phi : NULL, c->code->n + 2);
+    if (!*model) st = FAIL(p->s->ctx, DRMAD_E_NOMEM, "out of memory for a sampler's note");
+done:
+    return st;
+}
+
+static drmad_status gp_suggest(sampler *s, const history *h, int64_t number, double *x,
+                               json_t **model)
+{
+    drmad_ctx *ctx = s->ctx;
+    drmad_status st = DRMAD_OK;
+    proposal p = {.s = s, .state = s->state, .x = x, .scene.s = s};
+    double *found_x = NULL;
+    bool found = false;
+
+    *model = NULL;
+    TRY(mem_alloc(ctx, (size_t)s->space->n + 1, sizeof *found_x, &found_x));
+    TRY(scene_make(s, h, number, &p.state->niche, &p.scene));
+    TRY(propose(&p, found_x, &found, model));
+    if (found) memcpy(x, found_x, (size_t)s->space->n * sizeof *x);
+    else TRY(sampler_start(s, number, x));
+done:
+    gp_free(p.own);
+    mem_free(ctx, found_x);
+    mem_free(ctx, p.set.rows);
+    mem_free(ctx, p.set.z);
+    mem_free(ctx, p.set.t);
+    mem_free(ctx, p.set.pending);
+    mem_free(ctx, p.phi);
+    scene_free(&p.scene);
+    return st;
+}
+
+const sampler_ops sampler_gp = {
+    .name = "gp", .open = gp_open, .close = gp_close, .suggest = gp_suggest};
