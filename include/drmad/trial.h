@@ -86,6 +86,13 @@ DRMAD_API drmad_status drmad_study_enqueue(drmad_study *s, const char *params_js
 DRMAD_API drmad_status drmad_study_observe(drmad_study *s, const char *params_json,
                                            const double *values, int n, int64_t *number);
 
+/* Suggests each past trial again, from what its suggestion looked at: the note that is kept with it
+ * as the system attribute `drmad:sampler`. Writes nothing. The result counts those that came out
+ * the same, bit for bit, and says of each other trial why: it differs, was suggested by another
+ * build or on another processor, or not at all (enqueued, by Optuna). DRMAD_E_STORAGE when one
+ * differs. */
+DRMAD_API drmad_status drmad_study_replay(drmad_study *s);
+
 /* What a worker runs for each trial: gives DRMAD_OK with one value an objective, or has told the
  * trial by itself (PRUNED). DRMAD_E_AGAIN and the status of a stop give it back, DRMAD_E_NOMEM ends
  * the worker, anything else fails the trial. Called on the thread of drmad_study_work. */

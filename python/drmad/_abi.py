@@ -369,6 +369,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         c_int,
         POINTER(c_int64),
     ]),
+    # drmad_status drmad_study_replay(drmad_study *s)
+    "drmad_study_replay": (c_int, [c_void_p]),
     # void drmad_study_set_objective(drmad_study *s, drmad_objective_fn *fn, void *user)
     "drmad_study_set_objective": (None, [c_void_p, drmad_objective_fn, c_void_p]),
     # drmad_status drmad_study_work(drmad_study *s)
