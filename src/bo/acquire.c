@@ -56,8 +56,8 @@ double acquire_value(const acquire_task *task, const double *z, double *gradient
 {
     enum { MOST = 4096 };
     double slopes[MOST];
-    const int64_t size = (int64_t)task->model->sides * (task->model->shape.columns + 1) +
-                         task->model->shape.columns;
+    const int64_t size =
+        (int64_t)task->model->sides * (task->model->shape.columns + 1) + task->model->shape.columns;
 
     return size <= MOST ? value_at(task, z, slopes, gradient) : -INFINITY;
 }

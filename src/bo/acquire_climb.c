@@ -9,8 +9,8 @@ static const double tolerance = 1e-7;
 typedef struct climb {
     acquire_work *w;
     const acquire_task *task;
-    spot at;            /* working copy */
-    int32_t n_moved;    /* parameters that L-BFGS moves */
+    spot at;         /* working copy */
+    int32_t n_moved; /* parameters that L-BFGS moves */
     int32_t *moved;
     double *y, *low, *high, *slope; /* of them; slope: by column */
     drmad_status st;

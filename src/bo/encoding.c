@@ -141,7 +141,8 @@ drmad_status encoding_point(const encoding *e, const double *v, const double *gi
     for (int32_t i = 0; i < e->space->n; i++)
         if (e->space->params[i].fixed) x[i] = e->space->params[i].fixed_value;
     for (int32_t i = 0; i < e->n; i++)
-        x[e->params[i].index] = value_of(&e->space->params[e->params[i].index], &e->params[i], v[i]);
+        x[e->params[i].index] =
+            value_of(&e->space->params[e->params[i].index], &e->params[i], v[i]);
     for (int32_t i = 0; given && i < e->space->n; i++)
         if (!isnan(given[i])) x[i] = given[i];
     *keeps = true;

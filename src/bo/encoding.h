@@ -24,19 +24,19 @@
 typedef struct coded_param {
     int32_t index; /* in the space */
     bool choice, logarithm, conditional;
-    double from, width;     /* number: v = (s(x) - from) / width */
-    double lower, upper;    /* of v; of a grid half a step beyond its ends */
-    double count;           /* points of the grid, choices; 0: no grid */
+    double from, width;  /* number: v = (s(x) - from) / width */
+    double lower, upper; /* of v; of a grid half a step beyond its ends */
+    double count;        /* points of the grid, choices; 0: no grid */
     int32_t column, columns;
-    double *quantiles;      /* of v, for a prior that is not flat; NULL: flat */
+    double *quantiles; /* of v, for a prior that is not flat; NULL: flat */
 } coded_param;
 
 typedef struct encoding {
     const search *space;
     int32_t n, columns;
     coded_param *params;
-    int32_t *group;    /* of each column: its parameter, 0 <= . < n */
-    bool heeds;        /* there are conditions or rules */
+    int32_t *group; /* of each column: its parameter, 0 <= . < n */
+    bool heeds;     /* there are conditions or rules */
 } encoding;
 
 drmad_status encoding_new(const search *space, encoding **out);

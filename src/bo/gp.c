@@ -37,8 +37,8 @@ done:
 
 static void free_room(gp *g)
 {
-    double *all[] = {g->z,      g->x,      g->factor, g->slope,  g->t,
-                     g->alpha,  g->row[0], g->row[1], g->row[2], g->row[3]};
+    double *all[] = {g->z,     g->x,      g->factor, g->slope,  g->t,
+                     g->alpha, g->row[0], g->row[1], g->row[2], g->row[3]};
 
     for (size_t i = 0; i < COUNT(all); i++) mem_free(g->ctx, all[i]);
     g->z = g->x = g->factor = g->slope = g->t = g->alpha = NULL;
@@ -95,8 +95,10 @@ static drmad_status more_room(gp *g, int32_t n)
     for (size_t i = 0; i < COUNT(g->row); i++) g->row[i] = NULL;
     TRY(new_room(g, room));
     for (int32_t c = 0; c < g->shape.columns && old_n; c++) {
-        memcpy(g->z + (int64_t)c * room, old.z + (int64_t)c * old_room, sizeof(double) * (size_t)old_n);
-        memcpy(g->x + (int64_t)c * room, old.x + (int64_t)c * old_room, sizeof(double) * (size_t)old_n);
+        memcpy(g->z + (int64_t)c * room, old.z + (int64_t)c * old_room,
+               sizeof(double) * (size_t)old_n);
+        memcpy(g->x + (int64_t)c * room, old.x + (int64_t)c * old_room,
+               sizeof(double) * (size_t)old_n);
     }
     for (int32_t i = 0; i < old_n; i++)
         memcpy(g->factor + (int64_t)i * room, old.factor + (int64_t)i * old_room,

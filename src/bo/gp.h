@@ -31,18 +31,18 @@ typedef struct gp {
     const linalg *lin;
     const gp_loops *loops;
     gp_shape shape;
-    int32_t n, room;       /* rows; room is a multiple of GP_PAD and the stride of all matrices */
-    int32_t sides;         /* right sides */
-    double *phi;           /* groups + 2 */
-    double *z;             /* columns x room: as given */
-    double *x;             /* the same over lengthscales */
-    double *factor;        /* room x room, L in the lower triangle */
-    double *slope;         /* room x room: h of gp_kernel.h, while fitting */
-    double *t;             /* room: targets */
-    double *alpha;         /* sides x room */
-    double mean;           /* mu */
-    double *row[4];        /* room each: working rows */
-    double *at;            /* 2 columns: a point over lengthscales; sums by column */
+    int32_t n, room; /* rows; room is a multiple of GP_PAD and the stride of all matrices */
+    int32_t sides;   /* right sides */
+    double *phi;     /* groups + 2 */
+    double *z;       /* columns x room: as given */
+    double *x;       /* the same over lengthscales */
+    double *factor;  /* room x room, L in the lower triangle */
+    double *slope;   /* room x room: h of gp_kernel.h, while fitting */
+    double *t;       /* room: targets */
+    double *alpha;   /* sides x room */
+    double mean;     /* mu */
+    double *row[4];  /* room each: working rows */
+    double *at;      /* 2 columns: a point over lengthscales; sums by column */
 } gp;
 
 drmad_status gp_new(drmad_ctx *ctx, const linalg *lin, gp_shape shape, gp **out);

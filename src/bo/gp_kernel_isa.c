@@ -58,11 +58,20 @@ INLINE double total(vdr x)
 
 INLINE vdr exp_negative(vdr x)
 {
-    static const double series[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800,
-                                    1.0 / 3628800,    1.0 / 362880,    1.0 / 40320,
-                                    1.0 / 5040,       1.0 / 720,       1.0 / 120,
-                                    1.0 / 24,         1.0 / 6,         0.5,
-                                    1,                1};
+    static const double series[] = {1.0 / 6227020800,
+                                    1.0 / 479001600,
+                                    1.0 / 39916800,
+                                    1.0 / 3628800,
+                                    1.0 / 362880,
+                                    1.0 / 40320,
+                                    1.0 / 5040,
+                                    1.0 / 720,
+                                    1.0 / 120,
+                                    1.0 / 24,
+                                    1.0 / 6,
+                                    0.5,
+                                    1,
+                                    1};
     const double shift = 0x1.8p52; /* its last bits are then n */
     vl far = x < -700.0;
     vdr y = (vdr)((vl)x & ~far);

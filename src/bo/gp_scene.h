@@ -13,12 +13,12 @@ typedef struct gp_scene {
     int64_t number;
     encoding *code;
     int32_t n_done, n_pending, n_complete;
-    const observation **done; /* ended, number rising */
-    niche_row *rows;          /* of done */
-    gp_note *notes;           /* of done, then of pending */
+    const observation **done;  /* ended, number rising */
+    niche_row *rows;           /* of done */
+    gp_note *notes;            /* of done, then of pending */
     const observation **noted; /* whose they are */
-    double *z;                /* columns of done, then of pending */
-    int32_t *centres;         /* of closed balls: places in done */
+    double *z;                 /* columns of done, then of pending */
+    int32_t *centres;          /* of closed balls: places in done */
     int32_t balls;
 } gp_scene;
 

@@ -8,8 +8,8 @@ typedef struct replay {
     const niche_row *rows;
     int32_t columns, groups, balls, idle, kept;
     int32_t *centres;
-    double *sorted;      /* values so far */
-    double local; /* the best outside the balls, and where */
+    double *sorted; /* values so far */
+    double local;   /* the best outside the balls, and where */
     int32_t local_row;
 } replay;
 
@@ -51,8 +51,8 @@ static void look(replay *r, int32_t i)
     const double median = r->kept ? r->sorted[r->kept / 2] : INFINITY;
     const bool counts = row->note->turn == (r->balls ? GP_NICHE : GP_BASE) &&
                         (r->balls == 0 || row->note->balls == r->balls);
-    const bool outside = !niche_within(r->o, r->rows, r->centres, r->balls, row->z, r->columns,
-                                       r->groups);
+    const bool outside =
+        !niche_within(r->o, r->rows, r->centres, r->balls, row->z, r->columns, r->groups);
     const double best = r->local;
 
     if (counts) {
@@ -73,8 +73,13 @@ drmad_status niche_closed(drmad_ctx *ctx, const niche_options *o, const niche_ro
                           int32_t columns, int32_t groups, int32_t *centres, int32_t *n_centres)
 {
     drmad_status st = DRMAD_OK;
-    replay r = {.o = o, .rows = rows, .columns = columns, .groups = groups, .centres = centres,
-                .local = INFINITY, .local_row = -1};
+    replay r = {.o = o,
+                .rows = rows,
+                .columns = columns,
+                .groups = groups,
+                .centres = centres,
+                .local = INFINITY,
+                .local_row = -1};
 
     *n_centres = 0;
     if (!o->on) return st;

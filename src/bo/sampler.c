@@ -11,6 +11,7 @@ static const sampler_ops *ops_of(const sampler *s)
     switch (s->options.kind) {
     case SAMPLER_RANDOM: return &sampler_random;
     case SAMPLER_SOBOL: return &sampler_sobol;
+    case SAMPLER_TPE: return &sampler_tpe;
     case SAMPLER_GP: return &sampler_gp;
     default: break;
     }

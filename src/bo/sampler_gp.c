@@ -164,8 +164,8 @@ static drmad_status order_by_fit(proposal *p, int32_t place)
     TRY(st);
     for (int32_t i = 0, k = 0; i < c->n_done; i++) {
         while (k < n && seen[k].number < c->done[i]->number) k++;
-        early[i] = k < n && seen[k].number == c->done[i]->number &&
-                   seen[k].state != OBSERVED_PENDING;
+        early[i] =
+            k < n && seen[k].number == c->done[i]->number && seen[k].state != OBSERVED_PENDING;
     }
     p->set.n = 0;
     for (int32_t i = 0; i < c->n_done; i++)
@@ -352,7 +352,8 @@ static drmad_status add_fantasies(proposal *p, double *best, bool *good)
     t = e + FANTASIES * (int64_t)waiting;
     for (int32_t s = 0; s < FANTASIES; s++)
         for (int32_t i = 0; i < waiting; i++)
-            e[s * waiting + i] = rng_normal(key, (uint64_t)(s / 2 * waiting + i)) * (s % 2 ? -1 : 1);
+            e[s * waiting + i] =
+                rng_normal(key, (uint64_t)(s / 2 * waiting + i)) * (s % 2 ? -1 : 1);
     TRY(gp_fantasies(p->model, known, FANTASIES, e, t));
     for (int32_t s = FANTASIES - 1; s >= 0; s--) {
         best[s] = best[0];

@@ -20,8 +20,7 @@ static double root_mean_square(const double *sorted, int32_t from, int32_t to, d
     double most = fmax(fabs(sorted[from] - m), fabs(sorted[to - 1] - m)), sum = 0;
 
     if (!(most > 0) || !isfinite(most)) return most;
-    for (int32_t i = from; i < to; i++)
-        sum += (sorted[i] - m) / most * ((sorted[i] - m) / most);
+    for (int32_t i = from; i < to; i++) sum += (sorted[i] - m) / most * ((sorted[i] - m) / most);
     return most * sqrt(sum / (to - from));
 }
 

@@ -74,6 +74,9 @@ drmad_status search_draw(const search *s, const double *u, double *x, int32_t *b
 drmad_status search_complete(const search *s, const double *u, double *x, int32_t *broken);
 /* One parameter alone, conditions aside; of a fixed one its value. u in [0, 1). */
 double search_draw_one(const search_param *p, double u);
+/* The other way: the stretch of u in [0, 1] that is drawn to x, which lies in the range and on the
+ * grid; one point when x is continuous. */
+void search_place_one(const search_param *p, double x, double *from, double *to);
 /* Fails (DRMAD_E_CONFIG, naming parameter and remedy) when a value is outside its range, off its
  * grid, missing or there against its condition, or a rule does not hold. */
 drmad_status search_check(const search *s, const double *x);

@@ -78,3 +78,46 @@ double search_draw_one(const search_param *p, double u)
             p->sd * search_cut_normal(u, (from - p->mean) / p->sd, (to - p->mean) / p->sd);
     return onto_grid(p, logarithm ? exp(x) : x);
 }
+
+/* ---- back ---- */
+
+static void place_choice(const search_param *p, int32_t choice, double *from, double *to)
+{
+    *from = (double)choice / p->n_choices;
+    *to = (choice + 1.0) / p->n_choices;
+    if (!p->weights) return;
+    *from = 0;
+    for (int32_t i = 0; i < choice; i++) *from += p->weights[i];
+    *to = fmin(*from + p->weights[choice], 1);
+}
+
+/* The share of a normal cut to [a, b] that lies below z, from whichever tail is the thinner. */
+static double cut_below(double z, double a, double b)
+{
+    if (a > 0) return (below(-a) - below(-z)) / (below(-a) - below(-b));
+    return (below(z) - below(a)) / (below(b) - below(a));
+}
+
+static double place_number(const search_param *p, double x)
+{
+    const double half = 0.5 * p->step;
+    bool logarithm = p->prior == PRIOR_LOG_NORMAL || (p->prior == PRIOR_UNIFORM && p->log);
+    double from = scaled(p->low - half, logarithm), to = scaled(p->high + half, logarithm);
+    double at = scaled(fmin(fmax(x, p->low - half), p->high + half), logarithm), u;
+
+    if (p->prior == PRIOR_UNIFORM) u = (at - from) / (to - from);
+    else u = cut_below((at - p->mean) / p->sd, (from - p->mean) / p->sd, (to - p->mean) / p->sd);
+    return u >= 0 && u <= 1 ? u : 0.5; /* no mass where the range is */
+}
+
+void search_place_one(const search_param *p, double x, double *from, double *to)
+{
+    *from = 0, *to = 1;
+    if (p->fixed) return;
+    if (p->type == SEARCH_CATEGORICAL) {
+        place_choice(p, (int32_t)x, from, to);
+    } else if (p->low < p->high) {
+        *from = *to = place_number(p, x - 0.5 * p->step);
+        if (p->step > 0) *to = place_number(p, x + 0.5 * p->step);
+    }
+}

@@ -1,11 +1,9 @@
 /* Whether a trial is worth going on with: its own curve as it knows it, the others' as the store
  * has them, read now and then. */
 #include "study/session.h"
-#include <math.h>
 #include <string.h>
 
-/* Reading takes at most this share of the time, and comes no more often than this. */
-static const double READ_SHARE = 0.1, READ_EVERY_S = 0.1;
+static const double READ_SHARE = 0.1; /* of the time goes into reading, at most */
 
 /* ---- the trial's own curve ---- */
 
@@ -83,8 +81,7 @@ static bool is_old(const drmad_trial *t)
     const struct session *ss = t->study->session;
     const double age = base_now() - ss->read_at;
 
-    return !ss->past || ss->read_at < t->asked_at ||
-           age >= fmax(READ_EVERY_S, ss->read_s / READ_SHARE);
+    return !ss->past || ss->read_at < t->asked_at || age >= ss->read_s / READ_SHARE;
 }
 
 drmad_status trial_prune(drmad_trial *t, int32_t *judged, bool *prune)

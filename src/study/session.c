@@ -57,8 +57,8 @@ done:
     return st;
 }
 
-/* Whether trials of both belong together; *looks_by: the sampler of theirs. A text that this drmad cannot
- * read is another's. */
+/* Whether trials of both belong together; *looks_by: the sampler of theirs. A text that this drmad
+ * cannot read is another's. */
 static drmad_status compare(drmad_ctx *ctx, const char *ours, const char *theirs, bool *same,
                             int *looks_by)
 {

@@ -84,6 +84,8 @@ const search_param *trial_param(const drmad_trial *t, int32_t i, double *x);
 void trial_name(const drmad_trial *t, char *buf, size_t size);
 /* What a trial was queued with, as far as it is of `space`; the rest of x becomes NaN. */
 drmad_status trial_fixed(const search *space, const json_t *fixed, double *x);
+/* DRMAD_E_USAGE: a name or a value that cannot be. */
+drmad_status trial_check_gradient(const drmad_trial *t, const json_t *gradient);
 drmad_status trial_check_open(const drmad_trial *t); /* DRMAD_E_USAGE: it has ended */
 /* A report becomes part of its curve: prune.c. */
 drmad_status trial_keep_report(drmad_trial *t, int64_t step, double value);

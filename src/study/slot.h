@@ -52,7 +52,7 @@ struct slot {
     size_t tail_used;
     double started, stopped; /* seconds, base_now */
     int64_t tries;
-    bool timed_out;
+    bool timed_out, pruned;
     void *inside;         /* the kind's, of this run; NULL when nothing runs */
     said_verdict verdict; /* once ENDED; state WAITING: to be given back */
     drmad_status failed;  /* of our own training or a function: what it ended with */
@@ -74,7 +74,8 @@ int slot_fds(const slot *s, struct pollfd fds[SLOT_FDS]);
 /* Fails for what is wrong with us (memory); then the slot is fit only for slot_free. */
 drmad_status slot_step(slot *s);
 void slot_stop(slot *s);
-void slot_free(slot *s); /* NULL is fine */
+void slot_prune(slot *s); /* the same, and whatever it says then, it is PRUNED */
+void slot_free(slot *s);  /* NULL is fine */
 /* When slot_step must be called even if nothing comes; seconds of base_now. */
 double slot_due(const slot *s);
 

@@ -289,7 +289,7 @@ static drmad_status space_of(struct session *ss, const char *note, const search 
     *out = ss->space;
     if (ss->space->n > 0) return st;
     *out = NULL;
-    TRY(sampler_note_numbers(ss->ctx, note, &seen, &n));
+    TRY(sampler_note_numbers(ss->ctx, note, ss->past->n, &seen, &n));
     for (int32_t i = 0; i < n && !like; i++) {
         const past_trial *t = past_find(ss->past, seen[i]);
 

@@ -253,7 +253,7 @@ drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value)
 }
 
 /* Every name one of the trial's numbers, every value finite. */
-static drmad_status check_gradient(const drmad_trial *t, const json_t *gradient)
+drmad_status trial_check_gradient(const drmad_trial *t, const json_t *gradient)
 {
     const char *name;
     json_t *value;
@@ -278,7 +278,7 @@ drmad_status drmad_trial_set_gradient(drmad_trial *t, const char *json)
     json_t *gradient = st == DRMAD_OK ? json_loads(json, JSON_REJECT_DUPLICATES, NULL) : NULL;
     const store_attr a = {PAST_GRADIENT_KEY, json, .system = true};
 
-    if (st == DRMAD_OK) st = check_gradient(t, gradient);
+    if (st == DRMAD_OK) st = trial_check_gradient(t, gradient);
     if (st == DRMAD_OK) st = store_trial_attrs(t->study->session->store, &t->lease, &a, 1);
     json_decref(gradient);
     return st;
@@ -323,10 +323,18 @@ drmad_status drmad_trial_tell(drmad_trial *t, const char *state, const double *v
     if (!trial_state_of(state, &s) || s == TRIAL_RUNNING || s == TRIAL_WAITING)
         return FAIL(t->study->ctx, DRMAD_E_USAGE,
                     "state \"%.20s\": COMPLETE, PRUNED or FAIL can be told", state);
-    if (n != (s == TRIAL_COMPLETE))
+    const int want = s == TRIAL_COMPLETE ? (int)t->study->session->objectives : 0;
+    const store_attr failed = {PAST_FAILED_KEY, "true", .system = true};
+    if (n != want)
         return FAIL(t->study->ctx, DRMAD_E_USAGE, "%s is told with %d values, not %d", state, n,
-                    s == TRIAL_COMPLETE);
-    return trial_tell(t, &(store_trial){.state = s, .n_values = n, .values = values});
+                    want);
+    for (int i = 0; i < n; i++)
+        if (isnan(values[i])) s = TRIAL_FAIL;
+    return trial_tell(t, &(store_trial){.state = s,
+                                        .n_values = s == TRIAL_COMPLETE ? n : 0,
+                                        .values = values,
+                                        .n_attrs = s == TRIAL_FAIL,
+                                        .attrs = &failed});
 }
 
 drmad_status drmad_trial_release(drmad_trial *t)
@@ -382,8 +390,10 @@ drmad_status drmad_study_observe(drmad_study *s, const char *params_json, const 
     int32_t k = 0;
     int64_t id;
 
-    if (n != 1) return FAIL(s->ctx, DRMAD_E_USAGE, "observe: %d values, not 1", n);
     TRY(parse_point(s, params_json, &x));
+    if (n != s->session->objectives)
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE, "observe: %d values, not %d", n,
+                 (int)s->session->objectives));
     const search *declared = s->session->space;
     TRY(search_check(declared, x));
     TRY(mem_alloc(s->ctx, (size_t)declared->n + 1, sizeof *p, &p));
@@ -391,13 +401,17 @@ drmad_status drmad_study_observe(drmad_study *s, const char *params_json, const 
         if (!isnan(x[i]))
             p[k++] =
                 (store_param){declared->params[i].name, x[i], declared->params[i].distribution};
-    const bool fine = !isnan(values[0]);
+    bool fine = true;
+    for (int i = 0; i < n; i++) fine &= !isnan(values[i]);
+    const store_attr failed = {PAST_FAILED_KEY, "true", .system = true};
     const store_trial t = {
         .state = fine ? TRIAL_COMPLETE : TRIAL_FAIL,
         .n_params = k,
         .params = p,
-        .n_values = fine,
+        .n_values = fine ? n : 0,
         .values = values,
+        .n_attrs = !fine,
+        .attrs = &failed,
     };
     store_request(s->session->store, key);
     TRY(store_trial_add(s->session->store, s->session->study, &t, key, &id, number));

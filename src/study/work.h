@@ -16,7 +16,9 @@ typedef struct run {
     char *dir;
     call_spec call;
     double since, reported;
-    bool lost; /* the lease; what it still says is dropped */
+    int32_t kept, judged; /* reports of the slot that its curve has; of the curve, by the pruner */
+    int64_t tries;        /* of the slot, when they were counted */
+    bool lost;            /* the lease; what it still says is dropped */
 } run;
 
 typedef struct work {

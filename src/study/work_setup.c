@@ -129,6 +129,10 @@ drmad_status work_setup(work *w)
     drmad_status st = DRMAD_OK;
 
     w->rules = (slot_rules){.metric = o->metric, .timeout_s = o->timeout, .grace_s = grace_s};
+    if (s->session->objectives > 1)
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE,
+                 "study %s has %d objectives: a worker's trials have one; ask and tell them",
+                 s->session->name, (int)s->session->objectives));
     if (!s->objective && s->session->space->n == 0)
         TRY(config_refuse(s->cfg, "parameters", "there is nothing to search"));
     if (s->objective) w->kind = &slot_call;

@@ -281,7 +281,7 @@ def replay(site, target):
 def w_suggestions_of_four_workers_come_out_again(site):
     site.write("study.yaml", REPLAYED)
     site.write("run.sh", UNEVEN)
-    for sampler in ("gp", "tpe", "cmaes", "sobol", "random"):
+    for sampler in ("gp", "tpe", "sobol", "random"):
         name = f"name={sampler}"
         more = (name, f"search.sampler={sampler}", "search.startup=6")
         for p in [site.start(*more) for _ in range(4)]:

@@ -184,6 +184,51 @@ TEST(choices_are_as_likely_as_they_weigh)
     search_free(heavy);
 }
 
+/* u lies in the stretch of what it is drawn to, and grid points' stretches are as long as they are
+ * likely. */
+static void check_places(const search_param *p, const char *entry, bool grid)
+{
+    for (int k = 0; k < 1000; k++) {
+        double u = (k + 0.5) / 1000, from, to, x = search_draw_one(p, u);
+
+        search_place_one(p, x, &from, &to);
+        if (!(from <= u + 1e-12 && u - 1e-12 <= to && from >= 0 && to <= 1 && grid == (from < to)))
+            test_fail(__FILE__, __LINE__, "%s: u %g, x %.17g, from %.17g to %.17g", entry, u, x,
+                      from, to);
+        if (grid) CHECK_NEAR(to - from, share(p, x), 2.0 / DRAWS);
+    }
+}
+
+TEST(places_undo_draws)
+{
+    static const char *const others[] = {
+        "choices: [a, b, c]",
+        "choices: [a, b, c, d], weights: [1, 0, 2, 5]",
+        "choices: [a]",
+        "low: 3, high: 3",
+        "low: 0, high: 9, fixed: 4",
+        "type: int, low: 1, high: 100000, log: true",
+    };
+    drmad_ctx *ctx = test_ctx();
+    search *s = NULL;
+
+    for (size_t i = 0; i < COUNT(continuous); i++) {
+        s = declared(ctx, continuous[i].entry);
+        check_places(&s->params[0], continuous[i].entry, false);
+        search_free(s);
+    }
+    for (size_t i = 0; i < COUNT(grids) + COUNT(others); i++) {
+        const char *entry = i < COUNT(grids) ? grids[i].entry : others[i - COUNT(grids)];
+
+        s = declared(ctx, entry);
+        check_places(&s->params[0], entry, true);
+        search_free(s);
+    }
+    s = declared(ctx, "low: 30, high: 40, prior: normal, mean: 0, sd: 1"); /* far in a tail */
+    check_places(&s->params[0], "tail", false);
+    search_free(s);
+}
+
 /* hypero's samplers as docs/STUDY.md says them: means and variances of what hypero draws. */
 TEST(the_samplers_of_hypero_have_their_moments)
 {
