@@ -233,6 +233,9 @@ static drmad_status resolve(config *c)
     config_study *s = &c->set;
     char dir[128];
 
+    if (s->objective.report_every == 0)
+        s->objective.report_every =
+            s->search.pruner.kind == CFG_PRUNER_NONE ? -1 : (s->train.steps + 8) / 9;
     if (s->data.split_seed < 0) s->data.split_seed = s->seed;
     if (s->data.noise_seed < 0) s->data.noise_seed = s->seed;
     if (s->outer.fresh_split) s->outer.trust = false; /* F of two splits cannot be compared */

@@ -16,6 +16,7 @@ typedef struct run {
     char *dir;
     call_spec call;
     double since, reported;
+    int32_t heard;        /* reports of this run, those sent to the store too */
     int32_t kept, judged; /* reports of the slot that its curve has; of the curve, by the pruner */
     int64_t tries;        /* of the slot, when they were counted */
     bool lost;            /* the lease; what it still says is dropped */

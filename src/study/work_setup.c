@@ -90,6 +90,7 @@ static drmad_status setup_training(work *w)
                               "the study as it stands is no run to count in"));
     }
     w->training.lender = w->base;
+    w->training.wait = c->search.pruner.kind != CFG_PRUNER_NONE;
 done:
     return st;
 }

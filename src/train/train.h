@@ -59,6 +59,11 @@ typedef struct train_report {
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out);
 void trainer_free(trainer *t); /* NULL is fine */
 
+/* Called after every `every` steps but the last, when the weights are those of the steps done so
+ * far: trainer_eval may look at them. A failure ends the run with it. `every` 0: never again. */
+typedef drmad_status train_watch_fn(void *user, int64_t steps);
+void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user);
+
 /* One run with hyperparameters `values` (space->total doubles). Recorded into tr unless NULL. A
  * loss or weight that is not finite ends the run with DRMAD_E_DIVERGED. */
 drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,

@@ -457,6 +457,20 @@ static void note_loss(const trainer *t, int64_t step, double loss, train_report 
     out->steps = step + 1;
 }
 
+void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
+{
+    t->watch_every = every;
+    t->watch = fn;
+    t->watch_user = user;
+}
+
+static drmad_status watch(trainer *t, int64_t steps)
+{
+    const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
+
+    return due ? t->watch(t->watch_user, steps) : DRMAD_OK;
+}
+
 drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
                          train_report *out)
 {
@@ -482,6 +496,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
         const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
         note_loss(t, step, loss, out);
         if (!isfinite(loss)) TRY(diverged(t, step, loss));
+        TRY(watch(t, step + 1));
     }
     TRY(record(t, tr, t->spec.steps, t->state[t->now]));
 done:
