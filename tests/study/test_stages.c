@@ -15,6 +15,7 @@ static const char *const usual[] = {
     "search.trials=4",
     "outer.steps=3",
     "stages=[search, {run: refine, top: 2, loosen: 1}, {run: retrain, seeds: 2}]",
+    "search.sampler=sobol",
     "worker.jobs=1",
     "threads=1",
 };
@@ -214,6 +215,51 @@ TEST(stages_stop_after_their_seconds)
     CHECK(
         strstr(word(json_array_get(json_object_get(stage(&d, 1), "starts"), 0), "stopped_because"),
                "minutes"));
+    desk_close(&d);
+}
+
+/* ---- intermediate values and pruning ---- */
+
+TEST(a_training_that_reports_is_the_same_training)
+{
+    desk d;
+    size_t n, m;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, DESK_RUN(&d, "a", desk_train, NULL));
+    const double macs = number(json_object_get(d.result, "run"), "macs");
+    const double loss = number(json_object_get(d.result, "run"), "objective_loss");
+    CHECK_OK(d.ctx, DESK_RUN(&d, "b", desk_train, "objective.report_every=3"));
+    CHECK_INT(d.events, 3); /* after 3 and 6 of 8 steps, and the end */
+    CHECK_NEAR(number(json_object_get(d.result, "run"), "objective_loss"), loss, 0);
+    CHECK(number(json_object_get(d.result, "run"), "macs") > macs); /* two looks more */
+    char *x = desk_read(&d, "a", "weights.safetensors", &n);
+    char *y = desk_read(&d, "b", "weights.safetensors", &m);
+    CHECK(x && y && n == m && memcmp(x, y, n) == 0);
+    free(x);
+    free(y);
+    desk_close(&d);
+}
+
+/* A training waits for the verdict on what it reported: so which trials are pruned, and when, does
+ * not depend on the machine's speed. */
+TEST(stages_prune_the_same_trials_in_every_run)
+{
+    static const char *const more[] = {
+        "search.trials=14", "search.pruner={kind: median, startup: 3}",
+        "stages=[search, {run: retrain, seeds: 1, top: 1}]", "train.steps=18", NULL};
+    desk d;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, pipe_run(&d, "whole", desk_tune, more));
+    const double pruned = number(json_object_get(stage(&d, 0), "trials"), "PRUNED");
+    const double runs = number(stage(&d, 0), "runs");
+    CHECK(pruned >= 2 && pruned < 14);
+    CHECK_OK(d.ctx, pipe_run(&d, "cut", desk_tune, more));
+    desk_same_result(&d, "whole", "cut");
+    CHECK_OK(d.ctx, PIPE_RUN(&d, "none", desk_tune, "search.trials=14", more[2], more[3],
+                             "search.sampler=sobol", "objective.report_every=2"));
+    CHECK(runs < number(stage(&d, 0), "runs"));
     desk_close(&d);
 }
 

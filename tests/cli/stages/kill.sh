@@ -1,0 +1,19 @@
+# SIGKILL at any time while refining and retraining: the same bits; while searching: the same winner.
+study=$ROOT/tests/cli/pipeline.yaml
+exec 2>/dev/null # bash tells of every kill
+same() { sed '/"seconds"/d' "$1/$2" >a; sed '/"seconds"/d' r/"$2" | cmp a -; }
+drmad tune "$study" -o whole -q >/dev/null
+cp p.db search.db
+for stage in search refine; do
+    rm -rf p.db* r
+    [ $stage = search ] || { cp search.db p.db; }
+    for tenths in 1 2 3 4 6; do
+        timeout -s KILL 0.0$tenths drmad tune "$study" -o r -q --resume >/dev/null 2>&1 || true
+    done
+    until drmad tune "$study" -o r -q --resume >/dev/null 2>&1; do sleep 0.5; done
+    if [ $stage = refine ]; then
+        same whole refine.json && same whole retrain.json && echo "$stage: the same records"
+    fi
+    grep -o '"test_error_half_width": [0-9.e-]*' whole/retrain.json | sort >a
+    grep -o '"test_error_half_width": [0-9.e-]*' r/retrain.json | sort | cmp a - && echo "$stage: same means"
+done
