@@ -64,4 +64,7 @@ install(FILES ${CMAKE_BINARY_DIR}/drmadConfig.cmake ${CMAKE_BINARY_DIR}/drmadCon
 if(SKBUILD)
   set_target_properties(drmad_shared PROPERTIES NO_SONAME ON VERSION "" SOVERSION "")
   install(TARGETS drmad_shared LIBRARY DESTINATION drmad/_native COMPONENT wheel)
+  # LAPACK and NLopt, from tools/wheel-libs
+  install(DIRECTORY ${CMAKE_SOURCE_DIR}/build/wheel-libs/ DESTINATION drmad/_native
+          COMPONENT wheel USE_SOURCE_PERMISSIONS)
 endif()

@@ -6,12 +6,13 @@
  *   pthread_create, pthread_join, pthread_sigmask, pthread_condattr_setclock
  *                                                   moved into libc (2.32, 2.34); libpthread.so.0
  *                                                   must be needed as well, for 2.28 has them there
- *   dlopen, dlsym, dlerror, dlclose                 moved into libc (2.34) likewise from libdl.so.2
+ *   dlopen, dlsym, dladdr, dlerror, dlclose         moved into libc (2.34) likewise from libdl.so.2
  *   stat, lstat, fstat, fstatat                     were inline calls of __xstat, __lxstat, ...
  *                                                   until 2.33
  *   exp, log, pow         2.29 dropped the SVID error handling; same values, same code inside
  *   __libc_start_main     2.34; the old one with no init runs no constructors of the executable on
  *                         an old glibc: C has none */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -47,6 +48,7 @@ int old___fxstat(int, int, struct stat *);
 int old___fxstatat(int, int, const char *, struct stat *, int);
 void *old_dlopen(const char *, int);
 void *old_dlsym(void *, const char *);
+int old_dladdr(const void *, Dl_info *);
 char *old_dlerror(void);
 int old_dlclose(void *);
 double old_exp(double);
@@ -63,6 +65,7 @@ OLD(__fxstat);
 __asm__(".symver old___fxstatat,__fxstatat@GLIBC_2.4");
 OLD(dlopen);
 OLD(dlsym);
+OLD(dladdr);
 OLD(dlerror);
 OLD(dlclose);
 OLD(exp);
@@ -120,6 +123,11 @@ HIDDEN void *dlopen(const char *file, int flags)
 HIDDEN void *dlsym(void *library, const char *name)
 {
     return old_dlsym(library, name);
+}
+
+HIDDEN int dladdr(const void *address, Dl_info *info)
+{
+    return old_dladdr(address, info);
 }
 
 HIDDEN char *dlerror(void)

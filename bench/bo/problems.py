@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import math
 import os
 import pathlib
 
@@ -110,3 +111,21 @@ def _param(p: _Param) -> Param:
     return Param(
         p.name.decode(), p.type, bool(p.log), p.low, p.high, p.choices, p.parent, p.parent_choice
     )
+
+
+def from_cube(p: Param, u: float) -> float:
+    """The value of parameter p at u in [0, 1]: equal parts of the cube for ints and choices, equal
+    ratios with log."""
+    if p.type == CHOICE:
+        return min(int(u * p.choices), p.choices - 1)
+    low, high = (p.low - 0.5, p.high + 0.5) if p.type == INT else (p.low, p.high)
+    v = low * (high / low) ** u if p.log else low + u * (high - low)
+    return min(max(round(v), p.low), p.high) if p.type == INT else min(max(v, p.low), p.high)
+
+
+def to_cube(p: Param, v: float) -> float:
+    """The middle of what from_cube maps to v."""
+    if p.type == CHOICE:
+        return (v + 0.5) / p.choices
+    low, high = (p.low - 0.5, p.high + 0.5) if p.type == INT else (p.low, p.high)
+    return math.log(v / low) / math.log(high / low) if p.log else (v - low) / (high - low)

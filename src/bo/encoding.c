@@ -183,6 +183,15 @@ void encoding_columns(const encoding *e, const double *x, double *z)
     }
 }
 
+double encoding_slope(const encoding *e, int32_t p, const double *x)
+{
+    const coded_param *c = &e->params[p];
+    const double value = x[c->index];
+
+    if (c->count > 0 || isnan(value)) return NAN;
+    return c->logarithm ? c->width * value : c->width;
+}
+
 /* ---- grids ---- */
 
 int32_t encoding_step(const encoding *e, int32_t p, const double *x)

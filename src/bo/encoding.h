@@ -49,6 +49,8 @@ void encoding_latent(const encoding *e, const double *x, double *v);
 drmad_status encoding_point(const encoding *e, const double *v, const double *given, double *x,
                             bool *keeps);
 void encoding_columns(const encoding *e, const double *x, double *z);
+/* dx / dv of free parameter p, NaN where it has none: choices, grids, left out. */
+double encoding_slope(const encoding *e, int32_t p, const double *x);
 /* Places on the grid of free parameter p, or its choices: 0 to count - 1. Of x, and its v. */
 int32_t encoding_step(const encoding *e, int32_t p, const double *x);
 double encoding_at_step(const encoding *e, int32_t p, int32_t step);

@@ -8,6 +8,11 @@
  * phi holds the logarithms of what is fitted: l of each group, s2, sigma2. It is the largest of the
  * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-12, 3^2).
  *
+ * With gradients there are further rows, each a derivative of f along a column at a point, seen with
+ * noise of variance sigma2_g times its own prior variance, 5/3 s2 / l^2; ln sigma2_g, one for all,
+ * is the last of phi, ~ N(-3, 2^2). The covariances: gp_gradient.c. All that is said of k(z) and K
+ * holds for all rows; mu is subtracted from values alone.
+ *
  * The model knows columns of numbers, not parameters: encoding.h. Several right sides (fantasies of
  * what runs still) share one factor.
  *
@@ -24,6 +29,7 @@
 typedef struct gp_shape {
     int32_t columns, groups;
     const int32_t *group; /* of each column; borrowed */
+    bool gradients;       /* phi has one more */
 } gp_shape;
 
 typedef struct gp {
@@ -31,9 +37,12 @@ typedef struct gp {
     const linalg *lin;
     const gp_loops *loops;
     gp_shape shape;
-    int32_t n, room; /* rows; room is a multiple of GP_PAD and the stride of all matrices */
+    int32_t n, rows; /* points; their values and derivatives, values first, then what is appended */
+    int32_t room;    /* for rows; a multiple of GP_PAD and the stride of all matrices */
     int32_t sides;   /* right sides */
-    double *phi;     /* groups + 2 */
+    int32_t *point;  /* room: of each row */
+    int32_t *along;  /* room: the column of a derivative, -1: a value */
+    double *phi;     /* gp_count */
     double *z;       /* columns x room: as given */
     double *x;       /* the same over lengthscales */
     double *factor;  /* room x room, L in the lower triangle */
@@ -41,18 +50,24 @@ typedef struct gp {
     double *t;       /* room: targets */
     double *alpha;   /* sides x room */
     double mean;     /* mu */
-    double *row[4];  /* room each: working rows */
-    double *at;      /* 2 columns: a point over lengthscales; sums by column */
+    double *row[7];  /* room each: working rows; the last three: gp_gradient.c */
+    double *at;      /* 3 columns: a point over lengthscales; sums by column; */
+    double *over;    /* 1 / l of each column, of the newest factor: the third part of it */
 } gp;
 
 drmad_status gp_new(drmad_ctx *ctx, const linalg *lin, gp_shape shape, gp **out);
 void gp_free(gp *g); /* NULL is fine */
 
+/* How many numbers phi has. */
+int32_t gp_count(const gp_shape *shape);
 /* The data: n points, row by row (n x columns), and targets. Forgets what was there. */
 drmad_status gp_data(gp *g, int32_t n, const double *z, const double *t);
+/* Derivatives of the targets, for a shape with gradients, after gp_data: slopes is n x columns, NaN
+ * where none is known. */
+drmad_status gp_gradients(gp *g, const double *slopes);
 /* The median of phi's prior. */
 void gp_prior_median(const gp_shape *shape, double *phi);
-/* -log posterior at phi, up to a constant, for the data; gradient[groups + 2] may be NULL.
+/* -log posterior at phi, up to a constant, for the data; gradient[gp_count] may be NULL.
  * INFINITY: K is not positive definite. */
 double gp_objective(gp *g, const double *phi, double *gradient);
 /* Lowers the objective from phi, which becomes the best that was met; *value: there. */
@@ -62,7 +77,9 @@ drmad_status gp_fit(gp *g, double *phi, int32_t evaluations, double *value);
 bool gp_factor(gp *g, const double *phi);
 /* One more point without a target, O(n^2). *done: it could be taken in. */
 drmad_status gp_append(gp *g, const double *z, bool *done);
-/* Targets of all n points, after factor and appends: one right side. O(n^2). */
+/* Takes appended points away: the first n stay. */
+void gp_drop(gp *g, int32_t n);
+/* Targets of all n points, after factor and appends: one right side. O(n^2). Derivatives stay. */
 void gp_targets(gp *g, const double *t);
 /* Targets for the points beyond the first `known`, drawn from their joint posterior given those of
  * the known: t = mu + L w with w = L^-1 (t - mu) for the known and w = e, standard normal, beyond.

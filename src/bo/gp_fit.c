@@ -5,6 +5,8 @@
  *   dK / d ln l_g = s2 h sum_(c in g) ((z_c - z'_c) / l_g)^2        h: gp_kernel.h
  *   tr(W s2 k) = n - (t - mu)'alpha - (sigma2 + jitter) tr W
  *
+ * Derivatives add their own terms: gp_gradient.c.
+ *
  * mu is where dJ / dmu = 0, so that it adds nothing to the gradient.
  *
  * Source:  Rasmussen and Williams (2006), equations 2.30 and 5.9.
@@ -12,13 +14,16 @@
 #include "bo/gp_inside.h"
 #include <math.h>
 
-static const double sd_length = 0.5, sd_s2 = 1, mean_noise = -12, sd_noise = 3;
+/* Of ln s2, ln sigma2, ln sigma2_g: mean, sd, bounds. */
+static const struct {
+    double mean, sd, low, high;
+} rest[] = {{0, 1, -7, 7}, {-12, 3, -18.420680743952367, 0}, {-3, 2, -18.420680743952367, 2}};
+static const double sd_length = 0.5;
 
 void gp_prior_median(const gp_shape *shape, double *phi)
 {
     for (int32_t i = 0; i < shape->groups; i++) phi[i] = log(0.22 * sqrt(shape->groups));
-    phi[shape->groups] = 0;
-    phi[shape->groups + 1] = mean_noise;
+    for (int32_t i = shape->groups; i < gp_count(shape); i++) phi[i] = rest[i - shape->groups].mean;
 }
 
 /* Adds the prior's part. */
@@ -28,9 +33,9 @@ static double add_prior(const gp *g, const double *phi, double *gradient)
     const double middle = log(0.22 * sqrt(groups));
     double sum = 0;
 
-    for (int32_t i = 0; i < groups + 2; i++) {
-        double m = i < groups ? middle : i == groups ? 0 : mean_noise;
-        double v = i < groups ? sd_length : i == groups ? sd_s2 : sd_noise;
+    for (int32_t i = 0; i < gp_count(&g->shape); i++) {
+        double m = i < groups ? middle : rest[i - groups].mean;
+        double v = i < groups ? sd_length : rest[i - groups].sd;
         double e = (phi[i] - m) / v;
 
         sum += 0.5 * e * e;
@@ -40,24 +45,29 @@ static double add_prior(const gp *g, const double *phi, double *gradient)
 }
 
 /* The factor becomes the lower triangle of K^-1. */
-static void add_slopes(gp *g, double fit, double noise, double *gradient)
+static void add_slopes(gp *g, double fit, double jitter, double *gradient)
 {
     const int32_t groups = g->shape.groups;
-    double *by_column = g->at + g->shape.columns, trace = 0;
+    double *by_column = g->at + g->shape.columns, trace = 0, rest_trace = 0;
 
-    linalg_inverse(g->lin, g->n, g->factor, g->room);
+    linalg_inverse(g->lin, g->rows, g->factor, g->room);
     for (int32_t c = 0; c < g->shape.columns; c++) by_column[c] = 0;
     for (int32_t i = 0; i < g->n; i++) {
         const double *w = g->factor + (int64_t)i * g->room;
 
-        for (int32_t c = 0; c < g->shape.columns; c++) g->at[c] = g->x[(int64_t)c * g->room + i];
+        gp_point_at(g, i);
         g->loops->slopes(i, g->shape.columns, g->x, g->room, g->at, w, g->alpha[i], g->alpha,
                          g->slope + (int64_t)i * g->room, by_column);
         trace += w[i] - g->alpha[i] * g->alpha[i];
     }
     for (int32_t c = 0; c < g->shape.columns; c++) gradient[g->shape.group[c]] += by_column[c];
-    gradient[groups] += 0.5 * (g->n - fit - noise * trace);
-    gradient[groups + 1] += 0.5 * exp(g->phi[groups + 1]) * trace;
+    for (int32_t i = g->n; i < g->rows; i++)
+        rest_trace += g->factor[(int64_t)i * g->room + i] - g->alpha[i] * g->alpha[i];
+    const double sigma2 = exp(g->phi[groups + 1]);
+
+    gradient[groups] += 0.5 * (g->rows - fit - sigma2 * trace - jitter * (trace + rest_trace));
+    gradient[groups + 1] += 0.5 * sigma2 * trace;
+    if (g->rows > g->n) gp_gradient_slopes(g, gradient);
 }
 
 double gp_objective(gp *g, const double *phi, double *gradient)
@@ -67,12 +77,12 @@ double gp_objective(gp *g, const double *phi, double *gradient)
 
     if (!gp_factor_at(g, phi, jitter, gradient != NULL)) return INFINITY;
     gp_targets(g, g->t);
-    for (int32_t i = 0; i < g->n; i++) {
+    for (int32_t i = 0; i < g->rows; i++) {
         logs += log(g->factor[(int64_t)i * g->room + i]);
-        fit += (g->t[i] - g->mean) * g->alpha[i];
+        fit += (g->t[i] - (g->along[i] < 0 ? g->mean : 0)) * g->alpha[i];
     }
-    for (int32_t i = 0; gradient && i < g->shape.groups + 2; i++) gradient[i] = 0;
-    if (gradient) add_slopes(g, fit, exp(phi[g->shape.groups + 1]) + jitter, gradient);
+    for (int32_t i = 0; gradient && i < gp_count(&g->shape); i++) gradient[i] = 0;
+    if (gradient) add_slopes(g, fit, jitter, gradient);
     return 0.5 * fit + logs + add_prior(g, phi, gradient);
 }
 
@@ -84,15 +94,15 @@ static double objective(void *user, int32_t n, const double *phi, double *gradie
 
 drmad_status gp_fit(gp *g, double *phi, int32_t evaluations, double *value)
 {
-    const int32_t n = g->shape.groups + 2;
+    const int32_t n = gp_count(&g->shape), groups = g->shape.groups;
     drmad_status st = DRMAD_OK;
     double *lower = NULL, *upper;
 
     TRY(mem_alloc(g->ctx, 2 * (size_t)n, sizeof *lower, &lower));
     upper = lower + n;
     for (int32_t i = 0; i < n; i++) {
-        lower[i] = i < n - 2 ? log(0.005) : i == n - 2 ? -7 : log(1e-8);
-        upper[i] = i < n - 2 ? log(50) : i == n - 2 ? 7 : 0;
+        lower[i] = i < groups ? log(0.005) : rest[i - groups].low;
+        upper[i] = i < groups ? log(50) : rest[i - groups].high;
     }
     const linalg_task task = {.n = n,
                               .lower = lower,

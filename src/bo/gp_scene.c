@@ -84,7 +84,7 @@ void scene_free(gp_scene *c)
     *c = (gp_scene){.s = c->s};
 }
 
-drmad_status scene_fit(const gp_scene *c, gp_turn turn, double *phi, int32_t *place)
+drmad_status scene_fit(const gp_scene *c, gp_turn turn, int32_t n, double *phi, int32_t *place)
 {
     drmad_status st = DRMAD_OK;
     json_t *model = NULL;
@@ -100,7 +100,7 @@ drmad_status scene_fit(const gp_scene *c, gp_turn turn, double *phi, int32_t *pl
     *place = -1;
     if (best < 0) return st;
     TRY(sampler_model(c->s, c->noted[best], &model));
-    if (gp_note_phi(model, phi, c->code->n + 2)) *place = best;
+    if (gp_note_phi(model, phi, n)) *place = best;
 done:
     json_decref(model);
     return st;

@@ -27,6 +27,6 @@ drmad_status scene_make(const sampler *s, const history *h, int64_t number, cons
 void scene_free(gp_scene *c);
 
 /* The newest trial whose note has a fit of this turn (and, of a niche, for so many balls): its
- * place in `noted`, -1: none. phi is filled in. */
-drmad_status scene_fit(const gp_scene *c, gp_turn turn, double *phi, int32_t *place);
+ * place in `noted`, -1: none, or not of n numbers. phi[n] is filled in. */
+drmad_status scene_fit(const gp_scene *c, gp_turn turn, int32_t n, double *phi, int32_t *place);
 #endif

@@ -26,8 +26,9 @@
 
 enum { TRIES = 64 };
 
-static const double NARROW =
-    0.2; /* sd: the density's mean over less is that of the middle, to .2 % */
+/* In sd: over less, the density's mean is that of the middle, to .2 %. */
+static const double NARROW = 0.2;
+static const double NEGLIGIBLE = 50;                  /* exp(-50), beside 1 */
 static const double SD_BOUND = 50, SD_EXPONENT = 1.5; /* measured: docs/SEARCH.md */
 
 /* A parameter of the estimator. */
@@ -36,8 +37,8 @@ typedef struct axis {
     int32_t index, slots; /* in the space; of places or choices */
     bool given;
     int32_t *slot; /* of each point */
-    /* of each slot: a number's m and sd, ln K at m, and -ln of the normal's mass within [0, 1] */
-    double *place, *sd, *ln_peak, *ln_norm;
+    /* of each slot: a number's m, sd, 1 / sd, ln K at m, and -ln of the normal's mass in [0, 1] */
+    double *place, *sd, *rate, *ln_peak, *ln_norm;
     double *term; /* ln K at the point that is looked at */
 } axis;
 
@@ -98,6 +99,7 @@ static void find_widths(axis *a, int32_t n)
         if (s > 0) sd = fmax(sd, a->place[s] - a->place[s - 1]);
         if (s + 1 < a->slots) sd = fmax(sd, a->place[s + 1] - a->place[s]);
         a->sd[s] = fmax(sd, least);
+        a->rate[s] = 1 / a->sd[s];
         a->ln_norm[s] = -log(mass_inside(a->place[s], a->sd[s]));
         a->ln_peak[s] = a->ln_norm[s] - log(a->sd[s] * sqrt(2 * M_PI));
     }
@@ -128,8 +130,8 @@ static drmad_status make_axis(parzen *p, axis *a, const parzen_points *points, s
 
     TRY(mem_alloc(p->ctx, n, sizeof *a->slot, &a->slot));
     if ((size_t)a->param->n_choices > n) n = (size_t)a->param->n_choices;
-    TRY(mem_alloc(p->ctx, 5 * n, sizeof(double), &a->place));
-    a->sd = a->place + n, a->ln_peak = a->sd + n;
+    TRY(mem_alloc(p->ctx, 6 * n, sizeof(double), &a->place));
+    a->sd = a->place + n, a->rate = a->sd + n, a->ln_peak = a->rate + n;
     a->ln_norm = a->ln_peak + n, a->term = a->ln_norm + n;
     set_axis(a, points, spots);
 done:
@@ -192,17 +194,27 @@ void parzen_free(parzen *p)
 
 /* ---- density ---- */
 
-static void number_terms(axis *a, double from, double to)
+/* At a point, or a stretch that is narrow for all kernels. */
+static void point_terms(axis *a, double at)
 {
-    const double width = to - from, middle = from + 0.5 * width;
-
     for (int32_t s = 0; s < a->slots; s++) {
-        const double sd = a->sd[s], m = a->place[s], z = (middle - m) / sd;
+        const double z = (at - a->place[s]) * a->rate[s];
 
-        if (width < NARROW * sd) a->term[s] = a->ln_peak[s] - 0.5 * z * z;
-        else
-            a->term[s] =
-                a->ln_norm[s] + log((below((to - m) / sd) - below((from - m) / sd)) / width);
+        a->term[s] = a->ln_peak[s] - 0.5 * z * z;
+    }
+}
+
+static void stretch_terms(axis *a, double from, double to)
+{
+    const double width = to - from;
+
+    point_terms(a, from + 0.5 * width);
+    for (int32_t s = 0; s < a->slots; s++) {
+        const double m = a->place[s], rate = a->rate[s];
+
+        if (width * rate < NARROW) continue;
+        a->term[s] = log((below((to - m) * rate) - below((from - m) * rate)) / width);
+        a->term[s] += a->ln_norm[s];
     }
 }
 
@@ -222,7 +234,8 @@ static void add_axis(parzen *p, axis *a, double x)
     search_place_one(a->param, x, &from, &to);
     if (a->param->type == SEARCH_CATEGORICAL && !a->param->ordered)
         choice_terms(p, a, (int32_t)x, fmax(to - from, 1e-300)); /* of weight 0, but given */
-    else number_terms(a, from, to);
+    else if (from < to) stretch_terms(a, from, to);
+    else point_terms(a, from);
     for (int32_t k = 0; k < p->n; k++) p->sum[k] += a->term[a->slot[k]];
 }
 
@@ -233,7 +246,8 @@ double parzen_log_density(parzen *p, const double *x)
     memcpy(p->sum, p->ln_weight, ((size_t)p->n + 1) * sizeof *p->sum);
     for (int32_t i = 0; i < p->d; i++) add_axis(p, &p->axes[i], x[p->axes[i].index]);
     for (int32_t k = 0; k <= p->n; k++) most = fmax(most, p->sum[k]);
-    for (int32_t k = 0; k <= p->n; k++) sum += exp(p->sum[k] - most);
+    for (int32_t k = 0; k <= p->n; k++)
+        if (p->sum[k] > most - NEGLIGIBLE) sum += exp(p->sum[k] - most);
     return most + log(sum);
 }
 

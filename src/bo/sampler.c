@@ -13,6 +13,7 @@ static const sampler_ops *ops_of(const sampler *s)
     case SAMPLER_SOBOL: return &sampler_sobol;
     case SAMPLER_TPE: return &sampler_tpe;
     case SAMPLER_GP: return &sampler_gp;
+    case SAMPLER_CMAES: return &sampler_cmaes;
     default: break;
     }
     return NULL;

@@ -18,11 +18,16 @@
 #include "base/rng.h"
 #include "bo/acquire.h"
 #include "bo/gp_scene.h"
+#include "bo/slopes.h"
 #include "bo/warp.h"
 #include <math.h>
 #include <string.h>
 
-enum { FANTASIES = 16, RETRY = 5 };
+enum {
+    FANTASIES = 16,
+    RETRY = 5,
+    ROWS_MOST = 300 /* of values and derivatives together; derivatives of the best come first */
+};
 
 typedef struct gp_state {
     linalg *lin;
@@ -37,6 +42,8 @@ typedef struct gp_set {
     double *z, *t;
     int32_t n, whole, n_pending;
     double *pending; /* columns of pending trials */
+    bool gradients;  /* slopes are used: the whole is factored each time */
+    double *slopes;  /* of t by the columns, NaN: not known */
 } gp_set;
 
 typedef struct proposal {
@@ -113,7 +120,8 @@ static drmad_status set_room(proposal *p)
     TRY(mem_alloc(ctx, n * columns, sizeof *p->set.z, &p->set.z));
     TRY(mem_alloc(ctx, n, sizeof *p->set.t, &p->set.t));
     TRY(mem_alloc(ctx, n * columns, sizeof *p->set.pending, &p->set.pending));
-    TRY(mem_alloc(ctx, (size_t)p->scene.code->n + 2, sizeof *p->phi, &p->phi));
+    TRY(mem_alloc(ctx, n * columns, sizeof *p->set.slopes, &p->set.slopes));
+    TRY(mem_alloc(ctx, (size_t)p->scene.code->n + 3, sizeof *p->phi, &p->phi));
 done:
     return st;
 }
@@ -135,6 +143,13 @@ static void take_all(proposal *p)
         memcpy(p->set.pending + (int64_t)p->set.n_pending++ * columns, z,
                (size_t)columns * sizeof *z);
     }
+}
+
+/* Whether the model of these rows has derivatives. */
+static bool with_gradients(const proposal *p)
+{
+    return p->s->options.gradients && p->set.n + p->scene.code->n <= ROWS_MOST &&
+           slopes_there(p->scene.code, p->set.rows, p->set.n);
 }
 
 static int32_t complete_in(const gp_set *set)
@@ -195,13 +210,13 @@ static int32_t fit_evaluations(int32_t n)
 
 static drmad_status fit_from(proposal *p, const double *from, double *value)
 {
-    const size_t bytes = (size_t)(p->scene.code->n + 2) * sizeof *from;
+    const size_t bytes = (size_t)gp_count(&p->model->shape) * sizeof *from;
     drmad_status st = DRMAD_OK;
     double *phi = NULL, found;
 
     TRY(mem_alloc(p->s->ctx, 1, bytes, &phi));
     memcpy(phi, from, bytes);
-    TRY(gp_fit(p->model, phi, fit_evaluations(p->set.n), &found));
+    TRY(gp_fit(p->model, phi, fit_evaluations(p->model->rows), &found));
     if (found < *value) {
         *value = found;
         memcpy(p->phi, phi, bytes);
@@ -212,17 +227,29 @@ done:
     return st;
 }
 
+/* The first n rows. */
+static drmad_status put_data(proposal *p, int32_t n)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(gp_data(p->model, n, p->set.z, p->set.t));
+    if (p->set.gradients) TRY(gp_gradients(p->model, p->set.slopes));
+done:
+    return st;
+}
+
 /* p->phi is the newest fit's (place >= 0), else unset. */
 static drmad_status fit_model(proposal *p, int32_t place)
 {
     drmad_status st = DRMAD_OK;
+    const size_t count = (size_t)gp_count(&p->model->shape);
     double *middle = NULL, value = INFINITY;
 
-    TRY(mem_alloc(p->s->ctx, (size_t)p->scene.code->n + 2, sizeof *middle, &middle));
+    TRY(mem_alloc(p->s->ctx, count, sizeof *middle, &middle));
     gp_prior_median(&p->model->shape, middle);
-    TRY(gp_data(p->model, p->set.n, p->set.z, p->set.t));
+    TRY(put_data(p, p->set.n));
     if (place >= 0) TRY(fit_from(p, p->phi, &value));
-    else memcpy(p->phi, middle, (size_t)(p->scene.code->n + 2) * sizeof *middle);
+    else memcpy(p->phi, middle, count * sizeof *middle);
     if (place < 0 || p->set.n < 20 || (p->scene.number % RETRY == 0 && p->set.n < 200))
         TRY(fit_from(p, middle, &value));
     p->note.rows = p->set.n;
@@ -242,8 +269,9 @@ static bool kept_fits(const proposal *p)
     const gp *g = p->model;
     const gp_set *set = &p->set;
 
-    if (p->state->whole != set->whole || g->n < set->whole || g->n > set->n) return false;
-    if (!same_bits(g->phi, p->phi, (size_t)p->scene.code->n + 2)) return false;
+    if (set->gradients || p->state->whole != set->whole || g->n < set->whole || g->n > set->n)
+        return false;
+    if (!same_bits(g->phi, p->phi, (size_t)gp_count(&g->shape))) return false;
     for (int32_t c = 0; c < g->shape.columns; c++)
         for (int32_t i = 0; i < g->n; i++) {
             const double *z = &set->z[(int64_t)i * g->shape.columns + c];
@@ -261,7 +289,7 @@ static drmad_status factor_rows(proposal *p, bool *good)
 
     *good = true;
     if (p->fitted || p->note.turn == GP_NICHE || !kept_fits(p)) {
-        TRY(gp_data(p->model, p->set.whole, p->set.z, p->set.t));
+        TRY(put_data(p, p->set.whole));
         *good = gp_factor(p->model, p->phi);
     }
     for (int32_t i = p->model->n; *good && i < p->set.n; i++)
@@ -276,7 +304,7 @@ done:
 static drmad_status new_model(proposal *p)
 {
     const encoding *code = p->scene.code;
-    const gp_shape shape = {code->columns, code->n, code->group};
+    const gp_shape shape = {code->columns, code->n, code->group, p->set.gradients};
     gp *kept = p->state->base;
     drmad_status st = DRMAD_OK;
 
@@ -285,7 +313,8 @@ static drmad_status new_model(proposal *p)
         p->model = p->own;
         return st;
     }
-    if (!kept || kept->shape.columns != shape.columns || kept->shape.groups != shape.groups) {
+    if (!kept || kept->shape.columns != shape.columns || kept->shape.groups != shape.groups ||
+        kept->shape.gradients != shape.gradients) {
         gp_free(kept);
         p->state->base = NULL, p->state->whole = -1;
         TRY(gp_new(p->s->ctx, p->state->lin, shape, &p->state->base));
@@ -296,6 +325,21 @@ done:
     return st;
 }
 
+static drmad_status make_targets(proposal *p)
+{
+    drmad_status st = DRMAD_OK;
+    double *by_value = NULL;
+
+    TRY(mem_alloc(p->s->ctx, (size_t)p->set.n, sizeof *by_value, &by_value));
+    TRY(warp_targets(p->s->ctx, p->set.rows, p->set.n, p->set.t, by_value));
+    const slope_data data = {p->scene.code, p->set.n, p->set.rows, p->set.z, p->set.t, by_value};
+
+    if (p->set.gradients) TRY(slopes_make(p->s->ctx, &data, ROWS_MOST - p->set.n, p->set.slopes));
+done:
+    mem_free(p->s->ctx, by_value);
+    return st;
+}
+
 /* The model of the turn with all its targets. *good: there is one. */
 static drmad_status make_model(proposal *p, bool *good)
 {
@@ -303,13 +347,14 @@ static drmad_status make_model(proposal *p, bool *good)
     int32_t place;
 
     *good = false;
+    p->set.gradients = with_gradients(p);
     TRY(new_model(p));
-    TRY(scene_fit(&p->scene, p->note.turn, p->phi, &place));
+    TRY(scene_fit(&p->scene, p->note.turn, gp_count(&p->model->shape), p->phi, &place));
     const int32_t grown = place < 0 ? 0 : p->set.n - p->scene.notes[place].rows;
     const bool again = place < 0 || grown >= fit_every(p->set.n) || grown < 0;
 
-    if (!again && p->note.turn == GP_BASE) TRY(order_by_fit(p, place));
-    TRY(warp_targets(p->s->ctx, p->set.rows, p->set.n, p->set.t));
+    if (!again && p->note.turn == GP_BASE && !p->set.gradients) TRY(order_by_fit(p, place));
+    TRY(make_targets(p));
     if (again) TRY(fit_model(p, place));
     TRY(factor_rows(p, good));
 done:
@@ -409,7 +454,7 @@ static drmad_status look(proposal *p, double *x, bool *found)
 
     TRY(acquire(&task, x, &p->note.ei, found));
 done:
-    if (p->note.turn == GP_BASE && p->model->n > p->set.n) p->model->n = p->set.n;
+    if (p->note.turn == GP_BASE && p->model->n > p->set.n) gp_drop(p->model, p->set.n);
     mem_free(p->s->ctx, v);
     mem_free(p->s->ctx, balls);
     return st;
@@ -424,7 +469,7 @@ static void choose_turn(proposal *p)
     p->note = (gp_note){.turn = GP_NICHE, .balls = c->balls};
     if (c->balls && c->number % o->every != 0) {
         take_all(p);
-        if (complete_in(&p->set) >= c->code->n + 2) return;
+        if (complete_in(&p->set) >= (with_gradients(p) ? 2 : c->code->n + 2)) return;
     }
     p->note.turn = GP_BASE;
     take_all(p);
@@ -432,7 +477,10 @@ static void choose_turn(proposal *p)
 
 static int32_t startup(const sampler *s, const gp_scene *c)
 {
-    return s->options.startup > 0 ? s->options.startup : 2 * c->code->n + 2;
+    const bool gradients = s->options.gradients && slopes_there(c->code, c->done, c->n_done);
+
+    if (s->options.startup > 0) return s->options.startup;
+    return (gradients ? 1 : 2) * (c->code->n + 1);
 }
 
 static drmad_status propose(proposal *p, double *x, bool *found, json_t **model)
@@ -452,10 +500,22 @@ static drmad_status propose(proposal *p, double *x, bool *found, json_t **model)
     if (!good) return st;
     TRY(look(p, x, found));
     if (!*found) return st;
-    *model = gp_note_make(&p->note, p->fitted ? p->phi : NULL, c->code->n + 2);
+    *model = gp_note_make(&p->note, p->fitted ? p->phi : NULL, gp_count(&p->model->shape));
     if (!*model) st = FAIL(p->s->ctx, DRMAD_E_NOMEM, "out of memory for a sampler's note");
 done:
     return st;
+}
+
+/* A model with gradients needs few trials for a valley; a ball closed in it would cut it off. So
+ * with gradients the model must say itself that little is left there (bench_gegp). */
+static niche_options niche_of(const sampler *s, const history *h)
+{
+    static const double little = -6;
+    niche_options o = ((const gp_state *)s->state)->niche;
+
+    for (int32_t i = 0; i < h->n && s->options.gradients; i++)
+        if (h->rows[i].gradient) o.idle = fmin(o.idle, little);
+    return o;
 }
 
 static drmad_status gp_suggest(sampler *s, const history *h, int64_t number, double *x,
@@ -469,7 +529,9 @@ static drmad_status gp_suggest(sampler *s, const history *h, int64_t number, dou
 
     *model = NULL;
     TRY(mem_alloc(ctx, (size_t)s->space->n + 1, sizeof *found_x, &found_x));
-    TRY(scene_make(s, h, number, &p.state->niche, &p.scene));
+    const niche_options niche = niche_of(s, h);
+
+    TRY(scene_make(s, h, number, &niche, &p.scene));
     TRY(propose(&p, found_x, &found, model));
     if (found) memcpy(x, found_x, (size_t)s->space->n * sizeof *x);
     else TRY(sampler_start(s, number, x));
@@ -480,6 +542,7 @@ done:
     mem_free(ctx, p.set.z);
     mem_free(ctx, p.set.t);
     mem_free(ctx, p.set.pending);
+    mem_free(ctx, p.set.slopes);
     mem_free(ctx, p.phi);
     scene_free(&p.scene);
     return st;

@@ -24,6 +24,9 @@ typedef struct sampler_ops {
 
 extern const sampler_ops sampler_random, sampler_sobol, sampler_tpe, sampler_gp, sampler_cmaes;
 
+/* Best first: complete trials by value, pruned ones by last step (falling) and value, failed ones;
+ * then by number. */
+void rank_rows(const observation **rows, int32_t n);
 /* A point of the start design: Sobol (random for SAMPLER_RANDOM), redrawn until rules hold. */
 drmad_status sampler_start(const sampler *s, int64_t number, double *x);
 /* The note of a suggestion that looked at `h`; `model` is borrowed, NULL: none. Gives *out. */

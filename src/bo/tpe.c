@@ -1,14 +1,14 @@
 /* The tree-structured Parzen estimator.
  *
- *   finished trials in order: complete ones by value, then pruned ones by (last step falling, value)
+ *   finished trials in order: complete ones by value, pruned ones by last step (falling) and value
  *   below = the first ceil(.15 n), above = the others and those that run ("constant liar": a point
  *           that somebody looks at is taken for a bad one until it is known)
  *   x = the best of 24 draws from l by  l(x) / g(x),  l and g the densities of below and above
  *
  * Parameters that were there in the same trials and have the same condition form a group with an
  * l and a g of its own over the trials that have it, multivariate within the group; their condition
- * decides afterwards whether they are in x. Points of below weigh ln(m + 1) - ln(rank), rank 1 to m,
- * times what makes the sum m. A point that breaks a rule is drawn again.
+ * decides afterwards whether they are in x. Points of below weigh ln(m + 1) - ln(rank), rank 1 to
+ * m, times what makes the sum m. A point that breaks a rule is drawn again.
  *
  * Source:  Bergstra, Bardenet, Bengio, Kegl, "Algorithms for hyper-parameter optimization" (NIPS
  *          2011), section 4; Falkner, Klein, Hutter, "BOHB" (ICML 2018): multivariate; groups,
@@ -20,7 +20,6 @@
 #include "bo/parzen.h"
 #include "bo/sampler_inside.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -56,32 +55,6 @@ typedef struct tpe {
 
 /* ---- the trials ---- */
 
-static int compare(double a, double b)
-{
-    return a < b ? -1 : a > b;
-}
-
-static double worth(const observation *o)
-{
-    return isnan(o->value) ? INFINITY : o->value;
-}
-
-/* A pruned trial without a report comes last. */
-static double lived(const observation *o)
-{
-    return isnan(o->value) ? -1 : (double)o->step;
-}
-
-static int by_rank(const void *a, const void *b)
-{
-    const observation *p = *(const observation *const *)a, *q = *(const observation *const *)b;
-    int order = (p->state == OBSERVED_PRUNED) - (q->state == OBSERVED_PRUNED);
-
-    if (order == 0 && p->state == OBSERVED_PRUNED) order = compare(lived(q), lived(p));
-    if (order == 0) order = compare(worth(p), worth(q));
-    return order ? order : compare((double)p->number, (double)q->number);
-}
-
 static drmad_status look(tpe *t, const history *h, int64_t number)
 {
     drmad_status st = DRMAD_OK;
@@ -94,7 +67,7 @@ static drmad_status look(tpe *t, const history *h, int64_t number)
         if (state != OBSERVED_COMPLETE && state != OBSERVED_PRUNED) continue;
         v->rows[v->finished++] = &h->rows[i];
     }
-    qsort(v->rows, (size_t)v->finished, sizeof(void *), by_rank);
+    rank_rows(v->rows, v->finished);
     v->n = v->finished;
     for (int32_t i = 0; i < h->n; i++)
         if (h->rows[i].state == OBSERVED_PENDING && h->rows[i].number != number)

@@ -60,7 +60,13 @@ static warp make(const double *sorted, int32_t n, double middle)
     return w;
 }
 
-static void standardise(double *t, int32_t n)
+/* Of `bent`, given what it gave. */
+static double slope_of(const warp *w, double t)
+{
+    return t > 0 ? exp(-t) / w->scale : 1 / w->scale;
+}
+
+static void standardise(double *t, int32_t n, double *slope)
 {
     double mean = 0, square = 0;
 
@@ -68,10 +74,11 @@ static void standardise(double *t, int32_t n)
     for (int32_t i = 0; i < n; i++) square += (t[i] - mean) * (t[i] - mean) / n;
     const double sd = square > 0 ? sqrt(square) : 1;
 
-    for (int32_t i = 0; i < n; i++) t[i] = (t[i] - mean) / sd;
+    for (int32_t i = 0; i < n; i++) t[i] = (t[i] - mean) / sd, slope[i] /= sd;
 }
 
-drmad_status warp_targets(drmad_ctx *ctx, const observation *const *rows, int32_t n, double *t)
+drmad_status warp_targets(drmad_ctx *ctx, const observation *const *rows, int32_t n, double *t,
+                          double *slope)
 {
     drmad_status st = DRMAD_OK;
     double *sorted = NULL, worst = -INFINITY;
@@ -86,17 +93,18 @@ drmad_status warp_targets(drmad_ctx *ctx, const observation *const *rows, int32_
     warp w = make(sorted, count, middle);
 
     for (int32_t i = 0; i < n; i++) {
+        slope[i] = NAN;
         if (rows[i]->state == OBSERVED_FAILED || !isfinite(rows[i]->value)) {
             t[i] = NAN;
             if (rows[i]->state == OBSERVED_PRUNED) t[i] = bent(&w, middle);
         } else if (rows[i]->state == OBSERVED_PRUNED) {
             t[i] = bent(&w, fmax(rows[i]->value, middle));
-        } else t[i] = bent(&w, rows[i]->value);
+        } else t[i] = bent(&w, rows[i]->value), slope[i] = slope_of(&w, t[i]);
         if (!isnan(t[i])) worst = fmax(worst, t[i]);
     }
     for (int32_t i = 0; i < n; i++)
         if (isnan(t[i])) t[i] = worst + 0.5;
-    standardise(t, n);
+    standardise(t, n, slope);
 done:
     mem_free(ctx, sorted);
     return st;

@@ -9,6 +9,8 @@
 #define WARP_H
 #include "bo/history.h"
 
-/* Of rows that are not pending; at least one is complete. */
-drmad_status warp_targets(drmad_ctx *ctx, const observation *const *rows, int32_t n, double *t);
+/* Of rows that are not pending; at least one is complete. slope[n]: dt / dy, NaN where t does not
+ * follow from the row's own value. */
+drmad_status warp_targets(drmad_ctx *ctx, const observation *const *rows, int32_t n, double *t,
+                          double *slope);
 #endif

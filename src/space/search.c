@@ -60,7 +60,12 @@ static drmad_status prepare(drmad_ctx *ctx, search_param *p)
     if (!p->name[0] || strlen(p->name) > SEARCH_NAME_MAX)
         return FAIL(ctx, DRMAD_E_CONFIG, "parameter \"%s\": its name must have 1 to %d bytes", name,
                     SEARCH_NAME_MAX);
-    if (p->type == SEARCH_CATEGORICAL) TRY(search_choices_prepare(ctx, p));
+    if (p->type == SEARCH_CATEGORICAL) st = search_choices_prepare(ctx, p);
+    if (st == DRMAD_E_CONFIG) {
+        snprintf(why, sizeof why, "%s", drmad_errmsg(ctx));
+        st = FAIL(ctx, st, "parameter %s: choices: %s", name, why);
+    }
+    TRY(st);
     key = search_param_fault(p, why);
     if (key) return FAIL(ctx, DRMAD_E_CONFIG, "parameter %s: %s: %s", name, key, why);
     if (p->fixed && search_value_fault(p, p->fixed_value, why))

@@ -77,6 +77,8 @@ double search_draw_one(const search_param *p, double u);
 /* The other way: the stretch of u in [0, 1] that is drawn to x, which lies in the range and on the
  * grid; one point when x is continuous. */
 void search_place_one(const search_param *p, double x, double *from, double *to);
+/* The quantile at u of the standard normal cut to [a, b], which may be infinite. */
+double search_cut_normal(double u, double a, double b);
 /* Fails (DRMAD_E_CONFIG, naming parameter and remedy) when a value is outside its range, off its
  * grid, missing or there against its condition, or a rule does not hold. */
 drmad_status search_check(const search *s, const double *x);

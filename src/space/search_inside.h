@@ -43,9 +43,4 @@ enum expr_type search_param_known(void *user, const char *name);
  * arithmetic on the numbers as they print, as Optuna does it. False when they have more digits than
  * can be computed with. */
 bool search_grid_last(double low, double high, double step, double *last, double *count);
-
-/* ---- priors: search_prior.c ---- */
-
-/* The standard normal's quantile at u, cut to [a, b]. */
-double search_cut_normal(double u, double a, double b);
 #endif

@@ -68,7 +68,8 @@ static drmad_status journal_open(store *s)
         if (fd < 0) TRY(journal_errno(j, "cannot be made", errno));
         close(fd);
     }
-    if (access(j->path, F_OK) != 0) TRY(journal_sync(j)); /* says what is wrong */
+    if (access(j->path, F_OK) != 0 && errno == ENOENT)
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE, "%s: no such file", s->url));
     TRY(set_identity(j));
     TRY(journal_sync(j));
     if (!s->read_only) sweep(j);

@@ -35,7 +35,18 @@ static bool same_bits(double a, double b)
     return memcmp(&a, &b, sizeof a) == 0;
 }
 
-/* The value that the suggestion has for the trial's i-th parameter; false: it has none. */
+/* The coordinate of the trial's i-th parameter where it was drawn alone: those of its own count
+ * behind the declared ones. */
+static int32_t place_of(const struct session *ss, const past_trial *t, int32_t i)
+{
+    int32_t at = ss->space->n;
+
+    for (int32_t k = 0; k < i; k++)
+        at += search_find(ss->space, ss->past->params[t->which[k]].name) < 0;
+    return at;
+}
+
+/* The value that the suggestion has for the trial's i-th parameter. */
 static drmad_status value_of(const replay *r, const past_trial *t, int32_t i, const suggestion *g,
                              double *x)
 {
@@ -57,7 +68,7 @@ static drmad_status value_of(const replay *r, const past_trial *t, int32_t i, co
     TRY(search_add(one, declared, &index));
     TRY(trial_fixed(one, t->fixed, x));
     if (!isnan(*x)) goto done;
-    TRY(suggest_alone(ss->ctx, &g->options, t->number, i, &u));
+    TRY(suggest_alone(ss->ctx, &g->options, t->number, place_of(ss, t, i), &u));
     *x = search_draw_one(&one->params[0], u);
 done:
     search_free(one);

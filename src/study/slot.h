@@ -101,7 +101,8 @@ typedef struct training_spec {
     const char *study;   /* YAML, without parameters */
     const setup *lender; /* of the data, read by all threads; NULL: each trial opens its own */
     bool tune;
-    bool wait; /* after each report, until it is judged: so pruning does not depend on time */
+    bool wait;      /* after each report, until it is judged: so pruning does not depend on time */
+    bool gradients; /* of a training: tells d objective / d parameter, where it can */
 } training_spec;
 extern const slot_kind slot_training;
 

@@ -1,7 +1,7 @@
 /* drmad's own training: a thread with a context of its own, which shares nothing with ours. What it
  * says goes through a pipe, line by line, as a command's output does. */
+#include "study/slope.h"
 #include "study/slot.h"
-#include "study/study.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -18,6 +18,7 @@ typedef struct training {
     pthread_t thread;
     int to;       /* the pipe's end of the thread, which closes it last */
     char *warned; /* the last warning, from the thread's context */
+    bool slopes;  /* the training is walked back */
     bool joined;
     drmad_status st;
     double macs; /* when it last reported */
@@ -112,6 +113,8 @@ static drmad_status vary(training *t, drmad_study **out)
     snprintf(threads, sizeof threads, "%d", job->threads);
     TRY(config_set(s->cfg, "threads", threads));
     TRY(config_set(s->cfg, "output.dir", job->dir));
+    if (t->spec->gradients && !t->spec->tune)
+        TRY(slope_declare(s->cfg, job->names, job->n, &t->slopes));
     TRY(config_finish(s->cfg));
     TRY(drmad_ctx_set_threads(t->ctx, job->threads));
     drmad_study_set_events(s, on_event, t);
@@ -127,7 +130,10 @@ static void *body(void *arg)
     drmad_study *s = NULL;
 
     t->st = vary(t, &s);
-    if (t->st == DRMAD_OK) t->st = t->spec->tune ? drmad_study_tune(s, 1) : drmad_study_train(s, 0);
+    if (t->st == DRMAD_OK)
+        t->st = t->spec->tune ? drmad_study_tune(s, 1)
+                : t->slopes   ? slope_train(s)
+                              : drmad_study_train(s, 0);
     if (s && drmad_study_result_json(s)[0]) say_line(t, drmad_study_result_json(s));
     drmad_study_free(s);
     close(t->to);

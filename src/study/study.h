@@ -73,6 +73,8 @@ typedef struct summary {
     int32_t runs, finite;
 } summary;
 json_t *study_outcome_json(const outcome *o);
+/* The result of one run, as text and under "run"; `macs`: multiply-adds it took. */
+drmad_status study_report_run(drmad_study *st, const outcome *o, double macs);
 
 /* Retrains over the study's seeds; mean over finite runs. `keep`: the weights of the first finite
  * run are written (of one run also where no seeds are asked for). */

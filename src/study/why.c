@@ -155,7 +155,7 @@ done:
 
 /* ---- train ---- */
 
-static drmad_status report_run(drmad_study *s, const outcome *o, double macs)
+drmad_status study_report_run(drmad_study *s, const outcome *o, double macs)
 {
     const summary one = {.mean = *o, .test_error_sd = NAN, .runs = 1, .finite = o->finite};
     json_t *event = study_outcome_json(o);
@@ -223,7 +223,7 @@ drmad_status drmad_study_train(drmad_study *s, int resume)
         trainer_watch(s->s->trainer, s->cfg->set.objective.report_every, report_step, &r);
     TRY(study_run(s, values, setup_seed(s->s, "run", 0), &o));
     if (o.finite) TRY(study_save_weights(s));
-    TRY(report_run(s, &o, macs_of(s, s->s->spec.steps, r.n + 1)));
+    TRY(study_report_run(s, &o, macs_of(s, s->s->spec.steps, r.n + 1)));
     TRY(study_finish(s, "result.json"));
     if (!o.finite) st = DRMAD_E_DIVERGED; /* with the message of the run */
 done:

@@ -79,6 +79,7 @@ static drmad_status setup_training(work *w)
     }
     w->kind = &slot_training;
     w->training.study = w->s->base;
+    w->training.gradients = c->search.gradients && !c->objective.metric[0];
     w->training.tune = c->objective.run == CFG_RUN_TUNE ||
                        (c->objective.run == CFG_RUN_AUTO && c->hyper.n > 0 && c->stages.n == 0);
     if (setup_new(w->s->ctx, w->s->cfg, NULL, w->s->lender, &w->base) != DRMAD_OK ||

@@ -3,9 +3,14 @@
 
 void gp_desk_open(gp_desk *d, const char *yaml, uint64_t seed)
 {
+    gp_desk_open_kind(d, SAMPLER_GP, yaml, seed);
+}
+
+void gp_desk_open_kind(gp_desk *d, sampler_kind kind, const char *yaml, uint64_t seed)
+{
     config *c = NULL;
 
-    *d = (gp_desk){.ctx = test_ctx(), .options = {.kind = SAMPLER_GP, .seed = seed}};
+    *d = (gp_desk){.ctx = test_ctx(), .options = {.kind = kind, .seed = seed}};
     CHECK_OK(d->ctx, config_new(d->ctx, &c));
     CHECK_OK(d->ctx, config_read(c, "study.yaml", yaml, strlen(yaml)));
     CHECK_OK(d->ctx, config_finish(c));

@@ -1,4 +1,4 @@
-/* A study that a GP sampler runs in memory, for its tests: workers that finish out of order, notes
+/* A study that a sampler runs in memory, for the tests: workers that finish out of order, notes
  * kept as a store would. */
 #ifndef GP_DESK_H
 #define GP_DESK_H
@@ -21,6 +21,7 @@ typedef struct gp_desk {
 
 /* The space from a study's `parameters` and `search` sections. */
 void gp_desk_open(gp_desk *d, const char *yaml, uint64_t seed);
+void gp_desk_open_kind(gp_desk *d, sampler_kind kind, const char *yaml, uint64_t seed);
 void gp_desk_close(gp_desk *d);
 /* Asks for trial n, which then waits; its index. */
 int32_t gp_desk_ask(gp_desk *d);

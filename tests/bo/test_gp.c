@@ -6,7 +6,7 @@
 
 enum { N = 37, COLUMNS = 5, GROUPS = 4 };
 static const int32_t group[COLUMNS] = {0, 1, 1, 2, 3};
-static const gp_shape shape = {COLUMNS, GROUPS, group};
+static const gp_shape shape = {COLUMNS, GROUPS, group, false};
 static const double phi[GROUPS + 2] = {-1.1, -0.4, 0.3, -0.8, 0.5, -6};
 
 typedef struct desk {

@@ -45,6 +45,7 @@ parameters:
   - {name: optimizer.lr, low: 1e-2, high: 1, log: true}
   - {name: train.batch, type: int, low: 5, high: 20}
   - {name: model.activation, choices: [tanh, relu]}
+search: {sampler: sobol}
 worker: {jobs: 1, lease: 30}
 """
 # Says which process it is while it runs, and leaves a line when it has ended.
@@ -281,7 +282,7 @@ def replay(site, target):
 def w_suggestions_of_four_workers_come_out_again(site):
     site.write("study.yaml", REPLAYED)
     site.write("run.sh", UNEVEN)
-    for sampler in ("gp", "tpe", "sobol", "random"):
+    for sampler in ("gp", "tpe", "cmaes", "sobol", "random"):
         name = f"name={sampler}"
         more = (name, f"search.sampler={sampler}", "search.startup=6")
         for p in [site.start(*more) for _ in range(4)]:

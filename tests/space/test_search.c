@@ -482,6 +482,14 @@ TEST(a_space_grows_and_keeps_what_must_stay_the_same)
                 DRMAD_E_CONFIG, "give it another name");
     CHECK_INT(search_find(s, "p"), 0);
     CHECK_INT(search_find(s, "q"), -1);
+
+    search_param *bare = number_param(ctx, SEARCH_CATEGORICAL, &row);
+
+    bare->n_choices = 1;
+    CHECK_OK(ctx, mem_alloc(ctx, 1, sizeof *bare->choices, &bare->choices));
+    CHECK_OK(ctx, mem_strdup(ctx, "relu", &bare->choices[0]));
+    CHECK_FAILS(ctx, search_add(s, bare, &i), DRMAD_E_CONFIG,
+                "parameter p: choices: relu is neither null");
     search_free(s);
     search_free(NULL);
 }

@@ -87,8 +87,8 @@ TEST(journal_refuses_a_file_that_is_not_there)
     desk d = desk_at(test_scratch());
     const store_options o = {.patience_s = 0}, read_only = {.read_only = true, .create = true};
 
-    CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &o, &d.s), DRMAD_E_STORAGE, "no such file");
-    CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &read_only, &d.s), DRMAD_E_STORAGE, "no such");
+    CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &o, &d.s), DRMAD_E_USAGE, "no such file");
+    CHECK_FAILS(d.ctx, store_open(d.ctx, d.url, &read_only, &d.s), DRMAD_E_USAGE, "no such");
     CHECK_INT(desk_size(d.path), -1);
 }
 

@@ -1,6 +1,7 @@
 # SIGKILL at any time while refining and retraining: the same bits; while searching: the same winner.
 study=$ROOT/tests/cli/pipeline.yaml
 exec 2>/dev/null # bash tells of every kill
+means() { grep -o '"objective_loss": [0-9.e-]*' "$1/retrain.json" | sort; }
 same() { sed '/"seconds"/d' "$1/$2" >a; sed '/"seconds"/d' r/"$2" | cmp a -; }
 drmad tune "$study" -o whole -q >/dev/null
 cp p.db search.db
@@ -14,6 +15,6 @@ for stage in search refine; do
     if [ $stage = refine ]; then
         same whole refine.json && same whole retrain.json && echo "$stage: the same records"
     fi
-    grep -o '"test_error_half_width": [0-9.e-]*' whole/retrain.json | sort >a
-    grep -o '"test_error_half_width": [0-9.e-]*' r/retrain.json | sort | cmp a - && echo "$stage: same means"
+    means whole >a
+    means r | cmp a - && echo "$stage: same means"
 done

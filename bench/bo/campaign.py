@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""The runs of bench/bo in the order of their use, one process at a time; what has a row is passed
+over, so that the campaign goes on where it was stopped.
+
+  campaign.py [peers|ours|held-ours]
+
+  dev   instance 0, seeds 0..19: what one may look at while developing
+  held  instance 1 + i with seed 1000 + i, i = 0..19: what the share of problems won is counted on.
+        Ours (held-ours) are for a version that is not changed afterwards.
+
+Peers come in rounds: every problem with a few seeds before any with more, cheap peers first."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import run
+
+HERE = pathlib.Path(__file__).resolve().parent
+SEEDS = 20
+DEV, HELD = "dev", "held"
+OURS = ("gp", "tpe", "cmaes", "sobol", "random")
+# (peer, set, seeds up to which); each once more with more seeds further down
+ROUNDS = [
+    ("optuna-tpe", DEV, 20), ("bayesopt", DEV, 20), ("optuna-gp", DEV, 5),
+    ("optuna-tpe-mv", DEV, 20), ("botorch", DEV, 3),
+    ("optuna-tpe", HELD, 20), ("optuna-tpe-mv", HELD, 20), ("bayesopt", HELD, 20),
+    ("optuna-gp", HELD, 5), ("smac", DEV, 1), ("botorch", HELD, 3), ("hebo", DEV, 1),
+    ("smac", HELD, 1), ("optuna-gp", HELD, 20), ("hebo", HELD, 1), ("optuna-gp", DEV, 20),
+    ("botorch", HELD, 10), ("smac", HELD, 3), ("botorch", DEV, 10), ("hebo", HELD, 3),
+    ("botorch", HELD, 20), ("smac", HELD, 10), ("hebo", HELD, 10), ("smac", HELD, 20),
+    ("hebo", HELD, 20), ("botorch", DEV, 20), ("smac", DEV, 20), ("hebo", DEV, 20),
+]  # fmt: skip
+
+
+def runs(kind: str, upto: int) -> list[str]:
+    pairs = [(0, i) if kind == DEV else (1 + i, 1000 + i) for i in range(upto)]
+    return [f"{p}/{k}/{seed}" for k, seed in pairs for p in run.problems.names()]
+
+
+def work(solver: str, budget: str, wanted: list[str]) -> bool:
+    """Whether all went well; a solver that fails does not keep the others from running."""
+    name = "hebo" if solver == "hebo" else "main"
+    python = run.ROOT / f".venv-bo-{name}" / "bin" / "python"
+    command = ["nice", "-n", "19", str(python), str(HERE / "run.py"), solver, budget, *wanted]
+    print(f"== {solver} {budget}: {len(wanted)} runs", flush=True)
+    return subprocess.run(command, cwd=run.ROOT, env=dict(os.environ)).returncode == 0
+
+
+def main() -> int:
+    what = sys.argv[1] if len(sys.argv) > 1 else "peers"
+    if what == "peers":
+        plan = [(solver, "full", runs(kind, upto)) for solver, kind, upto in ROUNDS]
+        plan.insert(3, ("optuna-gp", "220", ["hartmann6/0/0", "hartmann6/0/1"]))
+    else:
+        build = ["ninja", "--quiet", "-C", "build/release", "bo_tuner"]
+        subprocess.run(build, cwd=run.ROOT, check=True)
+        kind = HELD if what == "held-ours" else DEV
+        plan = [(solver, "full", runs(kind, SEEDS)) for solver in OURS]
+        if kind == DEV:
+            plan += [(s, "1020", ["hartmann6/0/0", "hartmann6/0/1"]) for s in ("gp", "tpe")]
+    failed = [f"{s} {budget}" for s, budget, wanted in plan if not work(s, budget, wanted)]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

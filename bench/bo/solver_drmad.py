@@ -1,0 +1,57 @@
+"""Samplers of ours, each as it comes, through libbo_tuner.so."""
+
+import ctypes
+import os
+import subprocess
+
+from problems import CHOICE, INT, ROOT
+
+_LIB = ctypes.CDLL(str(ROOT / os.environ.get("DRMAD_BUILD", "build/release") / "libbo_tuner.so"))
+_LIB.tuner_open.restype = ctypes.c_void_p
+_LIB.tuner_open.argtypes = [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_char_p]
+_LIB.tuner_close.argtypes = [ctypes.c_void_p]
+_LIB.tuner_error.restype = ctypes.c_char_p
+_LIB.tuner_error.argtypes = [ctypes.c_void_p]
+_LIB.tuner_ask.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_double)]
+_LIB.tuner_tell.argtypes = [ctypes.c_void_p, ctypes.c_double]
+
+
+
+def git(*command):
+    return subprocess.run(
+        ["git", *command], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+# The last commit that changed a source.
+VERSION = f"drmad {git('log', '-1', '--format=%h', '--', 'src')}"
+if git("status", "--porcelain", "--", "src"):
+    VERSION += "-dirty"
+
+
+def declare(p, params):
+    if p.type == CHOICE:
+        choices = ", ".join(f"choice{i}" for i in range(p.choices))
+        text = f"name: {p.name}, choices: [{choices}]"
+    elif p.type == INT:
+        text = f"name: {p.name}, type: int, low: {int(p.low)}, high: {int(p.high)}"
+    else:
+        text = f"name: {p.name}, low: {p.low!r}, high: {p.high!r}"
+    text += ", log: true" if p.log else ""
+    if p.parent >= 0:
+        text += f", when: {params[p.parent].name} == choice{p.parent_choice}"
+    return f"  - {{{text}}}\n"
+
+
+def solve(name, problem, seed, budget, objective):
+    study = "parameters:\n" + "".join(declare(p, problem.params) for p in problem.params)
+    tuner = _LIB.tuner_open(name.encode(), seed, study.encode())
+    x = (ctypes.c_double * len(problem.params))()
+    try:
+        error = _LIB.tuner_error(tuner)
+        for _ in range(budget):
+            if error or not _LIB.tuner_ask(tuner, x):
+                raise RuntimeError((error or _LIB.tuner_error(tuner)).decode())
+            _LIB.tuner_tell(tuner, objective(list(x)))
+    finally:
+        _LIB.tuner_close(tuner)
