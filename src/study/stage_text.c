@@ -26,15 +26,38 @@ static const char *shown(double x, int digits, char buf[24])
     return buf;
 }
 
-static drmad_status say_budget(pipeline *p)
+static drmad_status say_budget(drmad_study *s)
 {
-    const config_budget *b = &p->s->cfg->set.budget;
+    const config_budget *b = &s->cfg->set.budget;
     char runs[32] = "", minutes[32] = "";
 
-    if (b->runs <= 0 && b->minutes <= 0) return study_say(p->s, "budget     none is set");
+    if (b->runs <= 0 && b->minutes <= 0) return study_say(s, "budget     none is set");
     if (b->runs > 0) snprintf(runs, sizeof runs, "%.6g runs", b->runs);
     if (b->minutes > 0) snprintf(minutes, sizeof minutes, "%.6g s", 60 * b->minutes);
-    return study_say(p->s, "budget     %s%s%s", runs, runs[0] && minutes[0] ? ", " : "", minutes);
+    return study_say(s, "budget     %s%s%s", runs, runs[0] && minutes[0] ? ", " : "", minutes);
+}
+
+drmad_status stage_say_split(drmad_study *s)
+{
+    static const char *const words[] = {"search", "refine", "retrain"};
+    const config_study *c = &s->cfg->set;
+    json_t *all = json_array();
+    drmad_status st = DRMAD_OK;
+
+    TRY(say_budget(s));
+    for (int32_t i = 0; i < c->stages.n; i++) {
+        const config_stage *t = &c->stages.at[i];
+        const double runs = t->share * c->budget.runs, seconds = 60 * t->share * c->budget.minutes;
+
+        TRY(study_say(s, "%-10s share %3.0f %%", words[t->run], 100 * t->share));
+        json_array_append_new(all, json_pack("{s:s,s:f,s:o,s:o}", "stage", words[t->run], "share",
+                                             t->share, "runs", study_real(runs > 0 ? runs : NAN),
+                                             "seconds", study_real(seconds > 0 ? seconds : NAN)));
+    }
+    TRY(study_put(s, "stages", json_incref(all)));
+done:
+    json_decref(all);
+    return st;
 }
 
 static drmad_status say_stage(pipeline *p, cfg_stage_run run)
@@ -141,7 +164,7 @@ drmad_status stage_say_all(pipeline *p)
 {
     drmad_status st = DRMAD_OK;
 
-    TRY(say_budget(p));
+    TRY(say_budget(p->s));
     for (int k = 0; k < STAGES_MAX; k++) TRY(say_stage(p, (cfg_stage_run)k));
     TRY(say_starts(p));
     TRY(say_candidates(p));

@@ -70,4 +70,6 @@ drmad_status stage_refined_study(const pipeline *p, const json_t *params, const 
 
 /* stage_text.c. What people read. */
 drmad_status stage_say_all(pipeline *p);
+/* How the budget is to be shared out; into the result too. */
+drmad_status stage_say_split(drmad_study *s);
 #endif

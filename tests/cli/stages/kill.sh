@@ -1,4 +1,4 @@
-# SIGKILL at any time while refining and retraining: the same bits; while searching: the same winner.
+# SIGKILL at any time: refining and retraining give the same bits, searching the same means.
 study=$ROOT/tests/cli/pipeline.yaml
 exec 2>/dev/null # bash tells of every kill
 means() { grep -o '"objective_loss": [0-9.e-]*' "$1/retrain.json" | sort; }
