@@ -120,9 +120,10 @@ drmad_status slope_train(drmad_study *s)
     const size_t total = (size_t)s->s->space->total + 1;
     TRY(mem_alloc(s->ctx, total, sizeof *values, &values));
     TRY(mem_alloc(s->ctx, total, sizeof *grad, &grad));
+    const setup_cost cost = setup_cost_of(s->s);
     TRY(walk_back(s, values, grad, &o));
     TRY(study_save_weights(s));
-    TRY(study_report_run(s, &o));
+    TRY(study_report_run(s, &o, cost.meta * cost.run));
     TRY(put_gradient(s, grad));
     TRY(study_finish(s, "result.json"));
 done:

@@ -12,6 +12,7 @@
 #define SLOT_H
 #include "drmad/trial.h"
 #include "study/said.h"
+#include "study/setup.h"
 #include <poll.h>
 
 typedef struct slot slot;
@@ -65,6 +66,8 @@ struct slot_kind {
     bool (*ended)(slot *s); /* does not wait; output is read to its end first where it can be */
     void (*judge)(slot *s); /* after ended; fills verdict */
     void (*close)(slot *s); /* waits for what still runs */
+    /* `n` reports of this run were judged: what waits for that goes on. NULL: nothing does. */
+    void (*heard)(slot *s, int32_t n);
 };
 
 drmad_status slot_start(drmad_ctx *ctx, const slot_kind *kind, void *own, const slot_job *job,
@@ -95,8 +98,10 @@ drmad_status command_find_program(drmad_ctx *ctx, const struct template *words);
 
 /* own: a training_spec: the study of which each trial is a variation. */
 typedef struct training_spec {
-    const char *study; /* YAML, without parameters */
+    const char *study;   /* YAML, without parameters */
+    const setup *lender; /* of the data, read by all threads; NULL: each trial opens its own */
     bool tune;
+    bool wait;      /* after each report, until it is judged: so pruning does not depend on time */
     bool gradients; /* of a training: tells d objective / d parameter, where it can */
 } training_spec;
 extern const slot_kind slot_training;

@@ -425,11 +425,14 @@ static drmad_status heed_reports(work *w, run *r)
 
     if (r->tries != r->slot->tries) r->kept = 0; /* it runs again */
     r->tries = r->slot->tries;
-    for (; r->kept < s->n_reports; r->kept++)
+    for (; r->kept < s->n_reports; r->kept++) {
         TRY(trial_keep_report(r->t, s->reports[r->kept].step, s->reports[r->kept].value));
+        r->heard++;
+    }
     if (r->lost || r->slot->phase != SLOT_RUNNING) return st;
     TRY(work_reached(w, trial_prune(r->t, &r->judged, &prune)));
     if (prune) slot_prune(r->slot);
+    else if (r->slot->kind->heard) r->slot->kind->heard(r->slot, r->heard);
 done:
     return st;
 }
