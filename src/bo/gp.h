@@ -60,6 +60,9 @@ void gp_free(gp *g); /* NULL is fine */
 
 /* How many numbers phi has. */
 int32_t gp_count(const gp_shape *shape);
+/* Room for n points, no more and no less: results are then to the bit those of a new model. Forgets
+ * the data where that changes anything. */
+drmad_status gp_reserve(gp *g, int32_t n);
 /* The data: n points, row by row (n x columns), and targets. Forgets what was there. */
 drmad_status gp_data(gp *g, int32_t n, const double *z, const double *t);
 /* Derivatives of the targets, for a shape with gradients, after gp_data: slopes is n x columns, NaN

@@ -206,7 +206,7 @@ TEST(a_suggestion_is_a_function_of_the_history_bit_for_bit)
 /* Rows are appended to a factor only when fits become rare. */
 TEST(it_is_so_too_where_rows_are_appended)
 {
-    check_workers(flat, branin, test_count(115, 180));
+    check_workers(flat, branin, test_count(120, 180));
 }
 
 /* ---- memory ---- */
