@@ -3,7 +3,7 @@
 #include "drmad/store.h"
 #include "drmad/study.h"
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 static const opt report_opts[] = {
     SETTING('o', "out", "file", "FILE", "the page (needed)"),
@@ -32,9 +32,7 @@ static int report_run_folder(const args *a)
 /* A folder with a result, or a result that Python's result.to_json wrote. */
 static bool is_run(const args *a)
 {
-    struct stat info;
-
-    return !a->store && !strchr(a->words[0], '#') && stat(a->words[0], &info) == 0;
+    return !a->store && !strchr(a->words[0], '#') && access(a->words[0], F_OK) == 0;
 }
 
 static int report_run(const args *a)

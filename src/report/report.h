@@ -1,9 +1,10 @@
 /* Reports from a store alone: studies and trials as JSON, as text for people, as a table in CSV.
  *
- * A trial as JSON: {"number", "id", "state", "values": [...], "params": {...}, "start", "complete",
- * "version", "worker", "intermediate_values": [[step, value], ...], "user_attrs": {...},
- * "system_attrs": {...}}. Parameters have their own values, not the store's internal ones. What
- * JSON has no number for is the text "inf", "-inf" or "nan". Times are UTC.
+ * A trial as JSON: {"number", "id", "state", "values": [...], "params": {...}, "distributions":
+ * {...}, "start", "complete", "version", "worker", "intermediate_values": [[step, value], ...],
+ * "user_attrs": {...}, "system_attrs": {...}}. Parameters have their own values, not the store's
+ * internal ones; a distribution that is not strict JSON is its text. What JSON has no number for is
+ * the text "inf", "-inf" or "nan". Times are UTC.
  *
  * Ownership: json_t results are given (json_decref), texts go into the caller's buffer.
  * Threads:   those of the store. */
