@@ -245,7 +245,7 @@ double parzen_log_density(parzen *p, const double *x)
 
     memcpy(p->sum, p->ln_weight, ((size_t)p->n + 1) * sizeof *p->sum);
     for (int32_t i = 0; i < p->d; i++) add_axis(p, &p->axes[i], x[p->axes[i].index]);
-    for (int32_t k = 0; k <= p->n; k++) most = fmax(most, p->sum[k]);
+    for (int32_t k = 0; k <= p->n; k++) most = p->sum[k] > most ? p->sum[k] : most;
     for (int32_t k = 0; k <= p->n; k++)
         if (p->sum[k] > most - NEGLIGIBLE) sum += exp(p->sum[k] - most);
     return most + log(sum);

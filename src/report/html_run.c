@@ -18,6 +18,16 @@ static double real_of(const json_t *o, const char *key)
 
 /* ---- head ---- */
 
+/* The folder of a trial of a search: trials/NUMBER (docs/RUNS.md). */
+static void put_trial(html *h, const run_view *r)
+{
+    const char *at = strstr(r->folder, "trials/");
+    const size_t digits = at ? strspn(at + 7, "0123456789") : 0;
+
+    if (digits && (!at[7 + digits] || at[7 + digits] == '/'))
+        html_fact_say(h, "trial", "%.*s of the search %s", (int)digits, at + 7, r->name);
+}
+
 static void put_head(html *h, const run_view *r)
 {
     static const char *const keys[] = {
@@ -42,6 +52,7 @@ static void put_head(html *h, const run_view *r)
 
     html_facts(h);
     html_fact(h, "folder", r->folder);
+    put_trial(h, r);
     for (size_t i = 0; i < COUNT(keys); i++) {
         const json_t *x = get(r, keys[i]);
         buffer b = {.ctx = r->ctx};

@@ -26,6 +26,9 @@ typedef struct run_view {
 
 /* DRMAD_E_DATA: no result there, or one that cannot be read. */
 drmad_status run_read(drmad_ctx *ctx, const char *folder, run_view **out);
+/* Tuned values alone, as hyperparameters.safetensors has them; `name` names the bytes. */
+drmad_status run_of_tensors(drmad_ctx *ctx, const char *name, const void *bytes, size_t size,
+                            run_view **out);
 void run_free(run_view *r); /* NULL is fine */
 /* Gives *out, the whole page. */
 drmad_status html_run(drmad_ctx *ctx, const char *folder, char **out);

@@ -2,6 +2,7 @@
 #include "report/html_study.h"
 #include "config/config.h"
 #include "drmad/info.h"
+#include "report/html_run.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -217,6 +218,48 @@ static void put_head(study_page *p)
     html_facts_end(p->h);
 }
 
+/* ---- what the best trial tuned ---- */
+
+#define TUNED_FILE "hyperparameters.safetensors"
+
+/* A trial whose run was a tuning of drmad's keeps its values in the store (docs/TRIALS.md). */
+static const view_trial *tuned_trial(const study_page *p)
+{
+    const json_t *best = json_array_get(json_object_get(p->v->study, "best"), 0);
+
+    if (p->v->n_complete == 0) return NULL;
+    if (!json_object_get(json_object_get(best, "user_attrs"), "hyper:ranges")) return NULL;
+    return &p->v->trials[p->order[0][0]];
+}
+
+static drmad_status put_tuned(study_page *p)
+{
+    const view_trial *t = tuned_trial(p);
+    drmad_ctx *ctx = p->v->ctx;
+    drmad_status st = DRMAD_OK;
+    run_view *r = NULL;
+    void *bytes = NULL;
+    size_t size;
+
+    if (!t) return DRMAD_OK;
+    st = store_artefact_get(p->s, t->id, TUNED_FILE, &bytes, &size);
+    if (st == DRMAD_OK) st = run_of_tensors(ctx, TUNED_FILE, bytes, size, &r);
+    if (st == DRMAD_OK) st = run_values(p->h, r);
+    if (st != DRMAD_OK && st != DRMAD_E_NOMEM) { /* a page without them is still one */
+        html_section(p->h, "values", "Tuned hyperparameters");
+        html_note(p->h, "They cannot be read: %s", drmad_errmsg(ctx));
+        st = DRMAD_OK;
+    } else if (st == DRMAD_OK) {
+        html_note(p->h,
+                  "These are the values of trial %lld, the best; its run folder is "
+                  "trials/%lld in the folder of its worker.",
+                  (long long)t->number, (long long)t->number);
+    }
+    mem_free(ctx, bytes);
+    run_free(r);
+    return st;
+}
+
 /* ---- trials ---- */
 
 static void put_trial_row(study_page *p, const view_trial *t)
@@ -347,6 +390,7 @@ static drmad_status put_sections(study_page *p)
     TRY(page_parallel(p));
     TRY(page_slices(p));
     TRY(page_contour(p));
+    TRY(put_tuned(p));
     TRY(page_curves(p));
     TRY(page_timeline(p));
     TRY(put_trials(p));

@@ -163,6 +163,27 @@ done:
     return st;
 }
 
+drmad_status run_of_tensors(drmad_ctx *ctx, const char *name, const void *bytes, size_t size,
+                            run_view **out)
+{
+    const blob b = {.name = name, .at = bytes, .size = size};
+    drmad_status st = DRMAD_OK;
+    st_file *values = NULL;
+    run_view *r = NULL;
+
+    *out = NULL;
+    TRY(safetensors_parse(ctx, &b, &values));
+    TRY(mem_alloc(ctx, 1, sizeof *r, &r));
+    r->ctx = ctx;
+    TRY(take_tensors(r, values));
+    if (r->n) qsort(r->slices, (size_t)r->n, sizeof *r->slices, by_name);
+    *out = r, r = NULL;
+done:
+    mem_free(ctx, values);
+    run_free(r);
+    return st;
+}
+
 drmad_status run_read(drmad_ctx *ctx, const char *folder, run_view **out)
 {
     drmad_status st = DRMAD_OK;

@@ -426,6 +426,46 @@ def w_objectives_that_misbehave_fail_with_a_reason(site):
         need(rows and why in json.loads(rows[0][0]), f"{case}: {rows}, wanted {why}")
 
 
+# ---- pruning, gradients ----
+
+CURVES = """
+for i in 1 2 3 4 5; do
+    echo . >>"steps.$DRMAD_TRIAL_NUMBER"
+    echo "{\\"step\\": $i, \\"value\\": $1}"
+    sleep 0.2
+done
+echo "{\\"value\\": $1, \\"gradient\\": {\\"x\\": -1.5}}"
+"""
+
+
+def w_commands_that_are_not_worth_it_are_ended(site):
+    """Level curves: once two have finished, each that is above their median ends at its start."""
+    site.write("run.sh", CURVES)
+    points = ", ".join(f'"x={x}"' for x in (1, 2, 3, 0.5, 4, -1))
+    site.write(
+        "study.yaml",
+        COMMANDS.replace(
+            "trials: 20",
+            f"trials: 6, enqueue: [{points}], pruner: {{kind: median, startup: 2}}",
+        ),
+    )
+    _, said = ended(site.start("worker.lease=30"), 0)
+    rows = site.query(
+        "SELECT number, state, value FROM trials LEFT JOIN trial_values USING (trial_id)"
+        " ORDER BY number"
+    )
+    want = [(0, "COMPLETE", 1), (1, "COMPLETE", 2), (2, "PRUNED", 3), (3, "COMPLETE", 0.5)]
+    need(rows == [*want, (4, "PRUNED", 4), (5, "COMPLETE", -1)], f"{rows}")
+    steps = [len((site.folder / f"steps.{n}").read_text().split()) for n in range(6)]
+    need(steps[0] == 5 and steps[2] <= 3 and steps[4] <= 3, f"steps {steps}")
+    need("trial 2: pruned" in said, said)
+    gradients = site.query(
+        "SELECT number, value_json FROM trial_system_attributes JOIN trials USING (trial_id)"
+        " WHERE key = 'drmad:gradient' ORDER BY number"
+    )
+    need(gradients == [(n, '{"x":-1.5}') for n in (0, 1, 3, 5)], f"{gradients}")
+
+
 # ---- F45: how many work side by side changes nothing ----
 
 

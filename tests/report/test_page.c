@@ -188,7 +188,7 @@ TEST(thousands_of_trials_make_a_page_of_few_megabytes)
 {
     fixture fx = fx_open();
 
-    fill(&fx, make(&fx, "s", minimize, 1), test_count(3000, 20000), 1);
+    fill(&fx, make(&fx, "s", minimize, 1), test_count(1500, 20000), 1);
     char *page = page_of(&fx, "s");
     CHECK(strlen(page) < 5 << 20);
     CHECK(strstr(page, "evenly") != NULL);

@@ -228,9 +228,36 @@ def a_run_is_drawn():
     need(len(list(rows[0].iter(f"{HTML}tr"))) == 3, "tuned and start")
 
 
+SEARCH = RUN.replace("name: little", "name: both").replace("{dir: run}", "{dir: both}") + """
+parameters:
+  - {name: train.steps, type: int, low: 15, high: 25}
+search: {trials: 2}
+worker: {jobs: 1}
+objective: {run: tune}
+store: sqlite:pages.db
+"""
+
+
+def a_search_over_tunings_shows_the_best_ones_values():
+    (SCRATCH / "both.yaml").write_text(SEARCH)
+    drmad("tune", "both.yaml", "-q")
+    drmad("report", "sqlite:pages.db#both", "-o", "both.html")
+    tree = sound("both.html")
+    finite(tree)
+    cells = [len(list(e.iter(f"{SVG}rect"))) for e in chart(tree, "heat picture")]
+    need(cells == [784], f"cells {cells}")
+
+
 def main():
-    tests = [every_plot_has_its_trials, a_browser_draws_the_study, light_and_dark_by_the_switch,
-             no_other_script_runs, hostile_study_names, a_run_is_drawn]
+    tests = [
+        every_plot_has_its_trials,
+        a_browser_draws_the_study,
+        light_and_dark_by_the_switch,
+        no_other_script_runs,
+        hostile_study_names,
+        a_run_is_drawn,
+        a_search_over_tunings_shows_the_best_ones_values,
+    ]
     failed = 0
     for test in tests:
         if len(sys.argv) > 2 and sys.argv[2] not in test.__name__:
