@@ -100,15 +100,15 @@ static bool with_gradients(const proposal *p)
  * suggestion keeps its time (docs/SEARCH.md). */
 static int32_t fit_every(int32_t n)
 {
-    return n < 100 ? 1 : n < 200 ? 2 : (n + 49) / 50 * 2;
+    return n < 60 ? 1 : n < 150 ? 2 : n < 200 ? 4 : (n + 49) / 50 * 2;
 }
 
-static int32_t fit_evaluations(int32_t n)
+static int32_t fit_evaluations(int32_t n, bool warm)
 {
-    return n < 100 ? 30 : n < 200 ? 15 : n < 500 ? 12 : 8;
+    return n < 60 ? 30 : n < 100 ? 20 : warm ? 8 : 15;
 }
 
-static drmad_status fit_from(proposal *p, const double *from, double *value)
+static drmad_status fit_from(proposal *p, const double *from, bool warm, double *value)
 {
     const size_t bytes = (size_t)gp_count(&p->model->shape) * sizeof *from;
     drmad_status st = DRMAD_OK;
@@ -116,7 +116,7 @@ static drmad_status fit_from(proposal *p, const double *from, double *value)
 
     TRY(mem_alloc(p->s->ctx, 1, bytes, &phi));
     memcpy(phi, from, bytes);
-    TRY(gp_fit(p->model, phi, fit_evaluations(p->model->rows), &found));
+    TRY(gp_fit(p->model, phi, fit_evaluations(p->model->rows, warm), &found));
     if (found < *value) {
         *value = found;
         memcpy(p->phi, phi, bytes);
@@ -148,10 +148,10 @@ static drmad_status fit_model(proposal *p, int32_t place)
     TRY(mem_alloc(p->s->ctx, count, sizeof *middle, &middle));
     gp_prior_median(&p->model->shape, middle);
     TRY(put_data(p, p->set.n));
-    if (place >= 0) TRY(fit_from(p, p->phi, &value));
+    if (place >= 0) TRY(fit_from(p, p->phi, true, &value));
     else memcpy(p->phi, middle, count * sizeof *middle);
-    if (place < 0 || p->set.n < 20 || (p->scene.number % RETRY == 0 && p->set.n < 200))
-        TRY(fit_from(p, middle, &value));
+    if (place < 0 || p->set.n < 20 || (p->scene.number % RETRY == 0 && p->set.n < 100))
+        TRY(fit_from(p, middle, false, &value));
     p->note.rows = p->scene.n_done;
 done:
     mem_free(p->s->ctx, middle);
