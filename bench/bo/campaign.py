@@ -25,8 +25,9 @@ DEV, HELD = "dev", "held"
 OURS = ("gp", "tpe", "cmaes", "sobol", "random")
 # (peer, set, seeds up to which); each once more with more seeds further down
 ROUNDS = [
-    ("optuna-tpe", DEV, 5), ("bayesopt", DEV, 5), ("optuna-gp", DEV, 1), ("optuna-tpe-mv", DEV, 5),
-    ("botorch", DEV, 1), ("optuna-gp", DEV, 3), ("optuna-tpe", HELD, 5), ("bayesopt", HELD, 5), ("optuna-gp", HELD, 3),
+    ("optuna-tpe", DEV, 5), ("bayesopt", DEV, 5), ("optuna-gp", DEV, 1),
+    ("optuna-tpe-mv", DEV, 5), ("botorch", DEV, 1), ("optuna-gp", DEV, 3),
+    ("optuna-tpe", HELD, 5), ("bayesopt", HELD, 5), ("optuna-gp", HELD, 3),
     ("optuna-tpe-mv", HELD, 5), ("botorch", HELD, 1), ("smac", DEV, 1), ("smac", HELD, 1),
     ("optuna-tpe", HELD, 20), ("optuna-tpe-mv", HELD, 20), ("bayesopt", HELD, 20),
     ("optuna-gp", HELD, 10), ("botorch", HELD, 3), ("hebo", HELD, 1), ("hebo", DEV, 1),

@@ -6,7 +6,11 @@ import subprocess
 
 from problems import CHOICE, INT, ROOT
 
-_LIB = ctypes.CDLL(str(ROOT / os.environ.get("DRMAD_BUILD", "build/release") / "libbo_tuner.so"))
+LIBRARY = ROOT / os.environ.get("DRMAD_BUILD", "build/release") / "libbo_tuner.so"
+newest = max(p.stat().st_mtime for p in (ROOT / "src").rglob("*.[ch]"))
+if newest > LIBRARY.stat().st_mtime:
+    raise RuntimeError(f"{LIBRARY} is older than src/: ninja -C {LIBRARY.parent} bo_tuner")
+_LIB = ctypes.CDLL(str(LIBRARY))
 _LIB.tuner_open.restype = ctypes.c_void_p
 _LIB.tuner_open.argtypes = [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_char_p]
 _LIB.tuner_close.argtypes = [ctypes.c_void_p]
