@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 static const opt report_opts[] = {
-    SETTING('o', "out", "file", "FILE", "the page (needed)"),
+    SETTING('o', "out", "file", "FILE", "the page; of a study standard output without it"),
     SETTING(0, "tensorboard", "tensorboard", "DIR", "event files for TensorBoard too"),
     OPT_STORE,
     OPT_QUIET,
