@@ -1,6 +1,6 @@
 """pipeline_optuna.py DRMAD STUDY FOLDER SECONDS SEED PARAMETERS: Optuna's TPE (multivariate) with
-successive halving over `drmad train`, as long as SECONDS last; leaves FOLDER/optuna.json. Kept apart
-from bench_pipeline.py, because it runs in Optuna's environment."""
+successive halving over `drmad train`, as long as SECONDS last; leaves FOLDER/optuna.json. Kept
+apart from bench_pipeline.py, because it runs in Optuna's environment."""
 
 import json
 import pathlib

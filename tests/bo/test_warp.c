@@ -6,10 +6,11 @@
 static void check_targets(const observation *rows, int32_t n, double *t)
 {
     const observation *at[16];
+    double slope[16];
     double mean = 0, square = 0;
 
     for (int32_t i = 0; i < n; i++) at[i] = &rows[i];
-    CHECK_OK(test_ctx(), warp_targets(test_ctx(), at, n, t));
+    CHECK_OK(test_ctx(), warp_targets(test_ctx(), at, n, t, slope));
     for (int32_t i = 0; i < n; i++) mean += t[i] / n, square += t[i] * t[i] / n;
     CHECK_NEAR(mean, 0, 1e-14);
     CHECK_NEAR(square, 1, 1e-13);
@@ -55,13 +56,13 @@ TEST(equal_and_absurd_values_are_targets_too)
     for (int v = 0; v < 3; v++) {
         observation rows[4];
         const observation *at[4];
-        double t[4];
+        double t[4], slope[4];
 
         for (int i = 0; i < 4; i++) {
             rows[i] = (observation){.state = OBSERVED_COMPLETE, .value = values[v][i]};
             at[i] = &rows[i];
         }
-        CHECK_OK(test_ctx(), warp_targets(test_ctx(), at, 4, t));
+        CHECK_OK(test_ctx(), warp_targets(test_ctx(), at, 4, t, slope));
         for (int i = 0; i < 4; i++) CHECK(isfinite(t[i]));
     }
 }
