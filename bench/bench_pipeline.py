@@ -12,8 +12,8 @@ methods of a seed share data, split and seeds.
 
 bench_pipeline.py SPLIT [--seeds N] [--methods A,B]: SPLIT is small (1,000/1,000/8,000 images) or
 large (15,000/5,000/10,000). A run is one JSON line in bench/results/pipeline/SPLIT.jsonl; those
-that are there are not done again. Without SPLIT: the lines of what is there. Needs MNIST in DRMAD_DATA or
-../shared/data and, for Optuna, tools/optuna-env 4.9.0. Runs on core 1 and
+that are there are not done again. Without SPLIT: the lines of what is there. Needs MNIST in
+DRMAD_DATA or ../shared/data and, for Optuna, tools/optuna-env 4.9.0. Runs on core 1 and
 holds /tmp/bench.lock, so that nothing else that is timed runs beside it."""
 
 import argparse

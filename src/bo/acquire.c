@@ -9,7 +9,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { STARTS = 5 };
+/* Starts that are climbed: a climb costs n^2 a step */
+static int32_t starts_of(int32_t rows)
+{
+    return rows < 200 ? 5 : rows < 400 ? 4 : 3;
+}
+
 static const double near_known = 1e-9;
 
 double acquire_of(const acquire_task *task, const double *mean, int32_t stride, double variance)
@@ -131,12 +136,13 @@ static drmad_status climb_all(acquire_work *w, double *x, double *value, bool *f
 {
     const int32_t n = w->task->code->n, all = w->task->code->space->n;
     drmad_status st = DRMAD_OK;
+    const int32_t starts = starts_of(w->task->model->n);
     bool strays = true;
     double mean, sd;
 
     *value = -INFINITY, *found = false;
     moments_of(w, &mean, &sd);
-    for (int32_t start = 0, kept = 0; start < 2 * STARTS && kept < STARTS; start++) {
+    for (int32_t start = 0, kept = 0; start < 2 * starts && kept < starts; start++) {
         const int32_t i = next_start(w, start, mean, sd);
 
         if (i < 0) break;

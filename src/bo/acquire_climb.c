@@ -3,7 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { TURNS = 3, EVALUATIONS = 40, SHORT_GRID = 16, STEPS = 8 };
+enum {
+    TURNS = 3,
+    EVALUATIONS = 40,
+    EVALUATIONS_MANY = 25,
+    MANY_ROWS = 400,
+    SHORT_GRID = 16,
+    STEPS = 8
+};
 static const double tolerance = 1e-7;
 
 typedef struct climb {
@@ -111,7 +118,8 @@ static bool climb_numbers(climb *k, spot *s)
     const linalg_task task = {.n = k->n_moved,
                               .lower = k->low,
                               .upper = k->high,
-                              .evaluations = EVALUATIONS,
+                              .evaluations =
+                                  k->task->model->n < MANY_ROWS ? EVALUATIONS : EVALUATIONS_MANY,
                               .tolerance = tolerance,
                               .fn = downhill,
                               .user = k};
