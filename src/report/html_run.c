@@ -149,18 +149,53 @@ static void put_gain(html *h, const run_view *r)
                   gain.mean, gain.half, error.mean, error.half);
 }
 
+/* Of a study with stages: every candidate that was retrained; `by` names the search it is from. */
+static void put_candidates(html *h, const json_t *result, const char *by)
+{
+    const json_t *stage, *candidate;
+    char label[200];
+    size_t i, k;
+
+    json_array_foreach(json_object_get(result, "stages"), i, stage)
+    {
+        json_array_foreach(json_object_get(stage, "candidates"), k, candidate)
+        {
+            const char *name = json_string_value(json_object_get(candidate, "name"));
+
+            snprintf(label, sizeof label, "%s%s%s", by, by[0] ? ": " : "", name ? name : "?");
+            put_runs(h, label, json_object_get(candidate, "runs"));
+        }
+    }
+}
+
+/* The same budget spent otherwise. */
+static void put_compared(html *h, const run_view *r)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach((json_t *)get(r, "compared"), i, one)
+    {
+        const char *name = json_string_value(json_object_get(one, "name"));
+
+        put_candidates(h, one, name ? name : "?");
+    }
+}
+
 static void put_comparison(html *h, const run_view *r)
 {
     static const char *const keys[] = {"tuned", "start", "random_search"};
     static const char *const words[] = {"tuned", "start", "random search"};
     const json_t *run = get(r, "run");
 
-    if (!get(r, "tuned") && !run) return;
+    if (!get(r, "tuned") && !get(r, "stages") && !run) return;
     html_section(h, "comparison", "Trained from scratch");
     html_table(h, "comparison",
                "<hyperparameters|objective|its error %|test loss|test error %|finite runs", false);
     for (size_t i = 0; i < COUNT(keys); i++)
         if (get(r, keys[i])) put_runs(h, words[i], json_object_get(get(r, keys[i]), "runs"));
+    put_candidates(h, r->result, "");
+    put_compared(h, r);
     if (run) {
         json_t *one = json_pack("[O]", run);
 

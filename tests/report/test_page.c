@@ -256,6 +256,10 @@ static void write_text(const char *folder, const char *name, const char *text)
     "\"test_loss\":2,\"test_error\":0.2}]},\"start\":{\"runs\":[{\"finite\":true,\"test_loss\":3," \
     "\"test_error\":0.3},{\"finite\":false,\"test_loss\":null,\"test_error\":null}]}}"
 
+#define STAGES                                                                                     \
+    "\"stages\":[{\"stage\":\"search\"},{\"candidates\":[{\"name\":\"refined<1>\",\"runs\":[{"     \
+    "\"finite\":true,\"test_loss\":0.5}]}]}]"
+
 TEST(a_run_has_its_page)
 {
     drmad_ctx *ctx = test_ctx();
@@ -272,6 +276,13 @@ TEST(a_run_has_its_page)
     CHECK(page && strstr(page, "the slope was 10 % off at worst") != NULL);
     CHECK(page && strstr(page, "1 of 2 meta-steps were taken back") != NULL);
     CHECK(page && strstr(page, "r&lt;i&gt;") != NULL);
+    mem_free(ctx, page);
+
+    write_text(folder, "result.json",
+               "{\"study\":\"p\"," STAGES ",\"compared\":[{\"name\":\"bo\"," STAGES "}]}");
+    CHECK_OK(ctx, html_run(ctx, folder, &page));
+    CHECK(page && strstr(page, ">refined&lt;1&gt;") && strstr(page, ">bo: refined") &&
+          strstr(page, "1 of 1"));
     mem_free(ctx, page);
 
     write_text(folder, "py.json",
