@@ -241,6 +241,27 @@ TEST(a_training_that_reports_is_the_same_training)
     desk_close(&d);
 }
 
+/* What a search sets and what hypergradients start from are one thing. */
+TEST(a_scale_of_the_study_is_that_of_a_declaration)
+{
+    desk d;
+    size_t n, m;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, DESK_RUN(&d, "a", desk_train, "model.init_scale=0.5", "hyper=[l2]"));
+    const double half = number(json_object_get(d.result, "run"), "objective_loss");
+    CHECK_OK(d.ctx, DESK_RUN(&d, "b", desk_train, "model.init_scale=0.5",
+                             "hyper=[l2, {kind: init_scale, per: layer}]"));
+    char *x = desk_read(&d, "a", "weights.safetensors", &n);
+    char *y = desk_read(&d, "b", "weights.safetensors", &m);
+    CHECK(x && y && n == m && memcmp(x, y, n) == 0);
+    CHECK_OK(d.ctx, DESK_RUN(&d, "c", desk_train, "hyper=[l2]"));
+    CHECK(number(json_object_get(d.result, "run"), "objective_loss") != half);
+    free(x);
+    free(y);
+    desk_close(&d);
+}
+
 /* A training waits for the verdict on what it reported: so which trials are pruned, and when, does
  * not depend on the machine's speed. */
 TEST(stages_prune_the_same_trials_in_every_run)
