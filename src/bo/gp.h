@@ -8,10 +8,10 @@
  * phi holds the logarithms of what is fitted: l of each group, s2, sigma2. It is the largest of the
  * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-12, 3^2).
  *
- * With gradients there are further rows, each a derivative of f along a column at a point, seen with
- * noise of variance sigma2_g times its own prior variance, 5/3 s2 / l^2; ln sigma2_g, one for all,
- * is the last of phi, ~ N(-3, 2^2). The covariances: gp_gradient.c. All that is said of k(z) and K
- * holds for all rows; mu is subtracted from values alone.
+ * With gradients there are further rows, each a derivative of f along a column at a point, seen
+ * with noise of variance sigma2_g times its own prior variance, 5/3 s2 / l^2; ln sigma2_g, one for
+ * all, is the last of phi, ~ N(-3, 2^2). The covariances: gp_gradient.c. All that is said of k(z)
+ * and K holds for all rows; mu is subtracted from values alone.
  *
  * The model knows columns of numbers, not parameters: encoding.h. Several right sides (fantasies of
  * what runs still) share one factor.
