@@ -4,8 +4,9 @@
                               their data and by their protocol; theirs: 0.139
   hips_schedule_from_bo_loss  the same from the setting that Bayesian optimisation gave them;
                               theirs: 0.110
-  hips_own_bo_loss            the same from what our own search finds: a pipeline over rate, momentum
-                              and scale, one value each, 100 trials, then schedules from the best
+  hips_own_bo_loss            the same from what our own search finds: a pipeline over rate,
+                              momentum and scale, one value each, 100 trials, then schedules from
+                              the best
   joint_vs_random_points      lr and L2 together against random search over one value each, same
                               ranges, equal wall
                               clock, winner on validation, test error of five retrained runs;
