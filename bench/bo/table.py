@@ -34,13 +34,13 @@ def quantile(values, q):
 
 
 def figure(v: float) -> str:
-    """Two digits: 3.1e-6, .012, 4.3, 110."""
+    """Two digits, three from .1 to 1: 3.1e-6, .012, .403, 4.3, 110."""
     if v == 0:
         return "0"
     if v < 1e-3:
         mantissa, exponent = f"{v:.1e}".split("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-    text = f"{v:.2g}" if v < 100 else f"{v:.0f}"
+    text = f"{v:.0f}" if v >= 100 else f"{v:.3g}" if 0.1 <= v < 1 else f"{v:.2g}"
     return text.removeprefix("0") if v < 1 else text
 
 

@@ -119,8 +119,8 @@ def test_quantiles_and_times():
     rows = made("gp", lambda i: 1.0, ["hartmann6"], range(1))
     assert table.suggestions(rows, 100) == [1000 * 0.001 * n for n in range(91, 101)]
     assert table.suggestions(rows, 200) == []
-    assert [table.figure(v) for v in (0, 3.14e-6, 0.0123, 4.26, 110.4)] == [
-        "0", "3.1e-6", ".012", "4.3", "110",
+    assert [table.figure(v) for v in (0, 3.14e-6, 0.0123, 0.4031, 4.26, 110.4)] == [
+        "0", "3.1e-6", ".012", ".403", "4.3", "110",
     ]  # fmt: skip
 
 
