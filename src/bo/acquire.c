@@ -2,7 +2,7 @@
  *
  * Source:  starts drawn by exp(a), as BoTorch does: Balandat et al., "BoTorch: a framework for
  *          efficient Monte-Carlo Bayesian optimization" (NeurIPS 2020), appendix F.
- * Checked: tests/bo/test_acquire.c. */
+ * Checked: tests/bo/test_sampler_gp.c. */
 #include "bo/acquire_inside.h"
 #include "base/rng.h"
 #include "bo/logei.h"

@@ -1,5 +1,5 @@
 /* The state of the niche search, replayed from the trials so far: niche.h.
- * Checked: tests/bo/test_niche.c. */
+ * Checked: tests/bo/test_warp.c. */
 #include "bo/niche.h"
 #include <math.h>
 
