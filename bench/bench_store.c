@@ -66,7 +66,7 @@ static void one_trial(store *s, int64_t study, int params, shared *all)
         store_param p = {name, 0.25,
                          "{\"name\": \"FloatDistribution\", \"attributes\": {\"step\": null, "
                          "\"low\": 0.0, \"high\": 1.0, \"log\": false}}"};
-        MUST(ctx, store_trial_params(s, &l, &p, 1));
+        MUST(ctx, store_trial_params(s, &l, &p, 1, NULL));
     }
     MUST(ctx, store_trial_tell(s, &l, &end));
 }

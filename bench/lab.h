@@ -44,7 +44,7 @@ static inline void lab_open(lab *l, const char *const *pairs, int n, bool walk)
         lab_must(l, config_set(l->cfg, key, eq + 1));
     }
     lab_must(l, config_finish(l->cfg));
-    lab_must(l, setup_new(l->ctx, l->cfg, NULL, &l->s));
+    lab_must(l, setup_new(l->ctx, l->cfg, NULL, NULL, &l->s));
     lab_must(l, setup_tie(l->s, 0, walk, NULL));
     const size_t total = (size_t)l->s->space->total + 1;
     lab_must(l, mem_alloc(l->ctx, total, sizeof(double), &l->raw));

@@ -89,6 +89,7 @@ static drmad_status report(void *study, const args *a)
     drmad_trial *t = NULL;
     long long number = 0, step = 0;
     double value = 0;
+    int prune = 0;
 
     read_int(own_word(a, 0), &number);
     read_int(own_word(a, 1), &step);
@@ -96,7 +97,12 @@ static drmad_status report(void *study, const args *a)
     drmad_status st = drmad_study_trial(study, a->token, number, &t);
     if (st != DRMAD_OK) return st;
     st = drmad_trial_report(t, step, value);
+    if (st == DRMAD_OK) st = drmad_trial_should_prune(t, &prune);
     if (st == DRMAD_OK) st = drmad_trial_beat(t);
+    if (st == DRMAD_OK && a->json)
+        printf("{\"number\": %lld, \"step\": %lld, \"prune\": %s}\n", number, step,
+               prune ? "true" : "false");
+    else if (st == DRMAD_OK && prune) puts("prune");
     drmad_trial_free(t);
     return st;
 }
@@ -120,6 +126,9 @@ const command cmd_trial_report = {
     3,
     4,
     "store an intermediate value of a trial that was asked for",
+    "Prints \"prune\" when the study's pruner would end the trial here, else nothing: end it with\n"
+    "drmad trial tell ... pruned. With --json {\"number\": N, \"step\": S, \"prune\": "
+    "true|false}.\n"
     "Renews the lease too.",
     tell_opts,
     report_run,

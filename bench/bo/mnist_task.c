@@ -39,7 +39,7 @@ static drmad_status open_study(mnist_task *t)
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->seed);
     TRY(config_set(t->cfg, "seed", seed));
     TRY(config_finish(t->cfg));
-    TRY(setup_new(t->ctx, t->cfg, NULL, &t->s));
+    TRY(setup_new(t->ctx, t->cfg, NULL, NULL, &t->s));
     TRY(setup_tie(t->s, 0, false, NULL));
     if (t->s->space->total != MNIST_PARAMS)
         TRY(FAIL(t->ctx, DRMAD_E_CONFIG, "%d hyperparameters", (int)t->s->space->total));

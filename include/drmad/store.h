@@ -58,11 +58,22 @@ typedef drmad_status drmad_trial_fn(void *user, const char *json, const char *te
 DRMAD_API drmad_status drmad_store_watch(drmad_store *s, const char *study, int all, double every_s,
                                          drmad_trial_fn *fn, void *user);
 
+/* Calls fn with the study at a glance, a few lines for a terminal (json is NULL), now and every
+ * `every_s` seconds, until drmad_ctx_stop: DRMAD_OK then. */
+DRMAD_API drmad_status drmad_store_glance(drmad_store *s, const char *study, double every_s,
+                                          drmad_trial_fn *fn, void *user);
+
 /* The study as a table, a trial a row: result_text is it, as CSV (RFC 4180) or JSON.
  * Settings: format (csv), params, results, meta (names with commas between, * for all, nothing for
  * none: all are *), order_by (a column; number), desc, version, min_version (trials of that version
  * of the code; of it and those that came later), file (gets the table; result_text is then ""). */
 DRMAD_API drmad_status drmad_store_export(drmad_store *s, const char *study,
+                                          const char *const *settings, int n);
+
+/* The study as one HTML page that needs nothing else (docs/REPORT.md); result_text is it.
+ * Settings: file (gets the page; result_text is then ""), tensorboard (a folder: gets event files),
+ * seed (1; of the random forest). */
+DRMAD_API drmad_status drmad_store_report(drmad_store *s, const char *study,
                                           const char *const *settings, int n);
 
 /* Copies batteries of a hypero database (a PostgreSQL schema) into studies of the same names. What

@@ -55,6 +55,12 @@ DRMAD_API const char *drmad_study_result_text(const drmad_study *s);
 DRMAD_API drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor,
                                          int64_t step, double *out, int64_t count, int *tuned);
 
+/* The run in `folder` (of tune, train or why), or a result that the Python package wrote as JSON,
+ * as one HTML page that needs nothing else (docs/REPORT.md).
+ * Settings: file (gets the page; needed), tensorboard (a folder: gets event files). */
+DRMAD_API drmad_status drmad_run_report(drmad_ctx *ctx, const char *folder,
+                                        const char *const *settings, int n);
+
 /* Downloads the data set `name` ("mnist") into `dir` and checks its SHA-256; files already there
  * and right are kept. The only call of the library that opens a network connection. */
 DRMAD_API drmad_status drmad_data_get(drmad_ctx *ctx, const char *name, const char *dir);

@@ -85,6 +85,23 @@ DRMAD_API drmad_status drmad_study_enqueue(drmad_study *s, const char *params_js
 /* Adds a finished trial that ran elsewhere. */
 DRMAD_API drmad_status drmad_study_observe(drmad_study *s, const char *params_json,
                                            const double *values, int n, int64_t *number);
+/* Adds a trial with whatever it has, as drmad_store_trials gives it:
+ *   {"state": "COMPLETE", "values": [0.5], "params": {"lr": 0.1}, "distributions": {"lr": {...}},
+ *    "intermediate_values": [[step, value], ...], "user_attrs": {...}, "start": "YYYY-MM-DD ...",
+ *    "complete": ...}
+ * State WAITING queues it: its `params` are then used whenever a parameter of that name is
+ * suggested, declared or not. Distributions are Optuna's; those of declared parameters may be left
+ * out, as may all that a trial of its state need not have. Times are UTC. */
+DRMAD_API drmad_status drmad_study_add(drmad_study *s, const char *trial_json, int64_t *number);
+/* A user attribute of the study: `json` is any JSON value. */
+DRMAD_API drmad_status drmad_study_set_attr(drmad_study *s, const char *key, const char *json);
+
+/* Suggests each past trial again, from what its suggestion looked at: the note that is kept with it
+ * as the system attribute `drmad:sampler`. Writes nothing. The result counts those that came out
+ * the same, bit for bit, and says of each other trial why: it differs, was suggested by another
+ * build or on another processor, or not at all (enqueued, by Optuna). DRMAD_E_STORAGE when one
+ * differs. */
+DRMAD_API drmad_status drmad_study_replay(drmad_study *s);
 
 /* What a worker runs for each trial: gives DRMAD_OK with one value an objective, or has told the
  * trial by itself (PRUNED). DRMAD_E_AGAIN and the status of a stop give it back, DRMAD_E_NOMEM ends

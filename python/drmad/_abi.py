@@ -185,6 +185,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         c_int64,
         POINTER(c_int),
     ]),
+    # drmad_status drmad_run_report(drmad_ctx *ctx, const char *folder, const char *const *settings,
+    #     int n)
+    "drmad_run_report": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
     # drmad_status drmad_data_get(drmad_ctx *ctx, const char *name, const char *dir)
     "drmad_data_get": (c_int, [c_void_p, c_char_p, c_char_p]),
     # drmad_status drmad_model_new(drmad_ctx *ctx, const char *name, int doubles, drmad_model **out)
@@ -240,6 +243,28 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_info_key": (c_char_p, [c_int]),
     # drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size)
     "drmad_info": (c_int, [c_void_p, c_char_p, c_char_p, c_size_t]),
+    # drmad_status drmad_sampler_new(drmad_ctx *ctx, const char *const *settings, int n,
+    #     drmad_sampler **out)
+    "drmad_sampler_new": (c_int, [c_void_p, POINTER(c_char_p), c_int, POINTER(c_void_p)]),
+    # void drmad_sampler_free(drmad_sampler *s)
+    "drmad_sampler_free": (None, [c_void_p]),
+    # drmad_status drmad_sampler_add_param(drmad_sampler *s, const char *name, const char
+    #     *distribution, int *index)
+    "drmad_sampler_add_param": (c_int, [c_void_p, c_char_p, c_char_p, POINTER(c_int)]),
+    # drmad_status drmad_sampler_observe(drmad_sampler *s, int64_t number, const char *state, const
+    #     double *x, double value, int64_t step)
+    "drmad_sampler_observe": (c_int, [
+        c_void_p,
+        c_int64,
+        c_char_p,
+        POINTER(c_double),
+        c_double,
+        c_int64,
+    ]),
+    # void drmad_sampler_forget(drmad_sampler *s, int64_t number)
+    "drmad_sampler_forget": (None, [c_void_p, c_int64]),
+    # drmad_status drmad_sampler_suggest(drmad_sampler *s, int64_t number, double *x)
+    "drmad_sampler_suggest": (c_int, [c_void_p, c_int64, POINTER(c_double)]),
     # drmad_status drmad_store_open(drmad_ctx *ctx, const char *url, const char *const *settings,
     #     int n, drmad_store **out)
     "drmad_store_open": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int, POINTER(c_void_p)]),
@@ -268,9 +293,15 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     # drmad_status drmad_store_watch(drmad_store *s, const char *study, int all, double every_s,
     #     drmad_trial_fn *fn, void *user)
     "drmad_store_watch": (c_int, [c_void_p, c_char_p, c_int, c_double, drmad_trial_fn, c_void_p]),
+    # drmad_status drmad_store_glance(drmad_store *s, const char *study, double every_s,
+    #     drmad_trial_fn *fn, void *user)
+    "drmad_store_glance": (c_int, [c_void_p, c_char_p, c_double, drmad_trial_fn, c_void_p]),
     # drmad_status drmad_store_export(drmad_store *s, const char *study, const char *const
     #     *settings, int n)
     "drmad_store_export": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
+    # drmad_status drmad_store_report(drmad_store *s, const char *study, const char *const
+    #     *settings, int n)
+    "drmad_store_report": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
     # drmad_status drmad_store_import_hypero(drmad_store *s, const char *from, const char *const
     #     *settings, int n)
     "drmad_store_import_hypero": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
@@ -369,6 +400,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         c_int,
         POINTER(c_int64),
     ]),
+    # drmad_status drmad_study_add(drmad_study *s, const char *trial_json, int64_t *number)
+    "drmad_study_add": (c_int, [c_void_p, c_char_p, POINTER(c_int64)]),
+    # drmad_status drmad_study_set_attr(drmad_study *s, const char *key, const char *json)
+    "drmad_study_set_attr": (c_int, [c_void_p, c_char_p, c_char_p]),
+    # drmad_status drmad_study_replay(drmad_study *s)
+    "drmad_study_replay": (c_int, [c_void_p]),
     # void drmad_study_set_objective(drmad_study *s, drmad_objective_fn *fn, void *user)
     "drmad_study_set_objective": (None, [c_void_p, drmad_objective_fn, c_void_p]),
     # drmad_status drmad_study_work(drmad_study *s)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import array
 import base64
+import ctypes
 import json
 import math
 import os
 import pathlib
 import struct
+import tempfile
 from dataclasses import dataclass, field
 
 import torch
 
 from . import plain
+from ._context import Context
 from .hyper import KINDS
 
 SCHEMA = 1
@@ -277,10 +280,15 @@ class Result:
         return text + _USE.replace("PATH", json.dumps(os.fspath(path)))
 
     def report(self, path: str | os.PathLike) -> None:
-        """One HTML page without outside parts: the path, the values, the table, the health."""
-        from .report import page
-
-        pathlib.Path(path).write_text(page(self), encoding="utf-8")
+        """One HTML page that needs nothing else (docs/REPORT.md): comparison, health, path, tuned
+        values as heat maps and schedules."""
+        with tempfile.TemporaryDirectory() as folder, Context(threads=1) as context:
+            data = os.path.join(folder, "result.json")
+            self.to_json(data)
+            setting = (ctypes.c_char_p * 1)(b"file=" + os.fsencode(path))
+            context.check(
+                context.lib.drmad_run_report(context.handle, os.fsencode(data), setting, 1)
+            )
 
     def __repr__(self) -> str:
         lines = [f"drmad result {self.data['name']}: objective {self.objective:.5g}"]

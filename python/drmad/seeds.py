@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 
 MASK = (1 << 64) - 1
 KINDS = ("torch", "random", "numpy")
+# The generators are the process's: two threads that seed at once draw each other's numbers.
+_one_at_a_time = threading.RLock()
 
 
 def mix(*parts: int) -> int:
@@ -54,7 +57,8 @@ def used(before: dict, after: dict) -> set[str]:
 
 
 class seeded:
-    """Within it, the generators of these kinds start from `seed`; after it, they are as before."""
+    """Within it, the generators of these kinds start from `seed`; after it, they are as before.
+    Another thread that seeds waits meanwhile."""
 
     def __init__(
         self, seed: int, kinds: Iterable[str] = KINDS, device: torch.device | None = None
@@ -63,6 +67,14 @@ class seeded:
         self.cuda = device if device is not None and device.type == "cuda" else None
 
     def __enter__(self) -> None:
+        _one_at_a_time.acquire()
+        try:
+            self._seed()
+        except BaseException:
+            _one_at_a_time.release()
+            raise
+
+    def _seed(self) -> None:
         if "torch" in self.kinds:
             self.torch = torch.default_generator.get_state()
             torch.default_generator.manual_seed(self.seed)
@@ -79,6 +91,12 @@ class seeded:
             self.numpy.random.seed(self.seed & 0xFFFFFFFF)
 
     def __exit__(self, *_: object) -> None:
+        try:
+            self._restore()
+        finally:
+            _one_at_a_time.release()
+
+    def _restore(self) -> None:
         if "torch" in self.kinds:
             torch.default_generator.set_state(self.torch)
             if self.cuda is not None:

@@ -6,16 +6,10 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    WIDE_BITS = 10,
-    WIDE = 1 << WIDE_BITS,
-    CLOSE = 48,
-    AROUND = 48,
-    ALL = WIDE + CLOSE + AROUND
-};
+enum { WIDE_BITS = 9, WIDE = 1 << WIDE_BITS, CLOSE = 48, AROUND = 48, ALL = WIDE + CLOSE + AROUND };
 
-/* The first 2^10 points of a Sobol sequence in Gray's order, each coordinate moved by a random
- * exclusive or: still one point in each of 1024 equal intervals. u is WIDE x n. */
+/* The first 2^9 points of a Sobol sequence in Gray's order, each coordinate moved by a random
+ * exclusive or: still one point in each of 512 equal intervals. u is WIDE x n. */
 static void wide_points(const acquire_task *task, int32_t n, double *u)
 {
     const rng_key key = {task->seed, (uint32_t)task->number, rng_site("gp/wide")};

@@ -3,7 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { TURNS = 3, EVALUATIONS = 50, SHORT_GRID = 16, STEPS = 8 };
+enum {
+    TURNS = 3,
+    EVALUATIONS = 40,
+    EVALUATIONS_MANY = 25,
+    MANY_ROWS = 400,
+    SHORT_GRID = 16,
+    STEPS = 8
+};
 static const double tolerance = 1e-7;
 
 typedef struct climb {
@@ -111,7 +118,8 @@ static bool climb_numbers(climb *k, spot *s)
     const linalg_task task = {.n = k->n_moved,
                               .lower = k->low,
                               .upper = k->high,
-                              .evaluations = EVALUATIONS,
+                              .evaluations =
+                                  k->task->model->n < MANY_ROWS ? EVALUATIONS : EVALUATIONS_MANY,
                               .tolerance = tolerance,
                               .fn = downhill,
                               .user = k};
@@ -120,7 +128,11 @@ static bool climb_numbers(climb *k, spot *s)
     if (st != DRMAD_OK) k->st = st;
     for (int32_t i = 0; i < k->n_moved; i++)
         k->at.v[k->moved[i]] = k->y[i] * length_of(k, k->moved[i]);
-    if (k->st != DRMAD_OK || !settle(k)) return false;
+    if (k->st != DRMAD_OK) return false;
+    if (!settle(k)) {
+        s->strays = acquire_within(k->task, k->at.z);
+        return false;
+    }
     k->at.value = acquire_value(k->task, k->at.z, NULL);
     if (!(k->at.value > s->value)) return false;
     copy_spot(code, s, &k->at);

@@ -7,6 +7,7 @@
 typedef struct spot {
     double *v, *x, *z;
     double value;
+    bool strays; /* the way up from it leads into a closed ball */
 } spot;
 
 typedef struct acquire_work {
@@ -18,6 +19,7 @@ typedef struct acquire_work {
     double *slopes;              /* sides x columns, columns, sides + columns: of one point */
 } acquire_work;
 
+bool acquire_within(const acquire_task *task, const double *z); /* a ball */
 /* Whether x may be proposed: not within a ball, not known. */
 bool acquire_allowed(const acquire_task *task, const double *z);
 /* The candidates, with a = -INFINITY where one may not be proposed. */

@@ -97,6 +97,19 @@ static void put_point(gp *g, int32_t i, const double *z)
     for (int32_t c = 0; c < g->shape.columns; c++) g->z[(int64_t)c * g->room + i] = z[c];
 }
 
+static int32_t room_for(int32_t n)
+{
+    int32_t room = ROOM_MIN;
+
+    while (room < n) room += room / 2 / GP_PAD * GP_PAD;
+    return room;
+}
+
+drmad_status gp_reserve(gp *g, int32_t n)
+{
+    return g->room == room_for(n) ? DRMAD_OK : new_room(g, room_for(n));
+}
+
 static void put_row(gp *g, int32_t row, int32_t point, int32_t along, double t)
 {
     g->point[row] = point, g->along[row] = along, g->t[row] = t;
@@ -109,9 +122,8 @@ drmad_status gp_room(gp *g, int32_t rows)
     gp old = *g;
 
     if (rows <= g->room) return st;
-    int32_t room = old_room < ROOM_MIN ? ROOM_MIN : old_room;
+    const int32_t room = room_for(rows);
 
-    while (room < rows) room += room / 2 / GP_PAD * GP_PAD;
     forget_room(g);
     TRY(new_room(g, room));
     for (int32_t c = 0; c < g->shape.columns && old.n; c++) {

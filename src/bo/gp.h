@@ -8,10 +8,10 @@
  * phi holds the logarithms of what is fitted: l of each group, s2, sigma2. It is the largest of the
  * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-12, 3^2).
  *
- * With gradients there are further rows, each a derivative of f along a column at a point, seen with
- * noise of variance sigma2_g times its own prior variance, 5/3 s2 / l^2; ln sigma2_g, one for all,
- * is the last of phi, ~ N(-3, 2^2). The covariances: gp_gradient.c. All that is said of k(z) and K
- * holds for all rows; mu is subtracted from values alone.
+ * With gradients there are further rows, each a derivative of f along a column at a point, seen
+ * with noise of variance sigma2_g times its own prior variance, 5/3 s2 / l^2; ln sigma2_g, one for
+ * all, is the last of phi, ~ N(-3, 2^2). The covariances: gp_gradient.c. All that is said of k(z)
+ * and K holds for all rows; mu is subtracted from values alone.
  *
  * The model knows columns of numbers, not parameters: encoding.h. Several right sides (fantasies of
  * what runs still) share one factor.
@@ -60,6 +60,9 @@ void gp_free(gp *g); /* NULL is fine */
 
 /* How many numbers phi has. */
 int32_t gp_count(const gp_shape *shape);
+/* Room for n points, no more and no less: results are then to the bit those of a new model. Forgets
+ * the data where that changes anything. */
+drmad_status gp_reserve(gp *g, int32_t n);
 /* The data: n points, row by row (n x columns), and targets. Forgets what was there. */
 drmad_status gp_data(gp *g, int32_t n, const double *z, const double *t);
 /* Derivatives of the targets, for a shape with gradients, after gp_data: slopes is n x columns, NaN

@@ -1,7 +1,7 @@
 /* The loops of gp_kernel.h on vectors of doubles. One exponential and one root a pair of points.
  *
- *   exp(x), x <= 0:  x = n ln 2 + r, |r| <= ln 2 / 2;  2^n by its bits, exp(r) by its series to r^13
- *                    (the rest is below 2^-56); below exp(-700) the result is 0
+ *   exp(x), x <= 0:  x = n ln 2 + r, |r| <= ln 2 / 2;  2^n by its bits, exp(r) by its series to
+ *                    r^13 (the rest is below 2^-56); below exp(-700) the result is 0
  *
  * Checked: tests/bo/test_gp.c, against libm and a naive loop, on every instruction set. */
 #include "bo/gp_kernel.h"

@@ -26,8 +26,11 @@ bool gp_note_phi(const json_t *model, double *phi, int32_t n)
     if (json_array_size(list) != (size_t)n) return false;
     for (int32_t i = 0; i < n; i++) {
         const char *text = json_string_value(json_array_get(list, (size_t)i));
+        char *end = NULL;
 
-        if (!text || !number_read(text, &phi[i]) || !isfinite(phi[i])) return false;
+        phi[i] =
+            text ? number_strtod(text, &end) : NAN; /* hexadecimal, which number_read refuses */
+        if (!text || end == text || *end || !isfinite(phi[i])) return false;
     }
     return true;
 }

@@ -2,7 +2,7 @@
  *   {"turn": "base", "ei": -3.25, "fit": {"rows": 40, "phi": ["0x1.8p+1", ...]}}
  * "turn": "base" or "niche"; "balls": how many were closed then; "ei": the largest acquisition, in
  * natural logarithms; "fit": the hyperparameters, bit for bit, where they were fitted for this
- * suggestion, to that many trials. */
+ * suggestion, after that many trials. */
 #ifndef GP_NOTE_H
 #define GP_NOTE_H
 #include <jansson.h>

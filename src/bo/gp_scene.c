@@ -53,6 +53,15 @@ done:
     return st;
 }
 
+/* With unordered choices a ball about a point leaves all other choices in, and what is near to it
+ * among them is looked at a second time: measured, docs/SEARCH.md. */
+static bool all_numbers(const encoding *code)
+{
+    for (int32_t i = 0; i < code->n; i++)
+        if (code->params[i].choice) return false;
+    return true;
+}
+
 drmad_status scene_make(const sampler *s, const history *h, int64_t number, const niche_options *o,
                         gp_scene *out)
 {
@@ -63,8 +72,9 @@ drmad_status scene_make(const sampler *s, const history *h, int64_t number, cons
     TRY(scene_room(out));
     TRY(take(out, false, 0));
     TRY(take(out, true, out->n_done));
-    TRY(niche_closed(s->ctx, o, out->rows, out->n_done, out->code->columns, out->code->n,
-                     out->centres, &out->balls));
+    if (all_numbers(out->code))
+        TRY(niche_closed(s->ctx, o, out->rows, out->n_done, out->code->columns, out->code->n,
+                         out->centres, &out->balls));
 done:
     if (st != DRMAD_OK) scene_free(out);
     return st;

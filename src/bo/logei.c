@@ -25,7 +25,7 @@ static double mills(double x, double *q)
         *q = 1 - x * m;
         return m;
     }
-    const int terms = x > 30 ? 8 : FRACTION;
+    const int terms = (int)fmin(4 + 224 / x, FRACTION); /* enough for all digits */
     double c = 0;
 
     for (int k = terms; k >= 1; k--) c = k / (x + c);

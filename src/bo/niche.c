@@ -1,7 +1,9 @@
 /* The state of the niche search, replayed from the trials so far: niche.h.
- * Checked: tests/bo/test_niche.c. */
+ * Checked: tests/bo/test_warp.c. */
 #include "bo/niche.h"
 #include <math.h>
+
+enum { SPENT_PATIENCE = 2 };
 
 typedef struct replay {
     const niche_options *o;
@@ -62,8 +64,10 @@ static void look(replay *r, int32_t i)
     }
     if (!isnan(row->value)) insert(r, row->value);
     if (outside && row->value < r->local) r->local = row->value, r->local_row = i;
-    if (!counts || r->idle < r->o->patience || r->local_row < 0) return;
-    if (!(row->note->ei < r->o->idle)) return;
+    const bool spent = r->balls > 0 && row->note->ei < r->o->spent;
+
+    if (!counts || r->idle < (spent ? SPENT_PATIENCE : r->o->patience) || r->local_row < 0) return;
+    if (r->balls == 0 && !(row->note->ei < r->o->idle)) return;
     r->centres[r->balls++] = r->local_row;
     r->idle = 0;
     find_local(r, i + 1);

@@ -1,16 +1,18 @@
 /* When to look elsewhere: the niche search, read off the trials so far.
  *
- * Once the model's proposals gain nothing more the basin of the best point is finished: a ball about
- * it is closed. From then on most proposals come from a model that does not know the data within
- * the closed balls and proposes nothing there; it finds the next basin, and so on. Some still come
- * from the model of all.
+ * Once proposals gain nothing more the basin of the best point is finished: a ball about it is
+ * closed. From then on most proposals come from a model that does not know the data within the
+ * closed balls and proposes nothing there, nor where the way up leads into one (acquire.h); it
+ * finds the next basin, and so on. Some still come from the model of all.
  *
- * A proposal gains when y < best - tau (M - best), M the median of all y so far. After `patience`
- * proposals in a row that did not, of a model whose own largest expected improvement is also below
- * exp(idle) standard deviations, the ball |z - z_best| < radius sqrt(d) is closed.
+ * A proposal gains when y < best - tau (M - best), M the median of all y so far; best: of what its
+ * model knows. After `patience` proposals of one model in a row that did not, the ball
+ * |z - z_best| < radius sqrt(d) is closed: the first only when the model itself expects less than
+ * exp(idle) standard deviations of its targets, a further one after two when it expects less than
+ * exp(spent).
  *
- * Source: ours, docs/SEARCH.md; the idea of a tabu region is Glover's ("Tabu search", ORSA J. Comput.
- *         1 (1989), 190-206).
+ * Source: ours, docs/SEARCH.md; the idea of a tabu region is Glover's ("Tabu search", ORSA J.
+ *         Comput. 1 (1989), 190-206).
  * Threads: pure. */
 #ifndef NICHE_H
 #define NICHE_H
@@ -19,8 +21,10 @@
 
 typedef struct niche_options {
     bool on;
-    int32_t patience, every; /* of `every` proposals one comes from the model of all */
-    double tau, radius, idle;
+    int32_t patience;
+    int32_t every; /* of so many proposals one comes from the model of all; of twice as many when
+                      that one is spent */
+    double tau, radius, idle, spent;
 } niche_options;
 
 /* One finished trial. */

@@ -61,6 +61,10 @@ bool sampler_kind_of(const char *word, sampler_kind *out);
 drmad_status sampler_note_blind(drmad_ctx *ctx, const sampler_options *o, char **note);
 /* How the suggestion was made. DRMAD_E_STORAGE: the note cannot be read. */
 drmad_status sampler_note_options(drmad_ctx *ctx, const char *note, sampler_options *o);
+/* The finished trials that it saw, numbers below `end`; gives *seen (mem_free), NULL where it
+ * looked at nothing. */
+drmad_status sampler_note_numbers(drmad_ctx *ctx, const char *note, int32_t end, int64_t **seen,
+                                  int32_t *n);
 /* The part of `h`, points of the sampler's space, that the suggestion with this note looked at:
  * trials that it calls pending are so again, whatever came of them since. Gives rows[] (mem_free),
  * which point into h. DRMAD_E_STORAGE: the note cannot be read, a trial that it names is not in h,

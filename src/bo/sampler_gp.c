@@ -1,7 +1,8 @@
 /* The GP sampler: a start design, then the largest expected improvement under a Gaussian process.
  *
  *   scene (gp_scene.h)   trials as points of the model, closed balls
- *   turn                 base: all data; niche: those outside the closed balls
+ *   turn                 base: all data; niche: those outside the closed balls (niche.h)
+ *   set (gp_set.h)       the data of that turn's model; of more than 1000 the 512 nearest the best
  *   model                hyperparameters from the newest fit in the notes, or fitted again when the
  *                        data have grown enough; the rows that fit saw are factored as a whole,
  *                        those that came since appended one by one
@@ -17,7 +18,7 @@
 #include "bo/sampler_gp.h"
 #include "base/rng.h"
 #include "bo/acquire.h"
-#include "bo/gp_scene.h"
+#include "bo/gp_set.h"
 #include "bo/slopes.h"
 #include "bo/warp.h"
 #include <math.h>
@@ -25,8 +26,9 @@
 
 enum {
     FANTASIES = 16,
-    RETRY = 5,
-    ROWS_MOST = 300 /* of values and derivatives together; derivatives of the best come first */
+    RETRY = 5,           /* every so many trials a fit starts from the prior's median too */
+    GRADIENT_ROWS = 300, /* values and derivatives together; those of the best come first */
+    BALLS_LIKELY = 3     /* after more every second proposal comes from the model of all */
 };
 
 typedef struct gp_state {
@@ -35,16 +37,6 @@ typedef struct gp_state {
     gp *base;
     int32_t whole; /* rows of base that were factored as a whole */
 } gp_state;
-
-/* The data of one model, in the order of its factor. */
-typedef struct gp_set {
-    const observation **rows;
-    double *z, *t;
-    int32_t n, whole, n_pending;
-    double *pending; /* columns of pending trials */
-    bool gradients;  /* slopes are used: the whole is factored each time */
-    double *slopes;  /* of t by the columns, NaN: not known */
-} gp_set;
 
 typedef struct proposal {
     sampler *s;
@@ -83,115 +75,23 @@ static drmad_status gp_open(sampler *s)
 
     TRY(mem_alloc(s->ctx, 1, sizeof *state, &state));
     s->state = state;
-    state->niche = (niche_options){
-        .on = true, .patience = 6, .every = 4, .tau = 0.03, .radius = 0.35, .idle = INFINITY};
+    state->niche = (niche_options){.on = true,
+                                   .patience = 6,
+                                   .every = 4,
+                                   .tau = 0.03,
+                                   .radius = 0.35,
+                                   .idle = -8.5,
+                                   .spent = -9};
     TRY(linalg_open(s->ctx, &state->lin));
 done:
     return st;
 }
 
-/* ---- the data of a model ---- */
-
-static bool outside(const proposal *p, const double *z)
-{
-    const gp_scene *c = &p->scene;
-
-    return p->note.turn == GP_BASE || !niche_within(&p->state->niche, c->rows, c->centres, c->balls,
-                                                    z, c->code->columns, c->code->n);
-}
-
-static void put_row(proposal *p, int32_t i)
-{
-    gp_set *set = &p->set;
-    const size_t columns = (size_t)p->scene.code->columns;
-
-    memcpy(set->z + (size_t)set->n * columns, p->scene.z + (size_t)i * columns,
-           columns * sizeof *set->z);
-    set->rows[set->n++] = p->scene.done[i];
-}
-
-static drmad_status set_room(proposal *p)
-{
-    const size_t n = (size_t)p->scene.h->n + 1, columns = (size_t)p->scene.code->columns;
-    drmad_ctx *ctx = p->s->ctx;
-    drmad_status st = DRMAD_OK;
-
-    TRY(mem_alloc(ctx, n, sizeof *p->set.rows, &p->set.rows));
-    TRY(mem_alloc(ctx, n * columns, sizeof *p->set.z, &p->set.z));
-    TRY(mem_alloc(ctx, n, sizeof *p->set.t, &p->set.t));
-    TRY(mem_alloc(ctx, n * columns, sizeof *p->set.pending, &p->set.pending));
-    TRY(mem_alloc(ctx, n * columns, sizeof *p->set.slopes, &p->set.slopes));
-    TRY(mem_alloc(ctx, (size_t)p->scene.code->n + 3, sizeof *p->phi, &p->phi));
-done:
-    return st;
-}
-
-/* All rows of the turn, number rising; what waits. */
-static void take_all(proposal *p)
-{
-    const gp_scene *c = &p->scene;
-    const int32_t columns = c->code->columns;
-
-    p->set.n = p->set.n_pending = 0;
-    for (int32_t i = 0; i < c->n_done; i++)
-        if (outside(p, c->z + (int64_t)i * columns)) put_row(p, i);
-    p->set.whole = p->set.n;
-    for (int32_t i = c->n_done; i < c->n_done + c->n_pending; i++) {
-        const double *z = c->z + (int64_t)i * columns;
-
-        if (!outside(p, z)) continue;
-        memcpy(p->set.pending + (int64_t)p->set.n_pending++ * columns, z,
-               (size_t)columns * sizeof *z);
-    }
-}
-
 /* Whether the model of these rows has derivatives. */
 static bool with_gradients(const proposal *p)
 {
-    return p->s->options.gradients && p->set.n + p->scene.code->n <= ROWS_MOST &&
+    return p->s->options.gradients && p->set.n + p->scene.code->n <= GRADIENT_ROWS &&
            slopes_there(p->scene.code, p->set.rows, p->set.n);
-}
-
-static int32_t complete_in(const gp_set *set)
-{
-    int32_t n = 0;
-
-    for (int32_t i = 0; i < set->n; i++)
-        n += set->rows[i]->state == OBSERVED_COMPLETE && isfinite(set->rows[i]->value);
-    return n;
-}
-
-/* Rows that the fit of trial `place` saw first, then the others: the order of the factor. */
-static drmad_status order_by_fit(proposal *p, int32_t place)
-{
-    const gp_scene *c = &p->scene;
-    drmad_status st = DRMAD_OK;
-    observation *seen = NULL;
-    bool *early = NULL;
-    int32_t n = 0;
-
-    TRY(mem_alloc(p->s->ctx, (size_t)c->n_done + 1, sizeof *early, &early));
-    st = sampler_seen(p->s, c->noted[place]->note, c->h, &seen, &n);
-    if (st == DRMAD_E_STORAGE) { /* not there any more: all as a whole */
-        st = DRMAD_OK;
-        goto done;
-    }
-    TRY(st);
-    for (int32_t i = 0, k = 0; i < c->n_done; i++) {
-        while (k < n && seen[k].number < c->done[i]->number) k++;
-        early[i] =
-            k < n && seen[k].number == c->done[i]->number && seen[k].state != OBSERVED_PENDING;
-    }
-    p->set.n = 0;
-    for (int32_t i = 0; i < c->n_done; i++)
-        if (early[i]) put_row(p, i);
-    p->set.whole = p->set.n;
-    for (int32_t i = 0; i < c->n_done; i++)
-        if (!early[i]) put_row(p, i);
-done:
-    mem_free(p->s->ctx, seen);
-    mem_free(p->s->ctx, early);
-    return st;
 }
 
 /* ---- the model ---- */
@@ -200,15 +100,15 @@ done:
  * suggestion keeps its time (docs/SEARCH.md). */
 static int32_t fit_every(int32_t n)
 {
-    return n < 100 ? 1 : n < 200 ? 2 : (n + 49) / 50 * 2;
+    return n < 60 ? 1 : n < 150 ? 2 : n < 200 ? 4 : (n + 49) / 50 * 2;
 }
 
-static int32_t fit_evaluations(int32_t n)
+static int32_t fit_evaluations(int32_t n, bool warm)
 {
-    return n < 100 ? 30 : n < 200 ? 15 : n < 500 ? 12 : 8;
+    return n < 60 ? 30 : n < 100 ? 20 : warm ? 8 : 15;
 }
 
-static drmad_status fit_from(proposal *p, const double *from, double *value)
+static drmad_status fit_from(proposal *p, const double *from, bool warm, double *value)
 {
     const size_t bytes = (size_t)gp_count(&p->model->shape) * sizeof *from;
     drmad_status st = DRMAD_OK;
@@ -216,7 +116,7 @@ static drmad_status fit_from(proposal *p, const double *from, double *value)
 
     TRY(mem_alloc(p->s->ctx, 1, bytes, &phi));
     memcpy(phi, from, bytes);
-    TRY(gp_fit(p->model, phi, fit_evaluations(p->model->rows), &found));
+    TRY(gp_fit(p->model, phi, fit_evaluations(p->model->rows, warm), &found));
     if (found < *value) {
         *value = found;
         memcpy(p->phi, phi, bytes);
@@ -248,11 +148,11 @@ static drmad_status fit_model(proposal *p, int32_t place)
     TRY(mem_alloc(p->s->ctx, count, sizeof *middle, &middle));
     gp_prior_median(&p->model->shape, middle);
     TRY(put_data(p, p->set.n));
-    if (place >= 0) TRY(fit_from(p, p->phi, &value));
+    if (place >= 0) TRY(fit_from(p, p->phi, true, &value));
     else memcpy(p->phi, middle, count * sizeof *middle);
-    if (place < 0 || p->set.n < 20 || (p->scene.number % RETRY == 0 && p->set.n < 200))
-        TRY(fit_from(p, middle, &value));
-    p->note.rows = p->set.n;
+    if (place < 0 || p->set.n < 20 || (p->scene.number % RETRY == 0 && p->set.n < 100))
+        TRY(fit_from(p, middle, false, &value));
+    p->note.rows = p->scene.n_done;
 done:
     mem_free(p->s->ctx, middle);
     return st;
@@ -334,7 +234,8 @@ static drmad_status make_targets(proposal *p)
     TRY(warp_targets(p->s->ctx, p->set.rows, p->set.n, p->set.t, by_value));
     const slope_data data = {p->scene.code, p->set.n, p->set.rows, p->set.z, p->set.t, by_value};
 
-    if (p->set.gradients) TRY(slopes_make(p->s->ctx, &data, ROWS_MOST - p->set.n, p->set.slopes));
+    if (p->set.gradients)
+        TRY(slopes_make(p->s->ctx, &data, GRADIENT_ROWS - p->set.n, p->set.slopes));
 done:
     mem_free(p->s->ctx, by_value);
     return st;
@@ -349,11 +250,13 @@ static drmad_status make_model(proposal *p, bool *good)
     *good = false;
     p->set.gradients = with_gradients(p);
     TRY(new_model(p));
+    TRY(gp_reserve(p->model, p->set.n + p->set.n_pending));
     TRY(scene_fit(&p->scene, p->note.turn, gp_count(&p->model->shape), p->phi, &place));
-    const int32_t grown = place < 0 ? 0 : p->set.n - p->scene.notes[place].rows;
+    const int32_t grown = place < 0 ? 0 : p->scene.n_done - p->scene.notes[place].rows;
     const bool again = place < 0 || grown >= fit_every(p->set.n) || grown < 0;
 
-    if (!again && p->note.turn == GP_BASE && !p->set.gradients) TRY(order_by_fit(p, place));
+    if (!again && p->note.turn == GP_BASE && !p->set.low && !p->set.gradients)
+        TRY(set_order(&p->scene, place, &p->set));
     TRY(make_targets(p));
     if (again) TRY(fit_model(p, place));
     TRY(factor_rows(p, good));
@@ -371,10 +274,9 @@ static double least(const proposal *p)
     double best = INFINITY;
 
     for (int32_t i = 0; i < p->set.n; i++) {
-        const observation *row = p->set.rows[i];
         double t = p->set.t[i];
 
-        if (row->state != OBSERVED_COMPLETE || !isfinite(row->value)) continue;
+        if (!set_is_complete(p->set.rows[i])) continue;
         if (noise > 1e-5) t -= noise * p->model->alpha[i];
         best = fmin(best, t);
     }
@@ -409,19 +311,6 @@ done:
     return st;
 }
 
-static void incumbent(const proposal *p, double *v)
-{
-    const observation *best = NULL;
-
-    for (int32_t i = 0; i < p->set.n; i++) {
-        const observation *row = p->set.rows[i];
-
-        if (row->state != OBSERVED_COMPLETE || !isfinite(row->value)) continue;
-        if (!best || row->value < best->value) best = row;
-    }
-    encoding_latent(p->scene.code, best->x, v);
-}
-
 static drmad_status look(proposal *p, double *x, bool *found)
 {
     const gp_scene *c = &p->scene;
@@ -439,7 +328,7 @@ static drmad_status look(proposal *p, double *x, bool *found)
         balls[b] = (acquire_ball){c->rows[c->centres[b]].z, radius};
     TRY(add_fantasies(p, best, &good));
     if (!good) goto done;
-    incumbent(p, v);
+    encoding_latent(c->code, p->set.rows[set_best(&p->set)]->x, v);
     const acquire_task task = {.code = c->code,
                                .model = p->model,
                                .best = best,
@@ -448,6 +337,8 @@ static drmad_status look(proposal *p, double *x, bool *found)
                                .known = c->z,
                                .n_known = c->n_done + c->n_pending,
                                .balls = balls,
+                               .low = p->set.low,
+                               .high = p->set.high,
                                .n_balls = p->note.turn == GP_NICHE ? c->balls : 0,
                                .seed = p->s->options.seed,
                                .number = c->number};
@@ -460,6 +351,20 @@ done:
     return st;
 }
 
+/* Whose turn: the newest proposal from the model of all says whether much is left there. */
+static bool niche_turn(const niche_options *o, const gp_scene *c)
+{
+    int64_t newest = -1;
+    double ei = 0;
+
+    if (c->balls == 0) return false;
+    for (int32_t i = 0; i < c->n_done + c->n_pending; i++)
+        if (c->notes[i].turn == GP_BASE && c->noted[i]->number > newest)
+            newest = c->noted[i]->number, ei = c->notes[i].ei;
+    if (c->balls > BALLS_LIKELY) return c->number % 2 != 0;
+    return c->number % (ei < o->spent ? 2 * o->every : o->every) != 0;
+}
+
 /* Which model's turn it is; a niche needs enough data of its own. */
 static void choose_turn(proposal *p)
 {
@@ -467,12 +372,12 @@ static void choose_turn(proposal *p)
     const niche_options *o = &p->state->niche;
 
     p->note = (gp_note){.turn = GP_NICHE, .balls = c->balls};
-    if (c->balls && c->number % o->every != 0) {
-        take_all(p);
-        if (complete_in(&p->set) >= (with_gradients(p) ? 2 : c->code->n + 2)) return;
+    if (niche_turn(o, c)) {
+        set_take(c, o, true, &p->set);
+        if (set_complete(&p->set) >= (with_gradients(p) ? 2 : c->code->n + 2)) return;
     }
     p->note.turn = GP_BASE;
-    take_all(p);
+    set_take(c, o, false, &p->set);
 }
 
 static int32_t startup(const sampler *s, const gp_scene *c)
@@ -494,8 +399,10 @@ static drmad_status propose(proposal *p, double *x, bool *found, json_t **model)
     if (c->code->n == 0 || c->n_done + c->n_pending < first || c->n_complete < (first + 3) / 4 ||
         c->n_complete < 2)
         return st;
-    TRY(set_room(p));
+    TRY(set_make(c, &p->set));
+    TRY(mem_alloc(p->s->ctx, (size_t)c->code->n + 3, sizeof *p->phi, &p->phi));
     choose_turn(p);
+    TRY(set_narrow(c, &p->set));
     TRY(make_model(p, &good));
     if (!good) return st;
     TRY(look(p, x, found));
@@ -504,18 +411,6 @@ static drmad_status propose(proposal *p, double *x, bool *found, json_t **model)
     if (!*model) st = FAIL(p->s->ctx, DRMAD_E_NOMEM, "out of memory for a sampler's note");
 done:
     return st;
-}
-
-/* A model with gradients needs few trials for a valley; a ball closed in it would cut it off. So
- * with gradients the model must say itself that little is left there (bench_gegp). */
-static niche_options niche_of(const sampler *s, const history *h)
-{
-    static const double little = -6;
-    niche_options o = ((const gp_state *)s->state)->niche;
-
-    for (int32_t i = 0; i < h->n && s->options.gradients; i++)
-        if (h->rows[i].gradient) o.idle = fmin(o.idle, little);
-    return o;
 }
 
 static drmad_status gp_suggest(sampler *s, const history *h, int64_t number, double *x,
@@ -529,20 +424,14 @@ static drmad_status gp_suggest(sampler *s, const history *h, int64_t number, dou
 
     *model = NULL;
     TRY(mem_alloc(ctx, (size_t)s->space->n + 1, sizeof *found_x, &found_x));
-    const niche_options niche = niche_of(s, h);
-
-    TRY(scene_make(s, h, number, &niche, &p.scene));
+    TRY(scene_make(s, h, number, &p.state->niche, &p.scene));
     TRY(propose(&p, found_x, &found, model));
     if (found) memcpy(x, found_x, (size_t)s->space->n * sizeof *x);
     else TRY(sampler_start(s, number, x));
 done:
     gp_free(p.own);
     mem_free(ctx, found_x);
-    mem_free(ctx, p.set.rows);
-    mem_free(ctx, p.set.z);
-    mem_free(ctx, p.set.t);
-    mem_free(ctx, p.set.pending);
-    mem_free(ctx, p.set.slopes);
+    set_free(ctx, &p.set);
     mem_free(ctx, p.phi);
     scene_free(&p.scene);
     return st;

@@ -1,7 +1,7 @@
-/* Steepness: with g the slopes of a row, |g| <= 3 sqrt(n) max_ij |t_i - t_j| / |z_i - z_j| over n
- * parameters. For sqrt(n): a straight line between points far apart in many dimensions sees about
- * |g| / sqrt(n); for 3: curvature. bench_gegp: the functions lose nothing by it, and training, which
- * without it was worse off with gradients than without, gains.
+/* Steepness: with g the slopes of a row, |g| <= 3 sqrt(n) max_ij |t_i - t_j| / |z_i - z_j|, over n
+ * parameters. For sqrt(n): a line between points that lie at random in many dimensions sees about
+ * |g| / sqrt(n); for 3: curvature. bench_gegp: functions lose nothing by it; training, which was
+ * worse off with gradients than without, gains.
  *
  * Checked: tests/bo/test_gp_gradient.c. */
 #include "bo/slopes.h"

@@ -75,15 +75,35 @@ static drmad_status check_counts(const config *c)
     return DRMAD_OK;
 }
 
+/* `hidden` and `depth` into `layers`. */
+static drmad_status resolve_layers(config *c)
+{
+    config_model *m = &c->set.model;
+    const int32_t n = m->layers.n;
+
+    if (n < 2)
+        return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
+                             (int)n);
+    const int64_t out = m->layers.at[n - 1], size = m->hidden > 0 ? m->hidden : m->layers.at[1];
+    const int64_t depth = m->depth >= 0 ? m->depth : n - 2;
+
+    if (depth > 0 && m->hidden == 0 && n == 2)
+        return config_refuse(c, "model.depth",
+                             "needs model.hidden, for model.layers has no hidden "
+                             "layer to take the size of");
+    for (int64_t i = 0; i < depth && (m->hidden > 0 || m->depth >= 0); i++)
+        m->layers.at[i + 1] = size;
+    m->layers.at[depth + 1] = out;
+    m->layers.n = (int32_t)depth + 2;
+    return DRMAD_OK;
+}
+
 static drmad_status check_model(const config *c)
 {
     const config_study *s = &c->set;
     int32_t n = s->model.layers.n;
     bool smoothing = s->train.label_smoothing > 0;
 
-    if (n < 2)
-        return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
-                             (int)n);
     for (int32_t i = 1; i + 1 < n; i++)
         if (s->model.layers.at[i] == 0)
             return config_refuse(c, "model.layers",
@@ -148,18 +168,27 @@ static drmad_status check_objective(const config *c)
     return DRMAD_OK;
 }
 
-/* What the rest of the study says about a kind; 0 where it says nothing. */
-static double said_elsewhere(const config_study *s, hyper_kind kind)
+const char *config_said(const config_study *s, hyper_kind kind, double *value)
 {
-    switch (kind) {
-    case HYPER_LR: return s->optimizer.lr;
-    case HYPER_MOMENTUM: return s->optimizer.momentum;
-    case HYPER_WEIGHT_DECAY: return s->optimizer.weight_decay;
-    case HYPER_L2: return s->train.l2;
-    case HYPER_L1: return s->train.l1;
-    case HYPER_LABEL_SMOOTHING: return s->train.label_smoothing;
-    default: return 0;
-    }
+    const struct {
+        hyper_kind kind;
+        const char *key;
+        const double *value;
+    } said[] = {{HYPER_LR, "optimizer.lr", &s->optimizer.lr},
+                {HYPER_MOMENTUM, "optimizer.momentum", &s->optimizer.momentum},
+                {HYPER_WEIGHT_DECAY, "optimizer.weight_decay", &s->optimizer.weight_decay},
+                {HYPER_L2, "train.l2", &s->train.l2},
+                {HYPER_L1, "train.l1", &s->train.l1},
+                {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
+                {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};
+
+    *value = 0;
+    for (size_t i = 0; i < COUNT(said); i++)
+        if (said[i].kind == kind) {
+            *value = *said[i].value;
+            return said[i].key;
+        }
+    return NULL;
 }
 
 /* A multiplier without words of its own starts at 1 and may move by a thousand either way. */
@@ -168,8 +197,10 @@ static double said_elsewhere(const config_study *s, hyper_kind kind)
 static void resolve_hyper(const config_study *s, config_hyper *h)
 {
     hyper_kind kind = (hyper_kind)h->kind;
-    double said = said_elsewhere(s, kind), start = hyper_kind_of(kind)->start;
+    double said, start = hyper_kind_of(kind)->start;
     bool factor = h->multiplier;
+
+    config_said(s, kind, &said);
 
     if (h->transform < 0)
         h->transform = (int)(factor ? TRANSFORM_LOG : hyper_kind_of(kind)->transform);
@@ -202,6 +233,9 @@ static drmad_status resolve(config *c)
     config_study *s = &c->set;
     char dir[128];
 
+    if (s->objective.report_every == 0)
+        s->objective.report_every =
+            s->search.pruner.kind == CFG_PRUNER_NONE ? -1 : (s->train.steps + 8) / 9;
     if (s->data.split_seed < 0) s->data.split_seed = s->seed;
     if (s->data.noise_seed < 0) s->data.noise_seed = s->seed;
     if (s->outer.fresh_split) s->outer.trust = false; /* F of two splits cannot be compared */
@@ -229,12 +263,15 @@ drmad_status config_finish(config *c)
     TRY(check_name(c));
     TRY(check_files(c));
     TRY(check_counts(c));
+    TRY(resolve_layers(c));
     TRY(check_model(c));
     TRY(check_optimizer(c));
     TRY(check_trajectory(c));
     TRY(check_objective(c));
+    TRY(config_check_stages(c));
     TRY(resolve(c));
     for (int32_t i = 0; i < c->set.hyper.n; i++) TRY(check_hyper(c, i));
+    TRY(config_check_starts(c));
 done:
     return st;
 }

@@ -75,6 +75,14 @@ void real_print(double x, char *buf, size_t size);
 /* The value of one key as text, without quotes. Gives *out. */
 drmad_status key_print(const config *c, const key_def *k, const void *base, char **out);
 
+/* Part of config_finish: order and shares of `stages`, words of `compare`. */
+drmad_status config_check_stages(config *c);
+/* ... and once `auto`s are numbers: what a search chooses must be able to start refinement. */
+drmad_status config_check_starts(const config *c);
+/* The key by which the rest of the study says something about a kind; NULL where there is none.
+ * *value: what it says, 0 for nothing. */
+const char *config_said(const config_study *s, hyper_kind kind, double *value);
+
 /* Defaults of a record, and its end. */
 drmad_status record_defaults(config *c, const record *r, void *base);
 void record_free(const config *c, const record *r, void *base);

@@ -188,7 +188,7 @@ static void document_record(text_out *t, const key_def *k)
     for (int i = 0; i < k->of->n; i++) {
         const key_def *sub = &k->of->keys[i];
 
-        if (sub->type != TYPE_LIST) continue;
+        if (sub->type != TYPE_LIST && sub->type != TYPE_RECORD) continue;
         text_say(t, "### `%s.%s`\n\n%s\n\n", k->name, sub->name, sub->of->text);
         document_keys(t, sub->of);
     }

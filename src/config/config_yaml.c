@@ -103,6 +103,11 @@ done:
     return st;
 }
 
+static bool must_be_given(const key_def *k)
+{
+    return !k->def && k->type != TYPE_RECORD && k->type != TYPE_LIST;
+}
+
 /* The mapping that has just begun. `fresh`: keys without default must be there. */
 static drmad_status read_record(reader *r, const record *rec, void *base, bool fresh)
 {
@@ -117,9 +122,8 @@ static drmad_status read_record(reader *r, const record *rec, void *base, bool f
     }
     for (int i = 0; fresh && i < rec->n; i++) {
         const key_def *k = &rec->keys[i];
-        bool must = !k->def && k->type != TYPE_RECORD && k->type != TYPE_LIST;
 
-        if (!must || (seen >> i & 1)) continue;
+        if (!must_be_given(k) || (seen >> i & 1)) continue;
         r->s->line = line, r->s->column = column;
         return spot_fail(r->c, r->s, "the key %s is missing", k->name);
     }
@@ -152,6 +156,22 @@ static drmad_status check_nul(reader *r)
     return spot_fail(r->c, r->s, "has a NUL in it");
 }
 
+/* A single value for a record that needs no more than its first key. */
+static drmad_status read_short(reader *r, const record *rec, void *item)
+{
+    const key_def *first = &rec->keys[0];
+    bool enough = must_be_given(first);
+    drmad_status st = DRMAD_OK;
+
+    for (int i = 1; i < rec->n; i++) enough = enough && !must_be_given(&rec->keys[i]);
+    if (!enough || r->e.type != YAML_SCALAR_EVENT)
+        return spot_fail(r->c, r->s, "is %s; it takes keys of its own", form_of(&r->e));
+    path_push(r->s, first->name);
+    TRY(read_value(r, first, item));
+done:
+    return st;
+}
+
 static drmad_status read_item(reader *r, const key_def *k, void *base, int32_t i)
 {
     drmad_status st = DRMAD_OK;
@@ -169,10 +189,9 @@ static drmad_status read_item(reader *r, const key_def *k, void *base, int32_t i
         TRY(scalar_item(r->c, r->s, k, item, (const char *)r->e.data.scalar.value,
                         r->e.data.scalar.style == YAML_PLAIN_SCALAR_STYLE));
     } else {
-        if (r->e.type != YAML_MAPPING_START_EVENT)
-            return spot_fail(r->c, r->s, "is %s; it takes keys of its own", form_of(&r->e));
         TRY(config_mark_set(r->c, r->s));
-        TRY(read_record(r, k->of, item, true));
+        if (r->e.type == YAML_MAPPING_START_EVENT) TRY(read_record(r, k->of, item, true));
+        else TRY(read_short(r, k->of, item));
     }
     r->s->path[before] = '\0';
 done:

@@ -1,9 +1,10 @@
 /* Reports from a store alone: studies and trials as JSON, as text for people, as a table in CSV.
  *
- * A trial as JSON: {"number", "id", "state", "values": [...], "params": {...}, "start", "complete",
- * "version", "worker", "intermediate_values": [[step, value], ...], "user_attrs": {...},
- * "system_attrs": {...}}. Parameters have their own values, not the store's internal ones. What
- * JSON has no number for is the text "inf", "-inf" or "nan". Times are UTC.
+ * A trial as JSON: {"number", "id", "state", "values": [...], "params": {...}, "distributions":
+ * {...}, "start", "complete", "version", "worker", "intermediate_values": [[step, value], ...],
+ * "user_attrs": {...}, "system_attrs": {...}}. Parameters have their own values, not the store's
+ * internal ones; a distribution that is not strict JSON is its text. What JSON has no number for is
+ * the text "inf", "-inf" or "nan". Times are UTC.
  *
  * Ownership: json_t results are given (json_decref), texts go into the caller's buffer.
  * Threads:   those of the store. */
@@ -36,6 +37,10 @@ drmad_status report_best(store *s, const char *name, json_t **out, buffer *text)
 /* {"name", "trials": [...]} */
 drmad_status report_trials(store *s, const char *name, int64_t after, unsigned states,
                            json_t **out);
+
+/* A few lines for a terminal that is drawn again and again: counts, the best, how it went, what
+ * runs and what that reported last. Every name without control bytes. */
+drmad_status report_live(store *s, const char *study, buffer *text);
 
 /* One trial. */
 drmad_status report_trial_of(store *s, const char *name, int64_t trial, json_t **out);

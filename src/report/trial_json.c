@@ -84,12 +84,11 @@ static drmad_status put(drmad_ctx *ctx, json_t *o, const char *key, json_t *valu
     return FAIL(ctx, DRMAD_E_STORAGE, "%s: its value or name is not UTF-8, or memory is full", key);
 }
 
-static drmad_status value_of(report_space *r, const store_param *p, json_t **out)
+static drmad_status value_of(report_space *r, const store_param *p, const search_param *d,
+                             json_t **out)
 {
-    const search_param *d;
     drmad_status st = DRMAD_OK;
 
-    TRY(find(r, p, &d));
     if (d->type == SEARCH_CATEGORICAL) {
         if (!(p->value >= 0 && p->value < d->n_choices))
             TRY(FAIL(r->ctx, DRMAD_E_STORAGE, "parameter %s: choice %g of %d", p->name, p->value,
@@ -107,15 +106,22 @@ done:
 static drmad_status put_params(report_space *r, const store_trial *t, json_t *o)
 {
     drmad_status st = DRMAD_OK;
-    json_t *params = json_object(), *value = NULL;
+    json_t *params = json_object(), *distributions = json_object(), *value = NULL;
+    const search_param *d;
 
     for (int32_t i = 0; i < t->n_params; i++) {
-        TRY(value_of(r, &t->params[i], &value));
-        TRY(put(r->ctx, params, t->params[i].name, value));
+        const store_param *p = &t->params[i];
+
+        TRY(find(r, p, &d));
+        TRY(value_of(r, p, d, &value));
+        TRY(put(r->ctx, params, p->name, value));
+        TRY(put(r->ctx, distributions, p->name, parse(d->distribution)));
     }
     TRY(put(r->ctx, o, "params", json_incref(params)));
+    TRY(put(r->ctx, o, "distributions", json_incref(distributions)));
 done:
     json_decref(params);
+    json_decref(distributions);
     return st;
 }
 

@@ -33,7 +33,7 @@ done:
     return st;
 }
 
-static void forget(drmad_store *s)
+void admin_forget(drmad_store *s)
 {
     text_free(&s->text);
     mem_free(s->ctx, s->json);
@@ -43,7 +43,7 @@ static void forget(drmad_store *s)
 void drmad_store_close(drmad_store *s)
 {
     if (!s) return;
-    forget(s);
+    admin_forget(s);
     store_close(s->store);
     mem_free(s->ctx, s);
 }
@@ -75,7 +75,7 @@ static drmad_status keep(drmad_store *s, drmad_status st, json_t *result)
     if (st == DRMAD_OK) s->json = b.text, b.text = NULL;
     text_free(&b);
     json_decref(result);
-    if (st != DRMAD_OK) forget(s);
+    if (st != DRMAD_OK) admin_forget(s);
     return st;
 }
 
@@ -108,7 +108,7 @@ drmad_status drmad_store_create(drmad_store *s, const char *study, const char *d
     int32_t n;
     bool new = false;
 
-    forget(s);
+    admin_forget(s);
     drmad_status st = read_directions(s->ctx, directions, d, &n);
     if (st == DRMAD_OK) st = store_study_create(s->store, study, d, n, &id, &new);
     *made = new;
@@ -119,7 +119,7 @@ drmad_status drmad_store_delete(drmad_store *s, const char *study)
 {
     int64_t id;
 
-    forget(s);
+    admin_forget(s);
     const drmad_status st = store_study_find(s->store, study, &id);
     return st == DRMAD_OK ? store_study_delete(s->store, id) : st;
 }
@@ -128,7 +128,7 @@ drmad_status drmad_store_list(drmad_store *s)
 {
     json_t *result = NULL;
 
-    forget(s);
+    admin_forget(s);
     const drmad_status st = report_studies(s->store, &result, &s->text);
     return keep(s, st, result);
 }
@@ -137,7 +137,7 @@ drmad_status drmad_store_show(drmad_store *s, const char *study)
 {
     json_t *result = NULL;
 
-    forget(s);
+    admin_forget(s);
     const drmad_status st = report_study(s->store, study, &result, &s->text);
     return keep(s, st, result);
 }
@@ -146,7 +146,7 @@ drmad_status drmad_store_best(drmad_store *s, const char *study)
 {
     json_t *result = NULL;
 
-    forget(s);
+    admin_forget(s);
     const drmad_status st = report_best(s->store, study, &result, &s->text);
     return keep(s, st, result);
 }
@@ -182,7 +182,7 @@ drmad_status drmad_store_trials(drmad_store *s, const char *study, const char *c
     unsigned states = STATES_ALL;
     size_t i;
 
-    forget(s);
+    admin_forget(s);
     TRY(READ_SETTINGS(s->ctx, "drmad_store_trials", settings, n, known));
     if (words) TRY(read_states(s->ctx, words, &states));
     TRY(report_trials(s->store, study, after, states, &result));
@@ -287,8 +287,7 @@ done:
     return st;
 }
 
-/* In short naps, so that a request to stop is heard. */
-static void nap(drmad_ctx *ctx, double seconds)
+void admin_nap(drmad_ctx *ctx, double seconds)
 {
     const double end = base_now() + seconds;
     const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
@@ -302,12 +301,12 @@ drmad_status drmad_store_watch(drmad_store *s, const char *study, int all, doubl
     watcher w = {.s = s, .study = study, .last = -1, .silent = !all, .fn = fn, .user = user};
     drmad_status st = DRMAD_OK;
 
-    forget(s);
+    admin_forget(s);
     w.pending = json_object();
     while (st == DRMAD_OK && !atomic_load(&s->ctx->stop)) {
         if (json_object_size(w.pending)) st = look_at_pending(&w);
         if (st == DRMAD_OK) st = look_at_new(&w);
-        if (st == DRMAD_OK) nap(s->ctx, every_s);
+        if (st == DRMAD_OK) admin_nap(s->ctx, every_s);
     }
     if (base_stopped(s->ctx) != DRMAD_OK) atomic_store(&s->ctx->stop, 0);
     json_decref(w.pending);
@@ -330,12 +329,12 @@ drmad_status drmad_store_export(drmad_store *s, const char *study, const char *c
     };
     drmad_status st = DRMAD_OK;
 
-    forget(s);
+    admin_forget(s);
     TRY(READ_SETTINGS(s->ctx, "drmad_store_export", settings, n, known));
     TRY(report_export(s->store, study, &q, &s->text));
     if (file) {
         TRY(file_write_atomic(s->ctx, file, s->text.text, s->text.used));
-        forget(s);
+        admin_forget(s);
     }
 done:
     return keep(s, st, NULL);
@@ -355,7 +354,7 @@ drmad_status drmad_store_import_hypero(drmad_store *s, const char *from,
     json_t *result = NULL;
     int32_t count;
 
-    forget(s);
+    admin_forget(s);
     TRY(READ_SETTINGS(s->ctx, "drmad_store_import_hypero", settings, n, known));
     TRY(read_directions(s->ctx, direction, directions, &count));
     o.direction = directions[0];
@@ -369,7 +368,7 @@ drmad_status drmad_store_hypero_views(drmad_store *s, const char *const *setting
     const char *schema = "hyper";
     const setting known[] = {{"schema", SETTING_TEXT, &schema}};
 
-    forget(s);
+    admin_forget(s);
     const drmad_status st = READ_SETTINGS(s->ctx, "drmad_store_hypero_views", settings, n, known);
     return st == DRMAD_OK ? store_hypero_views(s->store, schema) : st;
 }

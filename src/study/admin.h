@@ -11,6 +11,11 @@ struct drmad_store {
     buffer text; /* for people */
 };
 
+/* Forgets the last call's result. */
+void admin_forget(drmad_store *s);
+/* Waits, in short naps, so that a request to stop is heard. */
+void admin_nap(drmad_ctx *ctx, double seconds);
+
 /* A setting that a call knows: where its value goes. */
 typedef enum setting_type { SETTING_TEXT, SETTING_FLAG, SETTING_REAL, SETTING_INT } setting_type;
 typedef struct setting {

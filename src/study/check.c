@@ -1,6 +1,6 @@
 /* drmad check: the derivatives of the user's own study, in double, against forward mode and
  * differences. drmad explain: the plans. --dry-run: what tuning would cost. */
-#include "study/study.h"
+#include "study/stages.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <stdio.h>
@@ -280,7 +280,8 @@ drmad_status drmad_study_dry_run(drmad_study *s)
     const setup_cost cost = setup_cost_of(s->s);
     const bill b = bill_of(s, &cost);
     TRY(time_step(s, &step));
-    TRY(say_cost(s, &cost, &b, step));
+    if (s->cfg->set.stages.n > 0) TRY(stage_say_split(s));
+    TRY(say_cost(s, &cost, &b, step)); /* with stages: of one refinement */
     TRY(study_finish(s, NULL));
 done:
     return study_end(s, st);

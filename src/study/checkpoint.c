@@ -75,7 +75,7 @@ drmad_status tuning_save(drmad_study *s, tuning *t)
     TRY(tuning_fingerprint(s, print));
     snprintf(bytes, sizeof bytes, "%lld", (long long)folder_log_bytes(s->f));
     snprintf(tied, sizeof tied, "%lld", (long long)t->tied);
-    const double charged[] = {t->spent, t->earlier + base_now() - s->started};
+    const double charged[] = {t->spent, base_now() - s->started};
     const st_tensor at[] = {{"outer", F64, SHAPE((int64_t)n), state},
                             {"charged", F64, SHAPE((int64_t)COUNT(charged)), charged}};
     const st_text text[] = {{"study_sha256", print},
@@ -150,7 +150,7 @@ static drmad_status restore(drmad_study *s, const st_file *f, tuning *t)
     TRY(restore_outer(s, f, t));
     TRY(numbers(s, f, "charged", COUNT(charged), charged));
     t->spent = charged[0];
-    t->earlier = charged[1];
+    s->started = base_now() - charged[1]; /* the seconds before the cut count too */
     snprintf(t->stopped, sizeof t->stopped, "%s", text_of(f, "stopped"));
     t->unstable = strcmp(text_of(f, "unstable"), "1") == 0;
     json_decref(t->path);

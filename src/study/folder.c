@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,22 @@ drmad_status folder_remove(folder *f, const char *name)
 
     join(f, name, path, sizeof path);
     if (unlink(path) != 0 && errno != ENOENT)
+        return FAIL(f->ctx, DRMAD_E_IO, "%s: %s", path, strerror(errno));
+    return DRMAD_OK;
+}
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *at)
+{
+    (void)info, (void)type, (void)at;
+    return remove(path);
+}
+
+drmad_status folder_remove_tree(folder *f, const char *name)
+{
+    char path[1100];
+
+    join(f, name, path, sizeof path);
+    if (nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
         return FAIL(f->ctx, DRMAD_E_IO, "%s: %s", path, strerror(errno));
     return DRMAD_OK;
 }

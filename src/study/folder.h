@@ -7,6 +7,7 @@
  *   hyperparameters.safetensors   tune
  *   weights.safetensors           tune, train
  *   why.json                      why
+ *   search.json refine.json retrain.json   tune with stages: what each left, see stages.h
  *   hypergradients.safetensors    why: dF/dh, h not transformed
  *
  * Ownership: open gives, close takes. Two processes never share a folder: open fails with
@@ -32,6 +33,8 @@ drmad_status folder_read_tensors(folder *f, const char *name, st_file **out);
 drmad_status folder_read_text(folder *f, const char *name, char **out);
 bool folder_has(const folder *f, const char *name);
 drmad_status folder_remove(folder *f, const char *name);
+/* A folder in it with all that it holds; links are removed, not followed. */
+drmad_status folder_remove_tree(folder *f, const char *name);
 
 /* The log: cut to `bytes` first (0: a new log), less a torn last line; then one line a call. */
 drmad_status folder_log_open(folder *f, int64_t bytes);

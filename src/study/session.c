@@ -22,10 +22,16 @@ drmad_status session_print(const config *c, session_text what, char **out)
         copy->set.search.enqueue.n = 0;
         copy->set.version = none;
     }
+    if (what != SESSION_KEPT && c->set.stages.n > 0) { /* the budget is the pipeline's */
+        copy->set.budget = (config_budget){0};
+        copy->set.stages.n = copy->set.compare.n = 0;
+    }
     if (what == SESSION_TRIAL) copy->set.parameters.n = copy->set.search.constraints.n = 0;
     if (what == SESSION_COMPARED) {
         copy->set.name = copy->set.data.dir = none;
-        copy->set.threads = copy->set.search.trials = 0;
+        copy->set.threads = copy->set.search.trials = copy->set.search.startup = 0;
+        copy->set.search.sampler = copy->set.search.gradients = 0; /* each worker's own */
+        copy->set.search.pruner = (config_pruner){0};
         copy->set.worker = (config_worker){0};
         copy->set.objective.timeout = 0;
         copy->set.objective.memory = copy->set.objective.retries = 0;
@@ -36,8 +42,8 @@ done:
     return st;
 }
 
-/* Gives *out: of a kept text what makes trials comparable. */
-static drmad_status comparable(drmad_ctx *ctx, const char *text, char **out)
+/* Gives *out. */
+static drmad_status read_text(drmad_ctx *ctx, const char *text, config **out)
 {
     drmad_status st = DRMAD_OK;
     config *c = NULL;
@@ -45,37 +51,52 @@ static drmad_status comparable(drmad_ctx *ctx, const char *text, char **out)
     *out = NULL;
     TRY(config_new(ctx, &c));
     TRY(config_read(c, "kept study", text, strlen(text)));
-    TRY(session_print(c, SESSION_COMPARED, out));
+    *out = c, c = NULL;
 done:
     config_free(c);
     return st;
 }
 
-/* Whether trials of both belong together. A text that this drmad cannot read is another's. */
-static drmad_status compare(drmad_ctx *ctx, const char *ours, const char *theirs, bool *same)
+/* Whether trials of both belong together; *looks_by: the sampler of theirs. A text that this drmad
+ * cannot read is another's. */
+static drmad_status compare(drmad_ctx *ctx, const char *ours, const char *theirs, bool *same,
+                            int *looks_by)
 {
     drmad_status st = DRMAD_OK;
     char *a = NULL, *b = NULL;
+    config *c = NULL, *d = NULL;
 
-    *same = false;
-    TRY(comparable(ctx, ours, &a));
-    st = comparable(ctx, theirs, &b);
-    if (st == DRMAD_OK) *same = strcmp(a, b) == 0;
+    *same = false, *looks_by = -1;
+    TRY(read_text(ctx, ours, &c));
+    TRY(session_print(c, SESSION_COMPARED, &a));
+    st = read_text(ctx, theirs, &d);
     if (st == DRMAD_E_CONFIG) st = DRMAD_OK;
+    TRY(st);
+    if (!d) goto done;
+    TRY(session_print(d, SESSION_COMPARED, &b));
+    *same = strcmp(a, b) == 0;
+    *looks_by = d->set.search.sampler;
 done:
+    config_free(c);
+    config_free(d);
     mem_free(ctx, a);
     mem_free(ctx, b);
     return st;
 }
 
+/* What the store knows of the study. */
 typedef struct kept {
-    char *text; /* jansson's */
+    char *text; /* what it was made from; jansson's */
+    int32_t objectives;
+    study_direction direction; /* of the first */
 } kept;
 
 static drmad_status read_kept(void *user, const store_study *study)
 {
     kept *k = user;
 
+    k->objectives = study->n_directions;
+    if (study->n_directions > 0) k->direction = study->directions[0];
     for (int32_t i = 0; i < study->n_attrs; i++) {
         const store_attr *a = &study->attrs[i];
         json_t *j;
@@ -88,34 +109,49 @@ static drmad_status read_kept(void *user, const store_study *study)
     return DRMAD_OK;
 }
 
-/* The first that comes says what the study is; others are told when theirs differs. */
-static drmad_status keep_study(drmad_study *s)
+/* The study of this session, its sampler as it is here: so that all others mean the same by
+ * `auto`. */
+static drmad_status write_kept(drmad_study *s, const char *text)
 {
-    drmad_status st = DRMAD_OK;
     struct session *ss = s->session;
-    char *text = NULL, *json = NULL;
-    kept k = {0};
-    bool same;
+    drmad_status st = DRMAD_OK;
+    char *whole = NULL, *json = NULL;
+    config *c = NULL;
 
-    if (s->given) TRY(mem_strdup(s->ctx, s->given, &text));
-    else TRY(session_print(s->cfg, SESSION_KEPT, &text));
-    TRY(store_study_each(ss->store, ss->name, read_kept, &k));
-    if (k.text) {
-        TRY(compare(s->ctx, text, k.text, &same));
-        if (!same)
-            base_log(s->ctx, LOG_WARN,
-                     "study %s in %s began with other settings than it has here: its trials may "
-                     "not be comparable",
-                     ss->name, store_url(ss->store));
-        goto done;
-    }
-    TRY(trial_json_text(s->ctx, text, strlen(text), &json));
+    TRY(read_text(s->ctx, text, &c));
+    c->set.search.sampler = suggest_word(ss->options.kind);
+    TRY(session_print(c, SESSION_KEPT, &whole));
+    TRY(trial_json_text(s->ctx, whole, strlen(whole), &json));
     TRY(store_study_set_attr(ss->store, ss->study,
                              &(store_attr){SESSION_STUDY_KEY, json, .system = true}));
 done:
-    free(k.text);
-    mem_free(s->ctx, text);
+    config_free(c);
+    mem_free(s->ctx, whole);
     mem_free(s->ctx, json);
+    return st;
+}
+
+/* The first that comes says what the study is; others are told when theirs differs. */
+static drmad_status keep_study(drmad_study *s, const kept *k)
+{
+    drmad_status st = DRMAD_OK;
+    struct session *ss = s->session;
+    char *text = NULL;
+    int looks_by = -1;
+    bool same = true;
+
+    if (s->given) TRY(mem_strdup(s->ctx, s->given, &text));
+    else TRY(session_print(s->cfg, SESSION_KEPT, &text));
+    if (k->text) TRY(compare(s->ctx, text, k->text, &same, &looks_by));
+    TRY(suggest_setup(s, looks_by));
+    if (!same)
+        base_log(s->ctx, LOG_WARN,
+                 "study %s in %s began with other settings than it has here: its trials may "
+                 "not be comparable",
+                 ss->name, store_url(ss->store));
+    if (!k->text && !ss->reading) TRY(write_kept(s, text));
+done:
+    mem_free(s->ctx, text);
     return st;
 }
 
@@ -155,7 +191,7 @@ static drmad_status enqueue_point(drmad_study *s, int32_t i, double *x)
     TRY(st);
     TRY(search_print(ss->space, x, &json));
     point_key(s->cfg, ss->study, i, key);
-    const store_attr fixed = {SESSION_FIXED_KEY, json, .system = true};
+    const store_attr fixed = {PAST_FIXED_KEY, json, .system = true};
     const store_trial t = {.state = TRIAL_WAITING, .n_attrs = 1, .attrs = &fixed};
     TRY(store_trial_add(ss->store, ss->study, &t, key, &id, &number));
 done:
@@ -218,44 +254,80 @@ done:
     return st;
 }
 
+/* A study of several objectives is one that others have made: then it is as they made it. */
+static drmad_status find_or_make(drmad_study *s, kept *k)
+{
+    struct session *ss = s->session;
+    const bool maximise = s->cfg->set.search.direction == CFG_DIRECTION_MAXIMIZE;
+    const study_direction d = maximise ? DIRECTION_MAXIMIZE : DIRECTION_MINIMIZE;
+    drmad_status st = DRMAD_OK;
+    bool made;
+
+    st = store_study_each(ss->store, ss->name, read_kept, k);
+    if (st == DRMAD_E_USAGE && !ss->reading) st = DRMAD_OK; /* none of that name yet */
+    TRY(st);
+    if (ss->reading || k->objectives > 1) {
+        TRY(store_study_find(ss->store, ss->name, &ss->study));
+        ss->objectives = k->objectives;
+        ss->maximise = k->direction == DIRECTION_MAXIMIZE;
+    } else {
+        TRY(store_study_create(ss->store, ss->name, &d, 1, &ss->study, &made));
+        ss->objectives = 1;
+        ss->maximise = maximise;
+    }
+done:
+    return st;
+}
+
 static drmad_status open_study(drmad_study *s, double patience_s)
 {
     drmad_status st = DRMAD_OK;
     const config_study *c = &s->cfg->set;
     struct session *ss = s->session;
-    const study_direction d =
-        c->search.direction == CFG_DIRECTION_MAXIMIZE ? DIRECTION_MAXIMIZE : DIRECTION_MINIMIZE;
     const store_options o = {
-        .create = true,
+        .create = !ss->reading,
+        .read_only = ss->reading,
         .patience_s = patience_s < 0 ? c->worker.patience : patience_s,
         .lease_s = c->worker.lease,
         .version = c->version[0] ? c->version : NULL,
     };
     const char *named;
-    bool made;
+    kept k = {0};
 
     TRY(split_place(s->ctx, c->store, &ss->url, &named));
     TRY(mem_strdup(s->ctx, named ? named : c->name, &ss->name));
     TRY(search_from_config(s->cfg, &ss->space));
     TRY(store_open(s->ctx, ss->url, &o, &ss->store));
-    TRY(store_study_create(ss->store, ss->name, &d, 1, &ss->study, &made));
-    TRY(keep_study(s));
-    TRY(enqueue_points(s));
+    TRY(find_or_make(s, &k));
+    TRY(keep_study(s, &k));
+    if (!ss->reading) TRY(enqueue_points(s));
 done:
+    free(k.text);
+    return st;
+}
+
+static drmad_status open_session(drmad_study *s, double patience_s, bool reading)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(mem_alloc(s->ctx, 1, sizeof *s->session, &s->session));
+    s->session->ctx = s->ctx;
+    s->session->reading = reading;
+    TRY(open_study(s, patience_s));
+done:
+    if (st != DRMAD_OK) session_close(s);
     return st;
 }
 
 drmad_status session_open(drmad_study *s, double patience_s)
 {
-    drmad_status st = DRMAD_OK;
+    return s->session ? DRMAD_OK : open_session(s, patience_s, false);
+}
 
-    if (s->session) return st;
-    TRY(mem_alloc(s->ctx, 1, sizeof *s->session, &s->session));
-    s->session->ctx = s->ctx;
-    TRY(open_study(s, patience_s));
-done:
-    if (st != DRMAD_OK) session_close(s);
-    return st;
+drmad_status session_open_reading(drmad_study *s)
+{
+    session_close(s);
+    return open_session(s, -1, true);
 }
 
 void session_close(drmad_study *s)
@@ -263,6 +335,10 @@ void session_close(drmad_study *s)
     struct session *ss = s->session;
 
     if (!ss) return;
+    sampler_free(ss->sampler);
+    past_free(ss->past);
+    for (int32_t i = 0; i < ss->n_shared; i++) search_free(ss->shared[i]);
+    mem_free(s->ctx, ss->shared);
     search_free(ss->space);
     store_close(ss->store);
     mem_free(s->ctx, ss->name);

@@ -55,6 +55,31 @@ static drmad_status mnist_folder(drmad_ctx *ctx, const char *dir, char *out, siz
                 out);
 }
 
+/* Whether both name the same examples before they are shared out. */
+static bool same_source(const config_study *a, const config_study *b)
+{
+    const config_data *x = &a->data, *y = &b->data;
+    const char *const of_x[] = {x->dir, x->images, x->labels, x->test_images, x->test_labels};
+    const char *const of_y[] = {y->dir, y->images, y->labels, y->test_images, y->test_labels};
+    bool same = x->kind == y->kind;
+
+    for (size_t i = 0; i < COUNT(of_x); i++) same = same && strcmp(of_x[i], of_y[i]) == 0;
+    if (x->kind != CFG_DATA_SYNTHETIC_DIGITS) return same;
+    return same && x->split_seed == y->split_seed && x->train == y->train && x->valid == y->valid &&
+           x->test == y->test;
+}
+
+static bool borrow_data(setup *s, const setup *lender)
+{
+    if (!lender || lender->model || !same_source(&s->cfg->set, &lender->cfg->set)) return false;
+    s->train_data = lender->train_data;
+    s->test_data = lender->test_data;
+    s->data_name = lender->data_name;
+    s->data_sha256 = lender->data_sha256;
+    s->lent = true;
+    return true;
+}
+
 static drmad_status open_data(setup *s)
 {
     const config_data *d = &s->cfg->set.data;
@@ -227,6 +252,7 @@ static void read_training(setup *s)
     t->l2 = c->train.l2;
     t->l1 = c->train.l1;
     t->label_smoothing = c->train.label_smoothing;
+    t->init_scale = c->model.init_scale;
     t->steps = c->train.steps;
     t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
@@ -303,12 +329,12 @@ done:
 }
 
 /* Data, split and model of the study file. */
-static drmad_status read_own(setup *s)
+static drmad_status read_own(setup *s, const setup *lender)
 {
     const config_study *c = &s->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    TRY(open_data(s));
+    if (!borrow_data(s, lender)) TRY(open_data(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
                                                : setup_seed(s, "split", 0)));
@@ -337,7 +363,8 @@ done:
     return st;
 }
 
-drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, setup **out)
+drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const setup *lender,
+                       setup **out)
 {
     const config_study *c = &cfg->set;
     drmad_status st = DRMAD_OK;
@@ -350,7 +377,7 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, setup 
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
     if (c->trajectory.spill_dir[0]) TRY(file_check_folder(ctx, c->trajectory.spill_dir));
     s->model = m;
-    TRY(m ? read_given(s) : read_own(s));
+    TRY(m ? read_given(s) : read_own(s, lender));
     read_training(s);
     TRY(read_hyper(s));
     *out = s, s = NULL;
@@ -367,8 +394,10 @@ void setup_free(setup *s)
     space_free(s->space);
     if (!s->model) params_free(s->params);
     split_free(s->split);
-    dataset_free(s->train_data);
-    dataset_free(s->test_data);
+    if (!s->lent) {
+        dataset_free(s->train_data);
+        dataset_free(s->test_data);
+    }
     mem_free(s->ctx, s->decl);
     mem_free(s->ctx, s->ties);
     mem_free(s->ctx, s->start);

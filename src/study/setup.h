@@ -13,6 +13,7 @@ typedef struct setup {
     drmad_model *model; /* the caller's; NULL: data and model as the study says */
     const char *data_name, *data_sha256;
     dataset *train_data, *test_data; /* test_data NULL: test rows are split off too */
+    bool lent;                       /* they are another set-up's */
     split *split;
     uint64_t split_seed;
     param_table *params; /* the model's own where there is one */
@@ -29,8 +30,10 @@ typedef struct setup {
     examples valid, test, objective;
 } setup;
 
-/* Everything but what setup_tie makes. */
-drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, setup **out);
+/* Everything but what setup_tie makes. `lender`: NULL, or a set-up that outlives this one and whose
+ * data serve where the study's are the same; of another context and thread if need be. */
+drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const setup *lender,
+                       setup **out);
 void setup_free(setup *s); /* NULL is fine */
 
 /* Space, trainer and walker for the granularities that hold at `meta_step`; the former ones are

@@ -135,6 +135,12 @@ void slot_stop(slot *s)
     ask_to_end(s);
 }
 
+void slot_prune(slot *s)
+{
+    s->pruned = s->phase == SLOT_RUNNING;
+    slot_stop(s);
+}
+
 static void heed_time(slot *s)
 {
     const double now = base_now();
@@ -177,6 +183,7 @@ drmad_status slot_step(slot *s)
     s->kind->judge(s);
     if (s->timed_out)
         slot_fail(s, false, "took longer than objective.timeout, %g s", s->rules.timeout_s);
+    if (s->pruned) s->verdict = (said_verdict){.state = TRIAL_PRUNED, .value = NAN};
     finish(s);
     if (try_again(s)) {
         base_log(s->ctx, LOG_INFO, "trial %lld: %s; once more", (long long)s->job->number,

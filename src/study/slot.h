@@ -12,6 +12,7 @@
 #define SLOT_H
 #include "drmad/trial.h"
 #include "study/said.h"
+#include "study/setup.h"
 #include <poll.h>
 
 typedef struct slot slot;
@@ -51,7 +52,7 @@ struct slot {
     size_t tail_used;
     double started, stopped; /* seconds, base_now */
     int64_t tries;
-    bool timed_out;
+    bool timed_out, pruned;
     void *inside;         /* the kind's, of this run; NULL when nothing runs */
     said_verdict verdict; /* once ENDED; state WAITING: to be given back */
     drmad_status failed;  /* of our own training or a function: what it ended with */
@@ -65,6 +66,8 @@ struct slot_kind {
     bool (*ended)(slot *s); /* does not wait; output is read to its end first where it can be */
     void (*judge)(slot *s); /* after ended; fills verdict */
     void (*close)(slot *s); /* waits for what still runs */
+    /* `n` reports of this run were judged: what waits for that goes on. NULL: nothing does. */
+    void (*heard)(slot *s, int32_t n);
 };
 
 drmad_status slot_start(drmad_ctx *ctx, const slot_kind *kind, void *own, const slot_job *job,
@@ -73,7 +76,8 @@ int slot_fds(const slot *s, struct pollfd fds[SLOT_FDS]);
 /* Fails for what is wrong with us (memory); then the slot is fit only for slot_free. */
 drmad_status slot_step(slot *s);
 void slot_stop(slot *s);
-void slot_free(slot *s); /* NULL is fine */
+void slot_prune(slot *s); /* the same, and whatever it says then, it is PRUNED */
+void slot_free(slot *s);  /* NULL is fine */
 /* When slot_step must be called even if nothing comes; seconds of base_now. */
 double slot_due(const slot *s);
 
@@ -94,8 +98,11 @@ drmad_status command_find_program(drmad_ctx *ctx, const struct template *words);
 
 /* own: a training_spec: the study of which each trial is a variation. */
 typedef struct training_spec {
-    const char *study; /* YAML, without parameters */
+    const char *study;   /* YAML, without parameters */
+    const setup *lender; /* of the data, read by all threads; NULL: each trial opens its own */
     bool tune;
+    bool wait;      /* after each report, until it is judged: so pruning does not depend on time */
+    bool gradients; /* of a training: tells d objective / d parameter, where it can */
 } training_spec;
 extern const slot_kind slot_training;
 

@@ -45,5 +45,5 @@ static void call_close(slot *s)
 }
 
 const slot_kind slot_call = {
-    "function", call_start, call_stop, call_ended, call_judge, call_close,
+    "function", call_start, call_stop, call_ended, call_judge, call_close, NULL,
 };

@@ -331,5 +331,5 @@ static void command_close(slot *s)
 }
 
 const slot_kind slot_command = {
-    "command", command_start, command_stop, command_ended, command_judge, command_close,
+    "command", command_start, command_stop, command_ended, command_judge, command_close, NULL,
 };

@@ -1,7 +1,7 @@
 /* drmad's own training: a thread with a context of its own, which shares nothing with ours. What it
  * says goes through a pipe, line by line, as a command's output does. */
+#include "study/slope.h"
 #include "study/slot.h"
-#include "study/study.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -18,8 +18,14 @@ typedef struct training {
     pthread_t thread;
     int to;       /* the pipe's end of the thread, which closes it last */
     char *warned; /* the last warning, from the thread's context */
+    bool slopes;  /* the training is walked back */
     bool joined;
     drmad_status st;
+    double macs; /* when it last reported */
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    int32_t said, heard; /* reports; under the lock from here on */
+    bool stop;           /* nobody will judge any more */
 } training;
 
 /* A reader that is gone makes this useless, not wrong. */
@@ -49,7 +55,25 @@ static void on_log(void *user, int level, const char *line)
     if (mem_strdup(t->ctx, line, &t->warned) != DRMAD_OK) t->warned = NULL;
 }
 
-/* A meta-step's objective is the intermediate value of that step. */
+/* Until the worker has judged all that was said. */
+static void wait_for_judge(training *t)
+{
+    pthread_mutex_lock(&t->lock);
+    while (t->heard < t->said && !t->stop) pthread_cond_wait(&t->change, &t->lock);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* From the worker's thread. */
+static void wake(training *t, int32_t heard, bool stop)
+{
+    pthread_mutex_lock(&t->lock);
+    if (heard > t->heard) t->heard = heard;
+    t->stop = t->stop || stop;
+    pthread_cond_signal(&t->change);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* Intermediate values: the objective of a meta-step, or during a training run. */
 static void on_event(void *user, const char *stage, double done, double total, const char *json)
 {
     training *t = user;
@@ -59,14 +83,17 @@ static void on_event(void *user, const char *stage, double done, double total, c
     char line[128];
 
     (void)stage, (void)done, (void)total;
-    if (event && strcmp(event, "meta-step") == 0) {
+    if (event && (strcmp(event, "meta-step") == 0 || strcmp(event, "report") == 0)) {
         const long long step = json_integer_value(json_object_get(j, "step"));
 
         if (json_is_number(value))
             snprintf(line, sizeof line, "{\"step\": %lld, \"value\": %.17g}", step,
                      json_number_value(value));
         else snprintf(line, sizeof line, "{\"step\": %lld, \"value\": NaN}", step);
+        t->macs = json_number_value(json_object_get(j, "macs"));
+        t->said++;
         say_line(t, line);
+        if (t->spec->wait) wait_for_judge(t);
     }
     json_decref(j);
 }
@@ -80,13 +107,14 @@ static drmad_status vary(training *t, drmad_study **out)
     char threads[32];
 
     *out = NULL;
-    TRY(study_new(t->ctx, &s));
-    TRY(config_new(t->ctx, &s->cfg));
-    TRY(config_read(s->cfg, "study", t->spec->study, strlen(t->spec->study)));
+    TRY(study_from_text(t->ctx, t->spec->study, &s));
+    s->lender = t->spec->lender;
     for (int32_t i = 0; i < job->n; i++) TRY(config_set(s->cfg, job->names[i], job->values[i]));
     snprintf(threads, sizeof threads, "%d", job->threads);
     TRY(config_set(s->cfg, "threads", threads));
     TRY(config_set(s->cfg, "output.dir", job->dir));
+    if (t->spec->gradients && !t->spec->tune)
+        TRY(slope_declare(s->cfg, job->names, job->n, &t->slopes));
     TRY(config_finish(s->cfg));
     TRY(drmad_ctx_set_threads(t->ctx, job->threads));
     drmad_study_set_events(s, on_event, t);
@@ -102,7 +130,10 @@ static void *body(void *arg)
     drmad_study *s = NULL;
 
     t->st = vary(t, &s);
-    if (t->st == DRMAD_OK) t->st = t->spec->tune ? drmad_study_tune(s, 1) : drmad_study_train(s, 0);
+    if (t->st == DRMAD_OK)
+        t->st = t->spec->tune ? drmad_study_tune(s, 1)
+                : t->slopes   ? slope_train(s)
+                              : drmad_study_train(s, 0);
     if (s && drmad_study_result_json(s)[0]) say_line(t, drmad_study_result_json(s));
     drmad_study_free(s);
     close(t->to);
@@ -113,6 +144,8 @@ static void training_free(drmad_ctx *ctx, training *t)
 {
     if (!t) return;
     if (t->ctx) mem_free(t->ctx, t->warned);
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->change);
     drmad_ctx_free(t->ctx);
     mem_free(ctx, t);
 }
@@ -136,6 +169,8 @@ static drmad_status training_start(slot *s)
     int ends[2] = {-1, -1};
 
     TRY(mem_alloc(s->ctx, 1, sizeof *t, &t));
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->change, NULL);
     t->job = s->job;
     t->spec = s->own;
     t->ctx = drmad_ctx_new(NULL, NULL);
@@ -160,10 +195,16 @@ done:
 /* There is no force: a training step ends when it ends. */
 static void training_stop(slot *s, bool force)
 {
-    const training *t = s->inside;
+    training *t = s->inside;
 
     (void)force;
     drmad_ctx_stop(t->ctx, SIGTERM);
+    wake(t, 0, true);
+}
+
+static void training_heard(slot *s, int32_t n)
+{
+    wake(s->inside, n, false);
 }
 
 static void join(training *t)
@@ -205,6 +246,7 @@ static void training_judge(slot *s)
         if (!value_of(s->said.result, &s->verdict.value))
             slot_fail(s, false, "its result has no finite objective");
     }
+    if (s->pruned && !s->said.result) s->said.result = json_pack("{s:f}", "macs", t->macs);
     if (t->st == DRMAD_OK) return;
     const bool cut = t->st == DRMAD_E_INTERRUPTED || t->st == DRMAD_E_TERMINATED;
     slot_fail(s, cut || t->st == DRMAD_E_AGAIN, "%s", message);
@@ -216,6 +258,7 @@ static void training_close(slot *s)
     training *t = s->inside;
 
     drmad_ctx_stop(t->ctx, SIGTERM);
+    wake(t, 0, true);
     if (!t->joined) {
         /* nobody reads any more: a full pipe must not hold it */
         close(s->out);
@@ -226,5 +269,6 @@ static void training_close(slot *s)
 }
 
 const slot_kind slot_training = {
-    "training", training_start, training_stop, training_ended, training_judge, training_close,
+    "training",     training_start, training_stop,  training_ended,
+    training_judge, training_close, training_heard,
 };

@@ -32,13 +32,28 @@ done:
     return st;
 }
 
+drmad_status study_from_text(drmad_ctx *ctx, const char *text, drmad_study **out)
+{
+    drmad_status st = DRMAD_OK;
+    drmad_study *s = NULL;
+
+    *out = NULL;
+    TRY(study_new(ctx, &s));
+    TRY(config_new(ctx, &s->cfg));
+    TRY(config_read(s->cfg, "study", text, strlen(text)));
+    *out = s, s = NULL;
+done:
+    drmad_study_free(s);
+    return st;
+}
+
 /* A trial of our own training sets keys before `auto`s follow from them, so both texts are taken
  * here. */
 drmad_status study_finish_load(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
 
-    if (s->cfg->set.parameters.n > 0) {
+    if (s->cfg->set.parameters.n > 0 || s->cfg->set.stages.n > 0) {
         TRY(session_print(s->cfg, SESSION_KEPT, &s->given));
         TRY(session_print(s->cfg, SESSION_TRIAL, &s->base));
     }
@@ -175,7 +190,7 @@ drmad_status study_begin(drmad_study *s, const char *what, bool walk, bool with_
         TRY(folder_open(s->ctx, s->cfg, &s->f));
         TRY(check_folder(s, what));
     }
-    TRY(setup_new(s->ctx, s->cfg, s->model, &s->s));
+    TRY(setup_new(s->ctx, s->cfg, s->model, s->lender, &s->s));
     TRY(setup_tie(s->s, 0, walk, NULL));
     TRY(study_put(s, "data", json_string(s->s->data_name)));
     TRY(study_put(s, "data_sha256", json_string(s->s->data_sha256)));

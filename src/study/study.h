@@ -12,13 +12,14 @@ struct drmad_study {
     config *cfg;
     drmad_model *model;      /* the caller's, or NULL */
     struct session *session; /* with the store, or NULL: session.h */
-    char *given, *base;      /* with parameters: the study as YAML before `auto`s are replaced, the
-                                same for its trials */
+    char *given, *base;      /* with parameters or stages: the study as YAML before `auto`s are
+                                replaced, the same for its trials */
     bool foreign;            /* its command comes from a store and is not run */
     drmad_objective_fn *objective; /* of the caller, or NULL */
     void *objective_user;
     space *kept_space; /* of the values that the last call came to */
     double *kept;
+    const setup *lender; /* of data, or NULL: setup.h */
     setup *s;
     folder *f;
     drmad_event_fn *on_event;
@@ -31,6 +32,8 @@ struct drmad_study {
 
 /* A study without a configuration; gives *out, for drmad_study_free. */
 drmad_status study_new(drmad_ctx *ctx, drmad_study **out);
+/* A study from YAML of ours, for more keys to be set. Gives *out. */
+drmad_status study_from_text(drmad_ctx *ctx, const char *text, drmad_study **out);
 /* What is left to do once all keys are set. */
 drmad_status study_finish_load(drmad_study *s);
 /* Forgets the last call's result and begins a new one. */
@@ -70,6 +73,8 @@ typedef struct summary {
     int32_t runs, finite;
 } summary;
 json_t *study_outcome_json(const outcome *o);
+/* The result of one run, as text and under "run"; `macs`: multiply-adds it took. */
+drmad_status study_report_run(drmad_study *st, const outcome *o, double macs);
 
 /* Retrains over the study's seeds; mean over finite runs. `keep`: the weights of the first finite
  * run are written (of one run also where no seeds are asked for). */

@@ -1,15 +1,13 @@
 /* Asking: a queued trial or a new one, and its parameters.
  *
- * Number first, values second: a point is a function of (seed, number), so a new trial is begun in
- * one transaction and given all its parameters in the next. A trial that loses its worker in
- * between has none; whoever takes it over draws the same ones. */
+ * Number first, values second: a suggestion needs the number, so a new trial is begun in one
+ * transaction and given all its parameters, with the note of how they came, in the next. A trial
+ * that loses its worker in between has none; whoever takes it over suggests anew. */
 #include "study/session.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ATTEMPTS = 1000 }; /* points refused by rules in a row: the space has next to none */
 
 void trial_name(const drmad_trial *t, char *buf, size_t size)
 {
@@ -25,6 +23,10 @@ void drmad_trial_free(drmad_trial *t)
     search_free(t->own);
     mem_free(ctx, t->own_x);
     json_decref(t->fixed);
+    mem_free(ctx, t->note);
+    mem_free(ctx, t->shared_x);
+    mem_free(ctx, t->steps);
+    mem_free(ctx, t->reports);
     mem_free(ctx, t->params);
     mem_free(ctx, t->text);
     mem_free(ctx, t);
@@ -40,6 +42,8 @@ static drmad_status trial_new(drmad_study *s, const store_lease *l, drmad_trial 
     TRY(mem_alloc(s->ctx, 1, sizeof *t, &t));
     t->study = s;
     t->lease = *l;
+    t->curve = (curve){.number = l->number, .state = OBSERVED_PENDING};
+    t->asked_at = base_now();
     TRY(mem_alloc(s->ctx, (size_t)declared->n + 1, sizeof *t->x, &t->x));
     for (int32_t i = 0; i < declared->n; i++) t->x[i] = NAN;
     TRY(search_new(s->ctx, &t->own));
@@ -84,19 +88,48 @@ done:
     return st;
 }
 
+static drmad_status take_attr(drmad_trial *t, const store_attr *a)
+{
+    if (!a->system) return DRMAD_OK;
+    if (strcmp(a->key, PAST_FIXED_KEY) == 0 && !t->fixed) t->fixed = json_loads(a->json, 0, NULL);
+    if (strcmp(a->key, PAST_NOTE_KEY) == 0 && !t->note)
+        return mem_strdup(t->study->ctx, a->json, &t->note);
+    return DRMAD_OK;
+}
+
 static drmad_status take_stored(void *user, const store_trial *stored)
 {
     drmad_trial *t = user;
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < stored->n_params; i++) TRY(take_param(t, &stored->params[i]));
-    for (int32_t i = 0; i < stored->n_attrs; i++) {
-        const store_attr *a = &stored->attrs[i];
-
-        if (!a->system || strcmp(a->key, SESSION_FIXED_KEY) != 0 || t->fixed) continue;
-        t->fixed = json_loads(a->json, 0, NULL);
-    }
+    for (int32_t i = 0; i < stored->n_attrs; i++) TRY(take_attr(t, &stored->attrs[i]));
+    for (int32_t i = 0; i < stored->n_reports; i++)
+        TRY(trial_keep_report(t, stored->reports[i].step, stored->reports[i].value));
 done:
+    return st;
+}
+
+drmad_status trial_fixed(const search *over, const json_t *fixed, double *x)
+{
+    drmad_status st = DRMAD_OK;
+    json_t *known = json_object(), *value;
+    char *text = NULL;
+    const char *name;
+
+    for (int32_t i = 0; i < over->n; i++) x[i] = NAN;
+    if (!json_is_object(fixed)) goto done;
+    json_object_foreach((json_t *)fixed, name, value)
+    {
+        if (search_find(over, name) >= 0) json_object_set(known, name, value);
+    }
+    if (json_object_size(known) == 0) goto done;
+    text = json_dumps(known, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (!text) TRY(FAIL(over->ctx, DRMAD_E_NOMEM, "out of memory for a queued point"));
+    TRY(search_parse(over, text, x));
+done:
+    json_decref(known);
+    free(text);
     return st;
 }
 
@@ -106,70 +139,18 @@ static drmad_status take_fixed(drmad_trial *t)
     const search *declared = t->study->session->space;
     drmad_ctx *ctx = t->study->ctx;
     drmad_status st = DRMAD_OK;
-    json_t *known = json_object(), *value;
     double *x = NULL;
-    char *text = NULL;
-    const char *name;
 
-    if (!json_is_object(t->fixed) || declared->n == 0) goto done;
-    json_object_foreach(t->fixed, name, value)
-    {
-        if (search_find(declared, name) >= 0) json_object_set(known, name, value);
-    }
-    text = json_dumps(known, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    if (!text) TRY(FAIL(ctx, DRMAD_E_NOMEM, "out of memory for a queued point"));
-    TRY(mem_alloc(ctx, (size_t)declared->n, sizeof *x, &x));
-    TRY(search_parse(declared, text, x));
+    TRY(mem_alloc(ctx, (size_t)declared->n + 1, sizeof *x, &x));
+    TRY(trial_fixed(declared, t->fixed, x));
     for (int32_t i = 0; i < declared->n; i++)
         if (isnan(t->x[i])) t->x[i] = x[i];
 done:
-    json_decref(known);
-    mem_free(ctx, x);
-    free(text);
-    return st;
-}
-
-/* ---- drawing ---- */
-
-void trial_point(const drmad_study *s, int64_t number, int32_t attempt, int32_t n, double *u)
-{
-    const uint64_t seed = (uint64_t)s->cfg->set.seed;
-
-    if (s->cfg->set.search.sampler == CFG_SAMPLER_SOBOL) sample_sobol(seed, number, attempt, n, u);
-    else sample_random(seed, number, attempt, n, u);
-}
-
-/* Fills in what is missing; a point that breaks a rule is drawn anew. */
-static drmad_status complete(drmad_trial *t)
-{
-    const search *declared = t->study->session->space;
-    drmad_ctx *ctx = t->study->ctx;
-    const size_t n = (size_t)declared->n;
-    drmad_status st = DRMAD_OK;
-    double *u = NULL, *x = NULL;
-    int32_t broken = -1;
-    char name[640];
-
-    TRY(mem_alloc(ctx, n + 1, sizeof *u, &u));
-    TRY(mem_alloc(ctx, n + 1, sizeof *x, &x));
-    for (int32_t k = 0; k < ATTEMPTS; k++) {
-        trial_point(t->study, t->lease.number, k, declared->n, u);
-        memcpy(x, t->x, n * sizeof *x);
-        TRY(search_complete(declared, u, x, &broken));
-        if (broken >= 0) continue;
-        memcpy(t->x, x, n * sizeof *x);
-        goto done;
-    }
-    trial_name(t, name, sizeof name);
-    st = FAIL(ctx, DRMAD_E_CONFIG, "%s: none of %d points keeps the rule \"%s\"", name, ATTEMPTS,
-              expr_text(declared->rules[broken]));
-done:
-    mem_free(ctx, u);
     mem_free(ctx, x);
     return st;
 }
 
-static drmad_status store_params(drmad_trial *t)
+static drmad_status store_params(drmad_trial *t, const char *note)
 {
     const struct session *ss = t->study->session;
     const search *declared = ss->space;
@@ -182,7 +163,8 @@ static drmad_status store_params(drmad_trial *t)
         if (!isnan(t->x[i]))
             p[n++] =
                 (store_param){declared->params[i].name, t->x[i], declared->params[i].distribution};
-    if (n > 0) TRY(store_trial_params(ss->store, &t->lease, p, n, NULL));
+    const store_attr a = {PAST_NOTE_KEY, note, .system = true};
+    if (n > 0) TRY(store_trial_params(ss->store, &t->lease, p, n, note ? &a : NULL));
 done:
     mem_free(ss->ctx, p);
     return st;
@@ -215,6 +197,7 @@ static drmad_status prepare(drmad_study *s, const store_lease *l, bool queued, d
     const struct session *ss = s->session;
     drmad_status st = DRMAD_OK;
     drmad_trial *t = NULL;
+    char *note = NULL;
 
     *out = NULL;
     TRY(trial_new(s, l, &t));
@@ -222,15 +205,16 @@ static drmad_status prepare(drmad_study *s, const store_lease *l, bool queued, d
         TRY(store_trial_read(ss->store, ss->study, l->trial, take_stored, t));
         st = take_fixed(t);
     }
-    if (st == DRMAD_OK) st = complete(t);
+    if (st == DRMAD_OK) st = suggest_declared(t, &note);
     if (queued && st == DRMAD_E_CONFIG) {
         st = fail_queued(t);
         goto done;
     }
     TRY(st);
-    TRY(store_params(t));
+    TRY(store_params(t, note));
     *out = t, t = NULL;
 done:
+    mem_free(s->ctx, note);
     drmad_trial_free(t);
     return st;
 }
@@ -265,6 +249,7 @@ drmad_status trial_ask(drmad_study *s, drmad_trial **out)
     drmad_status st = DRMAD_OK;
 
     *out = NULL;
+    TRY(suggest_ready(s));
     while (st == DRMAD_OK && !*out) {
         if (!ss->has_taken) TRY(take_next(s));
         if (!ss->has_taken) break;

@@ -108,42 +108,6 @@ done:
 
 /* ---- parameters declared while the trial runs ---- */
 
-/* What the trial was queued with for a parameter of its own; NaN: nothing. */
-static drmad_status fixed_value(const drmad_trial *t, const search *one, double *x)
-{
-    drmad_status st = DRMAD_OK;
-    const char *name = one->params[0].name;
-    const json_t *value = json_object_get(t->fixed, name);
-    json_t *j = NULL;
-    char *text = NULL;
-
-    *x = NAN;
-    if (!value) return st;
-    j = json_pack("{s:O}", name, value);
-    text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    if (!text) TRY(FAIL(one->ctx, DRMAD_E_NOMEM, "out of memory for a queued value"));
-    TRY(search_parse(one, text, x));
-done:
-    json_decref(j);
-    free(text);
-    return st;
-}
-
-/* Coordinates follow the order in which this trial declares: another branch taken by another trial
- * changes nothing for it. */
-static drmad_status draw(const drmad_trial *t, const search_param *p, double *x)
-{
-    const int32_t i = t->study->session->space->n + t->own->n;
-    double *u = NULL;
-    const drmad_status st = mem_alloc(t->study->ctx, (size_t)i + 1, sizeof *u, &u);
-
-    if (st != DRMAD_OK) return st;
-    trial_point(t->study, t->lease.number, 0, i + 1, u);
-    *x = search_draw_one(p, u[i]);
-    mem_free(t->study->ctx, u);
-    return st;
-}
-
 /* Takes `p`: checks it in a space of its own, where it gets its distribution. */
 static drmad_status check_one(drmad_ctx *ctx, search_param *p, search **one)
 {
@@ -184,6 +148,7 @@ static drmad_status suggest(drmad_trial *t, search_param *p, double *x)
     drmad_status st = DRMAD_OK;
     search *one = NULL;
     search_param *copy;
+    char *note = NULL;
     int32_t index;
     bool found;
 
@@ -191,13 +156,15 @@ static drmad_status suggest(drmad_trial *t, search_param *p, double *x)
     const search_param *q = &one->params[0];
     TRY(known(t, q, x, &found));
     if (found) goto done;
-    TRY(fixed_value(t, one, x));
-    if (isnan(*x)) TRY(draw(t, q, x));
+    TRY(trial_fixed(one, t->fixed, x));
+    if (isnan(*x)) TRY(suggest_own(t, one, x, &note));
     const store_param stored = {q->name, *x, q->distribution};
-    TRY(store_trial_params(t->study->session->store, &t->lease, &stored, 1, NULL));
+    const store_attr a = {PAST_NOTE_KEY, note, .system = true};
+    TRY(store_trial_params(t->study->session->store, &t->lease, &stored, 1, note ? &a : NULL));
     TRY(search_param_parse(ctx, q->name, q->distribution, &copy));
     TRY(trial_add_own(t, copy, *x, &index));
 done:
+    mem_free(ctx, note);
     search_free(one);
     return st;
 }
@@ -267,7 +234,7 @@ done:
 
 /* ---- writing ---- */
 
-static drmad_status check_open(const drmad_trial *t)
+drmad_status trial_check_open(const drmad_trial *t)
 {
     char who[640];
 
@@ -278,21 +245,15 @@ static drmad_status check_open(const drmad_trial *t)
 
 drmad_status drmad_trial_report(drmad_trial *t, int64_t step, double value)
 {
-    drmad_status st = check_open(t);
+    drmad_status st = trial_check_open(t);
     const store_report r = {step, value};
 
     if (st == DRMAD_OK) st = store_trial_reports(t->study->session->store, &t->lease, &r, 1);
-    return st;
-}
-
-drmad_status drmad_trial_should_prune(drmad_trial *t, int *prune)
-{
-    *prune = 0; /* no study has a pruner */
-    return check_open(t);
+    return st == DRMAD_OK ? trial_keep_report(t, step, value) : st;
 }
 
 /* Every name one of the trial's numbers, every value finite. */
-static drmad_status check_gradient(const drmad_trial *t, const json_t *gradient)
+drmad_status trial_check_gradient(const drmad_trial *t, const json_t *gradient)
 {
     const char *name;
     json_t *value;
@@ -313,11 +274,11 @@ static drmad_status check_gradient(const drmad_trial *t, const json_t *gradient)
 
 drmad_status drmad_trial_set_gradient(drmad_trial *t, const char *json)
 {
-    drmad_status st = check_open(t);
+    drmad_status st = trial_check_open(t);
     json_t *gradient = st == DRMAD_OK ? json_loads(json, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    const store_attr a = {SESSION_GRADIENT_KEY, json, .system = true};
+    const store_attr a = {PAST_GRADIENT_KEY, json, .system = true};
 
-    if (st == DRMAD_OK) st = check_gradient(t, gradient);
+    if (st == DRMAD_OK) st = trial_check_gradient(t, gradient);
     if (st == DRMAD_OK) st = store_trial_attrs(t->study->session->store, &t->lease, &a, 1);
     json_decref(gradient);
     return st;
@@ -325,7 +286,7 @@ drmad_status drmad_trial_set_gradient(drmad_trial *t, const char *json)
 
 drmad_status drmad_trial_set_attr(drmad_trial *t, const char *key, const char *json)
 {
-    drmad_status st = check_open(t);
+    drmad_status st = trial_check_open(t);
     const store_attr a = {key, json, .system = false};
 
     if (st == DRMAD_OK) st = store_trial_attrs(t->study->session->store, &t->lease, &a, 1);
@@ -334,7 +295,7 @@ drmad_status drmad_trial_set_attr(drmad_trial *t, const char *key, const char *j
 
 drmad_status drmad_trial_beat(drmad_trial *t)
 {
-    drmad_status st = check_open(t);
+    drmad_status st = trial_check_open(t);
     char who[640];
     bool held = true;
 
@@ -355,22 +316,30 @@ drmad_status trial_tell(drmad_trial *t, const store_trial *end)
 
 drmad_status drmad_trial_tell(drmad_trial *t, const char *state, const double *values, int n)
 {
-    drmad_status st = check_open(t);
+    drmad_status st = trial_check_open(t);
     trial_state s;
 
     if (st != DRMAD_OK) return st;
     if (!trial_state_of(state, &s) || s == TRIAL_RUNNING || s == TRIAL_WAITING)
         return FAIL(t->study->ctx, DRMAD_E_USAGE,
                     "state \"%.20s\": COMPLETE, PRUNED or FAIL can be told", state);
-    if (n != (s == TRIAL_COMPLETE))
+    const int want = s == TRIAL_COMPLETE ? (int)t->study->session->objectives : 0;
+    const store_attr failed = {PAST_FAILED_KEY, "true", .system = true};
+    if (n != want)
         return FAIL(t->study->ctx, DRMAD_E_USAGE, "%s is told with %d values, not %d", state, n,
-                    s == TRIAL_COMPLETE);
-    return trial_tell(t, &(store_trial){.state = s, .n_values = n, .values = values});
+                    want);
+    for (int i = 0; i < n; i++)
+        if (isnan(values[i])) s = TRIAL_FAIL;
+    return trial_tell(t, &(store_trial){.state = s,
+                                        .n_values = s == TRIAL_COMPLETE ? n : 0,
+                                        .values = values,
+                                        .n_attrs = s == TRIAL_FAIL,
+                                        .attrs = &failed});
 }
 
 drmad_status drmad_trial_release(drmad_trial *t)
 {
-    drmad_status st = check_open(t);
+    drmad_status st = trial_check_open(t);
 
     if (st == DRMAD_OK) st = store_trial_release(t->study->session->store, &t->lease);
     if (st == DRMAD_OK || st == DRMAD_E_LEASE) t->ended = true;
@@ -401,7 +370,7 @@ drmad_status drmad_study_enqueue(drmad_study *s, const char *params_json, int64_
 
     TRY(parse_point(s, params_json, &x));
     TRY(search_print(s->session->space, x, &json));
-    const store_attr fixed = {SESSION_FIXED_KEY, json, .system = true};
+    const store_attr fixed = {PAST_FIXED_KEY, json, .system = true};
     const store_trial t = {.state = TRIAL_WAITING, .n_attrs = 1, .attrs = &fixed};
     store_request(s->session->store, key);
     TRY(store_trial_add(s->session->store, s->session->study, &t, key, &id, number));
@@ -421,8 +390,10 @@ drmad_status drmad_study_observe(drmad_study *s, const char *params_json, const 
     int32_t k = 0;
     int64_t id;
 
-    if (n != 1) return FAIL(s->ctx, DRMAD_E_USAGE, "observe: %d values, not 1", n);
     TRY(parse_point(s, params_json, &x));
+    if (n != s->session->objectives)
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE, "observe: %d values, not %d", n,
+                 (int)s->session->objectives));
     const search *declared = s->session->space;
     TRY(search_check(declared, x));
     TRY(mem_alloc(s->ctx, (size_t)declared->n + 1, sizeof *p, &p));
@@ -430,13 +401,17 @@ drmad_status drmad_study_observe(drmad_study *s, const char *params_json, const 
         if (!isnan(x[i]))
             p[k++] =
                 (store_param){declared->params[i].name, x[i], declared->params[i].distribution};
-    const bool fine = !isnan(values[0]);
+    bool fine = true;
+    for (int i = 0; i < n; i++) fine &= !isnan(values[i]);
+    const store_attr failed = {PAST_FAILED_KEY, "true", .system = true};
     const store_trial t = {
         .state = fine ? TRIAL_COMPLETE : TRIAL_FAIL,
         .n_params = k,
         .params = p,
-        .n_values = fine,
+        .n_values = fine ? n : 0,
         .values = values,
+        .n_attrs = !fine,
+        .attrs = &failed,
     };
     store_request(s->session->store, key);
     TRY(store_trial_add(s->session->store, s->session->study, &t, key, &id, number));

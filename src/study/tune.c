@@ -1,4 +1,5 @@
 /* The main job: train, walk back, move h, and so on; then retrain and compare. */
+#include "study/stages.h"
 #include "study/tuning.h"
 #include <math.h>
 #include <stdio.h>
@@ -149,7 +150,7 @@ static double next_step_runs(const drmad_study *s, const tuning *t)
 static void look_at_limits(const drmad_study *s, tuning *t, const outer_report *last)
 {
     const config_budget *b = &s->cfg->set.budget;
-    const double minutes = (t->earlier + base_now() - s->started) / 60;
+    const double minutes = (base_now() - s->started) / 60;
     const char *why = NULL;
 
     if (last && last->verdict >= OUTER_STOPPED) why = last->why;
@@ -377,6 +378,7 @@ drmad_status drmad_study_tune(drmad_study *s, int resume)
     drmad_status st = DRMAD_OK;
     tuning t = {0};
 
+    if (s->cfg->set.stages.n > 0) return study_run_stages(s, resume != 0);
     if (s->cfg->set.parameters.n > 0) return drmad_study_work(s); /* it goes on by itself */
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "tune", true, true));

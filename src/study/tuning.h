@@ -7,7 +7,6 @@ typedef struct tuning {
     outer *o;
     double *values, *before; /* scratch; the outer state before a meta-step */
     double spent;            /* training runs so far */
-    double earlier;          /* seconds of the runs this one goes on from */
     double saved;            /* when the last checkpoint was written */
     int64_t tied;            /* the meta-step whose ties the space holds */
     char stopped[128];       /* why no meta-step is to follow; "" while one may */

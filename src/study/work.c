@@ -130,13 +130,32 @@ done:
 
 /* ---- asking ---- */
 
+/* Whether another trial fits. Those under way elsewhere are not charged before they end. */
+static drmad_status look_at_budget(work *w)
+{
+    const double each = w->base ? setup_cost_of(w->base).run : 0;
+    double runs, seconds;
+    drmad_status st = DRMAD_OK;
+    charged c;
+
+    search_limits(&w->s->cfg->set, &runs, &seconds);
+    if (runs <= 0 && seconds <= 0) return st;
+    TRY(search_charged(w->s, each, &c));
+    w->spent = (seconds > 0 && c.seconds >= seconds) ||
+               (runs > 0 && each > 0 && c.macs + each * (w->n + 1) > each * runs);
+done:
+    return st;
+}
+
 static drmad_status fill(work *w)
 {
     drmad_status st = DRMAD_OK;
     drmad_trial *t = NULL;
 
     while (w->stop == DRMAD_OK && w->n < w->jobs && base_now() >= w->ask_at) {
-        TRY(work_reached(w, trial_ask(w->s, &t)));
+        st = look_at_budget(w);
+        if (st == DRMAD_OK && !w->spent) st = trial_ask(w->s, &t);
+        TRY(work_reached(w, st));
         if (!t && w->away_since > 0) break;
         w->dry = !t;
         if (!t) {
@@ -158,6 +177,7 @@ static bool all_done(work *w, const int64_t count[TRIAL_STATE_COUNT])
     const int64_t open = count[TRIAL_RUNNING] + count[TRIAL_WAITING];
     const int64_t limit = w->s->cfg->set.search.trials;
 
+    if (w->spent) return count[TRIAL_RUNNING] == 0;
     if (open > 0) return false;
     if (limit > 0 && count[TRIAL_COMPLETE] + count[TRIAL_PRUNED] >= limit) return true;
     w->ask_at = 0; /* one has failed meanwhile: another may be begun */

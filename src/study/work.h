@@ -16,7 +16,10 @@ typedef struct run {
     char *dir;
     call_spec call;
     double since, reported;
-    bool lost; /* the lease; what it still says is dropped */
+    int32_t heard;        /* reports of this run, those sent to the store too */
+    int32_t kept, judged; /* reports of the slot that its curve has; of the curve, by the pruner */
+    int64_t tries;        /* of the slot, when they were counted */
+    bool lost;            /* the lease; what it still says is dropped */
 } run;
 
 typedef struct work {
@@ -39,6 +42,9 @@ typedef struct work {
     double idle_since; /* nothing runs here and nothing waits; 0: not so */
     int64_t begun, good, failed_in_row;
     bool spooled; /* results wait on this disk */
+    setup *base;  /* our own training: the study as it stands, which lends its data; NULL where only
+                     a trial's values make it whole */
+    bool spent;   /* the search's budget is: nothing more is begun */
 } work;
 
 drmad_status work_setup(work *w);
@@ -57,6 +63,15 @@ drmad_status work_reached(work *w, drmad_status st);
 drmad_status work_result(work *w);
 /* The trials of the study by state. */
 drmad_status work_count(work *w, int64_t count[TRIAL_STATE_COUNT]);
+
+/* charge.c. What the trials that have ended cost: multiply-adds of those of our own training, and
+ * the seconds in which at least one ran, suggestion included. */
+typedef struct charged {
+    double macs, seconds;
+} charged;
+drmad_status search_charged(drmad_study *s, double run_macs, charged *out);
+/* A pipeline's search: its part of the budget; 0: no limit. Else a budget is each trial's own. */
+void search_limits(const config_study *c, double *runs, double *seconds);
 
 /* Renews one lease from a thread with a connection of its own, while a function of the caller's
  * keeps ours. NULL where no thread can be had. */

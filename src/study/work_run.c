@@ -185,7 +185,7 @@ static drmad_status add_result(attrs *a, const json_t *result)
 
     json_object_foreach((json_t *)from, key, value)
     {
-        if (strcmp(key, "value") != 0 && strcmp(key, "state") != 0)
+        if (strcmp(key, "value") != 0 && strcmp(key, "state") != 0 && strcmp(key, "gradient") != 0)
             TRY(add_json(a, "result:", key, value));
     }
     if (own)
@@ -243,6 +243,21 @@ done:
     return st;
 }
 
+/* {"value": 0.4, "gradient": {"lr": -0.3}}: what cannot be is left out, with a warning. */
+static drmad_status add_gradient(run *r, attrs *a)
+{
+    const json_t *gradient = json_object_get(r->slot->said.result, "gradient");
+    const int32_t before = a->n;
+    drmad_status st = DRMAD_OK;
+
+    if (!gradient) return st;
+    if (trial_check_gradient(r->t, gradient) == DRMAD_OK)
+        st = add_json(a, "", PAST_GRADIENT_KEY, gradient);
+    else base_log(a->ctx, LOG_WARN, "%s", drmad_errmsg(a->ctx));
+    if (a->n > before) a->at[before].system = true;
+    return st;
+}
+
 static drmad_status gather(work *w, run *r, attrs *a)
 {
     const slot *s = r->slot;
@@ -253,6 +268,7 @@ static drmad_status gather(work *w, run *r, attrs *a)
         if (s->tail_used > 0) TRY(add_text(a, "stderr", s->tail, s->tail_used));
     }
     if (s->verdict.state == TRIAL_COMPLETE && w->kind == &slot_training) TRY(add_vector(w, r, a));
+    if (s->verdict.state == TRIAL_COMPLETE) TRY(add_gradient(r, a));
     if (s->said.result) TRY(add_result(a, s->said.result));
 done:
     return st;
@@ -393,11 +409,32 @@ static drmad_status send_reports(work *w, run *r)
     if (s->n_reports == 0 || r->lost || base_now() - r->reported < report_s) return st;
     r->reported = base_now();
     st = store_trial_reports(w->s->session->store, &r->t->lease, s->reports, s->n_reports);
-    if (st == DRMAD_OK) s->n_reports = 0;
+    if (st == DRMAD_OK) s->n_reports = r->kept = 0;
     if (st != DRMAD_E_LEASE) return work_reached(w, st);
     r->lost = true;
     slot_stop(r->slot);
     return DRMAD_OK;
+}
+
+/* Each report is judged by itself, however many come at once. */
+static drmad_status heed_reports(work *w, run *r)
+{
+    const said *s = &r->slot->said;
+    drmad_status st = DRMAD_OK;
+    bool prune = false;
+
+    if (r->tries != r->slot->tries) r->kept = 0; /* it runs again */
+    r->tries = r->slot->tries;
+    for (; r->kept < s->n_reports; r->kept++) {
+        TRY(trial_keep_report(r->t, s->reports[r->kept].step, s->reports[r->kept].value));
+        r->heard++;
+    }
+    if (r->lost || r->slot->phase != SLOT_RUNNING) return st;
+    TRY(work_reached(w, trial_prune(r->t, &r->judged, &prune)));
+    if (prune) slot_prune(r->slot);
+    else if (r->slot->kind->heard) r->slot->kind->heard(r->slot, r->heard);
+done:
+    return st;
 }
 
 drmad_status run_step(work *w, run *r, bool *ended)
@@ -407,7 +444,10 @@ drmad_status run_step(work *w, run *r, bool *ended)
     *ended = false;
     TRY(slot_step(r->slot));
     *ended = r->slot->phase == SLOT_ENDED;
-    if (!*ended) return send_reports(w, r);
+    if (!*ended) {
+        TRY(heed_reports(w, r));
+        return send_reports(w, r);
+    }
     st = run_end(w, r);
     if (r->dir[0]) rmdir(r->dir); /* only where nothing was left in it */
 done:

@@ -79,24 +79,21 @@ static drmad_status setup_training(work *w)
     }
     w->kind = &slot_training;
     w->training.study = w->s->base;
-    w->training.tune =
-        c->objective.run == CFG_RUN_TUNE || (c->objective.run == CFG_RUN_AUTO && c->hyper.n > 0);
+    w->training.gradients = c->search.gradients && !c->objective.metric[0];
+    w->training.tune = c->objective.run == CFG_RUN_TUNE ||
+                       (c->objective.run == CFG_RUN_AUTO && c->hyper.n > 0 && c->stages.n == 0);
+    if (setup_new(w->s->ctx, w->s->cfg, NULL, w->s->lender, &w->base) != DRMAD_OK ||
+        setup_tie(w->base, 0, w->training.tune, NULL) != DRMAD_OK) {
+        setup_free(w->base);
+        w->base = NULL;
+        if (c->budget.runs > 0)
+            TRY(config_refuse(w->s->cfg, "budget.runs",
+                              "the study as it stands is no run to count in"));
+    }
+    w->training.lender = w->base;
+    w->training.wait = c->search.pruner.kind != CFG_PRUNER_NONE;
 done:
     return st;
-}
-
-/* Bytes that a trial takes, from the plans of the study as it is; 0: not known, as where only a
- * trial's values make it whole. */
-static double training_bytes(work *w)
-{
-    setup *u = NULL;
-    double bytes = 0;
-
-    if (setup_new(w->s->ctx, w->s->cfg, NULL, &u) == DRMAD_OK &&
-        setup_tie(u, 0, w->training.tune, NULL) == DRMAD_OK)
-        bytes = (double)setup_cost_of(u).bytes;
-    setup_free(u);
-    return bytes;
 }
 
 /* ---- side by side ---- */
@@ -112,7 +109,7 @@ static int choose_jobs(work *w)
     if (w->kind == &slot_call) return 1; /* on this thread */
     if (c->worker.jobs > 0) return (int)c->worker.jobs;
     const double each = w->kind == &slot_command ? (double)c->objective.memory
-                        : jobs > 1               ? training_bytes(w)
+                        : w->base                ? (double)setup_cost_of(w->base).bytes
                                                  : 0;
     if (each > 0) jobs = fmin(jobs, fmax(1, floor(memory / each)));
     return (int)fmin(jobs, JOBS_MAX);
@@ -134,6 +131,10 @@ drmad_status work_setup(work *w)
     drmad_status st = DRMAD_OK;
 
     w->rules = (slot_rules){.metric = o->metric, .timeout_s = o->timeout, .grace_s = grace_s};
+    if (s->session->objectives > 1)
+        TRY(FAIL(s->ctx, DRMAD_E_USAGE,
+                 "study %s has %d objectives: a worker's trials have one; ask and tell them",
+                 s->session->name, (int)s->session->objectives));
     if (!s->objective && s->session->space->n == 0)
         TRY(config_refuse(s->cfg, "parameters", "there is nothing to search"));
     if (s->objective) w->kind = &slot_call;
@@ -152,5 +153,6 @@ void work_close(work *w)
 {
     while (w->n > 0) run_close(w, w->runs[--w->n]);
     mem_free(w->s->ctx, w->runs);
+    setup_free(w->base);
     template_free(w->words);
 }

@@ -27,12 +27,13 @@ typedef struct examples {
 typedef struct train_spec {
     dtype dtype;
     nn_spec model;
-    oracle *oracle; /* NULL: `model` as a graph of our own; borrowed */
+    oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
     const param_table *params; /* nn_params of the model */
     nn_loss loss;
     optim_spec optim;
-    schedule rate;                                          /* base learning rate at each step */
-    double momentum, weight_decay, l2, l1, label_smoothing; /* where the space has no say */
+    schedule rate; /* base learning rate at each step */
+    /* where the space has no say: */
+    double momentum, weight_decay, l2, l1, label_smoothing, init_scale;
     int64_t steps, batch;
     batch_order order;
     examples train;
@@ -58,6 +59,11 @@ typedef struct train_report {
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out);
 void trainer_free(trainer *t); /* NULL is fine */
 
+/* Called after every `every` steps but the last, when the weights are those of the steps done so
+ * far: trainer_eval may look at them. A failure ends the run with it. `every` 0: never again. */
+typedef drmad_status train_watch_fn(void *user, int64_t steps);
+void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user);
+
 /* One run with hyperparameters `values` (space->total doubles). Recorded into tr unless NULL. A
  * loss or weight that is not finite ends the run with DRMAD_E_DIVERGED. */
 drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
@@ -79,7 +85,7 @@ drmad_status trainer_row_losses(trainer *t, const examples *e, const double *val
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
 /* The same in host memory, until the trainer is used again. */
 drmad_status trainer_read_weights(trainer *t, const void **out);
-size_t trainer_bytes(const trainer *t);        /* memory held, plans included */
+size_t trainer_bytes(const trainer *t); /* memory held, plans included */
 /* One line a step of the plan. */
 void trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user);
 int64_t trainer_step_macs(const trainer *t); /* multiply-adds of a training step's products */

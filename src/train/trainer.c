@@ -113,8 +113,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->draw, &t->draw));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
-    for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++)
-        TRY(trainer_vector(t, flat, &t->slot[k]));
+    for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++) TRY(mem_alloc(t->ctx, 1, t->size, &t->slot[k]));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
@@ -264,6 +263,7 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_L2: return s->l2;
     case HYPER_L1: return s->l1;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
+    case HYPER_INIT_SCALE: return s->init_scale;
     default: return 1;
     }
 }
@@ -353,7 +353,7 @@ static void draw_start(trainer *t, void *w)
     for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
 }
 
-/* w = initial scales times the draw, in host memory. */
+/* w = initial scales times the draw, in host memory; where the space has no say, the constant. */
 static void scale_start(trainer *t, void *w)
 {
     const train_spec *s = &t->spec;
@@ -361,13 +361,13 @@ static void scale_start(trainer *t, void *w)
     for (int32_t i = 0; i < s->params->n; i++) {
         const param *p = &s->params->at[i];
         const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
-        if (!u) continue;
-        const use_state *us = &t->use[u - s->space->uses];
-        const void *scale = us->host[USE_VALUE];
-        for (int64_t e = 0; e < p->count; e++)
-            trainer_put(t, w, p->offset + e,
-                        t->draw[p->offset + e] *
-                            trainer_get(t, scale, use_index(&us->leaf, &p->shape, e)));
+        const use_state *us = u ? &t->use[u - s->space->uses] : NULL;
+        for (int64_t e = 0; e < p->count; e++) {
+            const double scale =
+                us ? trainer_get(t, us->host[USE_VALUE], use_index(&us->leaf, &p->shape, e))
+                   : s->init_scale;
+            trainer_put(t, w, p->offset + e, t->draw[p->offset + e] * scale);
+        }
     }
 }
 
@@ -379,7 +379,7 @@ drmad_status trainer_start(trainer *t, void *w)
 
     if (s->oracle) TRY(trainer_ask_start(t, w));
     else draw_start(t, w);
-    if (!space_has(s->space, HYPER_INIT_SCALE)) return DRMAD_OK;
+    if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
     TRY(trainer_fetch(t, w, &v));
     for (int64_t i = 0; s->oracle && i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);
     scale_start(t, v);
@@ -457,6 +457,20 @@ static void note_loss(const trainer *t, int64_t step, double loss, train_report 
     out->steps = step + 1;
 }
 
+void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
+{
+    t->watch_every = every;
+    t->watch = fn;
+    t->watch_user = user;
+}
+
+static drmad_status watch(trainer *t, int64_t steps)
+{
+    const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
+
+    return due ? t->watch(t->watch_user, steps) : DRMAD_OK;
+}
+
 drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
                          train_report *out)
 {
@@ -482,6 +496,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
         const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
         note_loss(t, step, loss, out);
         if (!isfinite(loss)) TRY(diverged(t, step, loss));
+        TRY(watch(t, step + 1));
     }
     TRY(record(t, tr, t->spec.steps, t->state[t->now]));
 done:

@@ -32,6 +32,9 @@ struct trainer {
     use_state *use;       /* space->n_uses */
     const double *values; /* of the current run */
     uint64_t seed;
+    int64_t watch_every;
+    train_watch_fn *watch;
+    void *watch_user;
     double *draw;                          /* start weights before initial scales, flat */
     void *stage;                           /* a device's vector in host memory; NULL: never yet */
     void *state[2][2];                     /* two states of {w, b} */

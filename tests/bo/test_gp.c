@@ -1,5 +1,5 @@
-/* The Gaussian process: loops against libm, likelihood and predictions against differences, appended
- * rows against a whole factor. */
+/* The Gaussian process: loops against libm, likelihood and predictions against differences,
+ * appended rows against a whole factor. */
 #include "bo/gp_inside.h"
 #include "base/rng.h"
 #include "test.h"

@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define SEARCHED "parameters: [{name: optimizer.lr, low: 0.01, high: 1}]\n"
+
 static drmad_status load(drmad_ctx *ctx, const char *text, size_t size)
 {
     drmad_status st = DRMAD_OK;
@@ -56,7 +58,8 @@ static const bad values[] = {
     {"outer: []", "outer: is a list"},
     {"hyper: 3", "hyper: is a single value; it takes a list"},
     {"hyper: {kind: lr}", "hyper: is a mapping; it takes a list"},
-    {"hyper: [lr]", "hyper.0: is a single value; it takes keys of its own"},
+    {"hyper: [[lr]]", "hyper.0: is a list; it takes keys of its own"},
+    {"hyper: [{kind: lr, ties: [layer]}]", "ties.0: is a single value; it takes keys of its own"},
     {"model: {layers: 50}", "model.layers: is a single value; it takes a list"},
     {"model: {layers: [50, 0]}", "model.layers.1: \"0\" is out of range"},
     {"model: {layers: [50, [1]]}", "model.layers.1: is a list"},
@@ -136,6 +139,45 @@ static const bad values[] = {
      "data.test_labels: test_images and test_labels must"},
     {"data: {split: sequential}\nouter: {fresh_split: true}",
      "outer.fresh_split: needs data.split: random"},
+    /* stages */
+    {"stages: [serach]",
+     "s.yaml:1:10: stages.0.run: \"serach\" is not a word it knows (did you mean "
+     "search?)"},
+    {"stages: [search]", "s.yaml:1:10: stages.0.run: search needs something in parameters"},
+    {"stages: [refine]", "s.yaml:1:10: stages.0.run: refine needs something in hyper"},
+    {"stages: [retrain]", "stages.0.run: retrain needs a stage before it"},
+    {"hyper: [l2]\nstages: [retrain, refine]", "stages.0.run: retrain needs a stage before it"},
+    {"hyper: [l2]\nstages: [refine, refine]",
+     "s.yaml:2:18: stages.1.run: the order is search, refine, retrain"},
+    {"hyper: [l2]\nstages: [{run: refine, seeds: 2}]",
+     "s.yaml:2:31: stages.0.seeds: is only for run: retrain"},
+    {"hyper: [l2]\nstages: [refine, {run: retrain, steps: 2}]",
+     "stages.1.steps: is only for run: refine"},
+    {"hyper: [l2]\nstages: [refine, {run: retrain, loosen: 2}]",
+     "stages.1.loosen: is only for run: refine"},
+    {"hyper: [l2]\nstages: [{run: refine, top: 2}]", "stages.0.top: needs a search before it"},
+    {SEARCHED "stages: [{run: search, top: 2}]", "stages.0.top: is only for run: refine and run"},
+    {"hyper: [l2]\nstages: [{run: refine, share: .7}, {run: retrain, share: .4}]",
+     "stages.1.share: all shares together are above 1"},
+    {"hyper: [l2]\nstages: [refine]\nobjective: {cmd: a}",
+     "s.yaml:3:18: objective.cmd: stages are for drmad's own training"},
+    {"hyper: [l2]\nstages: [refine]\nobjective: {run: tune}",
+     "objective.run: with stages a trial is one training: train"},
+    {"hyper: [l2]\nstages: [refine, retrain]\ncompare: [all]",
+     "s.yaml:3:11: compare.0: \"all\" is none of search, random, refine"},
+    {"hyper: [l2]\nstages: [refine, retrain]\ncompare: [random]",
+     "compare.0: random needs something in parameters"},
+    {SEARCHED "stages: [search, retrain]\ncompare: [refine]",
+     "compare.0: refine needs something in hyper"},
+    {SEARCHED "stages: [search, retrain]\ncompare: [random, random]",
+     "compare.1: random stands here twice"},
+    {"hyper: [l2]\nstages: [refine]\ncompare: [refine]",
+     "compare.0: needs stages that end with retrain"},
+    {SEARCHED "hyper: [{kind: lr, start: .1}]\nstages: [search, refine]",
+     "s.yaml:2:27: hyper.0.start: parameters choose optimizer.lr, which is the start: leave it"},
+    {SEARCHED "hyper: [{kind: lr, low: .1}]\nstages: [search, refine]",
+     "parameters.0.low: 0.01 is no start for hyper.0: start 0.01 lies outside"},
+    {"model: {layers: [5, 5], depth: 2}", "model.depth: needs model.hidden"},
     {"model: {layers: [5]}", "model.layers: 1 sizes; at least input and output"},
     {"model: {layers: [5, auto, 3]}", "model.layers: entry 1 is auto"},
     {"train: {loss: squared, label_smoothing: 0.1}",

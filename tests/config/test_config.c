@@ -325,7 +325,8 @@ TEST(every_key_of_the_table_is_set_by_name)
 {
     drmad_ctx *ctx = test_ctx();
     config *c = read_text(ctx, "hyper: [{kind: lr, per: layer, ties: [{per: global, until: 3}]}]\n"
-                               "parameters: [{name: a, low: 0, high: 1, choices: [a, 2]}]");
+                               "parameters: [{name: a, low: 0, high: 1, choices: [a, 2]}]\n"
+                               "stages: [search]");
     char *before = NULL, *after = NULL;
 
     CHECK_OK(ctx, config_print(c, &before));
@@ -388,6 +389,31 @@ TEST(the_reference_of_all_keys_is_up_to_date)
         test_fail(__FILE__, __LINE__, "%s is old; run DRMAD_WRITE=1 test_config reference", path);
     mem_free(ctx, want);
     mem_free(ctx, have);
+}
+
+TEST(hidden_and_depth_say_the_layers_between)
+{
+    static const struct {
+        const char *model, *layers;
+    } rows[] = {{"model: {layers: [auto, 7, 8, auto], hidden: 5}", "0 5 5 0"},
+                {"model: {layers: [auto, 7, 8, auto], depth: 3}", "0 7 7 7 0"},
+                {"model: {layers: [4, auto], hidden: 5, depth: 1}", "4 5 0"},
+                {"model: {layers: [4, 7, auto], depth: 0}", "4 0"},
+                {"model: {layers: [4, 7, 8, auto]}", "4 7 8 0"}};
+    drmad_ctx *ctx = test_ctx();
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        config *c = read_text(ctx, rows[i].model);
+        char have[64] = "";
+        size_t n = 0;
+
+        CHECK_OK(ctx, config_finish(c));
+        for (int32_t k = 0; k < c->set.model.layers.n; k++)
+            n += (size_t)snprintf(have + n, sizeof have - n, "%s%lld", k ? " " : "",
+                                  (long long)c->set.model.layers.at[k]);
+        CHECK_STR(have, rows[i].layers);
+        config_free(c);
+    }
 }
 
 static drmad_status torture(drmad_ctx *ctx, void *arg)

@@ -45,6 +45,7 @@ parameters:
   - {name: optimizer.lr, low: 1e-2, high: 1, log: true}
   - {name: train.batch, type: int, low: 5, high: 20}
   - {name: model.activation, choices: [tanh, relu]}
+search: {sampler: sobol}
 worker: {jobs: 1, lease: 30}
 """
 # Says which process it is while it runs, and leaves a line when it has ended.
@@ -242,6 +243,81 @@ def f21_training_is_given_back_with_its_checkpoint(site):
     need(a == b, f"{a}, {b}")
 
 
+# ---- replay ----
+
+# Mixed, conditional, with a point queued whole and one in part.
+REPLAYED = """
+name: replayed
+seed: 5
+store: sqlite:s.db
+parameters:
+  - {name: x, low: -5, high: 5}
+  - {name: k, type: int, low: 1, high: 9}
+  - {name: act, choices: [a, b, c]}
+  - {name: y, low: 1e-3, high: 1, log: true, when: act == a}
+search: {trials: 24, enqueue: ["x=0.5 k=3 act=b", "x=1"]}
+objective: {cmd: "sh run.sh {x} {k}"}
+worker: {jobs: 1, lease: 30}
+"""
+# Trials of different length, so that the order of results is not that of the numbers; one fails.
+UNEVEN = """
+sleep "0.0$((DRMAD_TRIAL_NUMBER * 7 % 10))"
+[ "$DRMAD_TRIAL_NUMBER" = 9 ] && exit 1
+awk "BEGIN {print ($1 - 1) ^ 2 + ($2 - 4) ^ 2}"
+"""
+
+
+def replay(site, target):
+    """The result, and the status."""
+    p = subprocess.run(
+        [site.command, "study", "replay", target, "--json"],
+        cwd=site.folder,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    return json.loads(p.stdout.splitlines()[-1]), p.returncode
+
+
+def w_suggestions_of_four_workers_come_out_again(site):
+    site.write("study.yaml", REPLAYED)
+    site.write("run.sh", UNEVEN)
+    for sampler in ("gp", "tpe", "cmaes", "sobol", "random"):
+        name = f"name={sampler}"
+        more = (name, f"search.sampler={sampler}", "search.startup=6")
+        for p in [site.start(*more) for _ in range(4)]:
+            ended(p, 0)
+        result, status = replay(site, f"sqlite:s.db#{sampler}")
+        need(status == 0, f"{sampler}: {result}")
+        need(result["suggestions"]["same"] >= 24, f"{sampler}: {result}")
+        need([o["number"] for o in result["others"]] == [0], f"{sampler}: {result}")
+        need("enqueued" in result["others"][0]["why"], f"{sampler}: {result}")
+    pending = site.query(
+        "SELECT count(*) FROM trial_system_attributes WHERE key = 'drmad:sampler'"
+        " AND json_extract(value_json, '$.pending') <> ''"
+    )
+    need(pending[0][0] > 0, "no suggestion saw a trial that was pending")
+
+
+def w_a_suggestion_that_differs_is_named(site):
+    site.write("study.yaml", REPLAYED)
+    site.write("run.sh", UNEVEN)
+    ended(site.start("search.trials=12", "search.startup=4"), 0)
+    db = sqlite3.connect(site.folder / "s.db")
+    with db:
+        db.execute("UPDATE trial_params SET param_value = 2.5 WHERE trial_id = 8 AND"
+                   " param_name = 'x'")
+        db.execute("DELETE FROM trial_system_attributes WHERE trial_id = 12")
+    db.close()
+    result, status = replay(site, "sqlite:s.db#replayed")
+    need(status == 4, f"{status}: {result}")
+    others = {o["number"]: o for o in result["others"]}
+    need(others[7]["verdict"] == "differs" and "x is 2.5" in others[7]["why"], f"{result}")
+    need("are no longer what they were" in others[9]["why"], f"{result}")
+    need(others[11]["verdict"] == "not suggested", f"{result}")
+    need(sorted(others) == [0, 7, 8, 9, 10, 11, 12], f"{result}")
+
+
 # ---- F29: the server goes away ----
 
 
@@ -267,6 +343,8 @@ def f29_a_server_that_restarts_costs_no_trial(site):
             time.sleep(2)
             need(server("start-local") == url, "another URL after a restart")
         results = [json.loads(ended(p, 0)[0].splitlines()[-1]) for p in workers]
+        again, status = replay(site, f"{url}#workers")
+        need(status == 0 and again["suggestions"]["same"] == 24, f"{again}")
     finally:
         server("stop")
     need(results[0]["trials"]["COMPLETE"] == 24, f"{results[0]}")
@@ -346,6 +424,46 @@ def w_objectives_that_misbehave_fail_with_a_reason(site):
             number,
         )
         need(rows and why in json.loads(rows[0][0]), f"{case}: {rows}, wanted {why}")
+
+
+# ---- pruning, gradients ----
+
+CURVES = """
+for i in 1 2 3 4 5; do
+    echo . >>"steps.$DRMAD_TRIAL_NUMBER"
+    echo "{\\"step\\": $i, \\"value\\": $1}"
+    sleep 0.2
+done
+echo "{\\"value\\": $1, \\"gradient\\": {\\"x\\": -1.5}}"
+"""
+
+
+def w_commands_that_are_not_worth_it_are_ended(site):
+    """Level curves: once two have finished, each that is above their median ends at its start."""
+    site.write("run.sh", CURVES)
+    points = ", ".join(f'"x={x}"' for x in (1, 2, 3, 0.5, 4, -1))
+    site.write(
+        "study.yaml",
+        COMMANDS.replace(
+            "trials: 20",
+            f"trials: 6, enqueue: [{points}], pruner: {{kind: median, startup: 2}}",
+        ),
+    )
+    _, said = ended(site.start("worker.lease=30"), 0)
+    rows = site.query(
+        "SELECT number, state, value FROM trials LEFT JOIN trial_values USING (trial_id)"
+        " ORDER BY number"
+    )
+    want = [(0, "COMPLETE", 1), (1, "COMPLETE", 2), (2, "PRUNED", 3), (3, "COMPLETE", 0.5)]
+    need(rows == [*want, (4, "PRUNED", 4), (5, "COMPLETE", -1)], f"{rows}")
+    steps = [len((site.folder / f"steps.{n}").read_text().split()) for n in range(6)]
+    need(steps[0] == 5 and steps[2] <= 3 and steps[4] <= 3, f"steps {steps}")
+    need("trial 2: pruned" in said, said)
+    gradients = site.query(
+        "SELECT number, value_json FROM trial_system_attributes JOIN trials USING (trial_id)"
+        " WHERE key = 'drmad:gradient' ORDER BY number"
+    )
+    need(gradients == [(n, '{"x":-1.5}') for n in (0, 1, 3, 5)], f"{gradients}")
 
 
 # ---- F45: how many work side by side changes nothing ----

@@ -170,6 +170,7 @@ drmad_status open_bench_as(bench *b, drmad_ctx *ctx, const hyper_decl *decl, int
     b->q.total = b->params->total;
     TRY(space_new(ctx, b->params, &facts, decl, n, &b->s));
     b->spec = (train_spec){.dtype = F64,
+                           .init_scale = 1,
                            .oracle = &b->o,
                            .params = b->params,
                            .optim = way->optim,

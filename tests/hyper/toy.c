@@ -15,6 +15,7 @@ void toy_init(toy *t, drmad_ctx *ctx)
     t->valid = all;
     t->valid.list += 20, t->valid.labels += 20, t->valid.count = 10;
     t->spec = (train_spec){
+        .init_scale = 1,
         .dtype = F64,
         .model = {.layers = 3,
                   .sizes = {TOY_WIDTH, 5, 4, TOY_CLASSES},

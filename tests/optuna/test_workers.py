@@ -1,5 +1,6 @@
 """The drmad command on studies of Optuna's, beside Optuna's own workers."""
 
+import json
 import subprocess
 
 from support import BEFORE, BUILD, NEWEST, OLD, SCRATCH
@@ -35,8 +36,15 @@ def check(url, version, trials):
     return ours
 
 
+def replay(url):
+    """What drmad study replay says of the study."""
+    words = [str(BUILD / "drmad"), "study", "replay", "study", "--json"]
+    return json.loads(run(words, DRMAD_STORAGE=url).stdout.splitlines()[-1])
+
+
 def drmad_tune_goes_on_with_optunas_study(backend, version):
-    """Its queued points first, with the values that Optuna asked for; then new ones."""
+    """Its queued points first, with the values that Optuna asked for; then new ones, for which
+    Optuna's trials count. A replay tells ours from Optuna's."""
     url = fresh(backend)
     do(version, url, "create")
     do(version, url, "square", n=4)
@@ -48,6 +56,13 @@ def drmad_tune_goes_on_with_optunas_study(backend, version):
     same(do(version, url, "best")[0]["number"], 5, "best")
     do(version, url, "square", n=2)
     check(url, version, 14)
+    result = replay(url)
+    same(result["suggestions"]["same"], 6, "suggestions made again")
+    same([o["number"] for o in result["others"]], [0, 1, 2, 3, 4, 5, 12, 13], "others")
+    need("Optuna" in result["others"][0]["why"], f"{result['others'][0]}")
+    need("enqueued" in result["others"][4]["why"], f"{result['others'][4]}")
+    note = do("drmad", url, "dump")[11]["system_attrs"]["drmad:sampler"]
+    same([note["sampler"], note["seen"]], ["gp", "0-10"], "what the last one looked at")
 
 
 def workers_of_both_share_a_study(backend, version):

@@ -92,6 +92,38 @@ def algebra_and_minimiser_come_along():
     assert "Lesser" in (native / "LICENSE-NLopt").read_text()
 
 
+STUDY = """
+import math
+def branin(t):
+    x, y = t.suggest_float("x", -5, 10), t.suggest_float("y", 0, 15)
+    a = y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6
+    return a * a + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+study.optimize(branin, n_trials=40)
+print(len(study.trials), study.best_value < 0.41)
+"""
+
+
+def a_search_with_the_gaussian_process_runs_in_it():
+    installed()
+    head = "import drmad\nstudy = drmad.create_study(sampler=drmad.samplers.GPSampler(seed=1))\n"
+    got = run(BARE / "bin" / "python", head + STUDY, TMPDIR=str(ROOT / "build"))
+    assert got == "40 True", got
+
+
+def a_study_of_optuna_takes_its_sampler():
+    version = "5.0.0"
+    subprocess.run([ROOT / "tools" / "optuna-env", version], check=True)
+    head = (
+        "import drmad, drmad._lib, optuna\n"
+        "optuna.logging.set_verbosity(optuna.logging.CRITICAL)\n"
+        "study = optuna.create_study(sampler=drmad.optuna.GPSampler(seed=1))\n"
+    )
+    python = ROOT / f".venv-optuna-{version}" / "bin" / "python"
+    tail = "print(drmad._lib.find())\n"
+    got = run(python, head + STUDY + tail, PYTHONPATH=str(installed()))
+    assert got.split("\n") == ["40 True", f"{installed()}/drmad/_native/libdrmad.so"], got
+
+
 def the_command_comes_along():
     installed()
     command = [BARE / "bin" / "drmad"]
@@ -150,6 +182,8 @@ if __name__ == "__main__":
                 python_files_are_those_of_the_checkout,
                 it_works_in_a_bare_environment,
                 algebra_and_minimiser_come_along,
+                a_search_with_the_gaussian_process_runs_in_it,
+                a_study_of_optuna_takes_its_sampler,
                 the_command_comes_along,
                 a_study_runs_in_it,
                 torch_before_and_after_with_one_openmp,

@@ -170,7 +170,7 @@ static void drop_times(json_t *j)
     if (json_is_array(j)) json_array_foreach(j, i, value) drop_times(value);
 }
 
-static void same_result(const desk *d, const char *a, const char *b)
+void desk_same_result(const desk *d, const char *a, const char *b)
 {
     const char *of[] = {a, b};
     char *text[2];
@@ -195,7 +195,7 @@ void desk_same(const desk *d, const char *a, const char *b)
 {
     static const char *const files[] = {"weights.safetensors", "hyperparameters.safetensors"};
 
-    same_result(d, a, b);
+    desk_same_result(d, a, b);
     for (size_t i = 0; i < COUNT(files); i++) {
         size_t na, nb;
         char *x = desk_read(d, a, files[i], &na), *y = desk_read(d, b, files[i], &nb);

@@ -44,6 +44,7 @@ void desk_write(const desk *d, const char *out, const char *name, const char *by
 /* Fails unless both folders hold the same result but for times, the same weights and the same
  * hyperparameters, byte by byte. */
 void desk_same(const desk *d, const char *a, const char *b);
+void desk_same_result(const desk *d, const char *a, const char *b); /* the result alone */
 
 /* Of the result. Missing: NaN, "". */
 double desk_number(const desk *d, const char *key);

@@ -21,6 +21,21 @@ static void *failing(void *user, void *ptr, size_t size)
     return malloc(size);
 }
 
+typedef drmad_status torture_body(drmad_ctx *ctx, const char *path, const char *out);
+
+static drmad_status pipeline(drmad_ctx *ctx, const char *path, const char *out)
+{
+    const char *const settings[] = {out, "threads=1", "outer.steps=1",
+                                    "stages=[{run: refine, loosen: 1}, {run: retrain, seeds: 1}]",
+                                    "hyper=[{kind: l2, per: unit-in}]"};
+    drmad_study *s = NULL;
+    drmad_status st = drmad_study_load(ctx, path, settings, (int)COUNT(settings), &s);
+
+    if (st == DRMAD_OK) st = drmad_study_tune(s, 0);
+    drmad_study_free(s);
+    return st;
+}
+
 static drmad_status body(drmad_ctx *ctx, const char *path, const char *out)
 {
     const char *const settings[] = {out,
@@ -39,11 +54,9 @@ static drmad_status body(drmad_ctx *ctx, const char *path, const char *out)
     return st;
 }
 
-/* Reduced: every 37th allocation. A run of two meta-steps makes some thousands of them, and each
- * failure needs a run of its own. */
-TEST(f26_a_study_survives_every_failing_allocation)
+/* Every `stride`-th allocation fails; each needs a run of its own. */
+static void fail_allocations(torture_body *run, long stride)
 {
-    const long stride = test_count(37, 1);
     char path[300], out[400];
     torture t;
     desk d;
@@ -54,7 +67,7 @@ TEST(f26_a_study_survives_every_failing_allocation)
     for (long n = 1;; n += stride) {
         t = (torture){.countdown = n};
         drmad_ctx *ctx = drmad_ctx_new(failing, &t);
-        const drmad_status st = body(ctx, path, out);
+        const drmad_status st = run(ctx, path, out);
         const bool failed = t.countdown < 0;
         if (st != (failed ? DRMAD_E_NOMEM : DRMAD_OK))
             test_fail(__FILE__, __LINE__, "allocation %ld: status %d: %s", n, (int)st,
@@ -65,6 +78,17 @@ TEST(f26_a_study_survives_every_failing_allocation)
     }
     CHECK(desk_has(&d, "r", "result.json"));
     desk_close(&d);
+}
+
+/* Reduced: every 37th allocation. A run of two meta-steps makes some thousands of them. */
+TEST(f26_a_study_survives_every_failing_allocation)
+{
+    fail_allocations(body, test_count(37, 1));
+}
+
+TEST(f26_a_pipeline_survives_every_failing_allocation)
+{
+    fail_allocations(pipeline, test_count(61, 1));
 }
 
 TEST(f43_bits_do_not_depend_on_the_thread_count)

@@ -425,23 +425,40 @@ TEST(studies_are_refused_by_name)
     drmad_study_free(s);
 }
 
+typedef struct attempt {
+    shop shop;
+    int n;
+} attempt;
+
+/* Asks twice and declares once: the second time there is a past to look at. */
 static drmad_status whole(drmad_ctx *ctx, void *arg)
 {
-    /* each failed run leaves a trial: no limit may end the study first */
-    static const char *const more[] = {"search.enqueue=[lr=0.5]", "search.trials=none", NULL};
+    attempt *a = arg;
+    char name[32];
+    const char *const more[] = {"search.enqueue=[lr=0.5]", "search.startup=1", name, NULL};
     drmad_status st = DRMAD_OK;
     drmad_study *s = NULL;
     drmad_trial *t = NULL;
     const double value = 1;
     int64_t number;
     double x;
+    int prune;
 
-    TRY(load_study(ctx, arg, more, &s));
-    TRY(drmad_study_ask(s, &t));
-    TRY(drmad_trial_suggest_real(t, "own", 0, 1, 0, 0, &x));
-    if (!drmad_trial_params_json(t)[0] || !drmad_trial_token(t)[0]) TRY(DRMAD_E_NOMEM);
-    TRY(drmad_trial_tell(t, "COMPLETE", &value, 1));
+    snprintf(name, sizeof name, "name=s%d", a->n++); /* a failed run leaves its trials */
+    TRY(load_study(ctx, &a->shop, more, &s));
+    for (int i = 0; i < 2; i++) {
+        TRY(drmad_study_ask(s, &t));
+        TRY(drmad_trial_suggest_real(t, "own", 0, 1, 0, 0, &x));
+        if (!drmad_trial_params_json(t)[0] || !drmad_trial_token(t)[0]) TRY(DRMAD_E_NOMEM);
+        TRY(drmad_trial_report(t, 1, x));
+        TRY(drmad_trial_should_prune(t, &prune));
+        TRY(drmad_trial_set_gradient(t, "{\"lr\": 1.5}"));
+        TRY(drmad_trial_tell(t, "COMPLETE", &value, 1));
+        drmad_trial_free(t);
+        t = NULL;
+    }
     TRY(drmad_study_enqueue(s, "lr=0.5", &number));
+    TRY(drmad_study_replay(s));
 done:
     drmad_trial_free(t);
     drmad_study_free(s);
@@ -450,7 +467,7 @@ done:
 
 TEST(trials_survive_every_failed_allocation)
 {
-    shop sh = open_shop();
+    attempt a = {.shop = open_shop()};
 
-    test_oom(whole, &sh);
+    test_oom(whole, &a);
 }

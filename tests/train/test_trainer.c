@@ -250,6 +250,7 @@ static void open_run(run *r, const trial *c)
     memset(r, 0, sizeof *r);
     make_data(r);
     r->spec = (train_spec){
+        .init_scale = 1,
         .dtype = F64,
         .model = {.layers = 2,
                   .sizes = {IN, HID, OUT},

@@ -13,3 +13,4 @@ awk '/^## Many workers/ {on = 1} /^## From/ {on = 0} on && /^    / {print substr
 grep -c drmad commands
 . ./commands >said 2>/dev/null
 sed 's/:[0-9]*\/drmad?.*/:PORT/' said | sort | uniq -c | grep -E 'study|trials'
+echo "$(grep -c '</html>' report.html) page"

@@ -1,6 +1,8 @@
 # Trials that finish while it watches; SIGTERM ends it as Ctrl-C does (a shell's background jobs
 # ignore SIGINT).
-has_opened() { until readlink "/proc/$!/fd/"* 2>/dev/null | grep -q '/x\.db$'; do sleep 0.02; done; }
+has_opened() {
+    until readlink "/proc/$!/fd/"* 2>/dev/null | grep -q '/x\.db$'; do sleep 0.02; done
+}
 shows_all() { for _ in $(seq 400); do [ "$(wc -l <"$1")" = 3 ] && break; sleep 0.05; done; }
 drmad study create -q sqlite:x.db#s >/dev/null
 : >all

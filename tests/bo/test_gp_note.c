@@ -1,0 +1,21 @@
+/* What the GP sampler keeps with a suggestion comes back to the bit. */
+#include "bo/gp_note.h"
+#include "test.h"
+
+TEST(hyperparameters_come_back_from_a_note_to_the_bit)
+{
+    const double phi[] = {-0.1, 1.0 / 3, -12.000000000000002, 0, 5e-324};
+    const gp_note note = {.turn = GP_NICHE, .balls = 2, .rows = 40, .ei = -3.25};
+    double back[5];
+    json_t *model = gp_note_make(&note, phi, 5);
+
+    CHECK(model != NULL);
+    const gp_note read = gp_note_read(model);
+
+    CHECK(read.turn == GP_NICHE && read.balls == 2 && read.rows == 40 && read.ei == -3.25);
+    CHECK(gp_note_phi(model, back, 5));
+    CHECK(memcmp(phi, back, sizeof phi) == 0);
+    CHECK(!gp_note_phi(model, back, 4));
+    json_decref(model);
+    CHECK_INT(gp_note_read(NULL).turn, GP_NONE);
+}

@@ -1,0 +1,2 @@
+mkdir run
+drmad report run -o r.html
