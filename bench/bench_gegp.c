@@ -193,8 +193,8 @@ static void open_training(lab *l, search **box)
         "train.batch=50",
         "optimizer.momentum=0.9",
         "trajectory.kind=full",
-        "hyper=[{kind: lr, per: layer}, {kind: l2, per: layer}, {kind: momentum}, "
-        "{kind: init_scale}]"};
+        ("hyper=[{kind: lr, per: layer}, {kind: l2, per: layer}, {kind: momentum}, "
+         "{kind: init_scale}]")};
     static const struct {
         double low, high;
         bool log;

@@ -150,7 +150,8 @@ int main(int argc, char **argv)
 
     t.ctx = ctx;
     for (int kind = SAMPLER_RANDOM; kind <= SAMPLER_CMAES; kind++)
-        for (size_t k = 0; k < COUNT(sizes) && wanted(argc, argv, sampler_word(kind)); k++)
+        for (size_t k = 0; k < COUNT(sizes) && wanted(argc, argv, sampler_word((sampler_kind)kind));
+             k++)
             time_one(&t, space, (sampler_kind)kind, sizes[k]);
     search_free(space);
     drmad_ctx_free(ctx);
