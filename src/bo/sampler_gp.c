@@ -80,7 +80,7 @@ static drmad_status gp_open(sampler *s)
                                    .every = 4,
                                    .tau = 0.03,
                                    .radius = 0.35,
-                                   .idle = -8.5,
+                                   .idle = -10.5,
                                    .spent = -9};
     TRY(linalg_open(s->ctx, &state->lin));
 done:

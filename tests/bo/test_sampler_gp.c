@@ -166,14 +166,16 @@ TEST(trouble_with_numbers_is_no_error)
 /* ---- purity ---- */
 
 /* Four workers that finish in an order of their own; each suggestion is checked against one by a
- * sampler that has seen nothing before. */
-static void check_workers(const char *space, desk_fn *f, int trials)
+ * sampler that has seen nothing before. Gives how many came from the niche search. */
+static int check_workers(const char *space, desk_fn *f, int trials)
 {
     const rng_key key = {11, 12, 13};
     int32_t runs[4];
+    int niche = 0;
     gp_desk d;
 
     gp_desk_open(&d, space, 8);
+    sampler_gp_niche(d.s)->idle = -3; /* so that it begins within a short run */
     for (int w = 0; w < 4; w++) runs[w] = gp_desk_ask(&d);
     for (int k = 0; k < trials; k++) {
         const uint64_t w = rng_below(key, (uint64_t)k, 4);
@@ -187,19 +189,22 @@ static void check_workers(const char *space, desk_fn *f, int trials)
         else gp_desk_tell(&d, i, OBSERVED_COMPLETE, f(d.x[i]));
         for (int p = 0; p < d.space->n; p++) x[p] = NAN;
         CHECK_OK(d.ctx, sampler_new(d.ctx, &d.options, d.space, &fresh));
+        sampler_gp_niche(fresh)->idle = -3;
         CHECK_OK(d.ctx, sampler_suggest(fresh, &h, d.n, x, &note));
         runs[w] = gp_desk_ask(&d);
         CHECK(memcmp(x, d.x[runs[w]], sizeof *x * (size_t)d.space->n) == 0);
         CHECK_STR(note, d.notes[runs[w]]);
+        niche += strstr(note, "\"turn\":\"niche\"") != NULL;
         mem_free(d.ctx, note);
         sampler_free(fresh);
     }
     gp_desk_close(&d);
+    return niche;
 }
 
 TEST(a_suggestion_is_a_function_of_the_history_bit_for_bit)
 {
-    check_workers(flat, branin, test_count(60, 150)); /* the niche search begins on the way */
+    CHECK(check_workers(flat, branin, test_count(60, 150)) > 10);
     check_workers(mixed, tangled, test_count(30, 80));
 }
 
