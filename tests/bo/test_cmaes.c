@@ -2,44 +2,15 @@
  * sampler: generations from a history, mixed spaces, purity. */
 #include "base/rng.h"
 #include "bo/cma.h"
-#include "gp_desk.h"
+#include "sampler_desk.h"
 #include "test.h"
 
-static const char flat[] = "parameters:\n"
-                           "  - {name: a, low: -5, high: 10}\n"
-                           "  - {name: b, low: 0, high: 15}\n";
-static const char mixed[] = "parameters:\n"
-                            "  - {name: lr, low: 1e-5, high: 1, log: true}\n"
-                            "  - {name: depth, type: int, low: 1, high: 6}\n"
-                            "  - {name: width, type: int, low: 8, high: 1024, log: true}\n"
-                            "  - {name: act, choices: [relu, tanh, gelu], when: depth > 1}\n"
-                            "  - {name: size, choices: [s, m, l, xl], ordered: true}\n"
-                            "  - {name: drop, low: 0, high: 0.5, step: 0.125, when: act == relu}\n"
-                            "  - {name: mu, low: -100, high: 100, prior: normal, mean: 3, sd: 2}\n"
-                            "  - {name: one, choices: [x]}\n"
-                            "  - {name: set, low: 0, high: 1, fixed: 0.25}\n"
-                            "search: {constraints: [depth * width <= 2048, lr * depth <= 1]}\n";
 static const char grids[] = "parameters:\n"
                             "  - {name: a, type: int, low: 0, high: 20}\n"
                             "  - {name: b, type: int, low: 0, high: 20}\n"
                             "  - {name: c, type: int, low: 1, high: 1000, log: true}\n"
                             "  - {name: d, low: 0, high: 1}\n"
                             "  - {name: e, choices: [s, m, l], ordered: true}\n";
-
-static double branin(const double *x)
-{
-    const double e = x[1] - 5.1 / (4 * M_PI * M_PI) * x[0] * x[0] + 5 / M_PI * x[0] - 6;
-
-    return e * e + 10 * (1 - 1 / (8 * M_PI)) * cos(x[0]) + 10 - 0.397887357729739;
-}
-
-static double tangled(const double *x)
-{
-    double y = pow(log10(x[0]) + 2.5, 2) + fabs(x[1] - 3) + pow(log2(x[2]) - 7, 2) / 4;
-
-    y += isnan(x[3]) ? 1 : x[3] == 0 ? 0 : 0.5;
-    return y + fabs(x[4] - 2) / 2 + (isnan(x[5]) ? 0.3 : fabs(x[5] - 0.25)) + pow(x[6] - 4, 2) / 8;
-}
 
 /* Least at (17, 2, 30, .4, m). */
 static double stairs(const double *x)
@@ -240,30 +211,15 @@ TEST(cma_starts_anew_when_it_is_spent)
 
 /* ---- the sampler ---- */
 
-static double mean_best(sampler_kind kind, const char *space, desk_fn *f, int trials)
-{
-    enum { SEEDS = 8 };
-    double sum = 0;
-
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        gp_desk d;
-
-        gp_desk_open_kind(&d, kind, space, seed);
-        sum += gp_desk_run(&d, f, trials) / SEEDS; /* each point is checked as it is asked for */
-        gp_desk_close(&d);
-    }
-    return sum;
-}
-
 TEST(cmaes_finds_minima_between_and_on_the_grid)
 {
     /* measured: .0033 and .26, .0085 and .056, .38 and 1.15 */
-    CHECK(mean_best(SAMPLER_CMAES, flat, branin, 150) * 20 <
-          mean_best(SAMPLER_RANDOM, flat, branin, 150));
-    CHECK(mean_best(SAMPLER_CMAES, grids, stairs, 200) * 4 <
-          mean_best(SAMPLER_RANDOM, grids, stairs, 200));
-    CHECK(mean_best(SAMPLER_CMAES, mixed, tangled, 150) * 1.8 <
-          mean_best(SAMPLER_RANDOM, mixed, tangled, 150));
+    CHECK(desk_mean_best(SAMPLER_CMAES, desk_flat, desk_branin, 150) * 20 <
+          desk_mean_best(SAMPLER_RANDOM, desk_flat, desk_branin, 150));
+    CHECK(desk_mean_best(SAMPLER_CMAES, grids, stairs, 200) * 4 <
+          desk_mean_best(SAMPLER_RANDOM, grids, stairs, 200));
+    CHECK(desk_mean_best(SAMPLER_CMAES, desk_mixed, desk_tangled, 150) * 1.8 <
+          desk_mean_best(SAMPLER_RANDOM, desk_mixed, desk_tangled, 150));
 }
 
 /* Every fifth worker never comes back: its generation is closed without it. */
@@ -273,121 +229,65 @@ TEST(cmaes_does_not_wait_for_the_lost)
     double sum = 0;
 
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        gp_desk d;
+        sampler_desk d;
         double best = INFINITY;
 
-        gp_desk_open_kind(&d, SAMPLER_CMAES, flat, seed);
+        sampler_desk_open_kind(&d, SAMPLER_CMAES, desk_flat, seed);
         for (int k = 0; k < 180; k++) {
-            int32_t i = gp_desk_ask(&d);
+            int32_t i = sampler_desk_ask(&d);
 
             if (k % 5 == 2) continue;
-            gp_desk_tell(&d, i, OBSERVED_COMPLETE, branin(d.x[i]));
-            best = fmin(best, branin(d.x[i]));
+            sampler_desk_tell(&d, i, OBSERVED_COMPLETE, desk_branin(d.x[i]));
+            best = fmin(best, desk_branin(d.x[i]));
         }
         sum += best / SEEDS;
-        gp_desk_close(&d);
+        sampler_desk_close(&d);
     }
     CHECK(sum < 0.05); /* measured: .005 */
 }
 
 TEST(cmaes_keeps_values_that_are_given)
 {
-    gp_desk d;
-
-    gp_desk_open_kind(&d, SAMPLER_CMAES, mixed, 5);
-    gp_desk_run(&d, tangled, 30);
-    for (int64_t k = 0; k < 20; k++) {
-        const history h = {d.n, d.rows};
-        double x[DESK_PARAMS] = {NAN, 4, NAN, 1, NAN, NAN, 2.5, NAN, NAN};
-        char *note;
-
-        CHECK_OK(d.ctx, sampler_suggest(d.s, &h, d.n + k, x, &note));
-        CHECK_OK(d.ctx, search_check(d.space, x));
-        CHECK(x[1] == 4 && x[3] == 1 && x[6] == 2.5);
-        mem_free(d.ctx, note);
-    }
-    gp_desk_close(&d);
-}
-
-static void check_workers(const char *space, desk_fn *f, int trials)
-{
-    const rng_key key = {11, 12, 13};
-    int32_t runs[4];
-    gp_desk d;
-
-    gp_desk_open_kind(&d, SAMPLER_CMAES, space, 8);
-    for (int w = 0; w < 4; w++) runs[w] = gp_desk_ask(&d);
-    for (int k = 0; k < trials; k++) {
-        const uint64_t w = rng_below(key, (uint64_t)k, 4);
-        const int32_t i = runs[w];
-        const history h = {d.n, d.rows};
-        double x[DESK_PARAMS];
-        char *note = NULL;
-        sampler *fresh = NULL;
-
-        if (k % 9 == 8) gp_desk_tell(&d, i, OBSERVED_FAILED, NAN);
-        else gp_desk_tell(&d, i, k % 5 ? OBSERVED_COMPLETE : OBSERVED_PRUNED, f(d.x[i]));
-        for (int p = 0; p < d.space->n; p++) x[p] = NAN;
-        CHECK_OK(d.ctx, sampler_new(d.ctx, &d.options, d.space, &fresh));
-        CHECK_OK(d.ctx, sampler_suggest(fresh, &h, d.n, x, &note));
-        runs[w] = gp_desk_ask(&d);
-        CHECK(memcmp(x, d.x[runs[w]], sizeof *x * (size_t)d.space->n) == 0);
-        CHECK_STR(note, d.notes[runs[w]]);
-        mem_free(d.ctx, note);
-        sampler_free(fresh);
-    }
-    gp_desk_close(&d);
+    desk_check_given(SAMPLER_CMAES);
 }
 
 TEST(a_cmaes_suggestion_is_a_function_of_the_history)
 {
-    check_workers(flat, branin, 60);
-    check_workers(mixed, tangled, 120);
+    sampler_desk d;
+
+    sampler_desk_open_kind(&d, SAMPLER_CMAES, desk_flat, 8);
+    desk_check_workers(&d, desk_branin, 60, NULL);
+    sampler_desk_close(&d);
+    sampler_desk_open_kind(&d, SAMPLER_CMAES, desk_mixed, 8);
+    desk_check_workers(&d, desk_tangled, 120, NULL);
+    sampler_desk_close(&d);
 }
 
 TEST(cmaes_takes_trouble_with_numbers_and_spaces_without_a_number)
 {
     static const double values[][4] = {
         {NAN, NAN, NAN, NAN}, {1, 1, 1, 1}, {1e308, -1e308, INFINITY, -INFINITY}};
-    static const char *const spaces[] = {flat, "parameters: [{name: c, choices: [x, y]}]\n",
+    static const char *const spaces[] = {desk_flat, "parameters: [{name: c, choices: [x, y]}]\n",
                                          "parameters: [{name: k, type: int, low: 0, high: 1}]\n"};
 
     for (size_t v = 0; v < COUNT(values); v++)
         for (size_t s = 0; s < COUNT(spaces); s++) {
-            gp_desk d;
+            sampler_desk d;
 
-            gp_desk_open_kind(&d, SAMPLER_CMAES, spaces[s], v);
+            sampler_desk_open_kind(&d, SAMPLER_CMAES, spaces[s], v);
             for (int k = 0; k < 50; k++)
-                gp_desk_tell(&d, gp_desk_ask(&d), OBSERVED_COMPLETE, values[v][k % 4]);
-            gp_desk_close(&d);
+                sampler_desk_tell(&d, sampler_desk_ask(&d), OBSERVED_COMPLETE, values[v][k % 4]);
+            sampler_desk_close(&d);
         }
-}
-
-static drmad_status suggest_once(drmad_ctx *ctx, void *arg)
-{
-    const gp_desk *d = arg;
-    const history h = {d->n, d->rows};
-    drmad_status st = DRMAD_OK;
-    double x[DESK_PARAMS];
-    char *note = NULL;
-    sampler *s = NULL;
-
-    for (int32_t k = 0; k < d->space->n; k++) x[k] = NAN;
-    TRY(sampler_new(ctx, &d->options, d->space, &s));
-    TRY(sampler_suggest(s, &h, d->n, x, &note));
-done:
-    mem_free(ctx, note);
-    sampler_free(s);
-    return st;
 }
 
 TEST(cmaes_survives_failing_allocations)
 {
-    gp_desk d;
+    sampler_desk d;
 
-    gp_desk_open_kind(&d, SAMPLER_CMAES, flat, 1);
-    gp_desk_run(&d, branin, 20);
-    gp_desk_ask(&d); /* one waits */
-    test_oom(suggest_once, &d);
-    gp_desk_close(&d);
+    sampler_desk_open_kind(&d, SAMPLER_CMAES, desk_flat, 1);
+    sampler_desk_run(&d, desk_branin, 20);
+    sampler_desk_ask(&d); /* one waits */
+    test_oom(sampler_desk_suggest_once, &d);
+    sampler_desk_close(&d);
 }

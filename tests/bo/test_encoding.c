@@ -1,7 +1,7 @@
 /* Points as columns of a model, and back. */
 #include "bo/encoding.h"
 #include "bo/sampler.h"
-#include "gp_desk.h"
+#include "sampler_desk.h"
 #include "test.h"
 
 static const char space[] = "parameters:\n"
@@ -25,10 +25,10 @@ static double distance(const encoding *e, int32_t p, const double *a, const doub
 
 TEST(points_come_back_from_their_latents)
 {
-    gp_desk d;
+    sampler_desk d;
     encoding *e;
 
-    gp_desk_open(&d, space, 1);
+    sampler_desk_open(&d, space, 1);
     CHECK_OK(d.ctx, encoding_new(d.space, &e));
     CHECK_INT(e->n, 8);
     for (int i = 0; i < 300; i++) {
@@ -50,7 +50,7 @@ TEST(points_come_back_from_their_latents)
         CHECK_OK(d.ctx, search_check(d.space, back));
     }
     encoding_free(e);
-    gp_desk_close(&d);
+    sampler_desk_close(&d);
 }
 
 TEST(distances_are_those_of_the_kinds)
@@ -58,10 +58,10 @@ TEST(distances_are_those_of_the_kinds)
     const double a[] = {1e-5, 3, 8, 0, 1, 0, 0.125, 3}, b[] = {1, 3, 8, 1, 3, 1, NAN, 9};
     const double c[] = {1, 1, 8, NAN, 3, 1, NAN, 9};
     double za[32], zb[32], zc[32];
-    gp_desk d;
+    sampler_desk d;
     encoding *e;
 
-    gp_desk_open(&d, space, 1);
+    sampler_desk_open(&d, space, 1);
     CHECK_OK(d.ctx, encoding_new(d.space, &e));
     encoding_columns(e, a, za);
     encoding_columns(e, b, zb);
@@ -76,5 +76,5 @@ TEST(distances_are_those_of_the_kinds)
     CHECK_NEAR(distance(e, 6, zb, zc), 0, 0);
     CHECK_NEAR(distance(e, 7, za, zb), 0.5, 1e-14); /* 6 of 12: three sd to both sides */
     encoding_free(e);
-    gp_desk_close(&d);
+    sampler_desk_close(&d);
 }

@@ -4,7 +4,7 @@
 #include "bo/gp_inside.h"
 #include "bo/slopes.h"
 #include "bo/warp.h"
-#include "gp_desk.h"
+#include "sampler_desk.h"
 #include "test.h"
 
 enum { N = 14, COLUMNS = 4, GROUPS = 3, PHI = GROUPS + 3, ROWS = N * (1 + COLUMNS) };
@@ -246,9 +246,9 @@ TEST(gradients_of_trials_become_slopes_of_targets)
     observation rows[ROWS_HERE];
     const observation *all[ROWS_HERE];
     encoding *e = NULL;
-    gp_desk d;
+    sampler_desk d;
 
-    gp_desk_open(&d, mixed, 1);
+    sampler_desk_open(&d, mixed, 1);
     CHECK_OK(d.ctx, encoding_new(d.space, &e));
     for (int i = 0; i < ROWS_HERE; i++) {
         const double hair = i % 2 ? 1e-6 : 0; /* pairs: lr moves in the first two, then mu */
@@ -287,7 +287,7 @@ TEST(gradients_of_trials_become_slopes_of_targets)
     for (int i = 0; i < ROWS_HERE; i++) CHECK(isnan(slopes[i * e->columns]) == (i != 0 && i != 3));
     CHECK(!slopes_there(e, all + 1, MORE));
     encoding_free(e);
-    gp_desk_close(&d);
+    sampler_desk_close(&d);
 }
 
 /* ---- the sampler ---- */
@@ -307,7 +307,7 @@ static double branin(const double *x, double *g)
 
 /* Trials one by one, the last `waiting` left pending; each is checked against a sampler that has
  * seen nothing before. Gives how many it took to .01, `trials` when it did not. */
-static int32_t run(gp_desk *d, double (*gradient)[2], int32_t trials, int32_t waiting)
+static int32_t run(sampler_desk *d, double (*gradient)[2], int32_t trials, int32_t waiting)
 {
     int32_t there = trials;
 
@@ -319,7 +319,7 @@ static int32_t run(gp_desk *d, double (*gradient)[2], int32_t trials, int32_t wa
 
         CHECK_OK(d->ctx, sampler_new(d->ctx, &d->options, d->space, &fresh));
         CHECK_OK(d->ctx, sampler_suggest(fresh, &h, d->n, x, &note));
-        const int32_t i = gp_desk_ask(d);
+        const int32_t i = sampler_desk_ask(d);
 
         CHECK(memcmp(x, d->x[i], sizeof x) == 0);
         CHECK_STR(note, d->notes[i]);
@@ -328,16 +328,16 @@ static int32_t run(gp_desk *d, double (*gradient)[2], int32_t trials, int32_t wa
         if (k >= trials - waiting) continue;
         const double value = branin(d->x[i], gradient[i]);
 
-        gp_desk_tell(d, i, OBSERVED_COMPLETE, value);
+        sampler_desk_tell(d, i, OBSERVED_COMPLETE, value);
         d->rows[i].gradient = gradient[i];
         if (value < 0.01 && there == trials) there = i + 1;
     }
     return there;
 }
 
-static void desk_with_gradients(gp_desk *d, uint64_t seed, bool gradients)
+static void desk_with_gradients(sampler_desk *d, uint64_t seed, bool gradients)
 {
-    gp_desk_open(d, flat, seed);
+    sampler_desk_open(d, flat, seed);
     d->options.gradients = gradients;
     sampler_free(d->s);
     CHECK_OK(d->ctx, sampler_new(d->ctx, &d->options, d->space, &d->s));
@@ -351,18 +351,18 @@ TEST(the_sampler_finds_branins_bottom_sooner_with_gradients)
 
     for (uint64_t seed = 0; seed < SEEDS; seed++)
         for (int with = 0; with < 2; with++) {
-            gp_desk d;
+            sampler_desk d;
 
             desk_with_gradients(&d, seed, with);
             sum[with] += run(&d, gradient, TRIALS, 0);
-            gp_desk_close(&d);
+            sampler_desk_close(&d);
         }
     CHECK(sum[1] < 0.7 * sum[0]); /* bench_gegp: half, in the median */
 }
 
 static drmad_status suggest_with_gradients(drmad_ctx *ctx, void *arg)
 {
-    const gp_desk *d = arg;
+    const sampler_desk *d = arg;
     const history h = {d->n, d->rows};
     drmad_status st = DRMAD_OK;
     double x[2] = {NAN, NAN};
@@ -381,10 +381,10 @@ done:
 TEST(a_suggestion_with_gradients_survives_failing_allocations)
 {
     static double gradient[16][2];
-    gp_desk d;
+    sampler_desk d;
 
     desk_with_gradients(&d, 2, true);
     run(&d, gradient, 16, 3);
     test_oom(suggest_with_gradients, &d);
-    gp_desk_close(&d);
+    sampler_desk_close(&d);
 }

@@ -1,6 +1,6 @@
 /* Parzen estimators: densities that integrate to one, against a naive sum; draws follow them. */
 #include "bo/parzen.h"
-#include "gp_desk.h"
+#include "sampler_desk.h"
 #include "test.h"
 
 static const char mixed[] = "parameters:\n"
@@ -12,7 +12,7 @@ static const char mixed[] = "parameters:\n"
 enum { LR, N, C, O, WIDE, PARAMS };
 
 typedef struct setting {
-    gp_desk d;
+    sampler_desk d;
     double x[40][PARAMS], weights[40];
     const double *rows[40];
 } setting;
@@ -22,7 +22,7 @@ static void setting_open(setting *t, int32_t n)
     double u[PARAMS];
     int32_t broken;
 
-    gp_desk_open_kind(&t->d, SAMPLER_RANDOM, mixed, 1);
+    sampler_desk_open_kind(&t->d, SAMPLER_RANDOM, mixed, 1);
     for (int32_t i = 0; i < n; i++) {
         sample_random(7, i, 0, PARAMS, u);
         for (int k = 0; k < PARAMS; k++) u[k] = 0.3 + 0.4 * u[k]; /* not all over the cube */
@@ -73,7 +73,7 @@ TEST(densities_integrate_to_one_over_the_prior)
             CHECK_NEAR(integral(&t, p, sets[s], 1, 20000), 1, 0.003);
             parzen_free(p);
         }
-    gp_desk_close(&t.d);
+    sampler_desk_close(&t.d);
 }
 
 static double below(double z)
@@ -113,7 +113,7 @@ TEST(a_density_is_the_sum_it_is_said_to_be)
         CHECK_NEAR(exp(parzen_log_density(p, x)), want, 1e-12 * want);
     }
     parzen_free(p);
-    gp_desk_close(&t.d);
+    sampler_desk_close(&t.d);
 }
 
 /* The share of draws in each of 24 equal parts of u, or of each choice, against the density. */
@@ -161,7 +161,7 @@ TEST(draws_follow_the_density)
         CHECK_NEAR(parzen_log_density(p, x), 0, 1e-12);
     }
     parzen_free(p);
-    gp_desk_close(&t.d);
+    sampler_desk_close(&t.d);
 }
 
 TEST(draws_keep_what_is_given_and_follow_the_rest)
@@ -194,7 +194,7 @@ TEST(draws_keep_what_is_given_and_follow_the_rest)
         CHECK_NEAR(hits[k], want, 5 * sqrt(want) + 3);
     }
     parzen_free(p);
-    gp_desk_close(&t.d);
+    sampler_desk_close(&t.d);
 }
 
 TEST(points_at_one_place_and_at_the_borders_do_no_harm)
@@ -217,5 +217,5 @@ TEST(points_at_one_place_and_at_the_borders_do_no_harm)
         CHECK(isfinite(parzen_log_density(p, x)));
     }
     parzen_free(p);
-    gp_desk_close(&t.d);
+    sampler_desk_close(&t.d);
 }

@@ -195,7 +195,7 @@ static void check_places(const search_param *p, const char *entry, bool grid)
         if (!(from <= u + 1e-12 && u - 1e-12 <= to && from >= 0 && to <= 1 && grid == (from < to)))
             test_fail(__FILE__, __LINE__, "%s: u %g, x %.17g, from %.17g to %.17g", entry, u, x,
                       from, to);
-        if (grid) CHECK_NEAR(to - from, share(p, x), 2.0 / DRAWS);
+        if (grid && k % 50 == 0) CHECK_NEAR(to - from, share(p, x), 2.0 / DRAWS);
     }
 }
 
