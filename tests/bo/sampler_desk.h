@@ -29,7 +29,7 @@ void sampler_desk_tell(sampler_desk *d, int32_t i, observed state, double value)
 /* Asks and tells `trials` times; gives the least value. */
 double sampler_desk_run(sampler_desk *d, desk_fn *f, int32_t trials);
 
-/* Two numbers, and a bit of everything: conditions, rules, grids, choices, a prior, a fixed value. */
+/* Two numbers; a bit of everything: conditions, rules, grids, choices, a prior, a fixed value. */
 extern const char desk_flat[], desk_mixed[];
 desk_fn desk_branin, desk_tangled; /* to be minimised there; Branin's less its least value */
 
