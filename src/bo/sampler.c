@@ -6,33 +6,26 @@
 
 enum { ATTEMPTS = 1000 }; /* points refused by rules in a row: the space has next to none */
 
+static const sampler_ops *const kinds[] = {
+    [SAMPLER_RANDOM] = &sampler_random, [SAMPLER_SOBOL] = &sampler_sobol,
+    [SAMPLER_TPE] = &sampler_tpe,       [SAMPLER_GP] = &sampler_gp,
+    [SAMPLER_CMAES] = &sampler_cmaes,
+};
+
 static const sampler_ops *ops_of(const sampler *s)
 {
-    switch (s->options.kind) {
-    case SAMPLER_RANDOM: return &sampler_random;
-    case SAMPLER_SOBOL: return &sampler_sobol;
-    case SAMPLER_TPE: return &sampler_tpe;
-    case SAMPLER_GP: return &sampler_gp;
-    case SAMPLER_CMAES: return &sampler_cmaes;
-    default: break;
-    }
-    return NULL;
+    return kinds[s->options.kind];
 }
-
-static const char *const words[] = {
-    [SAMPLER_RANDOM] = "random", [SAMPLER_SOBOL] = "sobol", [SAMPLER_TPE] = "tpe",
-    [SAMPLER_GP] = "gp",         [SAMPLER_CMAES] = "cmaes",
-};
 
 const char *sampler_word(sampler_kind kind)
 {
-    return words[kind];
+    return kinds[kind]->name;
 }
 
 bool sampler_kind_of(const char *word, sampler_kind *out)
 {
-    for (size_t i = 0; i < COUNT(words); i++) {
-        if (strcmp(words[i], word) != 0) continue;
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        if (strcmp(kinds[i]->name, word) != 0) continue;
         *out = (sampler_kind)i;
         return true;
     }
@@ -54,8 +47,6 @@ drmad_status sampler_new(drmad_ctx *ctx, const sampler_options *o, const search 
     TRY(mem_alloc(ctx, 1, sizeof *s, &s));
     *s = (sampler){.ctx = ctx, .options = *o, .space = space};
     version_cpu(s->cpu, sizeof s->cpu);
-    if (!ops_of(s))
-        TRY(FAIL(ctx, DRMAD_E_MISSING, "sampler %s: not in this build", words[o->kind]));
     if (ops_of(s)->open) TRY(ops_of(s)->open(s));
     *out = s, s = NULL;
 done:
@@ -66,7 +57,7 @@ done:
 void sampler_free(sampler *s)
 {
     if (!s) return;
-    if (ops_of(s) && ops_of(s)->close) ops_of(s)->close(s);
+    if (ops_of(s)->close) ops_of(s)->close(s);
     mem_free(s->ctx, s);
 }
 

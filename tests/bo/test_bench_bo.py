@@ -8,10 +8,12 @@ import pathlib
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "bo"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(p) for p in (ROOT / "tests", ROOT / "bench" / "bo")]
 import problems  # noqa: E402
 import run  # noqa: E402
 import table  # noqa: E402
+from named import run_named  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -124,18 +126,7 @@ def test_quantiles_and_times():
     ]  # fmt: skip
 
 
-def main() -> int:
-    failed = 0
-    for name, test in list(globals().items()):
-        if name.startswith("test_") and (len(sys.argv) < 2 or sys.argv[1] in name):
-            try:
-                test()
-                print(f"PASS bench_bo_{name[5:]}")
-            except AssertionError as e:
-                failed += 1
-                print(f"  {str(e)[:400]}\nFAIL bench_bo_{name[5:]}")
-    return 1 if failed else 0
-
+TESTS = [(f"bench_bo_{n[5:]}", f) for n, f in list(globals().items()) if n.startswith("test_")]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_named(TESTS, sys.argv[1:])

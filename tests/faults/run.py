@@ -17,6 +17,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from named import Wrong, need  # noqa: E402
+
 HERE = pathlib.Path(__file__).resolve().parent
 LONG = os.environ.get("DRMAD_LONG") == "1"
 LIMIT_S = 60
@@ -37,15 +40,6 @@ output: {checkpoint_minutes: 0}
 """
 # A study that lasts long enough to be hit: about a second on a fast machine.
 SLOW = ("train.steps=800", "outer.steps=24")
-
-
-class Wrong(Exception):
-    pass
-
-
-def need(condition, text):
-    if not condition:
-        raise Wrong(text)
 
 
 def heed_signals():

@@ -17,6 +17,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from named import Wrong, need  # noqa: E402
+
 LONG = os.environ.get("DRMAD_LONG") == "1"
 LIMIT_S = 120
 
@@ -56,15 +59,6 @@ echo "$DRMAD_TRIAL_NUMBER" >>ended
 rm -f "pid.$DRMAD_TRIAL_NUMBER.$$"
 echo "{\\"value\\": $1}"
 """
-
-
-class Wrong(Exception):
-    pass
-
-
-def need(condition, text):
-    if not condition:
-        raise Wrong(text)
 
 
 def heed_signals():

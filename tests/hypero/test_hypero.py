@@ -16,20 +16,14 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from named import Wrong, need  # noqa: E402
+
 REFERENCE = pathlib.Path(__file__).resolve().parent / "reference"
 BATTERY = "RNN Visual Attention - MNIST"
 HOSTILE = "x'); DROP TABLE trials;-- \"q\" %s \u00e9\U0001f600"
 LIMIT_S = 120
 OBJECTIVE = ("--objective", "validAcc", "--direction", "maximize")
-
-
-class Wrong(Exception):
-    pass
-
-
-def need(condition, text):
-    if not condition:
-        raise Wrong(text)
 
 
 def same(got, want, what):

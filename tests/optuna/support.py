@@ -10,7 +10,9 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from named import Wrong, need, run_named  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HERE = ROOT / "tests" / "optuna"
@@ -149,15 +151,6 @@ def fresh(backend):
 # ---- tests ----
 
 
-class Wrong(Exception):
-    pass
-
-
-def need(condition, text):
-    if not condition:
-        raise Wrong(text)
-
-
 def same(got, want, what):
     """Equal, NaN equal to NaN."""
 
@@ -172,20 +165,8 @@ def same(got, want, what):
 
 
 def main(tests):
-    """Runs [(name, function)]; one that raises has failed. Words on the command line select."""
-    failed = 0
-    for name, test in tests:
-        if len(sys.argv) > 1 and not any(word in name for word in sys.argv[1:]):
-            continue
-        try:
-            test()
-            print(f"PASS {name}", flush=True)
-        except Exception as e:
-            failed += 1
-            for line in (str(e) if isinstance(e, Wrong) else traceback.format_exc()).splitlines():
-                print(f"  {line}")
-            print(f"FAIL {name}", flush=True)
-    sys.exit(1 if failed else 0)
+    """Runs [(name, function)]; words on the command line select."""
+    run_named(tests, sys.argv[1:])
 
 
 def each(function, *lists):

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import traceback
 import xml.etree.ElementTree as xml
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from named import Wrong, need, run_named  # noqa: E402
 
 DRMAD = str(pathlib.Path(sys.argv[1]).resolve())
 FOLDER = tempfile.TemporaryDirectory(prefix="drmad-pages-")
@@ -52,15 +54,6 @@ outer: {steps: 3}
 retrain: {seeds: 2}
 output: {dir: run}
 """
-
-
-class Wrong(Exception):
-    pass
-
-
-def need(condition, text):
-    if not condition:
-        raise Wrong(text)
 
 
 def drmad(*words, status=0):
@@ -258,19 +251,7 @@ def main():
         a_run_is_drawn,
         a_search_over_tunings_shows_the_best_ones_values,
     ]
-    failed = 0
-    for test in tests:
-        if len(sys.argv) > 2 and sys.argv[2] not in test.__name__:
-            continue
-        try:
-            test()
-            print(f"PASS {test.__name__}", flush=True)
-        except Exception as e:
-            failed += 1
-            for line in (str(e) if isinstance(e, Wrong) else traceback.format_exc()).splitlines():
-                print(f"  {line}")
-            print(f"FAIL {test.__name__}", flush=True)
-    sys.exit(1 if failed else 0)
+    run_named([(t.__name__, t) for t in tests], sys.argv[2:])
 
 
 main()

@@ -7,11 +7,13 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import traceback
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 from tensorboard.backend.event_processing import event_accumulator, event_file_loader
 from tensorboard.plugins.hparams import metadata
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from named import need, run_named  # noqa: E402
 
 DRMAD = str(pathlib.Path(sys.argv[1]).resolve())
 FOLDER = tempfile.TemporaryDirectory(prefix="drmad-tensorboard-")
@@ -34,11 +36,6 @@ for step in range(3):
     print(json.dumps({"step": 10 * step, "value": p["x"] + step}))
 print(json.dumps({"value": p["x"] ** 2}))
 """
-
-
-def need(condition, text):
-    if not condition:
-        raise AssertionError(text)
 
 
 def drmad(*words):
@@ -100,17 +97,4 @@ def a_study_reads_back():
     need([m.name.tag for m in experiment.metric_infos] == ["value"], "metric_infos")
 
 
-def main():
-    failed = 0
-    for test in (a_study_reads_back,):
-        try:
-            test()
-            print(f"PASS {test.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            print("\n".join("  " + s for s in traceback.format_exc().splitlines()))
-            print(f"FAIL {test.__name__}", flush=True)
-    sys.exit(1 if failed else 0)
-
-
-main()
+run_named([("a_study_reads_back", a_study_reads_back)])
