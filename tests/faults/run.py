@@ -52,8 +52,11 @@ class Bench:
     """A scratch folder with the study, the command and the library that makes faults."""
 
     def __init__(self, command, folder):
-        self.command = command
         self.folder = pathlib.Path(folder)
+        # copies: the checkout may lie where the other user of f24 cannot enter
+        self.command = shutil.copy(command, self.folder / "drmad")
+        for library in command.parent.glob("libdrmad.so.0"):
+            shutil.copy(library, self.folder)
         (self.folder / "study.yaml").write_text(STUDY)
         self.fault = self.folder / "fault.so"
         subprocess.run(
@@ -67,7 +70,7 @@ class Bench:
 
     def env(self, **more):
         env = {k: v for k, v in os.environ.items() if not k.startswith("DRMAD_")}
-        env.update({"LC_ALL": "C", **more})
+        env.update({"LC_ALL": "C", "LD_LIBRARY_PATH": str(self.folder), **more})
         return env
 
     def run(self, out, *more, fault=None, env=None, prefix=(), preexec=None, call="tune"):
