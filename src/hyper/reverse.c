@@ -43,7 +43,7 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = 4 * n + 2 * uses + 2 * (size_t)w->sums + RATE_SLOTS * (size_t)w->rates +
-                       NN_LAYERS_MAX;
+                       (size_t)w->t->masks;
     node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u,     &p->wcot,
                           &p->bcot, &p->w_out,     &p->b_out, &p->hess};
     drmad_status st = DRMAD_OK;
@@ -78,6 +78,7 @@ static drmad_status build_gradient(walker *w, parts *p)
     const space *s = w->t->spec.space;
     drmad_status st = DRMAD_OK;
 
+    p->n->adjoint = true;
     TRY(trainer_build_gradient(w->t, p->j, p->n, p->grad));
     if (p->n->total == NODE_NONE) goto done;
     node one = g_ones_like(g, p->n->total);
@@ -100,6 +101,8 @@ static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
     drmad_status st = DRMAD_OK;
     int n = 0;
 
+    p->w_out[i] = p->b_out[i] = p->u[i] = NODE_NONE;
+    if (t->spec.params->at[i].role == PARAM_STAT) return DRMAD_OK;
     for (int k = 0; k < 6; k++)
         if (x[k] != NODE_NONE) present[n++] = x[k];
     TRY(ad_vjp(g, o->b1 == NODE_NONE ? 1 : 2, y, c, n, present, cot));
@@ -137,17 +140,26 @@ done:
     return st;
 }
 
-/* H u and the mixed products, by one JVP. */
+/* H u and the mixed products, by one JVP. Running statistics r enter the total as <c, r'> with
+ * c = 0, whose tangent is r~': so the same JVP adds (dr'/dw)' r~' to H u, (dr'/dh)' r~' to h~, and
+ * gives r~ = (dr'/dr)' r~'. */
 static drmad_status build_second_order(walker *w, parts *p)
 {
     graph *g = p->j->g;
     drmad_status st = DRMAD_OK;
-    int32_t n = p->tensors;
+    node *x = p->from, *tangent = p->mapped;
+    int32_t n = p->tensors, nx = 0;
+
+    for (int32_t i = 0; i < p->tensors; i++) {
+        x[nx] = p->n->w[i], tangent[nx++] = p->u[i];
+        if (p->n->next_cot[i] == NODE_NONE) continue;
+        x[nx] = p->n->next_cot[i], tangent[nx++] = p->wcot[i];
+    }
 
     memcpy(p->list, p->grad, (size_t)n * sizeof(node));
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_grad[i] != NODE_NONE) p->list[n++] = p->use_grad[i];
-    TRY(ad_jvp(g, p->tensors, p->n->w, p->u, n, p->list, p->to));
+    TRY(ad_jvp(g, nx, x, tangent, n, p->list, p->to));
     memcpy(p->hess, p->to, (size_t)p->tensors * sizeof(node));
     n = p->tensors;
     for (int32_t i = 0; i < p->uses; i++)
@@ -158,7 +170,9 @@ static drmad_status build_second_order(walker *w, parts *p)
         p->hess[i] = p->hess[i] == NODE_NONE ? hu : g_add(g, p->hess[i], hu);
     }
     for (int32_t i = 0; i < p->tensors; i++)
-        if (p->hess[i] != NODE_NONE) p->w_out[i] = g_add(g, p->w_out[i], p->hess[i]);
+        if (p->hess[i] != NODE_NONE)
+            p->w_out[i] =
+                p->w_out[i] == NODE_NONE ? p->hess[i] : g_add(g, p->w_out[i], p->hess[i]);
 done:
     return st;
 }
@@ -287,6 +301,11 @@ static drmad_status substitute_known(walker *w, parts *p)
 
     for (int32_t i = 0; i < p->tensors; i++) {
         const param *q = &t->spec.params->at[i];
+        if (q->role == PARAM_STAT) {
+            p->from[pairs] = p->n->next_cot[i];
+            p->to[pairs++] = g_fill(j->g, t->spec.dtype, q->shape, 0);
+            continue;
+        }
         const hyper_use *lr = space_find(t->spec.space, HYPER_LR, i);
         optim_known k = {.exact = w->exact, .b1 = NODE_NONE};
         slot_ref inverse = {SLOT_NONE, 0};
@@ -320,8 +339,8 @@ static drmad_status substitute_masks(walker *w, parts *p)
     drmad_status st = DRMAD_OK;
     int32_t pairs = 0;
 
-    if (!t->spec.masks || w->exact) return DRMAD_OK;
-    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+    if (w->exact) return DRMAD_OK;
+    for (int32_t l = 0; l < t->masks; l++) {
         const shape s = *graph_shape(p->j->g, p->n->kinks[l]);
         p->from[pairs] = p->n->kinks[l];
         p->to[pairs++] = job_leaf(p->j, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
