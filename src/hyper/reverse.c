@@ -30,10 +30,9 @@ typedef struct parts {
 
 static void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad,     p->grad_leaf, p->u,      p->wcot,     p->bcot,
-                   p->w_out,    p->b_out,     p->hess,   p->use_grad, p->use_cot,
-                   p->momentum, p->list,      p->mapped, p->from,     p->to,
-                   p->rate[0],  p->rate[1]};
+    void *all[] = {p->grad,   p->grad_leaf, p->u,        p->wcot,    p->bcot,     p->w_out,
+                   p->b_out,  p->hess,      p->use_grad, p->use_cot, p->momentum, p->list,
+                   p->mapped, p->from,      p->to,       p->rate[0], p->rate[1]};
 
     net_free(ctx, p->n);
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
@@ -171,8 +170,7 @@ static drmad_status build_second_order(walker *w, parts *p)
     }
     for (int32_t i = 0; i < p->tensors; i++)
         if (p->hess[i] != NODE_NONE)
-            p->w_out[i] =
-                p->w_out[i] == NODE_NONE ? p->hess[i] : g_add(g, p->w_out[i], p->hess[i]);
+            p->w_out[i] = p->w_out[i] == NODE_NONE ? p->hess[i] : g_add(g, p->w_out[i], p->hess[i]);
 done:
     return st;
 }
@@ -227,8 +225,7 @@ static drmad_status build_rates(walker *w, parts *p)
 
     if (w->rates == 0) return DRMAD_OK;
     for (int32_t i = 0; i < p->tensors; i++) p->list[i] = NODE_NONE;
-    if (!w->t->spec.oracle)
-        TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
+    if (!w->t->spec.oracle) TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
     for (int32_t k = 0; k < w->rates; k++) {
         const use_state *u = &w->t->use[w->rate[k].use];
         const int32_t i = u->use->tensor;
@@ -361,8 +358,7 @@ static drmad_status put_cotangent(walker *w, parts *p, int32_t i)
     const slot_ref to = trainer_use_ref(t, i, USE_COT);
     node cot = p->use_cot[i], sum = NODE_NONE;
 
-    if (t->use[i].scaled)
-        cot = g_mul(j->g, cot, trainer_base_leaf(t, j, &t->use[i].leaf));
+    if (t->use[i].scaled) cot = g_mul(j->g, cot, trainer_base_leaf(t, j, &t->use[i].leaf));
     if (trainer_sums(t, i)) {
         sum = job_leaf(j, "sum", F64, t->use[i].leaf, to);
         cot = g_add(j->g, sum, g_cast(j->g, cot, F64));

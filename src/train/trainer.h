@@ -17,8 +17,8 @@ typedef struct use_state {
     size_t count;
     void *host[USE_SLOTS]; /* where it is filled and read: the slots' own memory, or, for those on a
                             * device, what is copied there and back */
-    int64_t phase;  /* the phase the leaf holds; -1 = none */
-    int64_t filled; /* counts the fills, so that others can follow */
+    int64_t phase;         /* the phase the leaf holds; -1 = none */
+    int64_t filled;        /* counts the fills, so that others can follow */
 } use_state;
 
 struct trainer {
@@ -51,7 +51,7 @@ struct trainer {
 
 /* The training graph of one step, on leaves bound to SLOT_W, SLOT_B and the batch. */
 typedef struct net {
-    node loss, total;          /* data loss; with penalties and weights. Oracle: NODE_NONE; the
+    node loss, total; /* data loss; with penalties and weights. Oracle: NODE_NONE; the
                                 * penalties alone, NODE_NONE where there are none */
     node *kinks;      /* [masks]: step() nodes of the dense ReLUs */
     node *w;          /* by tensor */
