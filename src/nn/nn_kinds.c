@@ -1,4 +1,4 @@
-/* What the kinds of layers are: the shape of their output and their tensors, in PyTorch's layout. */
+/* What the kinds of layers are: the shape of their output, and their tensors in PyTorch's layout */
 #include "nn/nn_inside.h"
 #include <string.h>
 
