@@ -43,7 +43,7 @@ drmad_status dataset_read(drmad_ctx *ctx, const char *name, const char *rows_pat
  *   "folder"            train_rows: a folder of class folders, test_rows: another or none; rows
  *                       u8 [size,size,3] */
 typedef struct source_spec {
-    const char *kind, *dir;
+    const char *kind, *dir, *file;
     const char *train_rows, *train_labels, *test_rows, *test_labels;
     int32_t classes; /* 0: files: one more than the largest training label; else 10 */
     uint64_t seed;
