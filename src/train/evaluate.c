@@ -22,8 +22,8 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     for (int32_t i = 0; i < tensors; i++)
         n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
                            trainer_tensor_ref(t, SLOT_W, i));
-    node rows =
-        job_leaf(j, "rows", s->train.type, SHAPE(t->chunk, s->train.width), (slot_ref){SLOT_ROWS, 0});
+    node rows = job_leaf(j, "rows", s->train.type, SHAPE(t->chunk, s->train.width),
+                         (slot_ref){SLOT_ROWS, 0});
     node weight =
         job_leaf(j, "row weight", s->dtype, SHAPE(t->chunk, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
     node labels = trainer_labels(t, j, rows);
@@ -110,8 +110,7 @@ static void add_grad(trainer *t, double *dvalues)
     if (!u) return;
     const use_state *us = &t->use[u - t->spec.space->uses];
     const hyper_at at = trainer_at(t, us, t->spec.steps - 1);
-    space_scatter(t->spec.space, u, &at,
-                  us->host[USE_COT], dvalues);
+    space_scatter(t->spec.space, u, &at, us->host[USE_COT], dvalues);
 }
 
 /* Runs every chunk; the sums go to *out, row losses to row_loss where given. */

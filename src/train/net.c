@@ -40,6 +40,11 @@ void net_free(drmad_ctx *ctx, net *n)
     mem_free(ctx, n);
 }
 
+int32_t net_vectors(const trainer *t, const net *n, int32_t tensor)
+{
+    return n->next[tensor] == NODE_NONE ? t->vectors : 1;
+}
+
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor)
 {
     const hyper_use *u = space_find(t->spec.space, kind, tensor);
@@ -239,20 +244,25 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
         const param *p = &s->params->at[i];
         const shape one = shape_ones(p->shape.rank);
         if (p->role == PARAM_STAT) {
-            n->step[i] = (optim_step){.in = {.w = n->w[i], .b = NODE_NONE}, .w1 = n->next[i]};
-            n->step[i].b1 = NODE_NONE;
+            n->step[i] = (optim_step){.in = optim_nothing(), .next = {n->next[i], NODE_NONE}};
+            n->step[i].in.state[0] = n->w[i];
             continue;
         }
-        optim_in in = {.w = n->w[i], .g = grad[i], .b = NODE_NONE, .mu = NODE_NONE, .c = NODE_NONE};
+        optim_in in = optim_nothing();
 
-        in.lr = tuned_rate(t, j, n, i);
-        if (in.lr == NODE_NONE) in.lr = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
-        in.wd = leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
-        if (s->optim.buffer) {
-            in.b = job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_B, i));
-            in.mu = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
-            if (in.mu == NODE_NONE)
-                in.mu = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
+        in.g = grad[i];
+        in.state[0] = n->w[i];
+        for (int32_t k = 1; k < t->vectors; k++)
+            in.state[k] =
+                job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_W + k, i));
+        in.h[OPTIM_LR] = tuned_rate(t, j, n, i);
+        if (in.h[OPTIM_LR] == NODE_NONE)
+            in.h[OPTIM_LR] = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
+        in.h[OPTIM_DECAY] = leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
+        if (optim_reads(&s->optim, OPTIM_MOMENTUM)) {
+            in.h[OPTIM_MOMENTUM] = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
+            if (in.h[OPTIM_MOMENTUM] == NODE_NONE)
+                in.h[OPTIM_MOMENTUM] = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
             if (s->optim.dampening != 0 || n->strided)
                 in.c = job_leaf(j, "c", s->dtype, one, (slot_ref){SLOT_GAIN, 0});
         }
