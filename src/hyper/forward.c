@@ -8,13 +8,13 @@ typedef struct pairs_of_state {
     const node *y, *out, *x, *tan;
 } pairs_of_state;
 
-static drmad_status put_outputs(const trainer *t, job *j, const net *n, const pairs_of_state *p)
+static drmad_status put_outputs(const trainer *t, job *j, const pairs_of_state *p)
 {
     const int32_t given = t->spec.oracle ? 1 : 0; /* x has that leaf behind each w */
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0, k = 0, at = 0; i < t->spec.params->n; i++) {
-        for (int32_t v = 0; v < net_vectors(t, n, i); v++, k++) {
+        for (int32_t v = 0; v < trainer_vectors_of(t, i); v++, k++) {
             TRY(job_output(j, p->y[k], trainer_tensor_ref(t, SLOT_W_OUT + v, i), p->x[at]));
             TRY(job_output(j, p->out[k], trainer_tensor_ref(t, SLOT_WTAN + v, i), p->tan[at]));
             at += v == 0 ? 1 + given : 1;
@@ -61,7 +61,7 @@ drmad_status walker_build_tangent(walker *w)
     TRY(trainer_build_update(t, j, n, grad));
     for (int32_t i = 0; i < tensors; i++) {
         const param *p = &t->spec.params->at[i];
-        for (int32_t k = 0; k < net_vectors(t, n, i); k++) {
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++) {
             x[nx] = n->step[i].in.state[k], y[ny++] = n->step[i].next[k];
             tan[nx++] = job_leaf(j, "tangent of the state", t->spec.dtype, p->shape,
                                  trainer_tensor_ref(t, SLOT_WTAN + k, i));
@@ -77,7 +77,7 @@ drmad_status walker_build_tangent(walker *w)
                              trainer_use_ref(t, i, USE_TAN));
     }
     TRY(ad_jvp(j->g, nx, x, tan, ny, y, out));
-    TRY(put_outputs(t, j, n, &(const pairs_of_state){y, out, x, tan}));
+    TRY(put_outputs(t, j, &(const pairs_of_state){y, out, x, tan}));
     TRY(job_compile(j));
 done:
     net_free(w->ctx, n);

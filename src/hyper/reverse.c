@@ -106,9 +106,11 @@ static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
     drmad_status st = DRMAD_OK;
     int n = 0;
 
-    p->u[i] = NODE_NONE;
-    for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = NODE_NONE;
-    if (t->spec.params->at[i].role == PARAM_STAT) return DRMAD_OK;
+    if (t->spec.params->at[i].role == PARAM_STAT) {
+        for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = NODE_NONE;
+        p->u[i] = NODE_NONE;
+        return DRMAD_OK;
+    }
     for (int k = 0; k < OPTIM_VECTORS; k++) x[k] = o->in.state[k];
     for (int k = 0; k < OPTIM_HYPERS; k++) x[H + k] = o->in.h[k];
     x[G] = o->in.g;
@@ -310,11 +312,7 @@ static drmad_status substitute_known(walker *w, parts *p)
 
     for (int32_t i = 0; i < p->tensors; i++) {
         const param *q = &t->spec.params->at[i];
-        if (q->role == PARAM_STAT) {
-            p->from[pairs] = p->n->next_cot[i];
-            p->to[pairs++] = g_fill(j->g, t->spec.dtype, q->shape, 0);
-            continue;
-        }
+        if (q->role == PARAM_STAT) continue;
         const hyper_use *lr = space_find(t->spec.space, HYPER_LR, i);
         optim_known k = {.exact = w->exact};
         slot_ref inverse = {SLOT_NONE, 0};
@@ -341,19 +339,25 @@ done:
     return st;
 }
 
-/* ReLU masks of the true run in place of those of the path (DESIGN section 2, the grid's rules). */
-static drmad_status substitute_masks(walker *w, parts *p)
+/* Zeros for the leaves whose tangents carried the running statistics' adjoint; ReLU masks of the
+ * true run in place of those of the path (DESIGN section 2, the grid's rules). */
+static drmad_status substitute_zeros_and_masks(walker *w, parts *p)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
     int32_t pairs = 0;
 
-    if (w->exact) return DRMAD_OK;
-    for (int32_t l = 0; l < t->masks; l++) {
+    for (int32_t i = 0; i < p->tensors; i++) {
+        if (p->n->next_cot[i] == NODE_NONE) continue;
+        p->from[pairs] = p->n->next_cot[i];
+        p->to[pairs++] = g_zeros_like(p->j->g, p->n->next_cot[i]);
+    }
+    for (int32_t l = 0; !w->exact && l < t->masks; l++) {
         const shape s = *graph_shape(p->j->g, p->n->kinks[l]);
         p->from[pairs] = p->n->kinks[l];
         p->to[pairs++] = job_leaf(p->j, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
     }
+    if (pairs == 0) return DRMAD_OK;
     const int32_t n = gather_outputs(w, p);
     TRY(ad_substitute(p->j->g, pairs, p->from, p->to, n, p->list, p->mapped));
     put_back(w, p, p->mapped);
@@ -385,7 +389,7 @@ static drmad_status put_outputs(walker *w, parts *p)
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
-        for (int32_t k = 0; k < p->vectors && p->out[k][i] != NODE_NONE; k++)
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
     for (int32_t i = 0; i < p->uses; i++) {
@@ -473,7 +477,7 @@ drmad_status walker_build_back(walker *w)
     build_momentum_sums(w, &p);
     TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
-    TRY(substitute_masks(w, &p));
+    TRY(substitute_zeros_and_masks(w, &p));
     TRY(put_outputs(w, &p));
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));

@@ -37,9 +37,9 @@ enum { NN_INPUTS_MAX = 8, NN_NAME_MAX = 96, NN_CHANNELS_MAX = 4, NN_INPUT = -1 }
 
 typedef struct nn_layer {
     nn_kind kind;
-    char name[NN_NAME_MAX]; /* the torch module's path, "layer1.0.conv1"; unique */
+    char name[NN_NAME_MAX];              /* the torch module's path, "layer1.0.conv1"; unique */
     int32_t from[NN_INPUTS_MAX], inputs; /* numbers of layers or NN_INPUT; none: the one before */
-    int64_t out;        /* linear, conv: outputs; embedding: width */
+    int64_t out;                         /* linear, conv: outputs; embedding: width */
     window window;      /* conv, max_pool, avg_pool: all but the image's size. Stride 0: 1, of
                          * pools the kernel's size; dilation and groups 0: 1 */
     int64_t groups;     /* group_norm */
@@ -77,7 +77,8 @@ void nn_free(nn_spec *s); /* NULL is fine */
 /* Appends a copy of the record, its defaults filled in; a name that is empty becomes its number.
  * DRMAD_E_CONFIG names the layer that does not fit what it reads. */
 drmad_status nn_add(nn_spec *s, const nn_layer *l);
-int32_t nn_find(const nn_spec *s, const char *name); /* its number, NN_INPUT for "input"; -2: none */
+int32_t nn_find(const nn_spec *s,
+                const char *name); /* its number, NN_INPUT for "input"; -2: none */
 const shape *nn_shape(const nn_spec *s, int32_t layer); /* of one row; of NN_INPUT the input's */
 const shape *nn_output(const nn_spec *s);
 
@@ -100,13 +101,13 @@ typedef struct nn_preset {
 drmad_status nn_from_preset(drmad_ctx *ctx, const nn_preset *p, nn_spec **out);
 
 drmad_status nn_params(const nn_spec *s, param_table *p); /* adds the net's tensors */
-bool nn_kinked(const nn_spec *s); /* some layer has kinks: relu, max_pool */
+bool nn_kinked(const nn_spec *s);                         /* some layer has kinks: relu, max_pool */
 int64_t nn_macs(const nn_spec *s); /* multiply-adds of one row's forward pass */
 
 /* How a forward pass is to be built, and what it gives besides. */
 typedef struct nn_pass {
-    bool train; /* batch norm by the batch, dropout */
-    node key;   /* train: i32 [4], seed and step of the random masks; NODE_NONE: no dropout */
+    bool train;  /* batch norm by the batch, dropout */
+    node key;    /* train: i32 [4], seed and step of the random masks; NODE_NONE: no dropout */
     node *kinks; /* [masks]: takes the step() nodes of dense ReLUs; or NULL */
     node *next;  /* [tensors]: takes the next values of running statistics, NODE_NONE for the
                   * other tensors; or NULL */

@@ -170,8 +170,8 @@ node nn_build_normalize(const nn_build *b)
 }
 
 /* The layer's node, NODE_NONE when one of its inputs has none. */
-static node build_layer(graph *g, const nn_spec *s, const node *w, const node *y, int32_t i,
-                        node x, const nn_pass *pass)
+static node build_layer(graph *g, const nn_spec *s, const node *w, const node *y, int32_t i, node x,
+                        const nn_pass *pass)
 {
     const nn_layer *l = &s->at[i];
     nn_build b = {.g = g, .s = s, .l = l, .pass = pass, .w = w};

@@ -63,7 +63,7 @@ void nn_draw(const nn_spec *s, const param_table *p, uint64_t seed, double *w)
             const start begin = tensor_start(s, l, first, q);
 
             for (int64_t e = 0; e < q->count; e++) {
-                const double x = begin.size == 0  ? 0
+                const double x = begin.size == 0 ? 0
                                  : begin.uniform ? 2 * rng_uniform(key, (uint64_t)e) - 1
                                                  : rng_normal(key, (uint64_t)e);
                 w[q->offset + e] = begin.value + begin.size * x;

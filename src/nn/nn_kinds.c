@@ -1,4 +1,4 @@
-/* What the kinds of layers are: the shape of their output and their tensors, in PyTorch's layout. */
+/* What the kinds of layers are: the shape of their output, and their tensors in PyTorch's layout */
 #include "nn/nn_inside.h"
 #include <string.h>
 
@@ -28,8 +28,10 @@ static drmad_status infer_linear(const nn_spec *s, nn_layer *l)
     const shape *x = input_of(s, l);
 
     if (x->rank < 1 || x->rank > 2)
-        return nn_refuse(s, l, "reads %s, expected [features] or [t, features]; a `flatten` layer "
-                         "makes images so", PRINT(x));
+        return nn_refuse(s, l,
+                         "reads %s, expected [features] or [t, features]; a `flatten` layer "
+                         "makes images so",
+                         PRINT(x));
     if (l->out < 1) return nn_refuse(s, l, "needs `out`, the number of outputs");
     if (l->tied) {
         const nn_layer *e = l->tied - 1 < s->n ? &s->at[l->tied - 1] : NULL;
@@ -61,9 +63,10 @@ static drmad_status infer_window(const nn_spec *s, nn_layer *l, bool pools)
         if (pools && 2 * v->pad[i] > v->kernel[i])
             return nn_refuse(s, l, "padding %d is more than half of the window", (int)v->pad[i]);
         if (window_out(v, i) < 1)
-            return nn_refuse(s, l, "a window of %d with padding %d and dilation %d does not fit "
-                             "into %s", (int)v->kernel[i], (int)v->pad[i], (int)v->dilation[i],
-                             PRINT(x));
+            return nn_refuse(s, l,
+                             "a window of %d with padding %d and dilation %d does not fit "
+                             "into %s",
+                             (int)v->kernel[i], (int)v->pad[i], (int)v->dilation[i], PRINT(x));
     }
     l->shape = SHAPE(window_out(v, 0), window_out(v, 1), x->dim[2]);
 done:
@@ -219,8 +222,7 @@ static drmad_status infer_normalize(const nn_spec *s, nn_layer *l)
     const shape *x = input_of(s, l);
 
     if (x->rank < 1 || x->dim[x->rank - 1] > NN_CHANNELS_MAX)
-        return nn_refuse(s, l, "reads %s, expected at most %d channels", PRINT(x),
-                         NN_CHANNELS_MAX);
+        return nn_refuse(s, l, "reads %s, expected at most %d channels", PRINT(x), NN_CHANNELS_MAX);
     for (int64_t c = 0; c < x->dim[x->rank - 1]; c++)
         if (!(l->deviation[c] > 0)) return nn_refuse(s, l, "needs a mean and a std a channel");
     return infer_same(s, l);

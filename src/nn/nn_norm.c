@@ -56,8 +56,8 @@ static void put_next(const nn_build *b, int32_t tensor, node statistic)
 {
     const double keep = 1 - b->l->momentum;
 
-    b->pass->next[tensor] = g_add(b->g, g_scale(b->g, b->w[tensor], keep),
-                                  g_scale(b->g, statistic, b->l->momentum));
+    b->pass->next[tensor] =
+        g_add(b->g, g_scale(b->g, b->w[tensor], keep), g_scale(b->g, statistic, b->l->momentum));
 }
 
 /* Training: by the batch, whose moments are differentiated; the running variance takes the unbiased
@@ -74,13 +74,14 @@ node nn_build_batch_norm(const nn_build *b)
         return by_channel(b, g_sub(g, x, nn_along_last(g, b->w[mean], x)), b->w[variance]);
     moments m = moments_of(g, x, (1u << (s.rank - 1)) - 1);
     if (m.count < 2)
-        return graph_fail(g, "layer %s (batch_norm): one value a channel; a batch of at least 2 is "
-                          "needed", b->l->name);
+        return graph_fail(g,
+                          "layer %s (batch_norm): one value a channel; a batch of at least 2 is "
+                          "needed",
+                          b->l->name);
     m.mean = g_reshape(g, m.mean, c), m.variance = g_reshape(g, m.variance, c);
     if (b->pass->next) {
         put_next(b, mean, m.mean);
-        put_next(b, variance,
-                 g_scale(g, m.variance, (double)m.count / (double)(m.count - 1)));
+        put_next(b, variance, g_scale(g, m.variance, (double)m.count / (double)(m.count - 1)));
     }
     return by_channel(b, m.centred, m.variance);
 }

@@ -42,11 +42,10 @@ static nn_layer sum_of(int32_t a, int32_t b)
 
 static nn_layer square(nn_kind kind, int64_t out, int32_t kernel, int32_t stride, int32_t pad)
 {
-    return (nn_layer){.kind = kind,
-                      .out = out,
-                      .window = {.kernel = {kernel, kernel},
-                                 .stride = {stride, stride},
-                                 .pad = {pad, pad}}};
+    return (nn_layer){
+        .kind = kind,
+        .out = out,
+        .window = {.kernel = {kernel, kernel}, .stride = {stride, stride}, .pad = {pad, pad}}};
 }
 
 /* Without bias, drawn as torchvision draws it: normal, sqrt(2 / (outputs times pixels)). */
@@ -144,10 +143,10 @@ static void resnet(maker *m, const nn_preset *p, const int *stages, int64_t widt
     for (int s = 0; stages[s]; s++)
         for (int i = 0; i < stages[s]; i++)
             residual_block(m, &(residual){.stage = s + 1,
-                                       .number = i,
-                                       .out = width << s,
-                                       .stride = s > 0 && i == 0 ? 2 : 1,
-                                       .bottleneck = bottleneck});
+                                          .number = i,
+                                          .out = width << s,
+                                          .stride = s > 0 && i == 0 ? 2 : 1,
+                                          .bottleneck = bottleneck});
     put(m, (nn_layer){.kind = NN_GLOBAL_AVG_POOL}, "avgpool");
     put(m, linear(p->classes), "fc");
 }
@@ -208,8 +207,7 @@ typedef struct transformer {
 
 static void drop(maker *m, double rate, const char *at, const char *name)
 {
-    if (rate > 0)
-        put(m, (nn_layer){.kind = NN_DROPOUT, .rate = rate}, "%s.%s.dropout", at, name);
+    if (rate > 0) put(m, (nn_layer){.kind = NN_DROPOUT, .rate = rate}, "%s.%s.dropout", at, name);
 }
 
 /* x += proj(attention(norm x)); x += fc2(gelu(fc1(norm x))) */
@@ -276,9 +274,7 @@ static void gpt(maker *m, const nn_preset *p)
     };
     nn_layer head = linear(p->classes);
 
-    put(m,
-        (nn_layer){
-            .kind = NN_EMBEDDING, .vocabulary = p->classes, .out = t.width, .std = 0.02},
+    put(m, (nn_layer){.kind = NN_EMBEDDING, .vocabulary = p->classes, .out = t.width, .std = 0.02},
         "transformer.wte");
     head.no_bias = true, head.tied = m->s->n;
     put(m, (nn_layer){.kind = NN_POSITION_EMBEDDING, .std = 0.02}, "transformer.wpe");

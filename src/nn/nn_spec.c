@@ -72,8 +72,7 @@ drmad_status nn_refuse(const nn_spec *s, const nn_layer *l, const char *fmt, ...
 
 static drmad_status check_name(const nn_spec *s, const nn_layer *l)
 {
-    if (nn_find(s, l->name) != -2)
-        return nn_refuse(s, l, "another layer has this name");
+    if (nn_find(s, l->name) != -2) return nn_refuse(s, l, "another layer has this name");
     return DRMAD_OK;
 }
 

@@ -10,7 +10,7 @@ typedef enum param_role {
     PARAM_WEIGHT,
     PARAM_BIAS,
     PARAM_NORM,
-    PARAM_STAT /* running statistics: training moves them, no optimiser and no hyperparameter does */
+    PARAM_STAT /* running statistics: no optimiser and no hyperparameter moves them */
 } param_role;
 
 typedef struct param {

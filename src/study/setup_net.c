@@ -187,9 +187,8 @@ drmad_status setup_net(setup *s)
     if (m->net.n > 0) TRY(build_list(s));
     else if (m->preset != NN_MLP) TRY(build_preset(s));
     else TRY(build_mlp(s));
-    s->net->draws = (nn_draws){.kind = (nn_init)m->init,
-                               .bias = (nn_bias_init)m->init_bias,
-                               .std = m->init_std};
+    s->net->draws = (nn_draws){
+        .kind = (nn_init)m->init, .bias = (nn_bias_init)m->init_bias, .std = m->init_std};
     TRY(check_net_output(s));
 done:
     return st;

@@ -40,11 +40,6 @@ void net_free(drmad_ctx *ctx, net *n)
     mem_free(ctx, n);
 }
 
-int32_t net_vectors(const trainer *t, const net *n, int32_t tensor)
-{
-    return n->next[tensor] == NODE_NONE ? t->vectors : 1;
-}
-
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor)
 {
     const hyper_use *u = space_find(t->spec.space, kind, tensor);
@@ -243,15 +238,16 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
     for (int32_t i = 0; i < s->params->n; i++) {
         const param *p = &s->params->at[i];
         const shape one = shape_ones(p->shape.rank);
-        if (p->role == PARAM_STAT) {
-            n->step[i] = (optim_step){.in = optim_nothing(), .next = {n->next[i], NODE_NONE}};
-            n->step[i].in.state[0] = n->w[i];
-            continue;
-        }
         optim_in in = optim_nothing();
 
         in.g = grad[i];
         in.state[0] = n->w[i];
+        if (p->role == PARAM_STAT) {
+            n->step[i] = (optim_step){.in = in, .p = NODE_NONE, .s = NODE_NONE};
+            for (int k = 0; k < OPTIM_VECTORS; k++)
+                n->step[i].next[k] = k == 0 ? n->next[i] : NODE_NONE;
+            continue;
+        }
         for (int32_t k = 1; k < t->vectors; k++)
             in.state[k] =
                 job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_W + k, i));

@@ -27,6 +27,11 @@ void trainer_bind(trainer *t, slot_id first, void *const state[])
     for (int32_t k = 0; k < t->vectors; k++) t->slot[(int32_t)first + k] = state[k];
 }
 
+int32_t trainer_vectors_of(const trainer *t, int32_t tensor)
+{
+    return t->spec.params->at[tensor].role == PARAM_STAT ? 1 : t->vectors;
+}
+
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first)
 {
     const size_t n = (size_t)t->n_slots;
@@ -150,7 +155,7 @@ static drmad_status step_job(trainer *t)
     if (n->loss != NODE_NONE) TRY(job_output(j, n->loss, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
     for (int32_t i = 0; i < tensors; i++) {
         const optim_step *o = &n->step[i];
-        for (int32_t k = 0; k < net_vectors(t, n, i); k++)
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, o->next[k], trainer_tensor_ref(t, SLOT_W_OUT + k, i),
                            o->in.state[k]));
     }

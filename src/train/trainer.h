@@ -68,8 +68,6 @@ typedef struct net {
 
 drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out);
 void net_free(drmad_ctx *ctx, net *n); /* NULL is fine */
-/* Vectors of the state that a step moves in a tensor: the weights alone in a running statistic. */
-int32_t net_vectors(const trainer *t, const net *n, int32_t tensor);
 /* Rows [B, width], as they lie in the data, as the net's input and as labels. */
 node trainer_inputs(trainer *t, job *j, net *n, node rows);
 node trainer_labels(trainer *t, job *j, node rows);
@@ -83,6 +81,8 @@ drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first);
 slot_ref trainer_use_ref(const trainer *t, int32_t use, use_slot what);
 slot_ref trainer_mask_ref(const trainer *t, int32_t mask);
 slot_ref trainer_tensor_ref(const trainer *t, int32_t slot, int32_t tensor);
+/* Vectors of a state that hold something of the tensor: running statistics have no buffers. */
+int32_t trainer_vectors_of(const trainer *t, int32_t tensor);
 /* Binds the vectors of a state to the slots from `first` on. */
 void trainer_bind(trainer *t, slot_id first, void *const state[]);
 /* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant

@@ -17,7 +17,8 @@ typedef struct toy {
     int32_t layers;
     nn_kind activation;
     nn_draws draws;
-    nn_spec *net; /* made from the above by toy_open, where the test gives none; taken by toy_close */
+    nn_spec
+        *net; /* made from the above by toy_open, where the test gives none; taken by toy_close */
     examples valid;
     double rows[TOY_ROWS * TOY_WIDTH];
     int32_t labels[TOY_ROWS], list[TOY_ROWS];
