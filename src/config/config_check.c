@@ -153,6 +153,8 @@ static drmad_status check_objective(const config *c)
         return config_refuse(c, "objective.cmd", "is only for objective.run: command");
     if (o->run == CFG_RUN_TUNE && c->set.hyper.n == 0)
         return config_refuse(c, "objective.run", "tune needs something in hyper");
+    if (o->seeds > 1 && (o->cmd[0] || o->run == CFG_RUN_TUNE))
+        return config_refuse(c, "objective.seeds", "is only for objective.run: train");
     for (int32_t i = 0; i < c->set.parameters.n; i++) {
         snprintf(path, sizeof path, "parameters.%d.name", (int)i);
         if (!p[i].name[0]) return config_refuse(c, path, "is empty");
