@@ -75,7 +75,10 @@ void real_print(double x, char *buf, size_t size);
 /* The value of one key as text, without quotes. Gives *out. */
 drmad_status key_print(const config *c, const key_def *k, const void *base, char **out);
 
-/* Part of config_finish: order and shares of `stages`, words of `compare`. */
+/* Parts of config_finish. The optimiser: what its kind has no use for is refused by name; every
+ * `auto` of the rest replaced. */
+drmad_status config_check_optimizer(config *c);
+/* Order and shares of `stages`, words of `compare`. */
 drmad_status config_check_stages(config *c);
 /* ... and once `auto`s are numbers: what a search chooses must be able to start refinement. */
 drmad_status config_check_starts(const config *c);
