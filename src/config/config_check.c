@@ -75,12 +75,25 @@ static drmad_status check_counts(const config *c)
     return DRMAD_OK;
 }
 
+/* Keys that contradict each other; whether the layers fit is nn/'s business. */
+static drmad_status check_net(const config *c)
+{
+    const config_model *m = &c->set.model;
+
+    if (m->net.n > 0 && m->preset != NN_MLP)
+        return config_refuse(c, "model.preset", "is given and model.net too; one net is trained");
+    if (m->hidden > 0)
+        return config_refuse(c, "model.hidden", "is only for the net that model.layers describes");
+    return DRMAD_OK;
+}
+
 /* `hidden` and `depth` into `layers`. */
 static drmad_status resolve_layers(config *c)
 {
     config_model *m = &c->set.model;
     const int32_t n = m->layers.n;
 
+    if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
     if (n < 2)
         return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
                              (int)n);

@@ -48,7 +48,7 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = (OPTIM_PAIRS + 2) * n + 2 * uses + 2 * (size_t)w->sums +
-                       RATE_SLOTS * (size_t)w->rates + NN_LAYERS_MAX;
+                       RATE_SLOTS * (size_t)w->rates + (size_t)w->t->masks;
     node **by_tensor[] = {&p->grad,    &p->grad_leaf,    &p->u,   &p->step_u,
                           &p->squares, &p->squares_next, &p->hess};
     drmad_status st = DRMAD_OK;
@@ -92,6 +92,7 @@ static drmad_status build_gradient(walker *w, parts *p)
     const space *s = w->t->spec.space;
     drmad_status st = DRMAD_OK;
 
+    p->n->adjoint = true;
     TRY(trainer_build_gradient(w->t, p->j, p->n, p->grad));
     if (p->n->total == NODE_NONE) goto done;
     node one = g_ones_like(g, p->n->total);
@@ -112,6 +113,11 @@ static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
     drmad_status st = DRMAD_OK;
     int n = 0;
 
+    if (t->spec.params->at[i].role == PARAM_STAT) {
+        for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = NODE_NONE;
+        p->u[i] = p->step_u[i] = NODE_NONE;
+        return DRMAD_OK;
+    }
     for (int k = 0; k < OPTIM_VECTORS; k++) x[k] = o->in.state[k];
     for (int k = 0; k < OPTIM_HYPERS; k++) x[H + k] = o->in.h[k];
     x[G] = o->in.g;
@@ -139,15 +145,20 @@ done:
 static drmad_status build_clip_adjoint(walker *w, parts *p)
 {
     const hyper_use *use = space_find(w->t->spec.space, HYPER_CLIP, -1);
-    const int32_t n = p->tensors;
+    node *x = p->list, *y = p->from, *c = p->mapped;
     drmad_status st = DRMAD_OK;
+    int32_t n = 0;
 
     if (w->t->spec.optim.clip == CLIP_NONE) return DRMAD_OK;
-    memcpy(p->list, p->grad_leaf, (size_t)n * sizeof(node));
-    if (use) p->list[n] = p->n->use[use - w->t->spec.space->uses];
-    TRY(ad_vjp(p->j->g, n, p->n->clipped, p->step_u, use ? n + 1 : n, p->list, p->to));
-    memcpy(p->u, p->to, (size_t)n * sizeof(node));
+    for (int32_t i = 0; i < p->tensors; i++) {
+        if (p->n->clipped[i] == NODE_NONE) continue;
+        x[n] = p->grad_leaf[i], y[n] = p->n->clipped[i], c[n++] = p->step_u[i];
+    }
+    if (use) x[n] = p->n->use[use - w->t->spec.space->uses];
+    TRY(ad_vjp(p->j->g, n, y, c, use ? n + 1 : n, x, p->to));
     if (use) p->use_cot[use - w->t->spec.space->uses] = p->to[n];
+    for (int32_t i = p->tensors - 1; i >= 0; i--)
+        if (p->n->clipped[i] != NODE_NONE) p->u[i] = p->to[--n];
 done:
     return st;
 }
@@ -173,17 +184,26 @@ done:
     return st;
 }
 
-/* H u and the mixed products, by one JVP. */
+/* H u and the mixed products, by one JVP. Running statistics r enter the total as <c, r'> with
+ * c = 0, whose tangent is r~': so the same JVP adds (dr'/dw)' r~' to H u, (dr'/dh)' r~' to h~, and
+ * gives r~ = (dr'/dr)' r~'. */
 static drmad_status build_second_order(walker *w, parts *p)
 {
     graph *g = p->j->g;
     drmad_status st = DRMAD_OK;
-    int32_t n = p->tensors;
+    node *x = p->from, *tangent = p->mapped;
+    int32_t n = p->tensors, nx = 0;
+
+    for (int32_t i = 0; i < p->tensors; i++) {
+        x[nx] = p->n->w[i], tangent[nx++] = p->u[i];
+        if (p->n->next_cot[i] == NODE_NONE) continue;
+        x[nx] = p->n->next_cot[i], tangent[nx++] = p->cot[0][i];
+    }
 
     memcpy(p->list, p->grad, (size_t)n * sizeof(node));
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_grad[i] != NODE_NONE) p->list[n++] = p->use_grad[i];
-    TRY(ad_jvp(g, p->tensors, p->n->w, p->u, n, p->list, p->to));
+    TRY(ad_jvp(g, nx, x, tangent, n, p->list, p->to));
     memcpy(p->hess, p->to, (size_t)p->tensors * sizeof(node));
     n = p->tensors;
     for (int32_t i = 0; i < p->uses; i++)
@@ -194,7 +214,9 @@ static drmad_status build_second_order(walker *w, parts *p)
         p->hess[i] = p->hess[i] == NODE_NONE ? hu : g_add(g, p->hess[i], hu);
     }
     for (int32_t i = 0; i < p->tensors; i++)
-        if (p->hess[i] != NODE_NONE) p->out[0][i] = g_add(g, p->out[0][i], p->hess[i]);
+        if (p->hess[i] != NODE_NONE)
+            p->out[0][i] =
+                p->out[0][i] == NODE_NONE ? p->hess[i] : g_add(g, p->out[0][i], p->hess[i]);
 done:
     return st;
 }
@@ -331,17 +353,19 @@ static drmad_status substitute_squares(walker *w, parts *p)
 {
     trainer *t = w->t;
     const int32_t v = optim_squares(&t->spec.optim);
+    int32_t pairs = 0;
 
     if (!w->squares) return DRMAD_OK;
     for (int32_t i = 0; i < p->tensors; i++) {
         const shape s = t->spec.params->at[i].shape;
+        if (t->spec.params->at[i].role == PARAM_STAT) continue;
         const node low =
             job_leaf(p->j, "low", t->spec.dtype, s, trainer_tensor_ref(t, SLOT_LOW, i));
-        p->from[i] = p->n->step[i].in.state[v];
-        p->to[i] = p->squares[i] =
+        p->from[pairs] = p->n->step[i].in.state[v];
+        p->to[pairs++] = p->squares[i] =
             optim_squares_before(p->j->g, &t->spec.optim, &p->n->step[i], p->squares_next[i], low);
     }
-    return substitute(p, w, p->tensors);
+    return substitute(p, w, pairs);
 }
 
 /* The fragment's values from the trajectory; then the gradient itself wherever it is still asked
@@ -355,6 +379,7 @@ static drmad_status substitute_known(walker *w, parts *p)
 
     for (int32_t i = 0; i < p->tensors; i++) {
         const param *q = &t->spec.params->at[i];
+        if (q->role == PARAM_STAT) continue;
         const hyper_use *lr = space_find(t->spec.space, HYPER_LR, i);
         optim_known k = {.exact = w->exact};
         slot_ref inverse = {SLOT_NONE, 0};
@@ -382,20 +407,25 @@ done:
     return st;
 }
 
-/* ReLU masks of the true run in place of those of the path (DESIGN section 2, the grid's rules). */
-static drmad_status substitute_masks(walker *w, parts *p)
+/* Zeros for the leaves whose tangents carried the running statistics' adjoint; ReLU masks of the
+ * true run in place of those of the path (DESIGN section 2, the grid's rules). */
+static drmad_status substitute_zeros_and_masks(walker *w, parts *p)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
     int32_t pairs = 0;
 
-    if (!t->spec.masks || w->exact) return DRMAD_OK;
-    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+    for (int32_t i = 0; i < p->tensors; i++) {
+        if (p->n->next_cot[i] == NODE_NONE) continue;
+        p->from[pairs] = p->n->next_cot[i];
+        p->to[pairs++] = g_zeros_like(p->j->g, p->n->next_cot[i]);
+    }
+    for (int32_t l = 0; !w->exact && l < t->masks; l++) {
         const shape s = *graph_shape(p->j->g, p->n->kinks[l]);
         p->from[pairs] = p->n->kinks[l];
         p->to[pairs++] = job_leaf(p->j, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
     }
-    TRY(substitute(p, w, pairs));
+    if (pairs > 0) TRY(substitute(p, w, pairs));
 done:
     return st;
 }
@@ -428,7 +458,7 @@ static drmad_status put_outputs(walker *w, parts *p)
             TRY(job_output(j, p->squares[i],
                            trainer_tensor_ref(t, SLOT_W1 + optim_squares(&t->spec.optim), i),
                            p->squares_next[i]));
-        for (int32_t k = 0; k < p->vectors; k++)
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
     for (int32_t i = 0; i < p->uses; i++) {
@@ -520,7 +550,7 @@ drmad_status walker_build_back(walker *w)
     build_momentum_sums(w, &p);
     TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
-    TRY(substitute_masks(w, &p));
+    TRY(substitute_zeros_and_masks(w, &p));
     TRY(put_outputs(w, &p));
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));

@@ -53,8 +53,7 @@ node optim_inverse_root(graph *g, const optim_spec *o, node x, node eps)
     return g_recip(g, g_add(g, optim_root(g, x), wide));
 }
 
-/* a where m is 1, b where it is 0. */
-static node choose(graph *g, node m, node a, node b)
+node optim_choose(graph *g, node m, node a, node b)
 {
     return g_add(g, g_mul(g, m, a), g_mul(g, optim_one_minus(g, m), b));
 }
@@ -66,33 +65,6 @@ node optim_squares_before(graph *g, const optim_spec *o, const optim_step *st, n
     node v = optim_times(g, g_recip(g, optim_keep(g, beta, next)), g_sub(g, next, added));
 
     (void)o;
-    v = choose(g, g_step(g, g_sub(g, v, low)), v, low);
-    return choose(g, g_step(g, g_sub(g, high, v)), v, high);
-}
-
-void optim_clip_build(graph *g, const optim_spec *o, int32_t n, const node *grad, node at,
-                      node *clipped)
-{
-    node sum = NODE_NONE;
-
-    for (int32_t i = 0; i < n; i++) clipped[i] = grad[i];
-    if (o->clip == CLIP_NONE) return;
-    for (int32_t i = 0; o->clip == CLIP_VALUE && i < n; i++) {
-        const shape s = *graph_shape(g, grad[i]);
-        const node limit = g_bcast(g, g_reshape(g, at, shape_ones(s.rank)), s);
-        const node over = g_step(g, g_sub(g, g_abs(g, grad[i]), limit));
-        clipped[i] = choose(g, over, g_mul(g, g_sign(g, grad[i]), limit), grad[i]);
-    }
-    if (o->clip == CLIP_VALUE) return;
-    for (int32_t i = 0; i < n; i++) {
-        const node square = g_reshape(g, g_dot(g, grad[i], grad[i]), SHAPE(1));
-        sum = i == 0 ? square : g_add(g, sum, square);
-    }
-    /* torch: max_norm / (norm + 1e-6), at most 1 */
-    const node norm = g_add(g, optim_root(g, sum), g_scale(g, g_ones_like(g, sum), 1e-6));
-    const node f = g_mul(g, at, g_recip(g, norm)), one = g_ones_like(g, f);
-    const node least = choose(g, g_step(g, g_sub(g, one, f)), f, one);
-    for (int32_t i = 0; i < n; i++)
-        clipped[i] =
-            optim_times(g, g_reshape(g, least, shape_ones(graph_shape(g, grad[i])->rank)), grad[i]);
+    v = optim_choose(g, g_step(g, g_sub(g, v, low)), v, low);
+    return optim_choose(g, g_step(g, g_sub(g, high, v)), v, high);
 }

@@ -32,6 +32,8 @@ node optim_root(graph *g, node x);
 node optim_inverse_root(graph *g, const optim_spec *o, node x, node eps);
 /* Adam's 1/D from v'. */
 node optim_adam_inverse(graph *g, const optim_spec *o, const optim_in *in, node v);
+/* a where m is 1, b where it is 0. */
+node optim_choose(graph *g, node m, node a, node b);
 /* beta x + (1 - beta) y. */
 node optim_average(graph *g, node beta, node x, node y);
 /* w - lr s, decay included. */

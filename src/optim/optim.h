@@ -77,10 +77,9 @@ typedef struct optim_step {
 
 optim_step optim_build(graph *g, const optim_spec *o, const optim_in *in);
 
-/* The gradients of all tensors as they enter the steps: those of `n` tensors, clipped at `at`, one
- * element. As torch.nn.utils.clip_grad_norm_ and clip_grad_value_ (2.13) do. */
-void optim_clip_build(graph *g, const optim_spec *o, int32_t n, const node *grad, node at,
-                      node *clipped);
+/* The gradients of all tensors as they enter the steps, clipped at `at`, one element, as
+ * torch.nn.utils.clip_grad_norm_ and clip_grad_value_ (2.13) do; in place, NODE_NONE stays. */
+void optim_clip_build(graph *g, const optim_spec *o, int32_t n, node at, node *grad);
 
 /* What stands for the fragment's intermediates when a trajectory hands out both states: pairs
  * (from, to) for ad_substitute, at most OPTIM_PAIRS. `exact`: both states are the run's own.

@@ -166,31 +166,6 @@ drmad_status setup_split(setup *s, uint64_t seed)
 
 /* ---- model and training ---- */
 
-static drmad_status read_model(setup *s)
-{
-    const config_study *c = &s->cfg->set;
-    nn_spec *m = &s->spec.model;
-
-    m->layers = c->model.layers.n - 1;
-    if (m->layers < 1)
-        return config_refuse(s->cfg, "model.layers", "needs at least input and output");
-    memcpy(m->sizes, c->model.layers.at, (size_t)c->model.layers.n * sizeof m->sizes[0]);
-    if (m->sizes[0] == 0) m->sizes[0] = s->train_data->width;
-    if (m->sizes[m->layers] == 0) m->sizes[m->layers] = s->train_data->classes;
-    if (m->sizes[0] != s->train_data->width)
-        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row",
-                             (long long)m->sizes[0], s->train_data->name,
-                             (long long)s->train_data->width);
-    if (m->sizes[m->layers] < s->train_data->classes)
-        return config_refuse(s->cfg, "model.layers", "%lld outputs for %d classes",
-                             (long long)m->sizes[m->layers], s->train_data->classes);
-    m->activation = (nn_activation)c->model.activation;
-    m->init = (nn_init)c->model.init;
-    m->bias_init = (nn_bias_init)c->model.init_bias;
-    m->init_std = c->model.init_std;
-    return nn_params(s->ctx, m, s->params);
-}
-
 static drmad_status read_weights(setup *s)
 {
     const char *path = s->cfg->set.model.weights;
@@ -275,7 +250,9 @@ static void read_training(setup *s)
 
     t->dtype = c->dtype == CFG_F64 ? F64 : F32;
     if (s->model) t->oracle = &s->model->oracle;
+    t->model = s->net;
     t->params = s->params;
+    t->frozen = c->model.bn == CFG_BN_FROZEN;
     t->loss = (nn_loss)c->train.loss;
     read_optimizer(s, t);
     if (s->model && s->model->factor) {
@@ -296,7 +273,7 @@ static void read_training(setup *s)
                           .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
                           .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
                           .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
-    t->masks = !s->model && c->trajectory.masks && nn_kinked(&t->model) &&
+    t->masks = !s->model && c->trajectory.masks && s->net->masks > 0 &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
     s->outer =
         (outer_spec){.kind = (outer_kind)c->outer.optimizer,
@@ -373,7 +350,8 @@ static drmad_status read_own(setup *s, const setup *lender)
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
                                                : setup_seed(s, "split", 0)));
     TRY(params_new(s->ctx, &s->params));
-    TRY(read_model(s));
+    TRY(setup_net(s));
+    TRY(nn_params(s->net, s->params));
     TRY(read_weights(s));
 done:
     return st;
@@ -427,6 +405,7 @@ void setup_free(setup *s)
     trainer_free(s->trainer);
     space_free(s->space);
     if (!s->model) params_free(s->params);
+    nn_free(s->net);
     split_free(s->split);
     if (!s->lent) {
         dataset_free(s->train_data);
@@ -482,7 +461,7 @@ done:
 
 setup_cost setup_cost_of(const setup *s)
 {
-    const double steps = (double)s->spec.steps, forward = (double)s->params->weights;
+    const double steps = (double)s->spec.steps;
     setup_cost c = {.run = steps};
 
     if (s->model) { /* a second-order product is about two gradients */
@@ -490,7 +469,7 @@ setup_cost setup_cost_of(const setup *s)
         c.back = 2 * steps;
     } else {
         c.run *= (double)trainer_step_macs(s->trainer);
-        c.eval = 3 * forward * (double)s->objective.count; /* W + (W + W') at most */
+        c.eval = 3 * (double)nn_macs(s->net) * (double)s->objective.count; /* W + (W + W') */
         c.back = s->walker ? steps * (double)walker_step_macs(s->walker) : 0;
     }
     c.meta = (c.run + c.eval + c.back) / c.run;

@@ -1,7 +1,7 @@
 /* A window that slides over images: the geometry of convolution and pooling. Images are
- * [n, h, w, c],
- * channels fastest. Output pixel (y, x) sees input pixel (y*stride[0] - pad[0] + i*dilation[0],
- * x*stride[1] - pad[1] + j*dilation[1]) for i < kernel[0], j < kernel[1]; what lies outside is 0. */
+ * [n, h, w, c], channels fastest. Output pixel (y, x) sees the input pixels
+ * (y*stride[0] - pad[0] + i*dilation[0], x*stride[1] - pad[1] + j*dilation[1]) for i < kernel[0],
+ * j < kernel[1]; what lies outside is 0. */
 #ifndef WINDOW_H
 #define WINDOW_H
 #include "tensor/tensor.h"

@@ -62,12 +62,14 @@ static bool scheduled(const train_spec *s, int32_t i)
 {
     const hyper_use *u = space_find(s->space, HYPER_LR, i);
 
+    if (s->params->at[i].role == PARAM_STAT) return false;
     return !u || s->space->slices[u->slice].multiplier;
 }
 
 bool trainer_follows(const trainer *t, int32_t tensor)
 {
-    return space_find(t->spec.space, HYPER_LR, tensor) == NULL;
+    return t->spec.params->at[tensor].role != PARAM_STAT &&
+           space_find(t->spec.space, HYPER_LR, tensor) == NULL;
 }
 
 /* ---- what the optimiser does not have ---- */
@@ -170,6 +172,15 @@ static node clip_threshold(trainer *t, job *j, net *n)
     return leaf != NODE_NONE ? leaf : g_fill(j->g, t->spec.dtype, SHAPE(1), t->spec.clip);
 }
 
+/* A running statistic, which no optimiser moves: its next value is the net's. */
+static optim_step kept(const net *n, int32_t tensor, const optim_in *in)
+{
+    optim_step st = {.in = *in, .p = NODE_NONE, .s = NODE_NONE};
+
+    for (int k = 0; k < OPTIM_VECTORS; k++) st.next[k] = k == 0 ? n->next[tensor] : NODE_NONE;
+    return st;
+}
+
 drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
 {
     const train_spec *s = &t->spec;
@@ -178,13 +189,19 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
     node number[OPTIM_NUMBERS];
 
     number_leaves(t, j, n, number);
-    optim_clip_build(j->g, &s->optim, s->params->n, grad, at, n->clipped);
+    for (int32_t i = 0; i < s->params->n; i++)
+        n->clipped[i] = s->params->at[i].role == PARAM_STAT ? NODE_NONE : grad[i];
+    optim_clip_build(j->g, &s->optim, s->params->n, at, n->clipped);
     for (int32_t i = 0; i < s->params->n; i++) {
         const param *p = &s->params->at[i];
         optim_in in = optim_nothing();
 
         in.g = n->clipped[i];
         in.state[0] = n->w[i];
+        if (p->role == PARAM_STAT) {
+            n->step[i] = kept(n, i, &in);
+            continue;
+        }
         for (int32_t k = 1; k < t->vectors; k++)
             in.state[k] =
                 job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_W + k, i));
