@@ -62,6 +62,10 @@ typedef struct setup_cost {
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
 
+/* setup_data.c: the data sets of the study; those of the lender where they are the same. */
+drmad_status setup_open_data(setup *s);
+bool setup_borrow_data(setup *s, const setup *lender);
+
 /* One seed for each use, all from the study's. */
 uint64_t setup_seed(const setup *s, const char *what, uint64_t number);
 #endif

@@ -1,9 +1,9 @@
 /* Cells of the averaged squares. The logarithm is never taken: with beta^t = m 2^e, 1 <= m < 2,
  * the cell is the exponent of v/m, less e.
  *
- * Record of step t: [Rice parameter, 5 bits], for each rise [gap to the last one: quotient in unary,
- * rest], [rise - 1 in unary; RISE_ESCAPE ones and 0: from no cell; and 1: the rise in 16 bits], and a
- * gap that leads past the end. */
+ * Record of step t: [Rice parameter, 5 bits], for each rise [gap to the last one: quotient in
+ * unary, rest], [rise - 1 in unary; RISE_ESCAPE ones and 0: from no cell; and 1: the rise in 16
+ * bits], and a gap that leads past the end. */
 #include "train/traj_cells.h"
 #include <math.h>
 #include <string.h>

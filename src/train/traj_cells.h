@@ -4,8 +4,8 @@
  *   s_t = v_t beta^-t never falls, so the cell k_t = floor(log2 s_t) of a weight only ever rises,
  *
  * and what is logged are the rises: about ten a weight and run. Backwards the trajectory hands out
- * low_t = 2^k_t beta^t; the walk back keeps v between low and 2 low (optim_squares_before). A weight
- * without a gradient so far has no cell, and low = 0.
+ * low_t = 2^k_t beta^t; the walk back keeps v between low and 2 low (optim_squares_before). A
+ * weight without a gradient so far has no cell, and low = 0.
  * Source: our own measurements, reference grid.md, section 3. */
 #ifndef TRAJ_CELLS_H
 #define TRAJ_CELLS_H
