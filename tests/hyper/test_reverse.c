@@ -31,88 +31,7 @@ static void use_setting(toy *t, const setting *s)
     if (s->optim.form == FORM_MACLAURIN) t->spec.rate.rate = 0.8;
 }
 
-/* Fourth-order central difference along d, and how far the second-order one at twice the step is
- * off. */
-static double difference(toy *t, const double *d, double h, double *doubt)
-{
-    const int64_t n = t->s->total;
-    double f[4], *x = calloc((size_t)n, sizeof *x);
-    const double at[4] = {-2 * h, -h, h, 2 * h};
-
-    for (int k = 0; k < 4; k++) {
-        for (int64_t i = 0; i < n; i++) x[i] = t->values[i] + at[k] * d[i];
-        f[k] = toy_value(t, x);
-    }
-    free(x);
-    const double near = (f[2] - f[1]) / (2 * h), far = (f[3] - f[0]) / (4 * h);
-    *doubt = fabs(near - far) / 15;
-    return (4 * near - far) / 3;
-}
-
-static double inner(const double *a, const double *b, int64_t n)
-{
-    double s = 0;
-
-    for (int64_t i = 0; i < n; i++) s += a[i] * b[i];
-    return s;
-}
-
-/* One direction: the tolerance is 1e-6 of the slice's largest entry (times the direction's 1-norm)
- * while differences are good to that, else 1e-9 of it against forward mode. */
-static void check_direction(toy *t, const double *d, double largest, const char *what)
-{
-    const int64_t n = t->s->total;
-    double doubt, value, slope, norm = 0;
-    const double got = inner(t->grad, d, n), want = difference(t, d, 1e-3, &doubt);
-
-    for (int64_t i = 0; i < n; i++) norm += fabs(d[i]);
-    if (doubt < 1e-7 * largest) {
-        if (!(fabs(got - want) <= 1e-6 * largest * norm))
-            test_fail(__FILE__, __LINE__, "%s: %.12g, difference %.12g", what, got, want);
-        return;
-    }
-    CHECK_OK(t->ctx, walker_directional(t->w, t->values, d, 42, &t->valid, &value, &slope));
-    if (!(fabs(got - slope) <= 1e-9 * largest * norm))
-        test_fail(__FILE__, __LINE__, "%s: %.15g, forward mode %.15g (difference %.9g)", what, got,
-                  slope, want);
-}
-
-static void check_slice(toy *t, const hyper_slice *s, const char *setting_name)
-{
-    const int coordinates = test_count(2, 20), directions = test_count(1, 3);
-    const int64_t count = s->elements * s->phases;
-    double *d = calloc((size_t)t->s->total, sizeof *d), largest = 0;
-    char what[256];
-
-    for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(t->grad[s->offset + i]));
-    snprintf(what, sizeof what, "%s: %s (%lld values)", setting_name, s->name, (long long)count);
-    if (!(largest > 0)) test_fail(__FILE__, __LINE__, "%s: all zero", what);
-    for (int k = 0; k < coordinates && k < count; k++) {
-        const int64_t i = s->offset + (int64_t)rng_below((rng_key){5, (uint32_t)k, 1},
-                                                         (uint64_t)s->offset, (uint64_t)count);
-        d[i] = 1;
-        check_direction(t, d, largest, what);
-        d[i] = 0;
-    }
-    for (int k = 0; k < directions; k++) {
-        for (int64_t i = 0; i < count; i++)
-            d[s->offset + i] =
-                rng_normal((rng_key){6, (uint32_t)k, 1}, (uint64_t)i) / sqrt((double)count);
-        check_direction(t, d, largest, what);
-    }
-    free(d);
-}
-
-/* The initial scale of a norm's bias, which begins at 0. */
-static bool scales_zeros(const toy *t, const hyper_slice *s)
-{
-    const bool norm = s->tensor >= 0 && t->params->at[s->tensor].role == PARAM_NORM;
-
-    return s->kind == HYPER_INIT_SCALE && norm && strstr(s->name, "bias");
-}
-
-/* `net`: NULL for the perceptron, else taken. */
-static void check_net(const setting *set, hyper_per per, int64_t phases, nn_spec *net)
+static void check_all(const setting *set, hyper_per per, int64_t phases)
 {
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
     hyper_decl decls[TOY_DECLS_MAX];
@@ -121,21 +40,14 @@ static void check_net(const setting *set, hyper_per per, int64_t phases, nn_spec
 
     toy_init(&t, test_ctx());
     use_setting(&t, set);
-    t.net = net;
     const drmad_status st = toy_open(&t, decls, toy_declare(&t, per, phases, decls), &walk);
     CHECK_OK(t.ctx, st);
     if (st == DRMAD_OK) {
         CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
         CHECK_NEAR(r.value.loss, toy_value(&t, t.values), 1e-14); /* two plans, one formula */
-        for (int32_t i = 0; i < t.s->n_slices; i++)
-            if (!scales_zeros(&t, &t.s->slices[i])) check_slice(&t, &t.s->slices[i], set->name);
+        toy_check_slices(&t, set->name);
     }
     toy_close(&t);
-}
-
-static void check_all(const setting *set, hyper_per per, int64_t phases)
-{
-    check_net(set, per, phases, NULL);
 }
 
 static void check_granularity(hyper_per per)
@@ -212,94 +124,4 @@ TEST(read_outs_without_the_buffer_equal_those_with_it)
         check_path(&settings[i], 1);
         check_path(&settings[i], 3);
     }
-}
-
-/* ---- nets with a memory of their batches, and with random masks ---- */
-
-/* Images 2 x 3 of one channel; everything smooth, so that differences can tell. */
-static nn_spec *random_net(bool group_norm)
-{
-    const nn_layer layers[] = {
-        {.kind = NN_CONV,
-         .name = "conv",
-         .out = 4,
-         .window = {.kernel = {2, 2}, .pad = {1, 1}},
-         .no_bias = true}, /* the norm would take it out again */
-        {.kind = NN_BATCH_NORM, .name = "bn"},
-        {.kind = NN_SOFTPLUS, .name = "act"},
-        {.kind = NN_DROPOUT, .name = "drop1", .rate = 0.3},
-        {.kind = NN_CONV,
-         .name = "conv2",
-         .out = 4,
-         .window = {.kernel = {3, 3}, .pad = {1, 1}, .groups = 2},
-         .no_bias = true},
-        {.kind = group_norm ? NN_GROUP_NORM : NN_BATCH_NORM, .name = "norm2", .groups = 2},
-        {.kind = NN_ADD, .name = "add", .from = {2, 5}, .inputs = 2},
-        {.kind = NN_AVG_POOL, .name = "pool", .window = {.kernel = {2, 2}}},
-        {.kind = NN_FLATTEN, .name = "flatten"},
-        {.kind = NN_DROPOUT, .name = "drop2", .rate = 0.2},
-        {.kind = NN_LINEAR, .name = "fc", .out = TOY_CLASSES},
-    };
-    nn_spec *s = NULL;
-
-    CHECK_OK(test_ctx(), nn_new(test_ctx(), SHAPE(2, 3, 1), &s));
-    for (size_t i = 0; i < COUNT(layers); i++) CHECK_OK(test_ctx(), nn_add(s, &layers[i]));
-    return s;
-}
-
-TEST(hypergradients_through_batch_norm_and_dropout_equal_differences)
-{
-    check_net(&settings[1], PER_GLOBAL, 3, random_net(false));
-    check_net(&settings[3], PER_UNIT_IN, 1, random_net(false));
-    check_net(&settings[0], PER_TENSOR, 3, random_net(true));
-}
-
-static void gradient_of(toy *t, traj_kind kind, bool frozen)
-{
-    const walk_spec walk = {.trajectory = kind, .stride = 1, .memory = 1 << 14};
-    hyper_decl decls[TOY_DECLS_MAX];
-    walk_report r;
-
-    toy_init(t, test_ctx());
-    use_setting(t, &settings[1]);
-    t->net = random_net(false);
-    t->spec.frozen = frozen;
-    CHECK_OK(t->ctx, toy_open(t, decls, toy_declare(t, PER_UNIT_IN, 3, decls), &walk));
-    CHECK_OK(t->ctx, walker_gradient(t->w, t->values, 42, &t->valid, &r, t->grad));
-}
-
-/* Statistics, masks and batches are those of the way forward, to the bit. */
-TEST(a_replayed_run_repeats_its_dropout_masks_and_statistics)
-{
-    toy full, replay;
-
-    gradient_of(&full, TRAJ_FULL, false);
-    gradient_of(&replay, TRAJ_REPLAY, false);
-    CHECK(memcmp(full.grad, replay.grad, (size_t)full.s->total * sizeof *full.grad) == 0);
-    toy_close(&full);
-    toy_close(&replay);
-}
-
-/* Without the way through them: another gradient, which forward mode knows too. */
-TEST(frozen_statistics_are_constants_of_the_objective)
-{
-    toy running, frozen;
-    double value, slope, *d, apart = 0, largest = 0, norm = 0;
-
-    gradient_of(&running, TRAJ_FULL, false);
-    gradient_of(&frozen, TRAJ_FULL, true);
-    d = calloc((size_t)frozen.s->total, sizeof *d);
-    for (int64_t i = 0; i < frozen.s->total; i++) {
-        d[i] = rng_normal((rng_key){6, 1, 1}, (uint64_t)i);
-        norm += fabs(d[i]);
-        apart = fmax(apart, fabs(frozen.grad[i] - running.grad[i]));
-        largest = fmax(largest, fabs(frozen.grad[i]));
-    }
-    CHECK(apart > 1e-3 * largest);
-    CHECK_OK(frozen.ctx,
-             walker_directional(frozen.w, frozen.values, d, 42, &frozen.valid, &value, &slope));
-    CHECK_NEAR(inner(frozen.grad, d, frozen.s->total), slope, 1e-9 * largest * norm);
-    free(d);
-    toy_close(&running);
-    toy_close(&frozen);
 }
