@@ -3,8 +3,9 @@
  * packed for that: for each group and pair of phases, panel after panel, each taps x channels x
  * the panel's channels in whole vectors. Nothing is gathered: pixels of a line lie evenly apart. */
 #include "exec/cpu/conv_f32.h"
+#include "exec/cpu/turn.h"
 
-enum { DEEP_MAX = 1536, PACK_BLOCK = 8 }; /* DEEP_MAX x 2 vectors: 192 KiB */
+enum { DEEP_MAX = 1536, PACK_BLOCK = 64 }; /* DEEP_MAX x 2 vectors: 192 KiB */
 
 #define conv_sizes GEMM_ISA(conv_sizes)
 #define conv_pack GEMM_ISA(conv_pack)
@@ -24,36 +25,89 @@ void conv_sizes(conv *c)
 
 /* ---- weights ---- */
 
-/* One panel: channels first .. first + live of group g, to out[tap][channel][wide]. */
-typedef struct panel_of {
-    int64_t g, first, live, wide;
-    const int64_t *row, *col; /* taps */
-    int64_t rows, cols;
-} panel_of;
-
-static void pack_taps(const panel_of *p, const float *w, int64_t kernel_cols, int64_t step,
-                      float *out)
+/* Where the taps of one panel go: channel 0 of tap t at piece[t].b. */
+static void place_taps(const conv_job *j, int64_t g, int64_t first, int64_t wide)
 {
-    for (int64_t r = 0; r < p->rows; r++)
-        for (int64_t s = 0; s < p->cols; s++, out += step)
-            *out = w[p->row[r] * kernel_cols + p->col[s]];
+    const int64_t from = conv_from_group(j->c), whole = conv_whole(conv_to_group(j->c));
+    int64_t start = g * conv_area(j->c) * from * whole;
+
+    for (int64_t n = 0; n < j->y.phases * j->x.phases; n++) {
+        const int64_t rows = conv_taps(j->c, 0, n / j->x.phases, j->k[0], j->at[0]);
+        const int64_t cols = conv_taps(j->c, 1, n % j->x.phases, j->k[1], j->at[1]);
+        for (int64_t i = 0; i < rows * cols; i++)
+            j->piece[j->k[0][i / cols] * j->c->v.kernel[1] + j->k[1][i % cols]].b =
+                start + (first * rows * cols + i * wide) * from;
+        start += rows * cols * from * whole;
+    }
 }
 
-static void pack_panel(const conv *c, const panel_of *p, const float *w, float *out)
-{
-    const int64_t from = conv_from_group(c), to = conv_to_group(c), area = conv_area(c);
-    const bool back = c->op == CONV_DX; /* w[from][to] there, w[to][from] else */
-    const int64_t from_step = back ? to * area : area, to_step = back ? area : from * area;
+/* A stretch of w: `length` neighbours, tap and channel running on (y) or taps alone (dx), for
+ * `live` output channels `step` apart. */
+typedef struct stretch {
+    const float *w;
+    int64_t length, live, step, channel, wide;
+} stretch;
 
-    if (p->live < p->wide)
-        memset(out, 0, (size_t)(p->rows * p->cols * from * p->wide) * sizeof *out);
-    w += p->g * from * to * area + p->first * to_step;
-    for (int64_t block = 0; block < from; block += PACK_BLOCK) {
-        const int64_t end = block + PACK_BLOCK < from ? block + PACK_BLOCK : from;
+/* A square of it: neighbours from `at`, output channels from `o`. Beyond the last either repeats:
+ * a dead column or a second writing. */
+static void pack_square(const conv_job *j, const stretch *p, int64_t at, int64_t o, float *packed)
+{
+    const int64_t area = conv_area(j->c);
+    const float *row[TURN];
+    float *out[TURN];
+    int64_t tap = at % area, channel = p->channel + at / area;
+
+    for (int q = 0; q < TURN; q++) {
+        row[q] = p->w + (o + q < p->live ? o + q : p->live - 1) * p->step + at;
+        out[q] = packed + j->piece[tap].b + channel * p->wide + o;
+        if (++tap == area) tap = 0, channel++;
+    }
+    turn(row, out);
+}
+
+static void pack_few(const conv_job *j, const stretch *p, float *packed)
+{
+    const int64_t area = conv_area(j->c);
+
+    for (int64_t i = 0; i < p->length; i++)
         for (int64_t o = 0; o < p->live; o++)
-            for (int64_t i = block; i < end; i++)
-                pack_taps(p, w + i * from_step + o * to_step, c->v.kernel[1], from * p->wide,
-                          out + i * p->wide + o);
+            packed[j->piece[i % area].b + (p->channel + i / area) * p->wide + o] =
+                p->w[o * p->step + i];
+}
+
+static void pack_stretch(const conv_job *j, const stretch *p, float *packed)
+{
+    if (p->length < TURN) {
+        pack_few(j, p, packed);
+        return;
+    }
+    for (int64_t block = 0; block < p->length; block += PACK_BLOCK) {
+        const int64_t end = block + PACK_BLOCK < p->length ? block + PACK_BLOCK : p->length;
+        for (int64_t o = 0; o < p->live; o += TURN)
+            for (int64_t i = block; i < end; i += TURN)
+                pack_square(j, p, i + TURN < p->length ? i : p->length - TURN, o, packed);
+    }
+}
+
+static void pack_panel(const conv_job *j, int64_t g, int64_t first, int64_t wide, const float *w,
+                       float *packed)
+{
+    const conv *c = j->c;
+    const int64_t from = conv_from_group(c), to = conv_to_group(c), area = conv_area(c);
+    const bool back = c->op == CONV_DX; /* w[from][to][area] there, w[to][from][area] else */
+    stretch p = {.length = back ? area : from * area,
+                 .live = to - first < wide ? to - first : wide,
+                 .step = back ? area : from * area,
+                 .wide = wide};
+
+    w += g * from * to * area + first * p.step;
+    place_taps(j, g, first, wide);
+    if (p.live < wide)
+        for (int64_t t = 0; t < area; t++)
+            memset(packed + j->piece[t].b, 0, (size_t)(from * wide) * sizeof *packed);
+    for (int64_t i = 0; i < (back ? from : 1); i++) {
+        p.w = w + i * to * area, p.channel = i;
+        pack_stretch(j, &p, packed);
     }
 }
 
@@ -61,23 +115,12 @@ void conv_pack(const conv *c, const void *w, void *packed, void *work)
 {
     const int64_t to = conv_to_group(c);
     const even_cut cut = conv_panels(to);
-    float *out = packed;
     conv_job j;
 
     conv_job_open(&j, c, work);
-    const int64_t pairs = j.y.phases * j.x.phases;
-    for (int64_t n = 0; n < c->v.groups * pairs; n++) {
-        panel_of p = {.g = n / pairs, .row = j.k[0], .col = j.k[1]};
-        p.rows = conv_taps(c, 0, n % pairs / j.x.phases, j.k[0], j.at[0]);
-        p.cols = conv_taps(c, 1, n % j.x.phases, j.k[1], j.at[1]);
-        for (int64_t v = 0, vecs; v * VL < to; v += vecs) {
-            vecs = run_at(cut, v);
-            p.first = v * VL, p.wide = vecs * VL;
-            p.live = to - p.first < p.wide ? to - p.first : p.wide;
-            pack_panel(c, &p, w, out);
-            out += p.rows * p.cols * conv_from_group(c) * p.wide;
-        }
-    }
+    for (int64_t g = 0; g < c->v.groups; g++)
+        for (int64_t v = 0; v * VL < to; v += run_at(cut, v))
+            pack_panel(&j, g, v * VL, run_at(cut, v) * VL, w, packed);
 }
 
 /* ---- lines ---- */
