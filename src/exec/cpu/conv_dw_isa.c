@@ -69,29 +69,75 @@ static void run_rows(gemm_tile *t, int64_t run, int vecs)
     }
 }
 
+/* All taps together: tiles of x's neighbours, which are channels of several taps. */
+static void run_taps(const gemm_tile *of, const conv_pieces *p, int vecs)
+{
+    for (int64_t i = 0; i < p->count; i++) {
+        gemm_tile t = *of;
+        t.a += p->piece[i].a;
+        t.c += i * p->run * t.c_step;
+        run_rows(&t, p->run, vecs);
+    }
+}
+
+/* The lines of dy from which row tap `k` lies in the image. */
+static void list_reach(const dw_strip *d, gemm_tile *t, int64_t k)
+{
+    const conv_job *j = d->j;
+
+    t->piece = j->line, t->pieces = 0;
+    for (int64_t n = 0; n < d->s.images * d->s.lines; n++) {
+        const int64_t row = (d->s.line + n % d->s.lines) * j->y.step + j->at[0][k];
+        if (row < 0 || row >= j->y.ins) continue;
+        j->line[t->pieces++] =
+            (gemm_piece){.a = n / d->s.lines * d->f.image + row * d->f.pitch * conv_from(j->c),
+                         .b = n * j->x.outs * d->dy_step};
+    }
+}
+
+/* Tap by tap, each over the pixels from which it lies in the image. */
+static void run_row(const dw_strip *d, const gemm_tile *of, const conv_pieces *p, int64_t row,
+                    int vecs)
+{
+    const conv_job *j = d->j;
+    const int64_t from = conv_from_group(j->c);
+
+    for (int64_t s = 0; s < p->cols; s++) {
+        int64_t reach[2];
+        gemm_tile t = *of;
+        conv_reach(&j->x, j->x.outs, j->at[1][s], reach);
+        t.k = reach[1] - reach[0];
+        if (t.k == 0) t.pieces = 0;
+        t.a += (reach[0] * j->x.step + j->at[1][s]) * conv_from(j->c);
+        t.b += reach[0] * d->dy_step;
+        t.c += (row * p->cols + s) * from * t.c_step;
+        if (t.pieces > 0 || !t.acc) run_rows(&t, from, vecs);
+    }
+}
+
 static void run_strip(const dw_strip *d)
 {
     const conv_job *j = d->j;
-    const int64_t wide = conv_whole(conv_to_group(j->c));
     const conv_pieces p = conv_tap_pieces(j, 0, 0, d->f.pitch);
     const int64_t end = conv_whole(d->last) / VL, begin = d->first / VL;
     const even_cut cut = cut_evenly(end - begin, TILE_VECS);
     gemm_tile all = {.a_step = j->x.step * conv_from(j->c),
                      .b_step = d->dy_step,
-                     .c_step = wide,
+                     .c_step = conv_whole(conv_to_group(j->c)),
                      .tail = VL,
                      .by_col = true,
                      .acc = d->acc};
 
-    list_lines(d, &all);
-    for (int64_t v = begin, vecs; v < end; v += vecs) {
-        vecs = run_at(cut, v - begin);
-        for (int64_t i = 0; i < p.count; i++) {
+    for (int64_t row = 0; row < (j->apart ? p.rows : 1); row++) {
+        if (j->apart) list_reach(d, &all, row);
+        else list_lines(d, &all);
+        for (int64_t v = begin, vecs; v < end; v += vecs) {
             gemm_tile t = all;
-            t.a = d->f.at + p.piece[i].a + d->g * conv_from_group(j->c);
-            t.b = d->dy + v * VL;
-            t.c = d->sums + i * p.run * wide + v * VL;
-            run_rows(&t, p.run, (int)vecs);
+            vecs = run_at(cut, v - begin);
+            t.a = d->f.at + d->g * conv_from_group(j->c);
+            t.b = d->dy + v * VL, t.c = d->sums + v * VL;
+            if (j->apart) run_row(d, &t, &p, row, (int)vecs);
+            else run_taps(&t, &p, (int)vecs);
         }
     }
 }

@@ -137,6 +137,7 @@ typedef struct lines_of {
 /* All tiles of one line, `outs` pixels of the phase. */
 static void run_line(gemm_tile *t, int64_t outs, int vecs)
 {
+    if (outs == 0) return;
     const even_cut cut = cut_evenly(outs, conv_rows_max(vecs));
     const int64_t runs[2] = {cut.large, cut.runs - cut.large};
 
@@ -149,24 +150,100 @@ static void run_line(gemm_tile *t, int64_t outs, int vecs)
     }
 }
 
-/* The lines of the phase for one panel, which begins at channel `first` of the group. */
-static void run_panel(const lines_of *l, const gemm_tile *of, int64_t first, int vecs)
+/* The lines of the phase for one panel. */
+static void run_lines(const lines_of *l, const gemm_tile *of, int vecs)
 {
     const conv_job *j = l->j;
-    const int64_t from = conv_from(j->c), to = conv_to(j->c), row = j->x.outs * to;
+    const int64_t from = conv_from(j->c), row = j->x.outs * conv_to(j->c);
     const int64_t skip = (l->row_phase - l->s.line % j->y.phases + j->y.phases) % j->y.phases;
 
     for (int64_t i = 0; i < l->s.images; i++) {
         for (int64_t r = skip; r < l->s.lines; r += j->y.phases) {
             const int64_t down = (l->s.line + r) / j->y.phases * j->y.step + j->y.low - l->f.row;
             gemm_tile t = *of;
-            t.a = l->f.at + i * l->f.image + (down * l->f.pitch + j->x.low - l->f.col) * from +
-                  l->g * conv_from_group(j->c);
-            t.c = l->out + (i * l->s.lines + r) * row + l->col_phase * to +
-                  l->g * conv_to_group(j->c) + first;
+            t.a += i * l->f.image + (down * l->f.pitch + j->x.low - l->f.col) * from;
+            t.c += (i * l->s.lines + r) * row;
             run_line(&t, j->flat ? l->s.images * l->s.lines * l->outs : l->outs, vecs);
             if (j->flat) return;
         }
+    }
+}
+
+/* One panel, all its taps together. */
+static void run_taps(const lines_of *l, const gemm_tile *of, const conv_pieces *p, int vecs)
+{
+    const int64_t deep = p->run < DEEP_MAX ? DEEP_MAX / p->run : 1;
+    gemm_tile t = *of;
+
+    t.k = p->run;
+    for (int64_t i = 0; i < p->count; i++) p->piece[i].b = i * p->run * t.b_step;
+    for (int64_t i = 0; i == 0 || i < p->count; i += deep, t.acc = true) {
+        t.piece = p->piece + i;
+        t.pieces = p->count - i < deep ? p->count - i : deep;
+        run_lines(l, &t, vecs);
+    }
+}
+
+/* ---- lines, column by column of the window ---- */
+
+/* What a column's taps add to a line: to the pixels that they reach. The others are zeroed where
+ * nothing is there yet. */
+static void add_column(const gemm_tile *of, const int64_t reach[2], int64_t outs, int vecs)
+{
+    gemm_tile t = *of, none = *of;
+
+    none.pieces = 0;
+    if (!t.acc) run_line(&none, reach[0], vecs);
+    none.c = t.c + reach[1] * t.c_step;
+    if (!t.acc) run_line(&none, outs - reach[1], vecs);
+    t.c += reach[0] * t.c_step;
+    if (!t.acc || t.pieces > 0) run_line(&t, reach[1] - reach[0], vecs);
+}
+
+/* One column of `rows` taps, all lines of the phase. */
+static void run_column(const lines_of *l, const gemm_tile *of, int64_t rows, int64_t at, int vecs)
+{
+    const conv_job *j = l->j;
+    const int64_t skip = (l->row_phase - l->s.line % j->y.phases + j->y.phases) % j->y.phases;
+    int64_t reach[2];
+
+    conv_reach(&j->x, l->outs, at, reach);
+    for (int64_t n = 0; n < l->s.images * l->s.lines; n++) {
+        const int64_t down = (l->s.line + n % l->s.lines) / j->y.phases * j->y.step;
+        gemm_tile t = *of;
+        if (n % l->s.lines % j->y.phases != skip) continue;
+        for (int64_t k = 0; k < rows; k++) {
+            const int64_t y = down + j->at[0][k];
+            if (y < 0 || y >= j->y.ins) continue;
+            if (t.pieces++ == 0) t.piece += k;
+        }
+        t.a += n / l->s.lines * l->f.image +
+               (down * l->f.pitch + reach[0] * j->x.step + at) * conv_from(j->c);
+        t.c += n * j->x.outs * conv_to(j->c);
+        add_column(&t, reach, l->outs, vecs);
+    }
+}
+
+/* One panel: first the column that reaches most pixels, then the others. */
+static void run_columns(const lines_of *l, const gemm_tile *of, const conv_pieces *p, int vecs)
+{
+    const conv_job *j = l->j;
+    const int64_t from = conv_from_group(j->c);
+    int64_t most = 0, widest = -1, reach[2];
+    gemm_tile t = *of;
+
+    for (int64_t s = 0; s < p->cols; s++) {
+        conv_reach(&j->x, l->outs, j->at[1][s], reach);
+        if (reach[1] - reach[0] > widest) most = s, widest = reach[1] - reach[0];
+    }
+    t.k = from;
+    for (int64_t n = 0; n == 0 || n < p->cols; n++, t.acc = true) {
+        const int64_t s = n == 0 ? most : n <= most ? n - 1 : n;
+        for (int64_t r = 0; r < p->rows; r++)
+            p->piece[r] = (gemm_piece){.a = j->at[0][r] * l->f.pitch * conv_from(j->c),
+                                       .b = (r * p->cols + s) * from * t.b_step};
+        t.piece = p->piece;
+        run_column(l, &t, p->cols > 0 ? p->rows : 0, p->cols > 0 ? j->at[1][s] : 0, vecs);
     }
 }
 
@@ -174,27 +251,24 @@ static void run_panel(const lines_of *l, const gemm_tile *of, int64_t first, int
 static const float *run_panels(const lines_of *l, const float *w)
 {
     const conv_job *j = l->j;
-    const int64_t to = conv_to_group(j->c);
+    const int64_t to = conv_to_group(j->c), from = conv_from_group(j->c);
     const even_cut cut = conv_panels(to);
     const conv_pieces p = conv_tap_pieces(j, l->row_phase, l->col_phase, l->f.pitch);
-    const int64_t deep = p.run < DEEP_MAX ? DEEP_MAX / p.run : 1;
 
     for (int64_t v = 0, vecs; v * VL < to; v += vecs) {
         vecs = run_at(cut, v);
         const int64_t wide = vecs * VL, live = to - v * VL < wide ? to - v * VL : wide;
-        gemm_tile t = {.k = p.run,
+        gemm_tile t = {.a = l->f.at + l->g * from,
+                       .b = w,
+                       .c = l->out + l->col_phase * conv_to(j->c) + l->g * to + v * VL,
                        .a_step = j->x.step * conv_from(j->c),
                        .b_step = wide,
                        .c_step = j->x.phases * conv_to(j->c),
                        .tail = (int)(live - wide + VL),
                        .acc = j->c->acc};
-        for (int64_t i = 0; i < p.count; i++) p.piece[i].b = i * p.run * wide;
-        for (int64_t i = 0; i == 0 || i < p.count; i += deep, t.acc = true) {
-            t.piece = p.piece + i, t.b = w;
-            t.pieces = p.count - i < deep ? p.count - i : deep;
-            if (l->outs > 0) run_panel(l, &t, v * VL, (int)vecs);
-        }
-        w += p.count * p.run * wide;
+        if (l->outs > 0 && j->apart) run_columns(l, &t, &p, (int)vecs);
+        else if (l->outs > 0) run_taps(l, &t, &p, (int)vecs);
+        w += p.rows * p.cols * from * wide;
     }
     return w;
 }
