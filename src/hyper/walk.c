@@ -12,11 +12,11 @@ static drmad_status open_trajectory(walker *w)
         .dtype = s->dtype,
         .params = s->params,
         .steps = s->steps,
-        .vectors = s->optim.buffer ? 2 : 1,
+        .vectors = w->t->vectors,
         .memory = w->spec.memory,
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,
-        .kinked = s->oracle || nn_kinked(&s->model), /* an oracle's loss may have any kinks */
+        .kinked = s->oracle || nn_kinked(s->model), /* an oracle's loss may have any kinks */
         .on = w->t->on,
         .step = trainer_step_at,
         .user = w->t,
@@ -31,6 +31,11 @@ static drmad_status open_trajectory(walker *w)
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "trajectory.stride: fast works on vectors in host memory, and the model's live "
                     "on a device; use exact");
+    for (int32_t i = 0; w->spec.stride > 1 && i < s->params->n; i++)
+        if (s->params->at[i].role == PARAM_STAT)
+            return FAIL(w->ctx, DRMAD_E_CONFIG,
+                        "trajectory.stride: fast steps over the running statistics of batch norm; "
+                        "use exact");
     if (w->spec.stride > 1 && space_has(s->space, HYPER_MOMENTUM))
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "trajectory.stride: fast steps over the buffers that momentum's hypergradient "
@@ -81,8 +86,7 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     TRY(mem_alloc(ctx, uses, sizeof *w->has_cot, &w->has_cot));
     TRY(mem_alloc(ctx, uses, sizeof *w->inverted, &w->inverted));
     TRY(mem_alloc(ctx, uses, sizeof *w->tangent_of, &w->tangent_of));
-    TRY(trainer_vector(t, flat, &w->wcot));
-    TRY(trainer_vector(t, flat, &w->bcot));
+    for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_vector(t, flat, &w->cot[k]));
     TRY(mem_alloc(ctx, flat, sizeof *w->dw, &w->dw));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->ahead));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->middle));
@@ -118,8 +122,8 @@ void walker_free(walker *w)
     job_free(w->direction);
     job_free(w->tangent);
     job_free(w->norm);
-    void *vectors[] = {w->wcot, w->bcot, w->wtan, w->btan};
-    for (size_t i = 0; i < COUNT(vectors); i++) trainer_vector_free(w->t, vectors[i]);
+    for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->cot[k]);
+    for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->tan[k]);
     void *all[] = {w->has_cot, w->inverted, w->tangent_of, w->sum, w->dw, w->ahead, w->middle};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);
@@ -134,17 +138,17 @@ static void clear_sums(walker *w)
     }
 }
 
-/* w~ = dF/dw, b~ = 0. */
+/* w~ = dF/dw, those of the buffers 0. */
 static drmad_status start_adjoint(walker *w)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
     void *wcot;
 
-    TRY(trainer_fetch(t, w->wcot, &wcot));
+    TRY(trainer_fetch(t, w->cot[0], &wcot));
     for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, wcot, i, w->dw[i]);
-    TRY(trainer_send(t, w->wcot));
-    TRY(trainer_clear(t, w->bcot));
+    TRY(trainer_send(t, w->cot[0]));
+    for (int32_t k = 1; k < t->vectors; k++) TRY(trainer_clear(t, w->cot[k]));
 done:
     return st;
 }
@@ -182,8 +186,8 @@ size_t walker_bytes(const walker *w)
 {
     const size_t flat = (size_t)w->t->spec.params->total;
 
-    return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) +
-           (w->direction ? program_bytes(w->direction->prog) : 0) +
+    return flat * (2 * (size_t)w->t->vectors * w->t->size + sizeof(double)) +
+           program_bytes(w->back->prog) + (w->direction ? program_bytes(w->direction->prog) : 0) +
            traj_estimate(&w->kept) + rates_bytes(w);
 }
 
