@@ -4,7 +4,8 @@ import json
 import subprocess
 
 from support import BEFORE, BUILD, NEWEST, OLD, SCRATCH
-from support import count, do, each, each_of, environment, fresh, main, need, pairs, run, same, start
+from support import count, do, each, each_of, environment, fresh
+from support import main, need, pairs, run, same, start
 
 STUDY = """
 name: study
