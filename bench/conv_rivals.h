@@ -41,7 +41,8 @@ static inline void *rivals_numbers(int64_t count, size_t least)
 #if defined(HAVE_DNNL)
 #define DNNL_EACH(X)                                                                               \
     X(dnnl_engine_create)                                                                          \
-    X(dnnl_engine_destroy) X(dnnl_stream_create) X(dnnl_stream_destroy) X(dnnl_stream_wait)        \
+    X(dnnl_engine_destroy)                                                                         \
+    X(dnnl_stream_create) X(dnnl_stream_destroy) X(dnnl_stream_wait)                               \
         X(dnnl_memory_desc_init_by_tag) X(dnnl_convolution_forward_desc_init)                      \
             X(dnnl_convolution_backward_data_desc_init)                                            \
                 X(dnnl_convolution_backward_weights_desc_init) X(dnnl_primitive_desc_create)       \
@@ -198,7 +199,7 @@ static inline const char *rivals_version(void)
 
 /* ---- im2col ---- */
 
-/* The matrix [pixels of some lines][kernel rows][kernel columns][ci] from x, or added back to it. */
+/* The matrix [pixels of some lines][kernel][ci] from x, or added back to it. */
 static inline void rivals_cols(const conv *c, const rivals *r, int64_t line, int64_t lines,
                                bool back)
 {
