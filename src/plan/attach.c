@@ -17,6 +17,7 @@ static node add_copy(plan *p, plan_ref ref, dtype t, int64_t count)
 
     *v = (plan_node){.cls = PN_POINT,
                      .op = -1,
+                     .of = NODE_NONE,
                      .type = t,
                      .n_in = 1,
                      .count = count,

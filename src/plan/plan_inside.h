@@ -24,12 +24,14 @@ typedef struct plan_work {
     int32_t *mark;    /* by node: visited when equal to `stamp` */
     int32_t stamp;
     node *stack;
+    int32_t room; /* of the arrays by node, and of plan->node */
 } plan_work;
 
 drmad_status plan_trace(plan *p);
 plan_ref plan_resolve(const graph *g, node n);
 drmad_status plan_attach(plan_work *w);
 drmad_status plan_group(plan_work *w);
+drmad_status plan_recompute(plan_work *w);
 drmad_status plan_schedule(plan_work *w);
 drmad_status plan_place(plan_work *w);
 
