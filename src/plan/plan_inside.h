@@ -38,4 +38,5 @@ drmad_status plan_place(plan_work *w);
 /* Calls fn for every node that v must come after: what it reads, and `from` of its edges. */
 typedef void plan_dep_fn(void *user, node dep, bool hard);
 void plan_deps(const plan_work *w, node v, plan_dep_fn *fn, void *user);
+drmad_status plan_add_edge(plan_work *w, node from, node to);
 #endif

@@ -5,12 +5,13 @@
  * mask of a ReLU not at all. */
 #include "plan/plan_inside.h"
 
-enum { CHAIN_MAX = 6, SOURCES_MAX = 2 };
+enum { CHAIN_MAX = 6, SOURCES_MAX = 2, OVER_MAX = 4 };
 
 /* How a value follows from what is kept. */
 typedef struct chain {
     node source[SOURCES_MAX];
-    int8_t sources, ops; /* ops 0: it cannot */
+    node over[OVER_MAX];        /* leaves among what it reads over which outputs are written */
+    int8_t sources, overs, ops; /* ops 0: it cannot */
     int64_t cols;
 } chain;
 
@@ -20,7 +21,7 @@ typedef struct recompute {
     bool *kept;        /* by node: in memory, and will be */
     bool *hard;        /* by node: somebody reads it in another way than at his own element */
     bool *again;       /* by node: not kept, though other groups read it */
-    bool *overwritten; /* by node: a leaf over which an output is written */
+    node *writer;      /* by node: the output that is written over that leaf, NODE_NONE */
     node *last;        /* by node: its last reader */
     node *clone;       /* by node: its clone in the group that is being rewritten */
     int32_t originals; /* nodes before there were clones */
@@ -64,27 +65,36 @@ static void see_all(recompute *x)
 {
     const plan *p = x->w->p;
 
-    for (node v = 0; v < p->nodes; v++) x->last[v] = -1;
+    for (node v = 0; v < p->nodes; v++) x->last[v] = -1, x->writer[v] = NODE_NONE;
     for (int32_t i = 0; i < p->outs; i++)
-        if (p->out[i].alias >= 0) x->overwritten[graph_leaf(p->g, p->out[i].alias)] = true;
+        if (p->out[i].alias >= 0) x->writer[graph_leaf(p->g, p->out[i].alias)] = p->out[i].y;
     for (node v = 0; v < p->nodes; v++) see_reads(x, v);
     for (node v = 0; v < p->nodes; v++) {
         const plan_node *r = &p->node[v];
         if (r->cls == PN_LEAF || r->at.kind == PLACE_OUTPUT) x->kept[v] = true;
         if (r->cls == PN_MATMUL && r->into != v) x->kept[v] = false;
-        if (x->overwritten[v]) x->kept[v] = false;
     }
 }
 
 /* ---- what follows from what ---- */
 
+static bool add_once(node *list, int8_t *n, int most, node u)
+{
+    for (int i = 0; i < *n; i++)
+        if (list[i] == u) return true;
+    if (*n == most) return false;
+    list[(*n)++] = u;
+    return true;
+}
+
 static bool add_source(chain *c, node u)
 {
-    for (int i = 0; i < c->sources; i++)
-        if (c->source[i] == u) return true;
-    if (c->sources == SOURCES_MAX) return false;
-    c->source[c->sources++] = u;
-    return true;
+    return add_once(c->source, &c->sources, SOURCES_MAX, u);
+}
+
+static bool add_over(const recompute *x, chain *c, node u)
+{
+    return u == NODE_NONE || x->writer[u] == NODE_NONE || add_once(c->over, &c->overs, OVER_MAX, u);
 }
 
 static bool add_cols(chain *c, int64_t cols)
@@ -100,14 +110,15 @@ static bool add_operand(const recompute *x, chain *c, const plan_node *v, const 
     const plan *p = x->w->p;
 
     if (a->mode == AT_CONST) return true;
-    if (a->src != NODE_NONE && x->overwritten[a->src]) return false;
-    if (a->index != NODE_NONE && x->overwritten[a->index]) return false;
+    if (!add_over(x, c, a->src) || !add_over(x, c, a->index)) return false;
     if (a->src == NODE_NONE || !at_own_element(p, v, a))
         return a->mode != AT_SAME || add_source(c, a->src);
     if (x->kept[a->src] && !x->again[a->src]) return add_source(c, a->src);
     const chain *u = &x->chain[a->src];
     for (int i = 0; i < u->sources; i++)
         if (!add_source(c, u->source[i])) return false;
+    for (int i = 0; i < u->overs; i++)
+        if (!add_over(x, c, u->over[i])) return false;
     c->ops = (int8_t)(c->ops + u->ops);
     return u->ops > 0 && add_cols(c, u->cols);
 }
@@ -122,19 +133,78 @@ static chain chain_of(const recompute *x, node n)
     return ok && c.ops <= CHAIN_MAX ? c : (chain){.ops = 0};
 }
 
-/* Do all groups that read v from outside have its columns? */
-static bool readers_agree(const recompute *x, node v)
+typedef struct search {
+    plan_work *w;
+    int32_t top;
+} search;
+
+static void push_group(void *user, node dep, bool hard)
+{
+    search *s = user;
+    const int32_t group = s->w->cluster[dep];
+
+    (void)hard;
+    if (s->w->mark[group] == s->w->stamp) return;
+    s->w->mark[group] = s->w->stamp;
+    s->w->stack[s->top++] = group;
+}
+
+/* Must the group of `late` come after that of `early`, or are they one? */
+static bool comes_after(plan_work *w, node late, node early)
+{
+    search s = {w, 0};
+
+    w->stamp++;
+    push_group(&s, late, false);
+    while (s.top > 0 && w->mark[w->cluster[early]] != w->stamp)
+        for (node v = w->stack[--s.top]; v >= 0; v = w->next[v]) plan_deps(w, v, push_group, &s);
+    return w->mark[w->cluster[early]] == w->stamp;
+}
+
+static bool reads(const plan_node *r, node v)
+{
+    bool found = false;
+
+    for (int k = 0; runs(r) && k < r->n_in; k++) found |= r->in[k].src == v;
+    return found;
+}
+
+/* Can the group of reader r have v's chain: are its columns those, and can it run before what the
+ * chain reads is overwritten? */
+static bool fits(const recompute *x, node v, node r)
+{
+    plan_work *w = x->w;
+    const chain *c = &x->chain[v];
+
+    for (node m = w->cluster[r]; m >= 0; m = w->next[m])
+        if (!add_cols(&(chain){.cols = c->cols}, w->p->node[m].cols)) return false;
+    for (int i = 0; i < c->overs; i++)
+        if (comes_after(w, r, x->writer[c->over[i]])) return false;
+    return true;
+}
+
+static bool readers_fit(const recompute *x, node v)
 {
     const plan_work *w = x->w;
 
-    for (node r = 0; r < w->p->nodes && r <= x->last[v]; r++) {
-        bool reads = false;
-        for (int k = 0; runs(&w->p->node[r]) && k < w->p->node[r].n_in; k++)
-            reads |= w->p->node[r].in[k].src == v;
-        for (node m = w->cluster[r]; reads && m >= 0; m = w->next[m])
-            if (!add_cols(&(chain){.cols = x->chain[v].cols}, w->p->node[m].cols)) return false;
-    }
+    for (node r = 0; r <= x->last[v]; r++)
+        if (w->cluster[r] != w->cluster[v] && reads(&w->p->node[r], v) && !fits(x, v, r))
+            return false;
     return true;
+}
+
+/* Readers that will read a leaf for v's sake run before it is overwritten. */
+static drmad_status order_readers(const recompute *x, node v)
+{
+    drmad_status st = DRMAD_OK;
+    plan_work *w = x->w;
+    const chain *c = &x->chain[v];
+
+    for (node r = 0; r <= x->last[v] && c->overs > 0; r++)
+        for (int i = 0; i < c->overs && reads(&w->p->node[r], v); i++)
+            if (w->cluster[r] != w->cluster[v]) TRY(plan_add_edge(w, r, x->writer[c->over[i]]));
+done:
+    return st;
 }
 
 /* At most one source may live longer for v's sake: no more memory than v's. */
@@ -148,19 +218,23 @@ static bool pays(const recompute *x, node v)
     return longer <= 1;
 }
 
-static void choose(recompute *x, node n)
+static drmad_status choose(recompute *x, node n)
 {
+    drmad_status st = DRMAD_OK;
     const plan *p = x->w->p;
     const plan_node *v = &p->node[n];
 
     x->chain[n] = chain_of(x, n);
-    if (x->chain[n].ops == 0 || !x->kept[n] || x->hard[n] || v->at.kind != PLACE_NONE) return;
-    if (v->bytes < p->target.recompute_bytes || !pays(x, n) || !readers_agree(x, n)) return;
+    if (x->chain[n].ops == 0 || !x->kept[n] || x->hard[n] || v->at.kind != PLACE_NONE) goto done;
+    if (v->bytes < p->target.recompute_bytes || !pays(x, n) || !readers_fit(x, n)) goto done;
+    TRY(order_readers(x, n));
     x->again[n] = true;
     for (int i = 0; i < x->chain[n].sources; i++) {
         node *last = &x->last[x->chain[n].source[i]];
         if (*last < x->last[n]) *last = x->last[n];
     }
+done:
+    return st;
 }
 
 /* ---- rewriting the groups ---- */
@@ -268,6 +342,16 @@ static void unlink_dead(plan_work *w, int32_t group)
     for (node v = head; v >= 0; v = w->next[v]) w->cluster[v] = head;
 }
 
+/* Whose clones have edges of their own. */
+static void drop_edges(plan_work *w)
+{
+    int32_t kept = 0;
+
+    for (int32_t e = 0; e < w->edges; e++)
+        if (w->p->node[w->edge[e].from].cls != PN_DEAD) w->edge[kept++] = w->edge[e];
+    w->edges = kept;
+}
+
 static drmad_status drop_unread(recompute *x)
 {
     drmad_status st = DRMAD_OK;
@@ -285,6 +369,7 @@ static drmad_status drop_unread(recompute *x)
     }
     for (node v = 0; v < p->nodes; v++)
         if (x->w->cluster[v] == v) unlink_dead(x->w, v);
+    drop_edges(x->w);
 done:
     mem_free(p->ctx, reads);
     return st;
@@ -302,11 +387,11 @@ drmad_status plan_recompute(plan_work *w)
     TRY(mem_alloc(p->ctx, n, sizeof *x.kept, &x.kept));
     TRY(mem_alloc(p->ctx, n, sizeof *x.hard, &x.hard));
     TRY(mem_alloc(p->ctx, n, sizeof *x.again, &x.again));
-    TRY(mem_alloc(p->ctx, n, sizeof *x.overwritten, &x.overwritten));
+    TRY(mem_alloc(p->ctx, n, sizeof *x.writer, &x.writer));
     TRY(mem_alloc(p->ctx, n, sizeof *x.last, &x.last));
     TRY(mem_alloc(p->ctx, n, sizeof *x.clone, &x.clone));
     see_all(&x);
-    for (node v = 0; v < graph_size(p->g); v++) choose(&x, v);
+    for (node v = 0; v < graph_size(p->g); v++) TRY(choose(&x, v));
     for (node v = 0; v < x.originals; v++)
         if (w->cluster[v] == v && runs(&p->node[v])) TRY(rewrite_group(&x, v));
     TRY(drop_unread(&x));
@@ -315,7 +400,7 @@ done:
     mem_free(p->ctx, x.kept);
     mem_free(p->ctx, x.hard);
     mem_free(p->ctx, x.again);
-    mem_free(p->ctx, x.overwritten);
+    mem_free(p->ctx, x.writer);
     mem_free(p->ctx, x.last);
     mem_free(p->ctx, x.clone);
     return st;

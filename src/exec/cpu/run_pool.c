@@ -15,17 +15,31 @@ static const pool_fns *fns_of(cpu_isa isa, dtype t)
     return t == F32 ? f32[isa] : f64[isa];
 }
 
+/* With few channels a window's pixels are short: many windows are done together where none is
+ * padded. */
+static void begin_blocks(pool_row *p)
+{
+    enum { FEW = 16 };
+    const window *v = p->v;
+
+    if (p->c >= FEW || v->pad[1] > 0) return;
+    p->pixels = POOL_BLOCK / p->c < p->w ? POOL_BLOCK / p->c : p->w;
+    for (int64_t j = 0; j < p->pixels * p->c; j++)
+        p->begin[j] = (int32_t)(j / p->c * v->stride[1] * p->c + j % p->c);
+}
+
 static void pool_image(void *arg, int64_t n)
 {
     const plain *x = arg;
     const window *v = &x->r->attr.window;
     const pool_fns *fns = fns_of(x->code->isa, graph_dtype(x->p->g, x->r->in[0]));
-    const int64_t h = window_out(v, 0), c = x->from->dim[3];
-    pool_row p = {.v = v, .w = window_out(v, 1), .c = c, .taps = v->kernel[0] * v->kernel[1]};
-    const size_t image = (size_t)(v->size[0] * v->size[1] * c), row = (size_t)(p.w * c);
+    pool_row p = {.v = v, .w = window_out(v, 1), .c = x->from->dim[3]};
+    const int64_t h = window_out(v, 0);
+    const size_t image = (size_t)(v->size[0] * v->size[1] * p.c), row = (size_t)(p.w * p.c);
     const size_t at = (size_t)n * image * x->size, over = (size_t)(n * h) * row * x->size;
 
     p.image = n * (int64_t)image;
+    if (x->r->op == OP_maxpool_arg) begin_blocks(&p);
     if (x->r->op == OP_spread) memset(x->out + at, 0, image * x->size);
     for (p.y = 0; p.y < h; p.y++) {
         const size_t here = over + (size_t)p.y * row * x->size;
