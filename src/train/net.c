@@ -1,4 +1,4 @@
-/* The training graph of one step: loss, penalties, and the optimiser on top. */
+/* The training graph of one step: loss and penalties. The optimiser on top is in update.c. */
 #include "ad/ad.h"
 #include "train/trainer.h"
 #include <stdio.h>
@@ -18,6 +18,7 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
     TRY(mem_alloc(ctx, tensors, sizeof *n->next_cot, &n->next_cot));
     TRY(mem_alloc(ctx, tensors, sizeof *n->given, &n->given));
     TRY(mem_alloc(ctx, uses + 1, sizeof *n->use, &n->use));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->clipped, &n->clipped));
     TRY(mem_alloc(ctx, tensors, sizeof *n->step, &n->step));
     for (size_t u = 0; u < uses; u++) n->use[u] = NODE_NONE;
     for (size_t i = 0; i < tensors; i++) n->next[i] = n->next_cot[i] = NODE_NONE;
@@ -36,6 +37,7 @@ void net_free(drmad_ctx *ctx, net *n)
     mem_free(ctx, n->next_cot);
     mem_free(ctx, n->given);
     mem_free(ctx, n->use);
+    mem_free(ctx, n->clipped);
     mem_free(ctx, n->step);
     mem_free(ctx, n);
 }
@@ -51,7 +53,7 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
         snprintf(name, sizeof name, "%s%s%s", hyper_kind_of(kind)->word, tensor < 0 ? "" : "/",
                  tensor < 0 ? "" : t->spec.params->at[tensor].name);
         n->use[i] =
-            job_leaf(j, name, t->spec.dtype, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
+            job_leaf(j, name, t->use[i].type, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
         t->use[i].used = true;
     }
     return n->use[i];
@@ -68,6 +70,41 @@ static node leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor,
     return g_fill(j->g, t->spec.dtype, shape_ones(rank), value);
 }
 
+/* a + b, where NODE_NONE is zero. */
+static node plus(graph *g, node a, node b)
+{
+    return a == NODE_NONE ? b : b == NODE_NONE ? a : g_add(g, a, b);
+}
+
+/* `value` along the last dimension, [1, channels], as constants. */
+static node by_channel(const trainer *t, job *j, const double *value)
+{
+    const int64_t c = t->spec.train.channels;
+    node all = NODE_NONE;
+
+    for (int64_t i = 0; i < c; i++) {
+        node one = g_fill(j->g, t->spec.dtype, SHAPE(1, 1), value[i]);
+        all = plus(j->g, all, g_pad(j->g, one, 1, i, c));
+    }
+    return all;
+}
+
+/* x [B, width], channels running fastest: less their mean, over their deviation. */
+static node standardise(const trainer *t, job *j, node x)
+{
+    const examples *e = &t->spec.train;
+    const shape flat = *graph_shape(j->g, x);
+    const shape s = e->channels ? SHAPE(shape_count(&flat) / e->channels, e->channels) : flat;
+    double inverse[EXAMPLES_CHANNELS_MAX];
+
+    if (e->channels == 0) return x;
+    for (int32_t i = 0; i < e->channels; i++) inverse[i] = 1 / e->deviation[i];
+    x = g_reshape(j->g, x, s);
+    x = g_sub(j->g, x, g_bcast(j->g, by_channel(t, j, e->mean), s));
+    x = g_mul(j->g, x, g_bcast(j->g, by_channel(t, j, inverse), s));
+    return g_reshape(j->g, x, flat);
+}
+
 node trainer_inputs(trainer *t, job *j, net *n, node rows)
 {
     const nn_spec *m = t->spec.model;
@@ -78,6 +115,7 @@ node trainer_inputs(trainer *t, job *j, net *n, node rows)
     for (int32_t i = 0; i < m->input.rank; i++) s.dim[i + 1] = m->input.dim[i];
     if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 0, s.dim[1]), I32);
     node x = g_scale(j->g, g_cast(j->g, rows, t->spec.dtype), t->spec.train.scale);
+    x = standardise(t, j, x);
     node scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
     if (scale != NODE_NONE) x = g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
     return g_reshape(j->g, x, s);
@@ -93,11 +131,14 @@ node trainer_labels(trainer *t, job *j, node rows)
                     (slot_ref){SLOT_LABELS, 0});
 }
 
-/* The rows of the batch, gathered from the table. */
+/* The rows of the batch: as the feed gives them, or gathered from the table. */
 static node batch_rows(trainer *t, job *j)
 {
     const examples *e = &t->spec.train;
-    node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), (slot_ref){SLOT_ROWS, 0});
+    const slot_ref at = {SLOT_ROWS, 0};
+
+    if (trainer_fed(t)) return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
+    node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), at);
     node index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
 
     return g_gather(j->g, rows, index);
@@ -113,12 +154,6 @@ static node weigh(trainer *t, job *j, node rows, node weight)
         weight = g_reshape(j->g, weight, SHAPE(batch, 1));
     else weight = g_bcast(j->g, g_reshape(j->g, weight, SHAPE(1, 1)), SHAPE(batch, 1));
     return g_mul(j->g, rows, weight);
-}
-
-/* a + b, where NODE_NONE is zero. */
-static node plus(graph *g, node a, node b)
-{
-    return a == NODE_NONE ? b : b == NODE_NONE ? a : g_add(g, a, b);
 }
 
 static node penalties(trainer *t, job *j, net *n, node total)
@@ -210,59 +245,4 @@ drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
     st = graph_status(j->g);
 done:
     return st;
-}
-
-/* The rate's leaf, times the base rate where the leaf holds none of it. */
-static node tuned_rate(trainer *t, job *j, net *n, int32_t tensor)
-{
-    const hyper_use *u = space_find(t->spec.space, HYPER_LR, tensor);
-    node leaf = trainer_use_leaf(t, j, n, HYPER_LR, tensor);
-
-    if (!u || !t->use[u - t->spec.space->uses].scaled) return leaf;
-    return g_mul(j->g, leaf, trainer_base_leaf(t, j, graph_shape(j->g, leaf)));
-}
-
-node trainer_base_leaf(trainer *t, job *j, const shape *s)
-{
-    const shape to = *s;
-    node base =
-        job_leaf(j, "base rate", t->spec.dtype, shape_ones(to.rank), (slot_ref){SLOT_LR, 0});
-
-    return g_bcast(j->g, base, to);
-}
-
-drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
-{
-    const train_spec *s = &t->spec;
-
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const shape one = shape_ones(p->shape.rank);
-        optim_in in = optim_nothing();
-
-        in.g = grad[i];
-        in.state[0] = n->w[i];
-        if (p->role == PARAM_STAT) {
-            n->step[i] = (optim_step){.in = in, .p = NODE_NONE, .s = NODE_NONE};
-            for (int k = 0; k < OPTIM_VECTORS; k++)
-                n->step[i].next[k] = k == 0 ? n->next[i] : NODE_NONE;
-            continue;
-        }
-        for (int32_t k = 1; k < t->vectors; k++)
-            in.state[k] =
-                job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_W + k, i));
-        in.h[OPTIM_LR] = tuned_rate(t, j, n, i);
-        if (in.h[OPTIM_LR] == NODE_NONE)
-            in.h[OPTIM_LR] = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
-        in.h[OPTIM_DECAY] = leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
-        if (optim_reads(&s->optim, OPTIM_MOMENTUM)) {
-            in.h[OPTIM_MOMENTUM] = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
-            if (in.h[OPTIM_MOMENTUM] == NODE_NONE)
-                in.h[OPTIM_MOMENTUM] = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
-            if (s->optim.dampening != 0 || n->strided)
-                in.c = job_leaf(j, "c", s->dtype, one, (slot_ref){SLOT_GAIN, 0});
-        }
-        n->step[i] = optim_build(j->g, &s->optim, &in);
-    }
-    return graph_status(j->g);
 }

@@ -78,6 +78,7 @@ static drmad_status uses_new(trainer *t)
         use_state *u = &t->use[i];
         u->use = &s->space->uses[i];
         u->leaf = u->use->shape;
+        u->type = optim_type(u->use->kind, s->dtype);
         u->by_row = (u->use->kind == HYPER_EXAMPLE_WEIGHT || u->use->kind == HYPER_LOSS_WEIGHT) &&
                     shape_count(&u->leaf) > 1;
         if (u->by_row) u->leaf = SHAPE(s->batch);
@@ -127,7 +128,11 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
-    for (int k = SLOT_LR; k <= SLOT_CORRECT; k++) TRY(mem_alloc(t->ctx, 1, t->size, &t->slot[k]));
+    for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
+        TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
+    TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
+    for (int64_t k = 0; k < s->steps; k++)
+        t->product[k] = optim_product(&s->optim, k, k > 0 ? t->product[k - 1] : 1);
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
@@ -181,7 +186,7 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
                     (long long)shape_count(&s->model->input), (long long)s->train.width);
     if (s->masks && s->model->masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
-    return optim_check(ctx, &s->optim);
+    return trainer_check_update(ctx, s);
 }
 
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
@@ -223,6 +228,7 @@ void trainer_free(trainer *t)
         for (int32_t k = 0; k < t->vectors; k++) trainer_vector_free(t, t->state[i][k]);
     mem_free(t->ctx, t->slot);
     mem_free(t->ctx, t->use);
+    mem_free(t->ctx, t->product);
     mem_free(t->ctx, t->draw);
     mem_free(t->ctx, t->stage);
     mem_free(t->ctx, t->grad_sum);
@@ -278,6 +284,13 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_LR: return schedule_at(&s->rate, step);
     case HYPER_MOMENTUM: return s->momentum;
     case HYPER_WEIGHT_DECAY: return s->weight_decay;
+    case HYPER_BETA1: return s->beta1;
+    case HYPER_BETA2: return s->beta2;
+    case HYPER_EPS: return s->eps;
+    case HYPER_CLIP: return s->clip;
+    case HYPER_LR_PEAK: return s->rate.rate;
+    case HYPER_LR_FINAL: return s->rate.final;
+    case HYPER_LR_GAMMA: return s->rate.gamma;
     case HYPER_L2: return s->l2;
     case HYPER_L1: return s->l1;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
@@ -290,7 +303,7 @@ hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
 {
     const train_spec *s = &t->spec;
     const double base = u->scaled ? 1 : train_base(s, u->use->kind, step);
-    hyper_at at = {.t = step, .base = base, .type = s->dtype};
+    hyper_at at = {.t = step, .base = base, .type = u->type};
 
     if (u->by_row) {
         at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
@@ -320,21 +333,58 @@ done:
     return st;
 }
 
+bool trainer_fed(const trainer *t)
+{
+    return t->spec.train.feed && (t->spec.augment || !t->spec.train.rows);
+}
+
+/* The step's rows and which examples they show. */
+static drmad_status take_batch(trainer *t, int64_t step)
+{
+    const train_spec *s = &t->spec;
+    const feed_stream of = {.data = s->train.data,
+                            .list = s->train.list,
+                            .count = (int32_t)s->train.count,
+                            .batch = (int32_t)s->batch,
+                            .how = s->augment,
+                            .order = s->order,
+                            .steps = s->steps};
+    feed_batch b;
+    const drmad_status st = feed_take(s->train.feed, &of, t->seed, step, &b);
+
+    if (st != DRMAD_OK) return st;
+    memcpy(t->local, b.position, (size_t)s->batch * sizeof *t->local);
+    t->slot[SLOT_ROWS] = (void *)(uintptr_t)b.rows;
+    return DRMAD_OK;
+}
+
 /* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
  * example. */
 static drmad_status choose_batch(trainer *t, int64_t step)
 {
     const train_spec *s = &t->spec;
     const int32_t batch = (int32_t)s->batch, count = (int32_t)s->train.count;
+    drmad_status st = DRMAD_OK;
 
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
-    batch_indices(s->order, t->seed, step, batch, count, t->local);
+    if (trainer_fed(t)) {
+        TRY(take_batch(t, step));
+    } else {
+        batch_indices(s->order, t->seed, step, batch, count, t->local);
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    }
     for (int64_t i = 0; i < s->batch; i++) {
         t->index[i] = s->train.list[t->local[i]];
         t->batch_labels[i] = s->train.labels[t->local[i]];
     }
-    return DRMAD_OK;
+done:
+    return st;
+}
+
+drmad_status trainer_prepare_eval(trainer *t)
+{
+    return fill_leaves(t, t->spec.steps - 1);
 }
 
 drmad_status trainer_prepare(trainer *t, int64_t step)
@@ -347,7 +397,8 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
     trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
-    t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + 1);
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
     t->key[0] = (int32_t)(uint32_t)t->seed, t->key[1] = (int32_t)(uint32_t)(t->seed >> 32);
@@ -361,6 +412,7 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
 {
     t->values = values;
     t->seed = seed;
+    t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
 }
 
