@@ -31,11 +31,12 @@ static drmad_status check_path(walker *w, const char *kind)
                     kind);
     for (int32_t i = 0; i < s->space->n_slices; i++)
         if (s->space->slices[i].kind == HYPER_EPS) eps = fmin(eps, s->space->slices[i].low);
-    if (!o->eps_inside || eps < 1e-8)
+    if ((o->eps_inside ? eps : eps * eps) < 1e-8) /* grid.md, section 3 */
         base_log(
             w->ctx, LOG_WARN,
-            "optimizer: eps %g %s the root is too small for trajectory: %s, expect no faithful "
-            "hypergradient; use eps_inside: true with eps >= 1e-8, or full or replay",
+            "optimizer.eps: %g %s the root is too small for trajectory: %s: expect no faithful "
+            "hypergradient; use eps_inside: true with 1e-8 or more, or trajectory: full or "
+            "replay",
             eps, o->eps_inside ? "inside" : "outside", kind);
     return DRMAD_OK;
 }

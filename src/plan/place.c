@@ -87,7 +87,7 @@ static bool read_in_place(const plan *p, const plan_step *s, node u)
 }
 
 /* Does an instruction behind number `at` of the step still read u, itself or through what a backend
- * may compute only where it is read: factors and products? */
+ * may compute only where it is read: factors and products? Sums are taken when all else is done. */
 static bool read_later(plan_work *w, const plan_step *s, int32_t at, node u)
 {
     const plan *p = w->p;
@@ -99,7 +99,7 @@ static bool read_later(plan_work *w, const plan_step *s, int32_t at, node u)
         bool hit = false;
         for (int k = 0; k < r->n_in; k++)
             hit |= r->in[k].src != NODE_NONE && w->mark[r->in[k].src] == w->stamp;
-        if (hit && i > at) return true;
+        if (hit && (i > at || r->cls == PN_SUM)) return true;
         if (hit && (r->op == OP_scale || r->op == OP_mul || r->op == OP_sub)) w->mark[v] = w->stamp;
     }
     return false;

@@ -137,3 +137,113 @@ TEST(adaptive_forward_mode_is_the_walk_back)
         toy_close(&t);
     }
 }
+
+/* ---- on a path ---- */
+
+/* The setting without the kinds that a path cannot serve. */
+static bool open_path(toy *t, const setting *s, const walk_spec *walk)
+{
+    hyper_decl decls[TOY_DECLS_MAX];
+    walk_report r;
+    int32_t n = 0;
+
+    toy_init(t, test_ctx());
+    use_setting(t, s);
+    for (int32_t i = 0, all = toy_declare(t, PER_TENSOR, 3, decls); i < all; i++) {
+        const hyper_kind k = decls[i].kind;
+        if (k == HYPER_BETA1 || k == HYPER_BETA2 || k == HYPER_MOMENTUM) continue;
+        decls[n] = decls[i];
+        if (k == HYPER_CLIP) decls[n].start = t->spec.clip;
+        n++;
+    }
+    drmad_status st = toy_open(t, decls, n, walk);
+    if (st == DRMAD_OK) st = walker_gradient(t->w, t->values, 42, &t->valid, &r, t->grad);
+    CHECK_OK(t->ctx, st);
+    return st == DRMAD_OK;
+}
+
+/* Cosine of one kind's entries of the exact hypergradient and of that by `walk`. */
+static double cosine(const toy *a, const toy *b, hyper_kind k)
+{
+    double ab = 0, aa = 0, bb = 0;
+
+    for (int64_t i = 0; i < a->s->total; i++) {
+        if (space_slice_of(a->s, i)->kind != k) continue;
+        ab += a->grad[i] * b->grad[i];
+        aa += a->grad[i] * a->grad[i];
+        bb += b->grad[i] * b->grad[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+static void check_path(const setting *s, const walk_spec *walk, double least)
+{
+    const walk_spec exact = {.trajectory = TRAJ_FULL, .stride = 1};
+    toy a, b;
+    const bool open = open_path(&a, s, &exact) && open_path(&b, s, walk);
+
+    for (int k = 0; open && k < HYPER_KIND_COUNT; k++)
+        if (space_has(a.s, (hyper_kind)k) && !(cosine(&a, &b, (hyper_kind)k) >= least))
+            test_fail(__FILE__, __LINE__, "%s, %s: cosine 1 - %g", s->name,
+                      hyper_kind_of((hyper_kind)k)->word, 1 - cosine(&a, &b, (hyper_kind)k));
+    toy_close(&a);
+    toy_close(&b);
+}
+
+/* With the run's own squares the displacement says what the average gradient is, to rounding. */
+TEST(adaptive_read_outs_by_displacement_are_exact)
+{
+    const walk_spec path = {.trajectory = TRAJ_FULL, .stride = 1, .path_only = true};
+
+    for (size_t i = 0; i < COUNT(settings); i++)
+        if (!settings[i].optim.centered) check_path(&settings[i], &path, 1 - 1e-12);
+}
+
+/* A fine grid, and squares by their cells alone. The toy has 74 weights: errors hardly average
+ * out. */
+TEST(adaptive_grids_are_close)
+{
+    const walk_spec grid = {.trajectory = TRAJ_GRID, .quality = QUALITY_HIGH, .stride = 1};
+
+    for (size_t i = 0; i < COUNT(settings); i++)
+        if (!settings[i].optim.centered) check_path(&settings[i], &grid, .9);
+}
+
+TEST(what_a_path_cannot_serve_is_refused)
+{
+    static const struct {
+        optim_spec optim;
+        walk_spec walk;
+        hyper_kind tuned;
+        const char *why;
+    } cases[] = {
+        {{.kind = OPTIM_ADAM}, {.trajectory = TRAJ_LINE, .stride = 1}, HYPER_LR, "line"},
+        {{.kind = OPTIM_ADAM}, {.trajectory = TRAJ_GRID, .stride = 4}, HYPER_LR, "fast"},
+        {{.kind = OPTIM_ADAM}, {.trajectory = TRAJ_GRID, .stride = 1}, HYPER_BETA1, "beta1"},
+        {{.kind = OPTIM_ADAM}, {.trajectory = TRAJ_GRID, .stride = 1}, HYPER_BETA2, "beta2"},
+        {{.kind = OPTIM_ADAM}, {.trajectory = TRAJ_FULL, .stride = 1}, HYPER_MOMENTUM, "momentum"},
+        {{.kind = OPTIM_ADAM}, {.trajectory = TRAJ_FULL, .stride = 1}, HYPER_CLIP, "clip"},
+        {{.kind = OPTIM_RMSPROP, .centered = true},
+         {.trajectory = TRAJ_GRID, .stride = 1},
+         HYPER_LR,
+         "centered"},
+        {{.kind = OPTIM_RMSPROP, .buffer = true},
+         {.trajectory = TRAJ_GRID, .stride = 1},
+         HYPER_MOMENTUM,
+         "momentum"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const hyper_decl d = {.kind = cases[i].tuned,
+                              .phases = 1,
+                              .low = 0.01,
+                              .high = 0.9,
+                              .start = 0.5,
+                              .transform = TRANSFORM_LOG};
+        toy t;
+        toy_init(&t, test_ctx());
+        t.spec.optim = cases[i].optim;
+        CHECK_FAILS(t.ctx, toy_open(&t, &d, 1, &cases[i].walk), DRMAD_E_CONFIG, cases[i].why);
+        toy_close(&t);
+    }
+}
