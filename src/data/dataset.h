@@ -6,7 +6,7 @@
 #define DATASET_H
 #include "data/array.h"
 
-enum { CLASSES_MAX = 65536 };
+enum { CLASSES_MAX = 65536, TOKENS_MAX = 1 << 24 };
 
 typedef struct picture_set picture_set; /* data/pictures.h */
 
