@@ -239,7 +239,7 @@ static drmad_status read_own(setup *s, const setup *lender)
     const config_study *c = &s->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s));
+    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s, false));
     TRY(setup_feed(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed

@@ -66,8 +66,11 @@ typedef struct setup_cost {
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
 
+/* Gives *out: the data sets alone, pictures as they lie in their files, bad ones too. */
+drmad_status setup_survey(drmad_ctx *ctx, const config *cfg, setup **out);
+
 /* setup_data.c: the data sets of the study; those of the lender where they are the same. */
-drmad_status setup_open_data(setup *s);
+drmad_status setup_open_data(setup *s, bool survey);
 bool setup_borrow_data(setup *s, const setup *lender);
 
 /* The feed, where one is needed, and the keys about pictures. */

@@ -139,7 +139,7 @@ static const char *given(const char *text)
     return text[0] ? text : NULL;
 }
 
-drmad_status setup_open_data(setup *s)
+drmad_status setup_open_data(setup *s, bool survey)
 {
     const config_data *d = &s->cfg->set.data;
     const int64_t memory = d->memory > 0 ? d->memory : machine_memory() / 4;
@@ -151,8 +151,8 @@ drmad_status setup_open_data(setup *s)
                         .size = (int32_t)d->size,
                         .center = d->center,
                         .memory = (size_t)memory,
-                        .originals = d->crop == CFG_CROP_RANDOM_RESIZED,
-                        .skip_bad = d->bad_images == CFG_BAD_SKIP};
+                        .originals = survey || d->crop == CFG_CROP_RANDOM_RESIZED,
+                        .skip_bad = survey || d->bad_images == CFG_BAD_SKIP};
     places *p = NULL;
     drmad_status st;
 
@@ -268,4 +268,22 @@ size_t setup_data_bytes(const setup *s)
     for (int i = 0; i < 2; i++)
         if (of[i] && of[i]->rows) n += (size_t)(of[i]->n * of[i]->width) * dtype_size(of[i]->dtype);
     return n;
+}
+
+drmad_status setup_survey(drmad_ctx *ctx, const config *cfg, setup **out)
+{
+    drmad_status st;
+    setup *s = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *s, &s));
+    s->ctx = ctx;
+    s->cfg = cfg;
+    TRY(drmad_ctx_set_threads(ctx, (int)cfg->set.threads));
+    TRY(setup_open_data(s, true));
+    TRY(read_augment(s));
+    *out = s, s = NULL;
+done:
+    setup_free(s);
+    return st;
 }
