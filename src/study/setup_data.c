@@ -125,11 +125,11 @@ static drmad_status find_places(const setup *s, places *p)
 {
     const config_data *d = &s->cfg->set.data;
     const char *name[] = {d->images, d->labels, d->test_images, d->test_labels, d->file};
-    const bool arrays = d->kind == CFG_DATA_NPZ || d->kind == CFG_DATA_SAFETENSORS;
+    const bool inside = d->kind == CFG_DATA_NPZ || d->kind == CFG_DATA_SAFETENSORS ||
+                        d->kind == CFG_DATA_SHARDS; /* names in a file, or a list */
 
     snprintf(p->dir, PATH_SIZE, "%s", d->dir);
-    for (int i = 0; i < 5; i++)
-        join(arrays && i < 4 ? "" : d->dir, name[i], p->at[i]); /* arrays are names, not files */
+    for (int i = 0; i < 5; i++) join(inside && i < 4 ? "" : d->dir, name[i], p->at[i]);
     if (d->kind == CFG_DATA_FOLDER) find_folders(d, p);
     return d->kind == CFG_DATA_MNIST ? mnist_folder(s->ctx, d->dir, p->dir, PATH_SIZE) : DRMAD_OK;
 }

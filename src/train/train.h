@@ -86,8 +86,8 @@ typedef struct eval_result {
     double error; /* fraction wrong */
 } eval_result;
 
-/* Evaluates the weights of the last run, over all rows but bad pictures. dw (flat, params->total) and dvalues (space->total) take
- * dF/dw and dF/dh; both NULL for the values alone. */
+/* Evaluates the weights of the last run, over all rows but bad pictures. dw (flat, params->total)
+ * and dvalues (space->total) take dF/dw and dF/dh; both NULL for the values alone. */
 drmad_status trainer_eval(trainer *t, const examples *e, const double *values, eval_result *out,
                           double *dw, double *dvalues);
 
