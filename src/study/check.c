@@ -273,7 +273,7 @@ done:
 drmad_status drmad_study_dry_run(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
-    double step;
+    double step, speed;
 
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "dry run", true, false));
@@ -282,6 +282,7 @@ drmad_status drmad_study_dry_run(drmad_study *s)
     TRY(time_step(s, &step));
     if (s->cfg->set.stages.n > 0) TRY(stage_say_split(s));
     TRY(say_cost(s, &cost, &b, step)); /* with stages: of one refinement */
+    TRY(study_put_speed(s, &speed));
     TRY(study_finish(s, NULL));
 done:
     return study_end(s, st);

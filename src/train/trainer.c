@@ -333,21 +333,58 @@ done:
     return st;
 }
 
+bool trainer_fed(const trainer *t)
+{
+    return t->spec.train.feed && (t->spec.augment || !t->spec.train.rows);
+}
+
+/* The step's rows and which examples they show. */
+static drmad_status take_batch(trainer *t, int64_t step)
+{
+    const train_spec *s = &t->spec;
+    const feed_stream of = {.data = s->train.data,
+                            .list = s->train.list,
+                            .count = (int32_t)s->train.count,
+                            .batch = (int32_t)s->batch,
+                            .how = s->augment,
+                            .order = s->order,
+                            .steps = s->steps};
+    feed_batch b;
+    const drmad_status st = feed_take(s->train.feed, &of, t->seed, step, &b);
+
+    if (st != DRMAD_OK) return st;
+    memcpy(t->local, b.position, (size_t)s->batch * sizeof *t->local);
+    t->slot[SLOT_ROWS] = (void *)(uintptr_t)b.rows;
+    return DRMAD_OK;
+}
+
 /* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
  * example. */
 static drmad_status choose_batch(trainer *t, int64_t step)
 {
     const train_spec *s = &t->spec;
     const int32_t batch = (int32_t)s->batch, count = (int32_t)s->train.count;
+    drmad_status st = DRMAD_OK;
 
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
-    batch_indices(s->order, t->seed, step, batch, count, t->local);
+    if (trainer_fed(t)) {
+        TRY(take_batch(t, step));
+    } else {
+        batch_indices(s->order, t->seed, step, batch, count, t->local);
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    }
     for (int64_t i = 0; i < s->batch; i++) {
         t->index[i] = s->train.list[t->local[i]];
         t->batch_labels[i] = s->train.labels[t->local[i]];
     }
-    return DRMAD_OK;
+done:
+    return st;
+}
+
+drmad_status trainer_prepare_eval(trainer *t)
+{
+    return fill_leaves(t, t->spec.steps - 1);
 }
 
 drmad_status trainer_prepare(trainer *t, int64_t step)
@@ -362,7 +399,6 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
-    t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
     t->key[0] = (int32_t)(uint32_t)t->seed, t->key[1] = (int32_t)(uint32_t)(t->seed >> 32);
