@@ -386,7 +386,6 @@ static drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
     if (tr->spec.squares) {
         cells_load(tr, &g->squares, t);
         out->low = g->squares.low;
-        if (t == last) out->next[tr->spec.squares] = g->squares.last;
     }
     return DRMAD_OK;
 }
