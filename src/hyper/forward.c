@@ -163,8 +163,7 @@ static drmad_status tangent_run(walker *w, const double *values, const double *d
     trainer_restart(t, values, seed);
     TRY(trainer_prepare(t, 0));
     t->now = 0;
-    TRY(trainer_start(t, t->state[0][0]));
-    TRY(trainer_clear(t, t->state[0][1]));
+    TRY(trainer_start(t, t->state[0]));
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) w->tangent_of[i] = -1;
     TRY(fill_tangents(w, 0, direction));
     TRY(start_tangent(w));

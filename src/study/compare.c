@@ -35,6 +35,22 @@ json_t *study_outcome_json(const outcome *o)
     return j;
 }
 
+static double real(const json_t *run, const char *key)
+{
+    const json_t *x = json_object_get(run, key);
+
+    return json_is_number(x) ? json_number_value(x) : NAN;
+}
+
+static outcome outcome_of(const json_t *run)
+{
+    return (outcome){.finite = json_is_true(json_object_get(run, "finite")),
+                     .train_loss = real(run, "train_loss"),
+                     .valid = {real(run, "objective_loss"), real(run, "objective_error")},
+                     .test = {real(run, "test_loss"), real(run, "test_error")},
+                     .diverged_at = -1};
+}
+
 static void add(summary *m, const outcome *o, double *square)
 {
     m->runs++;
@@ -46,16 +62,36 @@ static void add(summary *m, const outcome *o, double *square)
     *square += o->test.error * o->test.error;
 }
 
-static void close_mean(summary *m, double square)
+static summary summary_of(const json_t *runs)
 {
-    const double n = m->finite;
-    double *x[] = {&m->mean.train_loss, &m->mean.valid.loss, &m->mean.valid.error,
-                   &m->mean.test.loss, &m->mean.test.error};
+    summary m = {.mean.diverged_at = -1};
+    double *x[] = {&m.mean.train_loss, &m.mean.valid.loss, &m.mean.valid.error, &m.mean.test.loss,
+                   &m.mean.test.error};
+    double square = 0;
 
+    for (size_t i = 0; i < json_array_size(runs); i++) {
+        const outcome o = outcome_of(json_array_get(runs, i));
+        add(&m, &o, &square);
+    }
+    const double n = m.finite;
     for (size_t i = 0; i < COUNT(x); i++) *x[i] = n > 0 ? *x[i] / n : NAN;
-    m->mean.finite = n > 0;
-    const double mean = m->mean.test.error;
-    m->test_error_sd = n > 1 ? sqrt(fmax(0, (square - n * mean * mean) / (n - 1))) : NAN;
+    m.mean.finite = n > 0;
+    const double mean = m.mean.test.error;
+    m.test_error_sd = n > 1 ? sqrt(fmax(0, (square - n * mean * mean) / (n - 1))) : NAN;
+    return m;
+}
+
+drmad_status study_put_runs(drmad_study *s, const char *name, json_t *runs, summary *out)
+{
+    drmad_status st = DRMAD_OK;
+
+    *out = summary_of(runs);
+    TRY(study_put(s, name,
+                  json_pack("{s:o,s:o,s:O}", "mean", study_outcome_json(&out->mean),
+                            "test_error_sd", study_real(out->test_error_sd), "runs", runs)));
+    TRY(study_say_runs(s, name, out));
+done:
+    return st;
 }
 
 drmad_status study_retrain(drmad_study *s, const char *name, const double *values, bool keep,
@@ -64,7 +100,6 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
     const int64_t seeds = s->cfg->set.retrain.seeds;
     drmad_status st = DRMAD_OK;
     json_t *runs = json_array();
-    double square = 0;
     char stage[48];
     outcome o;
 
@@ -72,12 +107,10 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
     *out = (summary){.mean.diverged_at = -1};
     for (int64_t i = 0; i < seeds || (keep && i == 0); i++) {
         TRY(study_run(s, values, setup_seed(s->s, "retrain", (uint64_t)i), &o));
-        if (keep && o.finite) {
-            TRY(study_save_weights(s));
-            keep = false;
-        }
+        if (keep && o.finite) TRY(study_save_weights(s));
+        if (i >= seeds) TRY(study_put(s, "kept", study_outcome_json(&o)));
         if (i >= seeds) break;
-        add(out, &o, &square);
+        keep = keep && !o.finite;
         json_t *j = study_outcome_json(&o);
         TRY(study_event(s, stage, (double)i + 1, (double)seeds,
                         json_pack("{s:s,s:s,s:I,s:O}", "event", "retrain", "of", name, "number",
@@ -85,12 +118,7 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
         if (json_array_append_new(runs, j) != 0)
             TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the runs"));
     }
-    if (seeds == 0) goto done;
-    close_mean(out, square);
-    TRY(study_put(s, name,
-                  json_pack("{s:o,s:o,s:O}", "mean", study_outcome_json(&out->mean),
-                            "test_error_sd", study_real(out->test_error_sd), "runs", runs)));
-    TRY(study_say_runs(s, name, out));
+    if (seeds > 0) TRY(study_put_runs(s, name, runs, out));
 done:
     json_decref(runs);
     return st;

@@ -1,7 +1,7 @@
 /* Study file -> objects. */
 #include "study/setup.h"
 #include "base/file.h"
-#include "data/safetensors.h"
+#include "study/start.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <stdio.h>
@@ -127,6 +127,14 @@ static examples part_examples(const setup *s, int part)
                       .count = p->n};
 }
 
+/* A share up to 1, a count above. */
+static int64_t used_examples(double asked, int64_t all)
+{
+    const double n = asked <= 1 ? fmax(1, floor(asked * (double)all)) : asked;
+
+    return n < (double)all ? (int64_t)n : all;
+}
+
 /* The first objective.examples of the examples that F is taken on. */
 static drmad_status choose_objective(setup *s)
 {
@@ -159,6 +167,7 @@ drmad_status setup_split(setup *s, uint64_t seed)
     s->split = fresh;
     s->split_seed = seed;
     s->spec.train = part_examples(s, PART_TRAIN);
+    s->spec.train.count = used_examples(c->train.examples, s->spec.train.count);
     s->valid = part_examples(s, PART_VALID);
     s->test = part_examples(s, PART_TEST);
     return choose_objective(s);
@@ -189,34 +198,6 @@ static drmad_status read_model(setup *s)
     m->bias_init = (nn_bias_init)c->model.init_bias;
     m->init_std = c->model.init_std;
     return nn_params(s->ctx, m, s->params);
-}
-
-static drmad_status read_weights(setup *s)
-{
-    const char *path = s->cfg->set.model.weights;
-    drmad_status st = DRMAD_OK;
-    st_file *f = NULL;
-
-    if (!path[0]) return DRMAD_OK;
-    TRY(safetensors_read(s->ctx, path, &f));
-    TRY(mem_alloc(s->ctx, (size_t)s->params->total, sizeof *s->start, &s->start));
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const st_tensor *t = safetensors_find(f, p->name);
-        char have[64], want[64];
-        if (!t) TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: no tensor %s", path, p->name));
-        if (!shape_same(&t->shape, &p->shape) || (t->dtype != F32 && t->dtype != F64))
-            TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: %s is %s%s, expected f32 or f64 %s", path, p->name,
-                     dtype_name(t->dtype), shape_print(&t->shape, have, sizeof have),
-                     shape_print(&p->shape, want, sizeof want)));
-        for (int64_t e = 0; e < p->count; e++)
-            s->start[p->offset + e] = t->dtype == F32 ? (double)((const float *)t->data)[e]
-                                                      : ((const double *)t->data)[e];
-    }
-    s->spec.start = s->start;
-done:
-    mem_free(s->ctx, f);
-    return st;
 }
 
 static void read_training(setup *s)
@@ -340,7 +321,6 @@ static drmad_status read_own(setup *s, const setup *lender)
                                                : setup_seed(s, "split", 0)));
     TRY(params_new(s->ctx, &s->params));
     TRY(read_model(s));
-    TRY(read_weights(s));
 done:
     return st;
 }
@@ -379,6 +359,7 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const 
     s->model = m;
     TRY(m ? read_given(s) : read_own(s, lender));
     read_training(s);
+    TRY(start_read(s));
     TRY(read_hyper(s));
     *out = s, s = NULL;
 done:
@@ -401,6 +382,8 @@ void setup_free(setup *s)
     mem_free(s->ctx, s->decl);
     mem_free(s->ctx, s->ties);
     mem_free(s->ctx, s->start);
+    mem_free(s->ctx, s->buffer);
+    mem_free(s->ctx, s->start_values);
     mem_free(s->ctx, s);
 }
 
@@ -433,6 +416,7 @@ drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o)
     space *fresh = NULL;
 
     TRY(space_new(s->ctx, s->params, &facts, s->decl, s->decls, &fresh));
+    TRY(start_space(s, fresh));
     if (o) TRY(outer_loosen(o, fresh));
     walker_free(s->walker);
     trainer_free(s->trainer);

@@ -38,7 +38,8 @@ typedef struct train_spec {
     batch_order order;
     examples train;
     const space *space;
-    const double *start; /* fixed start weights, flat, or NULL: drawn from the run's seed */
+    const double *start;  /* fixed start weights, flat, or NULL: drawn from the run's seed */
+    const double *buffer; /* the optimiser's state that goes with them, flat, or NULL: none yet */
     bool masks;          /* a step gives the ReLU sign masks out */
 } train_spec;
 
@@ -83,7 +84,8 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
-/* The same in host memory, until the trainer is used again. */
+const void *trainer_buffer(const trainer *t);  /* the optimiser's of it, likewise */
+/* The weights in host memory, until the trainer is used again. */
 drmad_status trainer_read_weights(trainer *t, const void **out);
 size_t trainer_bytes(const trainer *t); /* memory held, plans included */
 /* One line a step of the plan. */

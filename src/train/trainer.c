@@ -221,6 +221,11 @@ const void *trainer_weights(const trainer *t)
     return t->state[t->now][0];
 }
 
+const void *trainer_buffer(const trainer *t)
+{
+    return t->state[t->now][1];
+}
+
 drmad_status trainer_read_weights(trainer *t, const void **out)
 {
     void *w;
@@ -328,7 +333,7 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     TRY(fill_leaves(t, step));
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
-    trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
+    trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 || s->buffer ? 1 - s->optim.dampening : 1);
     t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
@@ -371,12 +376,27 @@ static void scale_start(trainer *t, void *w)
     }
 }
 
-drmad_status trainer_start(trainer *t, void *w)
+/* The optimiser's part of the start. */
+static drmad_status start_buffer(trainer *t, void *b)
+{
+    drmad_status st = trainer_clear(t, b);
+    void *v;
+
+    if (st != DRMAD_OK || !t->spec.buffer) return st;
+    TRY(trainer_fetch(t, b, &v));
+    for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, v, i, t->spec.buffer[i]);
+    TRY(trainer_send(t, b));
+done:
+    return st;
+}
+
+drmad_status trainer_start(trainer *t, void *const state[2])
 {
     const train_spec *s = &t->spec;
     drmad_status st = DRMAD_OK;
-    void *v = w;
+    void *w = state[0], *v = w;
 
+    TRY(start_buffer(t, state[1]));
     if (s->oracle) TRY(trainer_ask_start(t, w));
     else draw_start(t, w);
     if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
@@ -481,8 +501,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     trainer_restart(t, values, seed);
     TRY(trainer_prepare(t, 0));
     t->now = 0;
-    TRY(trainer_start(t, t->state[0][0]));
-    TRY(trainer_clear(t, t->state[0][1]));
+    TRY(trainer_start(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
         void *const *from = t->state[t->now], *const *to =

@@ -92,8 +92,8 @@ drmad_status trainer_take_sum(trainer *t, int32_t use);
 drmad_status trainer_clear_sum(trainer *t, int32_t use);
 /* traj_step_fn: user is the trainer. */
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
-/* w_0 of (values, seed), flat; draw holds it without initial scales. */
-drmad_status trainer_start(trainer *t, void *w);
+/* The state at step 0 of (values, seed), flat; draw holds w without initial scales. */
+drmad_status trainer_start(trainer *t, void *const state[2]);
 drmad_status trainer_ask_start(trainer *t, void *w);
 drmad_status trainer_ask_batch(trainer *t, int64_t step);
 /* Calls of the oracle; `weights` are those of the batch's examples, NULL where none are tuned. */
