@@ -22,27 +22,6 @@ static drmad_status check_name(const config *c)
     return DRMAD_OK;
 }
 
-static drmad_status check_files(const config *c)
-{
-    const config_data *d = &c->set.data;
-    bool own = d->kind == CFG_DATA_IDX || d->kind == CFG_DATA_NPY;
-
-    if (own && !d->images[0])
-        return config_refuse(c, "data.images", "must name a file for data.kind idx or npy");
-    if (own && !d->labels[0])
-        return config_refuse(c, "data.labels", "must name a file for data.kind idx or npy");
-    if (!own && d->images[0])
-        return config_refuse(c, "data.images", "is only for data.kind idx or npy");
-    if (!own && d->labels[0])
-        return config_refuse(c, "data.labels", "is only for data.kind idx or npy");
-    if (!d->test_images[0] != !d->test_labels[0])
-        return config_refuse(c, d->test_images[0] ? "data.test_labels" : "data.test_images",
-                             "test_images and test_labels must be given together");
-    if (!own && d->test_images[0])
-        return config_refuse(c, "data.test_images", "is only for data.kind idx or npy");
-    return DRMAD_OK;
-}
-
 static drmad_status check_counts(const config *c)
 {
     const config_study *s = &c->set;
@@ -50,7 +29,7 @@ static drmad_status check_counts(const config *c)
     bool valid = s->objective.data == CFG_OBJECTIVE_VALID;
     int64_t have = valid ? d->valid : d->train;
     int rests = (d->train < 0) + (d->valid < 0) +
-                (d->test < 0 && !d->test_images[0] && d->kind != CFG_DATA_MNIST);
+                (d->test < 0 && !d->test_images[0] && !config_own_test(d->kind));
 
     if (rests > 1)
         return config_refuse(c, d->train < 0 ? "data.train" : "data.valid",
@@ -80,12 +59,25 @@ static drmad_status check_counts(const config *c)
     return DRMAD_OK;
 }
 
+/* Keys that contradict each other; whether the layers fit is nn/'s business. */
+static drmad_status check_net(const config *c)
+{
+    const config_model *m = &c->set.model;
+
+    if (m->net.n > 0 && m->preset != NN_MLP)
+        return config_refuse(c, "model.preset", "is given and model.net too; one net is trained");
+    if (m->hidden > 0)
+        return config_refuse(c, "model.hidden", "is only for the net that model.layers describes");
+    return DRMAD_OK;
+}
+
 /* `hidden` and `depth` into `layers`. */
 static drmad_status resolve_layers(config *c)
 {
     config_model *m = &c->set.model;
     const int32_t n = m->layers.n;
 
+    if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
     if (n < 2)
         return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
                              (int)n);
@@ -119,23 +111,6 @@ static drmad_status check_model(const config *c)
         smoothing = smoothing || s->hyper.at[i].kind == HYPER_LABEL_SMOOTHING;
     if (smoothing && s->train.loss != CFG_LOSS_CROSS_ENTROPY)
         return config_refuse(c, "train.loss", "label smoothing is only for cross_entropy");
-    return DRMAD_OK;
-}
-
-/* torch.optim.SGD's own rule, and a schedule that fits the run. */
-static drmad_status check_optimizer(const config *c)
-{
-    const config_optimizer *o = &c->set.optimizer;
-
-    if (o->nesterov && (o->momentum <= 0 || o->dampening != 0))
-        return config_refuse(c, "optimizer.nesterov", "needs a momentum above 0 and no dampening");
-    if (o->form == CFG_FORM_MACLAURIN && (o->nesterov || o->dampening != 0 || o->decoupled))
-        return config_refuse(c, "optimizer.form",
-                             "maclaurin has no nesterov, dampening or "
-                             "decoupled decay");
-    if (o->warmup > c->set.train.steps)
-        return config_refuse(c, "optimizer.warmup", "%lld steps, but train.steps is %lld",
-                             (long long)o->warmup, (long long)c->set.train.steps);
     return DRMAD_OK;
 }
 
@@ -185,6 +160,8 @@ static drmad_status check_objective(const config *c)
         return config_refuse(c, "objective.cmd", "is only for objective.run: command");
     if (o->run == CFG_RUN_TUNE && c->set.hyper.n == 0)
         return config_refuse(c, "objective.run", "tune needs something in hyper");
+    if (o->seeds > 1 && (o->cmd[0] || o->run == CFG_RUN_TUNE))
+        return config_refuse(c, "objective.seeds", "is only for objective.run: train");
     for (int32_t i = 0; i < c->set.parameters.n; i++) {
         snprintf(path, sizeof path, "parameters.%d.name", (int)i);
         if (!p[i].name[0]) return config_refuse(c, path, "is empty");
@@ -201,6 +178,13 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
     } said[] = {{HYPER_LR, "optimizer.lr", &s->optimizer.lr},
                 {HYPER_MOMENTUM, "optimizer.momentum", &s->optimizer.momentum},
                 {HYPER_WEIGHT_DECAY, "optimizer.weight_decay", &s->optimizer.weight_decay},
+                {HYPER_BETA1, "optimizer.beta1", &s->optimizer.beta1},
+                {HYPER_BETA2, "optimizer.beta2", &s->optimizer.beta2},
+                {HYPER_EPS, "optimizer.eps", &s->optimizer.eps},
+                {HYPER_CLIP, "optimizer.clip_at", &s->optimizer.clip_at},
+                {HYPER_LR_PEAK, "optimizer.lr", &s->optimizer.lr},
+                {HYPER_LR_FINAL, "optimizer.final", &s->optimizer.final},
+                {HYPER_LR_GAMMA, "optimizer.gamma", &s->optimizer.gamma},
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
@@ -260,6 +244,7 @@ static drmad_status resolve(config *c)
     if (s->objective.report_every == 0)
         s->objective.report_every =
             s->search.pruner.kind == CFG_PRUNER_NONE ? -1 : (s->train.steps + 8) / 9;
+    if (s->data.center == 0) s->data.center = s->data.crop == CFG_CROP_RANDOM_RESIZED ? .875 : 1;
     if (s->data.split_seed < 0) s->data.split_seed = s->seed;
     if (s->data.noise_seed < 0) s->data.noise_seed = s->seed;
     if (s->outer.fresh_split) s->outer.trust = false; /* F of two splits cannot be compared */
@@ -285,11 +270,11 @@ drmad_status config_finish(config *c)
     drmad_status st = DRMAD_OK;
 
     TRY(check_name(c));
-    TRY(check_files(c));
+    TRY(config_check_data(c));
     TRY(check_counts(c));
     TRY(resolve_layers(c));
     TRY(check_model(c));
-    TRY(check_optimizer(c));
+    TRY(config_check_optimizer(c));
     TRY(check_trajectory(c));
     TRY(check_starts_from_files(c));
     TRY(check_objective(c));

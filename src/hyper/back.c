@@ -54,6 +54,26 @@ static drmad_status collect_sum(walker *w, int32_t use, int64_t step, double *dv
     return st;
 }
 
+/* What the base rate's cotangent gives to the parameters of the schedule: that of the tensors that
+ * follow it, and of all multipliers of it. */
+static void collect_schedule(walker *w, int64_t step, double *dvalues)
+{
+    const trainer *t = w->t;
+    double cot = trainer_get(t, t->slot[SLOT_LR_COT], 0);
+
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
+        const use_state *u = &t->use[i];
+        hyper_at at = trainer_at(t, u, step);
+        if (u->use->kind != HYPER_LR || !t->spec.space->slices[u->use->slice].multiplier) continue;
+        at.base = 1;
+        space_fetch(t->spec.space, u->use, &at, t->values, u->host[USE_TAN]);
+        for (size_t e = 0; e < u->count; e++)
+            cot += trainer_get(t, u->host[USE_TAN], (int64_t)e) *
+                   trainer_get(t, u->host[USE_COT], (int64_t)e);
+    }
+    trainer_scatter_rate(t, step, cot, dvalues);
+}
+
 /* A rate's cotangent is that of one step: each of the s steps gets it. All others are those of the
  * whole block. */
 static drmad_status collect(walker *w, int64_t step, int64_t s, double *dvalues)
@@ -61,6 +81,8 @@ static drmad_status collect(walker *w, int64_t step, int64_t s, double *dvalues)
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
 
+    for (int64_t k = 0; k < s && trainer_tunes_schedule(t); k++)
+        collect_schedule(w, step + k, dvalues);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (!w->has_cot[i]) continue;
         if (trainer_sums(t, i)) {
@@ -97,20 +119,42 @@ static void set_active(walker *w, int64_t step)
     }
 }
 
+/* The averaged squares: those after the last step are given, the plan makes each from those after
+ * it. */
+static drmad_status bind_squares(walker *w, const traj_view *v)
+{
+    const int32_t k = optim_squares(&w->t->spec.optim);
+    drmad_status st = DRMAD_OK;
+
+    if (!w->squares_set) TRY(trainer_copy(w->t, w->squares, v->next[k]));
+    w->squares_set = true;
+    w->t->slot[SLOT_W1 + k] = w->squares;
+    w->t->slot[SLOT_LOW] = (void *)(uintptr_t)v->low;
+done:
+    return st;
+}
+
 static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
 
     if (v->masks) trainer_masks_unpack(t, v->masks);
-    t->slot[SLOT_W] = (void *)(uintptr_t)v->w0, t->slot[SLOT_W1] = (void *)(uintptr_t)v->w1;
-    t->slot[SLOT_B] = (void *)(uintptr_t)v->b0, t->slot[SLOT_B1] = (void *)(uintptr_t)v->b1;
-    t->slot[SLOT_WCOT] = w->wcot, t->slot[SLOT_BCOT] = w->bcot;
+    for (int32_t k = 0; k < t->vectors; k++) {
+        t->slot[SLOT_W + k] = (void *)(uintptr_t)v->now[k];
+        t->slot[SLOT_W1 + k] = (void *)(uintptr_t)v->next[k];
+    }
+    trainer_bind(t, SLOT_WCOT, w->cot);
+    if (w->squares) TRY(bind_squares(w, v));
     TRY(invert_rates(w));
     set_active(w, step);
     if (t->spec.oracle) {
+        double loss;
+        if (w->direction_asks)
+            TRY(trainer_ask_gradient(t, step, v->now[0], trainer_example_weights(t, USE_VALUE),
+                                     t->slot[SLOT_G], &loss));
         TRY(job_run(w->direction, t->slot));
-        TRY(trainer_ask_product(t, step, v->w0, t->slot[SLOT_U], true,
+        TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], true,
                                 w->asks_gradient ? t->slot[SLOT_G] : NULL));
     }
     TRY(job_run(w->back, t->slot));
@@ -201,7 +245,7 @@ static drmad_status collect_start(walker *w, double *dvalues)
     void *wcot;
 
     if (!space_has(s, HYPER_INIT_SCALE)) return DRMAD_OK;
-    TRY(trainer_fetch(t, w->wcot, &wcot));
+    TRY(trainer_fetch(t, w->cot[0], &wcot));
     for (int32_t i = 0; i < s->n_uses; i++) {
         const use_state *u = &t->use[i];
         if (u->use->kind != HYPER_INIT_SCALE) continue;
@@ -225,7 +269,7 @@ done:
 static void collect_buffer(walker *w, double *dvalues)
 {
     trainer *t = w->t;
-    const double *b = t->spec.buffer;
+    const double *b = t->spec.buffers; /* of SGD: one */
 
     for (int32_t k = 0; b && k < w->sums; k++) {
         const momentum_sum *m = &w->sum[k];
@@ -290,14 +334,14 @@ static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, doub
     int64_t middle = *step;
     if (s > 1) {
         middle = end - s + (s - 1) / 2;
-        memcpy(w->ahead, v.w1, (size_t)t->spec.params->total * t->size);
+        memcpy(w->ahead, v.next[0], (size_t)t->spec.params->total * t->size);
         while (*step > middle) TRY(traj_load(w->tr, --*step, &v));
-        memcpy(w->middle, v.w0, (size_t)t->spec.params->total * t->size);
+        memcpy(w->middle, v.now[0], (size_t)t->spec.params->total * t->size);
         if (v.masks) trainer_masks_unpack(t, v.masks); /* those of the batch */
         while (*step > end - s) TRY(traj_load(w->tr, --*step, &v));
-        centre(w, v.w0);
-        v.w0 = w->middle;
-        v.w1 = w->ahead;
+        centre(w, v.now[0]);
+        v.now[0] = w->middle;
+        v.next[0] = w->ahead;
         v.masks = NULL;
         TRY(trainer_prepare(t, middle));
     }
@@ -342,6 +386,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         TRY(trainer_clear_sum(t, i));
     }
     r->growth = 1;
+    w->squares_set = false;
     for (int64_t step = T - 1, seen = T; step >= 0; step--) {
         TRY(base_stopped(w->ctx));
         const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */

@@ -40,6 +40,7 @@ static bool wanted(const walker *w, int32_t use, bool *every)
 
     *every = phases > 1 && phases >= steps;
     if (lr->kind != HYPER_LR || w->exact || w->spec.stride > 1) return false;
+    if (t->optim.kind != OPTIM_SGD) return false;
     if (traj_kind_of(w->tr) == TRAJ_LINE || (mu && shape_count(&mu->shape) > 1)) return false;
     if (*every) return true;
     return (w->sums > 0 || count == 1) && count * t->steps <= t->params->total &&
@@ -238,11 +239,11 @@ static drmad_status note_buffer(walker *w, rate_series *r)
     void *cot;
 
     memset(r->first, 0, u->count * sizeof *r->first);
-    if (!t->spec.buffer) return DRMAD_OK;
-    TRY(trainer_fetch(t, w->bcot, &cot));
+    if (!t->spec.buffers) return DRMAD_OK;
+    TRY(trainer_fetch(t, w->cot[1], &cot));
     for (int64_t e = 0; e < p->count; e++)
         r->first[use_index(&u->leaf, &p->shape, e)] +=
-            trainer_get(t, cot, p->offset + e) * t->spec.buffer[p->offset + e];
+            trainer_get(t, cot, p->offset + e) * t->spec.buffers[p->offset + e];
 done:
     return st;
 }

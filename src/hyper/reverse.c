@@ -1,10 +1,11 @@
 /* The reverse step as one plan, and the walk over all steps.
  *
- * With w~ = dF/dw', b~ = dF/db' on entry and L the batch's loss with penalties (DESIGN section 2):
+ * With w~ = dF/dw', b~ = dF/db' on entry (b: each of the optimiser's buffers) and L the batch's
+ * loss with penalties (DESIGN section 2):
  *
- *   (w^, b^, u, lr~, mu~, wd~) = VJP of the optimiser's fragment, its gradient operand a leaf
- *   (H u, h~)                  = one JVP of the joint gradient (dL/dw, dL/dh) along (w: u, h: 0)
- *   w~ = w^ + H u              b~ = b^
+ *   (w^, b^, u, h~)  = VJP of the optimiser's fragment, its gradient operand a leaf
+ *   (H u, h~)        = one JVP of the joint gradient (dL/dw, dL/dh) along (w: u, h: 0)
+ *   w~ = w^ + H u    b~ = b^
  *
  * The fragment's outputs and the values behind them are read from the trajectory
  * (optim_substitutes), so the primal weight gradient is formed only where a momentum's
@@ -19,39 +20,48 @@
 typedef struct parts {
     job *j;
     net *n;
-    node *grad, *grad_leaf, *u, *wcot, *bcot; /* by tensor */
-    node *w_out, *b_out, *hess;
-    node *use_grad, *use_cot;        /* by use */
-    node *rate[RATE_SLOTS];          /* by rate series; NODE_NONE = 0 */
-    optim_momentum *momentum;        /* by sum */
-    node *list, *mapped, *from, *to; /* scratch */
-    int32_t tensors, uses;
+    node *grad, *grad_leaf, *hess; /* by tensor */
+    node *u, *step_u;              /* cotangents of the gradient: as it is, clipped */
+    node *squares, *squares_next;  /* the averaged squares v, a leaf of v' */
+    node *cot[OPTIM_VECTORS], *out[OPTIM_VECTORS]; /* by vector of a state, by tensor */
+    node *use_grad, *use_cot;                      /* by use */
+    node rate_cot;                                 /* of the base rate */
+    node *rate[RATE_SLOTS];                        /* by rate series; NODE_NONE = 0 */
+    optim_momentum *momentum;                      /* by sum */
+    node *list, *mapped, *from, *to;               /* scratch */
+    int32_t tensors, uses, vectors;
 } parts;
 
 static void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad,     p->grad_leaf, p->u,      p->wcot,     p->bcot,
-                   p->w_out,    p->b_out,     p->hess,   p->use_grad, p->use_cot,
-                   p->momentum, p->list,      p->mapped, p->from,     p->to,
-                   p->rate[0],  p->rate[1]};
+    void *all[] = {p->grad, p->grad_leaf, p->u,       p->step_u,   p->squares, p->squares_next,
+                   p->hess, p->use_grad,  p->use_cot, p->momentum, p->list,    p->mapped,
+                   p->from, p->to,        p->rate[0], p->rate[1]};
 
     net_free(ctx, p->n);
+    for (int k = 0; k < OPTIM_VECTORS; k++) mem_free(ctx, p->cot[k]);
+    for (int k = 0; k < OPTIM_VECTORS; k++) mem_free(ctx, p->out[k]);
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
 }
 
 static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
-    const size_t all = 4 * n + 2 * uses + 2 * (size_t)w->sums + RATE_SLOTS * (size_t)w->rates +
-                       NN_LAYERS_MAX;
-    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u,     &p->wcot,
-                          &p->bcot, &p->w_out,     &p->b_out, &p->hess};
+    const size_t all = (OPTIM_PAIRS + 2) * n + 2 * uses + 2 * (size_t)w->sums +
+                       RATE_SLOTS * (size_t)w->rates + (size_t)w->t->masks;
+    node **by_tensor[] = {&p->grad,    &p->grad_leaf,    &p->u,   &p->step_u,
+                          &p->squares, &p->squares_next, &p->hess};
     drmad_status st = DRMAD_OK;
 
-    *p = (parts){.j = j, .tensors = (int32_t)n, .uses = (int32_t)uses - 1};
+    *p =
+        (parts){.j = j, .tensors = (int32_t)n, .uses = (int32_t)uses - 1, .vectors = w->t->vectors};
     TRY(net_new(w->ctx, w->t, &p->n));
     for (size_t i = 0; i < COUNT(by_tensor); i++)
         TRY(mem_alloc(w->ctx, n, sizeof(node), by_tensor[i]));
+    for (int32_t k = 0; k < p->vectors; k++) {
+        TRY(mem_alloc(w->ctx, n, sizeof(node), &p->cot[k]));
+        TRY(mem_alloc(w->ctx, n, sizeof(node), &p->out[k]));
+    }
     TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_grad));
     TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_cot));
     TRY(mem_alloc(w->ctx, (size_t)w->sums + 1, sizeof *p->momentum, &p->momentum));
@@ -62,13 +72,17 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->from));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->to));
     for (size_t i = 0; i < uses; i++) p->use_grad[i] = p->use_cot[i] = NODE_NONE;
+    for (size_t i = 0; i < n; i++) p->squares[i] = NODE_NONE;
+    p->rate_cot = NODE_NONE;
 done:
     return st;
 }
 
 static bool about_optimiser(hyper_kind k)
 {
-    return k == HYPER_LR || k == HYPER_MOMENTUM || k == HYPER_WEIGHT_DECAY;
+    for (int h = 0; h < OPTIM_HYPERS; h++)
+        if (optim_kind_of((optim_hyper)h) == k) return true;
+    return k == HYPER_CLIP;
 }
 
 /* Loss, dL/dw, and dL/dh of the uses in the loss. */
@@ -78,6 +92,7 @@ static drmad_status build_gradient(walker *w, parts *p)
     const space *s = w->t->spec.space;
     drmad_status st = DRMAD_OK;
 
+    p->n->adjoint = true;
     TRY(trainer_build_gradient(w->t, p->j, p->n, p->grad));
     if (p->n->total == NODE_NONE) goto done;
     node one = g_ones_like(g, p->n->total);
@@ -91,25 +106,59 @@ done:
 /* The adjoint of one tensor's optimiser step, its gradient a leaf. */
 static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
 {
+    enum { G = OPTIM_VECTORS, H = G + 1, ALL = H + OPTIM_HYPERS };
     trainer *t = w->t;
-    graph *g = p->j->g;
     const optim_step *o = &p->n->step[i];
-    const node x[] = {o->in.w, o->in.b, o->in.g, o->in.lr, o->in.mu, o->in.wd};
-    const hyper_kind kind[] = {HYPER_LR, HYPER_MOMENTUM, HYPER_WEIGHT_DECAY};
-    node y[2] = {o->w1, o->b1}, c[2] = {p->wcot[i], p->bcot[i]}, cot[6], present[6];
+    node x[ALL], present[ALL], cot[ALL], c[OPTIM_VECTORS];
     drmad_status st = DRMAD_OK;
     int n = 0;
 
-    for (int k = 0; k < 6; k++)
-        if (x[k] != NODE_NONE) present[n++] = x[k];
-    TRY(ad_vjp(g, o->b1 == NODE_NONE ? 1 : 2, y, c, n, present, cot));
-    for (int k = 5; k >= 0; k--) cot[k] = x[k] == NODE_NONE ? NODE_NONE : cot[--n];
-    p->w_out[i] = cot[0], p->b_out[i] = cot[1], p->u[i] = cot[2];
-    for (int k = 0; k < 3; k++) {
-        const hyper_use *u = space_find(t->spec.space, kind[k], i);
-        if (u && !(kind[k] == HYPER_MOMENTUM && !w->exact))
-            p->use_cot[u - t->spec.space->uses] = cot[3 + k];
+    if (t->spec.params->at[i].role == PARAM_STAT) {
+        for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = NODE_NONE;
+        p->u[i] = p->step_u[i] = NODE_NONE;
+        return DRMAD_OK;
     }
+    for (int k = 0; k < OPTIM_VECTORS; k++) x[k] = o->in.state[k];
+    for (int k = 0; k < OPTIM_HYPERS; k++) x[H + k] = o->in.h[k];
+    x[G] = o->in.g;
+    for (int32_t k = 0; k < p->vectors; k++) c[k] = p->cot[k][i];
+    for (int k = 0; k < ALL; k++)
+        if (x[k] != NODE_NONE) present[n++] = x[k];
+    TRY(ad_vjp(p->j->g, p->vectors, o->next, c, n, present, cot));
+    for (int k = ALL - 1; k >= 0; k--) cot[k] = x[k] == NODE_NONE ? NODE_NONE : cot[--n];
+    for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = cot[k];
+    p->step_u[i] = p->u[i] = cot[G];
+    if (trainer_tunes_schedule(t) && trainer_follows(t, i)) {
+        const node one = g_reshape(p->j->g, cot[H + OPTIM_LR], SHAPE(1));
+        p->rate_cot = p->rate_cot == NODE_NONE ? one : g_add(p->j->g, p->rate_cot, one);
+    }
+    for (int k = 0; k < OPTIM_HYPERS; k++) {
+        const hyper_use *u = space_find(t->spec.space, optim_kind_of((optim_hyper)k), i);
+        if (u && !(k == OPTIM_MOMENTUM && !w->exact))
+            p->use_cot[u - t->spec.space->uses] = cot[H + k];
+    }
+done:
+    return st;
+}
+
+/* ... and of the clipping before all of them. */
+static drmad_status build_clip_adjoint(walker *w, parts *p)
+{
+    const hyper_use *use = space_find(w->t->spec.space, HYPER_CLIP, -1);
+    node *x = p->list, *y = p->from, *c = p->mapped;
+    drmad_status st = DRMAD_OK;
+    int32_t n = 0;
+
+    if (w->t->spec.optim.clip == CLIP_NONE) return DRMAD_OK;
+    for (int32_t i = 0; i < p->tensors; i++) {
+        if (p->n->clipped[i] == NODE_NONE) continue;
+        x[n] = p->grad_leaf[i], y[n] = p->n->clipped[i], c[n++] = p->step_u[i];
+    }
+    if (use) x[n] = p->n->use[use - w->t->spec.space->uses];
+    TRY(ad_vjp(p->j->g, n, y, c, use ? n + 1 : n, x, p->to));
+    if (use) p->use_cot[use - w->t->spec.space->uses] = p->to[n];
+    for (int32_t i = p->tensors - 1; i >= 0; i--)
+        if (p->n->clipped[i] != NODE_NONE) p->u[i] = p->to[--n];
 done:
     return st;
 }
@@ -124,30 +173,37 @@ static drmad_status build_optimiser(walker *w, parts *p)
         const param *q = &t->spec.params->at[i];
         p->grad_leaf[i] =
             job_leaf(j, "gradient", t->spec.dtype, q->shape, (slot_ref){SLOT_NONE, 0});
-        p->wcot[i] =
-            job_leaf(j, "dF/dw", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_WCOT, i));
-        p->bcot[i] = NODE_NONE;
-        if (t->spec.optim.buffer)
-            p->bcot[i] =
-                job_leaf(j, "dF/db", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_BCOT, i));
+        for (int32_t k = 0; k < p->vectors; k++)
+            p->cot[k][i] = job_leaf(j, "dF/d(state)", t->spec.dtype, q->shape,
+                                    trainer_tensor_ref(t, SLOT_WCOT + k, i));
     }
     TRY(trainer_build_update(t, j, p->n, p->grad_leaf));
     for (int32_t i = 0; i < p->tensors; i++) TRY(build_update_adjoint(w, p, i));
+    TRY(build_clip_adjoint(w, p));
 done:
     return st;
 }
 
-/* H u and the mixed products, by one JVP. */
+/* H u and the mixed products, by one JVP. Running statistics r enter the total as <c, r'> with
+ * c = 0, whose tangent is r~': so the same JVP adds (dr'/dw)' r~' to H u, (dr'/dh)' r~' to h~, and
+ * gives r~ = (dr'/dr)' r~'. */
 static drmad_status build_second_order(walker *w, parts *p)
 {
     graph *g = p->j->g;
     drmad_status st = DRMAD_OK;
-    int32_t n = p->tensors;
+    node *x = p->from, *tangent = p->mapped;
+    int32_t n = p->tensors, nx = 0;
+
+    for (int32_t i = 0; i < p->tensors; i++) {
+        x[nx] = p->n->w[i], tangent[nx++] = p->u[i];
+        if (p->n->next_cot[i] == NODE_NONE) continue;
+        x[nx] = p->n->next_cot[i], tangent[nx++] = p->cot[0][i];
+    }
 
     memcpy(p->list, p->grad, (size_t)n * sizeof(node));
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_grad[i] != NODE_NONE) p->list[n++] = p->use_grad[i];
-    TRY(ad_jvp(g, p->tensors, p->n->w, p->u, n, p->list, p->to));
+    TRY(ad_jvp(g, nx, x, tangent, n, p->list, p->to));
     memcpy(p->hess, p->to, (size_t)p->tensors * sizeof(node));
     n = p->tensors;
     for (int32_t i = 0; i < p->uses; i++)
@@ -158,7 +214,9 @@ static drmad_status build_second_order(walker *w, parts *p)
         p->hess[i] = p->hess[i] == NODE_NONE ? hu : g_add(g, p->hess[i], hu);
     }
     for (int32_t i = 0; i < p->tensors; i++)
-        if (p->hess[i] != NODE_NONE) p->w_out[i] = g_add(g, p->w_out[i], p->hess[i]);
+        if (p->hess[i] != NODE_NONE)
+            p->out[0][i] =
+                p->out[0][i] == NODE_NONE ? p->hess[i] : g_add(g, p->out[0][i], p->hess[i]);
 done:
     return st;
 }
@@ -180,11 +238,13 @@ static void build_momentum_sums(walker *w, parts *p)
         m->z = job_leaf(j, "momentum sum", t->spec.dtype, q->shape, z);
         m->active = job_leaf(j, "active", t->spec.dtype, shape_ones(q->shape.rank),
                              (slot_ref){sum->slot, 0});
-        node cot = g_mul(j->g, g_bcast(j->g, o->in.lr, q->shape), p->wcot[i]); /* of s, or of b' */
+        node cot = g_mul(j->g, g_bcast(j->g, o->in.h[OPTIM_LR], q->shape),
+                         p->cot[0][i]); /* of s, or of b' */
         if (t->spec.optim.form == FORM_PYTORCH) cot = g_neg(j->g, cot);
         m->step_cot = t->spec.optim.nesterov ? cot : NODE_NONE;
-        if (t->spec.optim.nesterov) cot = g_mul(j->g, g_bcast(j->g, o->in.mu, q->shape), cot);
-        m->buffer_cot = g_add(j->g, p->bcot[i], cot);
+        if (t->spec.optim.nesterov)
+            cot = g_mul(j->g, g_bcast(j->g, o->in.h[OPTIM_MOMENTUM], q->shape), cot);
+        m->buffer_cot = g_add(j->g, p->cot[1][i], cot);
         optim_momentum_build(j->g, &t->spec.optim, o, m);
     }
 }
@@ -196,12 +256,14 @@ static node rate_product(const walker *w, const parts *p, int32_t i, const shape
     const optim_step *o = &p->n->step[i];
     graph *g = p->j->g;
 
-    if (pair == NODE_NONE || w->sums > 0 || shape_count(leaf) > 1)
-        return g_sum_to(g, g_mul(g, p->u[i], o->p), *leaf);
+    if (pair == NODE_NONE || w->sums > 0 || shape_count(leaf) > 1 ||
+        w->t->spec.optim.clip != CLIP_NONE)
+        return g_sum_to(g, g_mul(g, p->step_u[i], o->p), *leaf);
     pair = g_reshape(g, pair, *leaf);
     if (o->p == o->in.g) return pair;
-    const shape full = *graph_shape(g, o->in.w);
-    node decay = g_mul(g, g_mul(g, g_bcast(g, o->in.wd, full), o->in.w), p->u[i]);
+    const node w0 = o->in.state[0];
+    const shape full = *graph_shape(g, w0);
+    node decay = g_mul(g, g_mul(g, g_bcast(g, o->in.h[OPTIM_DECAY], full), w0), p->u[i]);
     return g_add(g, pair, g_sum_to(g, decay, *leaf));
 }
 
@@ -213,18 +275,18 @@ static drmad_status build_rates(walker *w, parts *p)
 
     if (w->rates == 0) return DRMAD_OK;
     for (int32_t i = 0; i < p->tensors; i++) p->list[i] = NODE_NONE;
-    if (!w->t->spec.oracle)
-        TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
+    if (!w->t->spec.oracle) TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
     for (int32_t k = 0; k < w->rates; k++) {
         const use_state *u = &w->t->use[w->rate[k].use];
         const int32_t i = u->use->tensor;
         const optim_in *in = &p->n->step[i].in;
-        const shape full = *graph_shape(g, in->w);
+        const node wd = in->h[OPTIM_DECAY], w0 = in->state[0];
+        const shape full = *graph_shape(g, w0);
 
         p->rate[RATE_PRODUCT][k] = rate_product(w, p, i, &u->leaf, p->list[i]);
         p->rate[RATE_DECAY][k] = NODE_NONE;
-        if (in->wd == NODE_NONE || !w->t->spec.optim.decoupled) continue;
-        node decay = g_mul(g, g_mul(g, g_bcast(g, in->wd, full), in->w), p->wcot[i]);
+        if (wd == NODE_NONE || !w->t->spec.optim.decoupled) continue;
+        node decay = g_mul(g, g_mul(g, g_bcast(g, wd, full), w0), p->cot[0][i]);
         p->rate[RATE_DECAY][k] = g_neg(g, g_sum_to(g, decay, u->leaf));
     }
     st = graph_status(g);
@@ -232,22 +294,17 @@ done:
     return st;
 }
 
-/* Whether the pairs already say what stands for x. */
-static bool paired(const node *from, int32_t n, node x)
-{
-    while (n > 0)
-        if (from[--n] == x) return true;
-    return false;
-}
-
 /* All outputs, in the order in which put_back reads them. */
 static int32_t gather_outputs(const walker *w, const parts *p)
 {
     int32_t n = 0;
 
-    for (int32_t i = 0; i < p->tensors; i++) p->list[n++] = p->w_out[i];
+    for (int32_t k = 0; k < p->vectors; k++)
+        for (int32_t i = 0; i < p->tensors; i++) p->list[n++] = p->out[k][i];
+    for (int32_t i = 0; i < p->tensors; i++) p->list[n++] = p->u[i];
     for (int32_t i = 0; i < p->tensors; i++)
-        if (p->b_out[i] != NODE_NONE) p->list[n++] = p->b_out[i];
+        if (p->squares[i] != NODE_NONE) p->list[n++] = p->squares[i];
+    if (p->rate_cot != NODE_NONE) p->list[n++] = p->rate_cot;
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_cot[i] != NODE_NONE) p->list[n++] = p->use_cot[i];
     for (int32_t k = 0; k < w->sums; k++) {
@@ -263,9 +320,12 @@ static void put_back(const walker *w, parts *p, const node *list)
 {
     int32_t n = 0;
 
-    for (int32_t i = 0; i < p->tensors; i++) p->w_out[i] = list[n++];
+    for (int32_t k = 0; k < p->vectors; k++)
+        for (int32_t i = 0; i < p->tensors; i++) p->out[k][i] = list[n++];
+    for (int32_t i = 0; i < p->tensors; i++) p->u[i] = list[n++];
     for (int32_t i = 0; i < p->tensors; i++)
-        if (p->b_out[i] != NODE_NONE) p->b_out[i] = list[n++];
+        if (p->squares[i] != NODE_NONE) p->squares[i] = list[n++];
+    if (p->rate_cot != NODE_NONE) p->rate_cot = list[n++];
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_cot[i] != NODE_NONE) p->use_cot[i] = list[n++];
     for (int32_t k = 0; k < w->sums; k++) {
@@ -274,6 +334,38 @@ static void put_back(const walker *w, parts *p, const node *list)
     }
     for (int32_t k = 0; k < RATE_SLOTS * w->rates; k++)
         p->rate[k % RATE_SLOTS][k / RATE_SLOTS] = list[n++];
+}
+
+/* The first `pairs` of from and to, in all outputs. */
+static drmad_status substitute(parts *p, const walker *w, int32_t pairs)
+{
+    const int32_t n = gather_outputs(w, p);
+    drmad_status st = DRMAD_OK;
+
+    TRY(ad_substitute(p->j->g, pairs, p->from, p->to, n, p->list, p->mapped));
+    put_back(w, p, p->mapped);
+done:
+    return st;
+}
+
+/* The averaged squares from those after the step, where the trajectory gives only their cells. */
+static drmad_status substitute_squares(walker *w, parts *p)
+{
+    trainer *t = w->t;
+    const int32_t v = optim_squares(&t->spec.optim);
+    int32_t pairs = 0;
+
+    if (!w->squares) return DRMAD_OK;
+    for (int32_t i = 0; i < p->tensors; i++) {
+        const shape s = t->spec.params->at[i].shape;
+        if (t->spec.params->at[i].role == PARAM_STAT) continue;
+        const node low =
+            job_leaf(p->j, "low", t->spec.dtype, s, trainer_tensor_ref(t, SLOT_LOW, i));
+        p->from[pairs] = p->n->step[i].in.state[v];
+        p->to[pairs++] = p->squares[i] =
+            optim_squares_before(p->j->g, &t->spec.optim, &p->n->step[i], p->squares_next[i], low);
+    }
+    return substitute(p, w, pairs);
 }
 
 /* The fragment's values from the trajectory; then the gradient itself wherever it is still asked
@@ -287,8 +379,9 @@ static drmad_status substitute_known(walker *w, parts *p)
 
     for (int32_t i = 0; i < p->tensors; i++) {
         const param *q = &t->spec.params->at[i];
+        if (q->role == PARAM_STAT) continue;
         const hyper_use *lr = space_find(t->spec.space, HYPER_LR, i);
-        optim_known k = {.exact = w->exact, .b1 = NODE_NONE};
+        optim_known k = {.exact = w->exact};
         slot_ref inverse = {SLOT_NONE, 0};
         shape leaf = shape_ones(q->shape.rank);
 
@@ -297,38 +390,42 @@ static drmad_status substitute_known(walker *w, parts *p)
             inverse = trainer_use_ref(t, u, USE_INVERSE);
             leaf = t->use[u].leaf;
         }
-        k.w1 = job_leaf(j, "w'", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_W1, i));
-        if (t->spec.optim.buffer)
-            k.b1 = job_leaf(j, "b'", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_B1, i));
+        for (int32_t v = 0; v < p->vectors; v++)
+            k.next[v] = job_leaf(j, v == 0 ? "w'" : "b'", t->spec.dtype, q->shape,
+                                 trainer_tensor_ref(t, SLOT_W1 + v, i));
         k.inv_lr = job_leaf(j, "1/lr", t->spec.dtype, leaf, inverse);
         pairs += optim_substitutes(j->g, &t->spec.optim, &p->n->step[i], &k, p->from + pairs,
                                    p->to + pairs);
-        if (!paired(p->from, pairs, p->grad_leaf[i]))
-            p->from[pairs] = p->grad_leaf[i], p->to[pairs++] = p->grad[i];
+        if (w->squares) p->squares_next[i] = k.next[optim_squares(&t->spec.optim)];
     }
-    const int32_t n = gather_outputs(w, p);
-    TRY(ad_substitute(j->g, pairs, p->from, p->to, n, p->list, p->mapped));
-    put_back(w, p, p->mapped);
+    TRY(substitute(p, w, pairs));
+    TRY(substitute_squares(w, p));
+    memcpy(p->from, p->grad_leaf, (size_t)p->tensors * sizeof(node));
+    memcpy(p->to, p->grad, (size_t)p->tensors * sizeof(node));
+    TRY(substitute(p, w, p->tensors));
 done:
     return st;
 }
 
-/* ReLU masks of the true run in place of those of the path (DESIGN section 2, the grid's rules). */
-static drmad_status substitute_masks(walker *w, parts *p)
+/* Zeros for the leaves whose tangents carried the running statistics' adjoint; ReLU masks of the
+ * true run in place of those of the path (DESIGN section 2, the grid's rules). */
+static drmad_status substitute_zeros_and_masks(walker *w, parts *p)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
     int32_t pairs = 0;
 
-    if (!t->spec.masks || w->exact) return DRMAD_OK;
-    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+    for (int32_t i = 0; i < p->tensors; i++) {
+        if (p->n->next_cot[i] == NODE_NONE) continue;
+        p->from[pairs] = p->n->next_cot[i];
+        p->to[pairs++] = g_zeros_like(p->j->g, p->n->next_cot[i]);
+    }
+    for (int32_t l = 0; !w->exact && l < t->masks; l++) {
         const shape s = *graph_shape(p->j->g, p->n->kinks[l]);
         p->from[pairs] = p->n->kinks[l];
         p->to[pairs++] = job_leaf(p->j, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
     }
-    const int32_t n = gather_outputs(w, p);
-    TRY(ad_substitute(p->j->g, pairs, p->from, p->to, n, p->list, p->mapped));
-    put_back(w, p, p->mapped);
+    if (pairs > 0) TRY(substitute(p, w, pairs));
 done:
     return st;
 }
@@ -342,8 +439,7 @@ static drmad_status put_cotangent(walker *w, parts *p, int32_t i)
     const slot_ref to = trainer_use_ref(t, i, USE_COT);
     node cot = p->use_cot[i], sum = NODE_NONE;
 
-    if (t->use[i].scaled)
-        cot = g_mul(j->g, cot, trainer_base_leaf(t, j, &t->use[i].leaf));
+    if (t->use[i].scaled) cot = g_mul(j->g, cot, trainer_base_leaf(t, j, &t->use[i].leaf));
     if (trainer_sums(t, i)) {
         sum = job_leaf(j, "sum", F64, t->use[i].leaf, to);
         cot = g_add(j->g, sum, g_cast(j->g, cot, F64));
@@ -358,9 +454,12 @@ static drmad_status put_outputs(walker *w, parts *p)
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
-        TRY(job_output(j, p->w_out[i], trainer_tensor_ref(t, SLOT_WCOT, i), p->wcot[i]));
-        if (p->b_out[i] != NODE_NONE)
-            TRY(job_output(j, p->b_out[i], trainer_tensor_ref(t, SLOT_BCOT, i), p->bcot[i]));
+        if (p->squares[i] != NODE_NONE)
+            TRY(job_output(j, p->squares[i],
+                           trainer_tensor_ref(t, SLOT_W1 + optim_squares(&t->spec.optim), i),
+                           p->squares_next[i]));
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
+            TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
     for (int32_t i = 0; i < p->uses; i++) {
         w->has_cot[i] = p->use_cot[i] != NODE_NONE;
@@ -368,6 +467,8 @@ static drmad_status put_outputs(walker *w, parts *p)
             w->has_cot[i] = true; /* from the oracle itself */
         else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
     }
+    if (p->rate_cot != NODE_NONE)
+        TRY(job_output(j, p->rate_cot, (slot_ref){SLOT_LR_COT, 0}, NODE_NONE));
     for (int32_t k = 0; k < w->sums; k++) {
         const momentum_sum *s = &w->sum[k];
         const shape leaf = t->use[s->use].leaf;
@@ -401,7 +502,7 @@ static drmad_status put_norms(walker *w, const parts *p)
     for (int32_t i = 0; i < p->tensors; i++) {
         add_square(p->j->g, p->u[i], &sum[0]);
         add_square(p->j->g, p->hess[i], &sum[1]);
-        add_square(p->j->g, p->w_out[i], &sum[2]);
+        add_square(p->j->g, p->out[0][i], &sum[2]);
     }
     TRY(trainer_add_slots(w->t, 3, &w->norm_slot));
     for (int k = 0; k < 3; k++) {
@@ -424,9 +525,11 @@ static drmad_status build_direction(walker *w)
     p.n->strided = w->spec.stride > 1;
     TRY(trainer_build_gradient(w->t, p.j, p.n, p.grad));
     TRY(build_optimiser(w, &p));
+    TRY(substitute_known(w, &p));
     for (int32_t i = 0; i < p.tensors; i++)
         TRY(job_output(p.j, p.u[i], trainer_tensor_ref(w->t, SLOT_U, i), NODE_NONE));
     TRY(job_compile(p.j));
+    w->direction_asks = job_reads(p.j, SLOT_G);
 done:
     parts_free(w->ctx, &p);
     return st;
@@ -447,7 +550,7 @@ drmad_status walker_build_back(walker *w)
     build_momentum_sums(w, &p);
     TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
-    TRY(substitute_masks(w, &p));
+    TRY(substitute_zeros_and_masks(w, &p));
     TRY(put_outputs(w, &p));
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));

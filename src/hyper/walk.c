@@ -3,6 +3,44 @@
 #include <math.h>
 #include <string.h>
 
+/* What a trajectory of weights alone cannot give an optimiser besides SGD. */
+static drmad_status check_path(walker *w, const char *kind)
+{
+    const train_spec *s = &w->t->spec;
+    const optim_spec *o = &s->optim;
+    double eps = s->eps;
+
+    if (o->kind == OPTIM_SGD || w->exact) return DRMAD_OK;
+    if (w->spec.stride > 1)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "trajectory.stride: fast is only for sgd: several steps of an optimiser with "
+                    "averaged squares are not one longer step; use exact");
+    if (traj_kind_of(w->tr) == TRAJ_LINE)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "trajectory.kind: line has no averaged squares, which the optimiser divides "
+                    "by; use grid, full or replay");
+    if (o->centered)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "optimizer.centered: trajectory: %s keeps no average gradient; use full or "
+                    "replay",
+                    kind);
+    if (space_has(s->space, HYPER_MOMENTUM))
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "momentum: of rmsprop needs its buffer, which trajectory: %s does not keep; "
+                    "use full or replay",
+                    kind);
+    for (int32_t i = 0; i < s->space->n_slices; i++)
+        if (s->space->slices[i].kind == HYPER_EPS) eps = fmin(eps, s->space->slices[i].low);
+    if ((o->eps_inside ? eps : eps * eps) < 1e-8) /* grid.md, section 3 */
+        base_log(
+            w->ctx, LOG_WARN,
+            "optimizer.eps: %g %s the root is too small for trajectory: %s: expect no faithful "
+            "hypergradient; use eps_inside: true with 1e-8 or more, or trajectory: full or "
+            "replay",
+            eps, o->eps_inside ? "inside" : "outside", kind);
+    return DRMAD_OK;
+}
+
 static drmad_status open_trajectory(walker *w)
 {
     const train_spec *s = &w->t->spec;
@@ -12,11 +50,13 @@ static drmad_status open_trajectory(walker *w)
         .dtype = s->dtype,
         .params = s->params,
         .steps = s->steps,
-        .vectors = s->optim.buffer ? 2 : 1,
+        .vectors = w->t->vectors,
+        .squares = optim_squares(&s->optim) > 0 ? optim_squares(&s->optim) : 0,
+        .memory_of_squares = s->beta2,
         .memory = w->spec.memory,
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,
-        .kinked = s->oracle || nn_kinked(&s->model), /* an oracle's loss may have any kinks */
+        .kinked = s->oracle || nn_kinked(s->model), /* an oracle's loss may have any kinks */
         .on = w->t->on,
         .step = trainer_step_at,
         .user = w->t,
@@ -31,11 +71,21 @@ static drmad_status open_trajectory(walker *w)
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "trajectory.stride: fast works on vectors in host memory, and the model's live "
                     "on a device; use exact");
+    for (int32_t i = 0; w->spec.stride > 1 && i < s->params->n; i++)
+        if (s->params->at[i].role == PARAM_STAT)
+            return FAIL(w->ctx, DRMAD_E_CONFIG,
+                        "trajectory.stride: fast steps over the running statistics of batch norm; "
+                        "use exact");
     if (w->spec.stride > 1 && space_has(s->space, HYPER_MOMENTUM))
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "trajectory.stride: fast steps over the buffers that momentum's hypergradient "
                     "is made of; use exact");
-    return space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
+    TRY(check_path(w, traj_kind_name(kind)));
+    if (!w->exact && w->kept.squares && kind == TRAJ_GRID)
+        TRY(trainer_vector(w->t, (size_t)s->params->total, &w->squares));
+    st = space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
+done:
+    return st;
 }
 
 /* On a path without b every phase of every momentum use has its own sum. */
@@ -46,7 +96,7 @@ static drmad_status momentum_sums(walker *w)
     drmad_status st = DRMAD_OK;
     int32_t n = 0, slot;
 
-    if (w->exact) return DRMAD_OK;
+    if (w->exact || t->spec.optim.kind != OPTIM_SGD) return DRMAD_OK;
     for (int32_t i = 0; i < s->n_uses; i++)
         if (s->uses[i].kind == HYPER_MOMENTUM) n += (int32_t)s->slices[s->uses[i].slice].phases;
     if (n == 0) return DRMAD_OK;
@@ -81,8 +131,7 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     TRY(mem_alloc(ctx, uses, sizeof *w->has_cot, &w->has_cot));
     TRY(mem_alloc(ctx, uses, sizeof *w->inverted, &w->inverted));
     TRY(mem_alloc(ctx, uses, sizeof *w->tangent_of, &w->tangent_of));
-    TRY(trainer_vector(t, flat, &w->wcot));
-    TRY(trainer_vector(t, flat, &w->bcot));
+    for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_vector(t, flat, &w->cot[k]));
     TRY(mem_alloc(ctx, flat, sizeof *w->dw, &w->dw));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->ahead));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->middle));
@@ -112,14 +161,15 @@ void walker_free(walker *w)
         trainer_vector_free(w->t, w->t->slot[w->square_slot]);
         w->t->slot[w->square_slot] = NULL;
     }
+    trainer_vector_free(w->t, w->squares);
     rates_free(w);
     traj_free(w->tr);
     job_free(w->back);
     job_free(w->direction);
     job_free(w->tangent);
     job_free(w->norm);
-    void *vectors[] = {w->wcot, w->bcot, w->wtan, w->btan};
-    for (size_t i = 0; i < COUNT(vectors); i++) trainer_vector_free(w->t, vectors[i]);
+    for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->cot[k]);
+    for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->tan[k]);
     void *all[] = {w->has_cot, w->inverted, w->tangent_of, w->sum, w->dw, w->ahead, w->middle};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);
@@ -134,17 +184,17 @@ static void clear_sums(walker *w)
     }
 }
 
-/* w~ = dF/dw, b~ = 0. */
+/* w~ = dF/dw, those of the buffers 0. */
 static drmad_status start_adjoint(walker *w)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
     void *wcot;
 
-    TRY(trainer_fetch(t, w->wcot, &wcot));
+    TRY(trainer_fetch(t, w->cot[0], &wcot));
     for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, wcot, i, w->dw[i]);
-    TRY(trainer_send(t, w->wcot));
-    TRY(trainer_clear(t, w->bcot));
+    TRY(trainer_send(t, w->cot[0]));
+    for (int32_t k = 1; k < t->vectors; k++) TRY(trainer_clear(t, w->cot[k]));
 done:
     return st;
 }
@@ -182,8 +232,8 @@ size_t walker_bytes(const walker *w)
 {
     const size_t flat = (size_t)w->t->spec.params->total;
 
-    return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) +
-           (w->direction ? program_bytes(w->direction->prog) : 0) +
+    return flat * (2 * (size_t)w->t->vectors * w->t->size + sizeof(double)) +
+           program_bytes(w->back->prog) + (w->direction ? program_bytes(w->direction->prog) : 0) +
            traj_estimate(&w->kept) + rates_bytes(w);
 }
 

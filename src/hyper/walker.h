@@ -31,17 +31,19 @@ struct walker {
     traj_spec kept; /* what tr was made from */
     bool exact;     /* the trajectory hands out the run's own states */
     job *back, *tangent;
-    job *direction;     /* oracle: u of a reverse step */
-    bool asks_gradient; /* oracle: `back` reads dL/dw too */
-    bool *has_cot;     /* by use: the reverse plan gives its cotangent */
-    int64_t *inverted; /* by use: the fill of which USE_INVERSE holds the inverse */
+    job *direction;      /* oracle: u of a reverse step */
+    bool asks_gradient;  /* oracle: `back` reads dL/dw too */
+    bool direction_asks; /* ... so does `direction` */
+    void *squares;       /* path: the averaged squares, walked back from cell to cell; NULL: none */
+    bool squares_set;
+    bool *has_cot;       /* by use: the reverse plan gives its cotangent */
+    int64_t *inverted;   /* by use: the fill of which USE_INVERSE holds the inverse */
     int64_t *tangent_of; /* by use: the fill whose tangent USE_TAN holds */
     momentum_sum *sum;
     int32_t sums;
     rate_series *rate;
     int32_t rates;
-    void *wcot, *bcot;
-    void *wtan, *btan;
+    void *cot[OPTIM_VECTORS], *tan[OPTIM_VECTORS]; /* of a state */
     int32_t norm_slot; /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
     void *ahead;       /* strides: the weights at the end of a block */
     void *middle;      /* strides: those in its middle */

@@ -35,23 +35,7 @@ json_t *study_outcome_json(const outcome *o)
     return j;
 }
 
-static double real(const json_t *run, const char *key)
-{
-    const json_t *x = json_object_get(run, key);
-
-    return json_is_number(x) ? json_number_value(x) : NAN;
-}
-
-static outcome outcome_of(const json_t *run)
-{
-    return (outcome){.finite = json_is_true(json_object_get(run, "finite")),
-                     .train_loss = real(run, "train_loss"),
-                     .valid = {real(run, "objective_loss"), real(run, "objective_error")},
-                     .test = {real(run, "test_loss"), real(run, "test_error")},
-                     .diverged_at = -1};
-}
-
-static void add(summary *m, const outcome *o, double *square)
+void summary_add(summary *m, const outcome *o)
 {
     m->runs++;
     if (!o->finite) return;
@@ -59,37 +43,29 @@ static void add(summary *m, const outcome *o, double *square)
     m->mean.train_loss += o->train_loss;
     m->mean.valid.loss += o->valid.loss, m->mean.valid.error += o->valid.error;
     m->mean.test.loss += o->test.loss, m->mean.test.error += o->test.error;
-    *square += o->test.error * o->test.error;
+    m->square += o->test.error * o->test.error;
 }
 
-static summary summary_of(const json_t *runs)
+void summary_close(summary *m)
 {
-    summary m = {.mean.diverged_at = -1};
-    double *x[] = {&m.mean.train_loss, &m.mean.valid.loss, &m.mean.valid.error, &m.mean.test.loss,
-                   &m.mean.test.error};
-    double square = 0;
+    const double n = m->finite;
+    double *x[] = {&m->mean.train_loss, &m->mean.valid.loss, &m->mean.valid.error,
+                   &m->mean.test.loss, &m->mean.test.error};
 
-    for (size_t i = 0; i < json_array_size(runs); i++) {
-        const outcome o = outcome_of(json_array_get(runs, i));
-        add(&m, &o, &square);
-    }
-    const double n = m.finite;
     for (size_t i = 0; i < COUNT(x); i++) *x[i] = n > 0 ? *x[i] / n : NAN;
-    m.mean.finite = n > 0;
-    const double mean = m.mean.test.error;
-    m.test_error_sd = n > 1 ? sqrt(fmax(0, (square - n * mean * mean) / (n - 1))) : NAN;
-    return m;
+    m->mean.finite = n > 0;
+    const double mean = m->mean.test.error;
+    m->test_error_sd = n > 1 ? sqrt(fmax(0, (m->square - n * mean * mean) / (n - 1))) : NAN;
 }
 
-drmad_status study_put_runs(drmad_study *s, const char *name, json_t *runs, summary *out)
+drmad_status study_put_runs(drmad_study *s, const char *name, json_t *runs, const summary *m)
 {
     drmad_status st = DRMAD_OK;
 
-    *out = summary_of(runs);
     TRY(study_put(s, name,
-                  json_pack("{s:o,s:o,s:O}", "mean", study_outcome_json(&out->mean),
-                            "test_error_sd", study_real(out->test_error_sd), "runs", runs)));
-    TRY(study_say_runs(s, name, out));
+                  json_pack("{s:o,s:o,s:O}", "mean", study_outcome_json(&m->mean), "test_error_sd",
+                            study_real(m->test_error_sd), "runs", runs)));
+    TRY(study_say_runs(s, name, m));
 done:
     return st;
 }
@@ -111,6 +87,7 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
         if (i >= seeds) TRY(study_put(s, "kept", study_outcome_json(&o)));
         if (i >= seeds) break;
         keep = keep && !o.finite;
+        summary_add(out, &o);
         json_t *j = study_outcome_json(&o);
         TRY(study_event(s, stage, (double)i + 1, (double)seeds,
                         json_pack("{s:s,s:s,s:I,s:O}", "event", "retrain", "of", name, "number",
@@ -118,7 +95,9 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
         if (json_array_append_new(runs, j) != 0)
             TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the runs"));
     }
-    if (seeds > 0) TRY(study_put_runs(s, name, runs, out));
+    if (seeds == 0) goto done;
+    summary_close(out);
+    TRY(study_put_runs(s, name, runs, out));
 done:
     json_decref(runs);
     return st;

@@ -52,40 +52,24 @@ static drmad_status read_tensors(const rally *r, const char *name, char *path, s
 
 /* ---- weights and the optimiser's state ---- */
 
-static void narrow(const setup *u, double *flat)
-{
-    float *to = (float *)flat; /* never behind what is read */
-
-    if (u->spec.dtype != F32) return;
-    for (int64_t i = 0; i < u->params->total; i++) {
-        const float x = (float)flat[i];
-        memcpy(to + i, &x, sizeof x);
-    }
-}
-
 drmad_status carry_state(rally *r, int32_t k, const char *dir, const char *to)
 {
     char name[2 * RALLY_DIR], path[1200];
     drmad_status st = DRMAD_OK;
-    double *w = NULL, *b = NULL;
     shape_of_leg next = {0};
+    start_state state = {0};
     st_file *f = NULL;
 
     TRY(shape_new(r, k, &next));
     snprintf(name, sizeof name, "%s/state.safetensors", dir);
     TRY(read_tensors(r, name, path, sizeof path, &f));
-    TRY(mem_alloc(r->s->ctx, (size_t)next.u->params->total, sizeof *w, &w));
-    TRY(mem_alloc(r->s->ctx, (size_t)next.u->params->total, sizeof *b, &b));
-    TRY(start_state(next.u, path, f, w, b));
-    narrow(next.u, w);
-    narrow(next.u, b);
+    TRY(start_state_read(next.u, path, f, &state));
     path_of(r, to, "", path, sizeof path);
     TRY(file_make_folder(r->s->ctx, path));
     snprintf(name, sizeof name, "%s/start.safetensors", to);
-    TRY(start_save(r->s->f, name, next.u, w, b));
+    TRY(start_save_state(r->s->f, name, next.u, &state));
 done:
-    mem_free(r->s->ctx, w);
-    mem_free(r->s->ctx, b);
+    start_state_free(r->s->ctx, &state);
     mem_free(r->s->ctx, f);
     shape_free(&next);
     return st;

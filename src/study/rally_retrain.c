@@ -34,7 +34,7 @@ static drmad_status keep_weights(rally *r, drmad_study *sub)
     const void *w;
     drmad_status st = trainer_read_weights(sub->s->trainer, &w);
 
-    return st == DRMAD_OK ? start_save(r->s->f, "weights.safetensors", sub->s, w, NULL) : st;
+    return st == DRMAD_OK ? start_save_weights(r->s->f, "weights.safetensors", sub->s, w) : st;
 }
 
 static drmad_status open_leg(rally *r, const chain *c, int32_t k, drmad_study **out)

@@ -30,17 +30,33 @@ static drmad_status say_leg(rally *r, const json_t *leg)
                      shown(number(leg, "worst_audit"), 3, audit), number(leg, "runs"));
 }
 
-/* What is reported of each chain. */
+static outcome outcome_of(const json_t *run)
+{
+    return (outcome){.finite = json_is_true(json_object_get(run, "finite")),
+                     .train_loss = number(run, "train_loss"),
+                     .valid = {number(run, "objective_loss"), number(run, "objective_error")},
+                     .test = {number(run, "test_loss"), number(run, "test_error")},
+                     .diverged_at = -1};
+}
+
+/* What is reported of each chain: its last leg. */
 static drmad_status say_chains(rally *r, const char *name)
 {
     const json_t *chains = json_object_get(r->record, name), *legs;
     json_t *runs = json_array();
     drmad_status st = DRMAD_OK;
-    summary sum;
+    summary sum = {.mean.diverged_at = -1};
     size_t i;
 
     json_array_foreach((json_t *)chains, i, legs)
-        json_array_append(runs, json_array_get(legs, json_array_size(legs) - 1));
+    {
+        json_t *run = json_array_get(legs, json_array_size(legs) - 1);
+        const outcome o = outcome_of(run);
+
+        summary_add(&sum, &o);
+        json_array_append(runs, run);
+    }
+    summary_close(&sum);
     if (json_array_size(runs) > 0) TRY(study_put_runs(r->s, name, runs, &sum));
 done:
     json_decref(runs);

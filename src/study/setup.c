@@ -18,99 +18,7 @@ uint64_t setup_seed(const setup *s, const char *what, uint64_t number)
     return rng_u64((rng_key){(uint64_t)s->cfg->set.seed, 0, rng_site(what)}, number) >> 11;
 }
 
-/* ---- data ---- */
-
-static bool dir_has(const char *dir, const char *file)
-{
-    char path[1024];
-
-    snprintf(path, sizeof path, "%s/%s", dir, file);
-    if (access(path, R_OK) == 0) return true;
-    snprintf(path, sizeof path, "%s/%s.gz", dir, file);
-    return access(path, R_OK) == 0;
-}
-
-/* Where MNIST is: data.dir, else DRMAD_DATA or its mnist folder, else where `drmad data get` puts
- * it. */
-static drmad_status mnist_folder(drmad_ctx *ctx, const char *dir, char *out, size_t size)
-{
-    static const char first[] = "train-images-idx3-ubyte";
-    const char *env = getenv("DRMAD_DATA"), *home = getenv("HOME"), *xdg = getenv("XDG_DATA_HOME");
-
-    snprintf(out, size, "%s", dir);
-    if (dir[0]) return DRMAD_OK;
-    if (env) {
-        snprintf(out, size, "%s/mnist", env);
-        if (dir_has(out, first)) return DRMAD_OK;
-        snprintf(out, size, "%s", env);
-        if (dir_has(out, first)) return DRMAD_OK;
-    }
-    if (xdg) snprintf(out, size, "%s/drmad/mnist", xdg);
-    else snprintf(out, size, "%s/.local/share/drmad/mnist", home ? home : "");
-    if (dir_has(out, first)) return DRMAD_OK;
-    return FAIL(ctx, DRMAD_E_DATA,
-                "no MNIST in data.dir, in DRMAD_DATA or in %s; get it with `drmad data get mnist`, "
-                "or draw digits with "
-                "data.kind=synthetic-digits",
-                out);
-}
-
-/* Whether both name the same examples before they are shared out. */
-static bool same_source(const config_study *a, const config_study *b)
-{
-    const config_data *x = &a->data, *y = &b->data;
-    const char *const of_x[] = {x->dir, x->images, x->labels, x->test_images, x->test_labels};
-    const char *const of_y[] = {y->dir, y->images, y->labels, y->test_images, y->test_labels};
-    bool same = x->kind == y->kind;
-
-    for (size_t i = 0; i < COUNT(of_x); i++) same = same && strcmp(of_x[i], of_y[i]) == 0;
-    if (x->kind != CFG_DATA_SYNTHETIC_DIGITS) return same;
-    return same && x->split_seed == y->split_seed && x->train == y->train && x->valid == y->valid &&
-           x->test == y->test;
-}
-
-static bool borrow_data(setup *s, const setup *lender)
-{
-    if (!lender || lender->model || !same_source(&s->cfg->set, &lender->cfg->set)) return false;
-    s->train_data = lender->train_data;
-    s->test_data = lender->test_data;
-    s->data_name = lender->data_name;
-    s->data_sha256 = lender->data_sha256;
-    s->lent = true;
-    return true;
-}
-
-static drmad_status open_data(setup *s)
-{
-    const config_data *d = &s->cfg->set.data;
-    char dir[1024], path[4][1200];
-    const char *name[4] = {d->images, d->labels, d->test_images, d->test_labels};
-    source_spec spec = {
-        .seed = (uint64_t)d->split_seed, .train_n = d->train + d->valid, .test_n = d->test};
-    drmad_status st = DRMAD_OK;
-
-    switch (d->kind) {
-    case CFG_DATA_MNIST:
-        TRY(mnist_folder(s->ctx, d->dir, dir, sizeof dir));
-        spec.kind = "mnist", spec.dir = dir;
-        break;
-    case CFG_DATA_SYNTHETIC_DIGITS: spec.kind = "synthetic-digits"; break;
-    default:
-        spec.kind = "files";
-        for (int i = 0; i < 4; i++) {
-            const bool join = d->dir[0] && name[i][0] && name[i][0] != '/';
-            snprintf(path[i], sizeof path[i], "%s%s%s", join ? d->dir : "", join ? "/" : "",
-                     name[i]);
-        }
-        spec.train_rows = path[0], spec.train_labels = path[1];
-        if (name[2][0]) spec.test_rows = path[2], spec.test_labels = path[3];
-    }
-    TRY(source_open(s->ctx, &spec, &s->train_data, &s->test_data));
-    s->data_name = s->train_data->name;
-    s->data_sha256 = s->train_data->sha256;
-done:
-    return st;
-}
+/* ---- split ---- */
 
 static examples part_examples(const setup *s, int part)
 {
@@ -175,61 +83,100 @@ drmad_status setup_split(setup *s, uint64_t seed)
 
 /* ---- model and training ---- */
 
-static drmad_status read_model(setup *s)
+static drmad_status read_weights(setup *s)
 {
-    const config_study *c = &s->cfg->set;
-    nn_spec *m = &s->spec.model;
+    const char *path = s->cfg->set.model.weights;
+    drmad_status st = DRMAD_OK;
+    st_file *f = NULL;
 
-    m->layers = c->model.layers.n - 1;
-    if (m->layers < 1)
-        return config_refuse(s->cfg, "model.layers", "needs at least input and output");
-    memcpy(m->sizes, c->model.layers.at, (size_t)c->model.layers.n * sizeof m->sizes[0]);
-    if (m->sizes[0] == 0) m->sizes[0] = s->train_data->width;
-    if (m->sizes[m->layers] == 0) m->sizes[m->layers] = s->train_data->classes;
-    if (m->sizes[0] != s->train_data->width)
-        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row",
-                             (long long)m->sizes[0], s->train_data->name,
-                             (long long)s->train_data->width);
-    if (m->sizes[m->layers] < s->train_data->classes)
-        return config_refuse(s->cfg, "model.layers", "%lld outputs for %d classes",
-                             (long long)m->sizes[m->layers], s->train_data->classes);
-    m->activation = (nn_activation)c->model.activation;
-    m->init = (nn_init)c->model.init;
-    m->bias_init = (nn_bias_init)c->model.init_bias;
-    m->init_std = c->model.init_std;
-    return nn_params(s->ctx, m, s->params);
+    if (!path[0]) return DRMAD_OK;
+    TRY(safetensors_read(s->ctx, path, &f));
+    TRY(mem_alloc(s->ctx, (size_t)s->params->total, sizeof *s->start, &s->start));
+    for (int32_t i = 0; i < s->params->n; i++) {
+        const param *p = &s->params->at[i];
+        const st_tensor *t = safetensors_find(f, p->name);
+        char have[64], want[64];
+        if (!t) TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: no tensor %s", path, p->name));
+        if (!shape_same(&t->shape, &p->shape) || (t->dtype != F32 && t->dtype != F64))
+            TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: %s is %s%s, expected f32 or f64 %s", path, p->name,
+                     dtype_name(t->dtype), shape_print(&t->shape, have, sizeof have),
+                     shape_print(&p->shape, want, sizeof want)));
+        for (int64_t e = 0; e < p->count; e++)
+            s->start[p->offset + e] = t->dtype == F32 ? (double)((const float *)t->data)[e]
+                                                      : ((const double *)t->data)[e];
+    }
+    s->spec.start = s->start;
+done:
+    mem_free(s->ctx, f);
+    return st;
+}
+
+/* 0 for what the optimiser does not have. */
+static double number_or_none(double x)
+{
+    return isnan(x) ? 0 : x;
+}
+
+static void read_optimizer(const setup *s, train_spec *t)
+{
+    static const optim_kind kinds[] = {[CFG_INNER_SGD] = OPTIM_SGD,
+                                       [CFG_INNER_RMSPROP] = OPTIM_RMSPROP,
+                                       [CFG_INNER_ADAM] = OPTIM_ADAM,
+                                       [CFG_INNER_ADAMW] = OPTIM_ADAM,
+                                       [CFG_INNER_NADAM] = OPTIM_NADAM};
+    const config_optimizer *o = &s->cfg->set.optimizer;
+    bool momentum = number_or_none(o->momentum) != 0;
+
+    for (int32_t i = 0; i < s->cfg->set.hyper.n; i++)
+        momentum |= s->cfg->set.hyper.at[i].kind == HYPER_MOMENTUM;
+    t->optim = (optim_spec){.kind = kinds[o->kind],
+                            .form = (optim_form)o->form,
+                            .nesterov = o->nesterov,
+                            .decoupled = o->decoupled || o->kind == CFG_INNER_ADAMW,
+                            .buffer = momentum,
+                            .dampening = momentum ? o->dampening : 0,
+                            .centered = o->centered,
+                            .eps_inside = o->eps_inside,
+                            .momentum_decay = number_or_none(o->momentum_decay),
+                            .clip = (optim_clip)o->clip};
+    t->rate = (schedule){.kind = (schedule_kind)o->schedule,
+                         .rate = o->lr,
+                         .final = o->final,
+                         .gamma = o->gamma,
+                         .every = o->every,
+                         .stretch = o->stretch,
+                         .power = o->power,
+                         .rise = o->rise,
+                         .initial = o->initial,
+                         .milestone = o->milestones.at,
+                         .milestones = o->milestones.n,
+                         .warmup = o->warmup,
+                         .steps = s->cfg->set.train.steps};
+    t->momentum = number_or_none(o->momentum);
+    t->weight_decay = o->weight_decay;
+    t->beta1 = number_or_none(o->beta1);
+    t->beta2 = number_or_none(o->beta2);
+    t->eps = number_or_none(o->eps);
+    t->clip = o->clip_at;
 }
 
 static void read_training(setup *s)
 {
     const config_study *c = &s->cfg->set;
     train_spec *t = &s->spec;
-    bool momentum = c->optimizer.momentum != 0;
 
-    for (int32_t i = 0; i < c->hyper.n; i++) momentum |= c->hyper.at[i].kind == HYPER_MOMENTUM;
     t->dtype = c->dtype == CFG_F64 ? F64 : F32;
     if (s->model) t->oracle = &s->model->oracle;
+    t->model = s->net;
     t->params = s->params;
+    t->frozen = c->model.bn == CFG_BN_FROZEN;
     t->loss = (nn_loss)c->train.loss;
-    t->optim = (optim_spec){.form = (optim_form)c->optimizer.form,
-                            .nesterov = c->optimizer.nesterov,
-                            .decoupled = c->optimizer.decoupled,
-                            .buffer = momentum,
-                            .dampening = momentum ? c->optimizer.dampening : 0};
-    t->rate = (schedule){.kind = (schedule_kind)c->optimizer.schedule,
-                         .rate = c->optimizer.lr,
-                         .final = c->optimizer.final,
-                         .gamma = c->optimizer.gamma,
-                         .every = c->optimizer.every,
-                         .warmup = c->optimizer.warmup,
-                         .steps = c->train.steps};
+    read_optimizer(s, t);
     if (s->model && s->model->factor) {
         t->rate.kind = SCHEDULE_TABLE;
         t->rate.warmup = 0;
         t->rate.factor = s->model->factor;
     }
-    t->momentum = c->optimizer.momentum;
-    t->weight_decay = c->optimizer.weight_decay;
     t->l2 = c->train.l2;
     t->l1 = c->train.l1;
     t->label_smoothing = c->train.label_smoothing;
@@ -243,7 +190,7 @@ static void read_training(setup *s)
                           .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
                           .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
                           .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
-    t->masks = !s->model && c->trajectory.masks && nn_kinked(&t->model) &&
+    t->masks = !s->model && c->trajectory.masks && s->net->masks > 0 &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
     s->outer =
         (outer_spec){.kind = (outer_kind)c->outer.optimizer,
@@ -315,12 +262,14 @@ static drmad_status read_own(setup *s, const setup *lender)
     const config_study *c = &s->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    if (!borrow_data(s, lender)) TRY(open_data(s));
+    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
                                                : setup_seed(s, "split", 0)));
     TRY(params_new(s->ctx, &s->params));
-    TRY(read_model(s));
+    TRY(setup_net(s));
+    TRY(nn_params(s->net, s->params));
+    TRY(read_weights(s));
 done:
     return st;
 }
@@ -374,6 +323,7 @@ void setup_free(setup *s)
     trainer_free(s->trainer);
     space_free(s->space);
     if (!s->model) params_free(s->params);
+    nn_free(s->net);
     split_free(s->split);
     if (!s->lent) {
         dataset_free(s->train_data);
@@ -382,7 +332,7 @@ void setup_free(setup *s)
     mem_free(s->ctx, s->decl);
     mem_free(s->ctx, s->ties);
     mem_free(s->ctx, s->start);
-    mem_free(s->ctx, s->buffer);
+    mem_free(s->ctx, s->buffers);
     mem_free(s->ctx, s->start_values);
     mem_free(s->ctx, s);
 }
@@ -432,7 +382,7 @@ done:
 
 setup_cost setup_cost_of(const setup *s)
 {
-    const double steps = (double)s->spec.steps, forward = (double)s->params->weights;
+    const double steps = (double)s->spec.steps;
     setup_cost c = {.run = steps};
 
     if (s->model) { /* a second-order product is about two gradients */
@@ -440,7 +390,7 @@ setup_cost setup_cost_of(const setup *s)
         c.back = 2 * steps;
     } else {
         c.run *= (double)trainer_step_macs(s->trainer);
-        c.eval = 3 * forward * (double)s->objective.count; /* W + (W + W') at most */
+        c.eval = 3 * (double)nn_macs(s->net) * (double)s->objective.count; /* W + (W + W') */
         c.back = s->walker ? steps * (double)walker_step_macs(s->walker) : 0;
     }
     c.meta = (c.run + c.eval + c.back) / c.run;

@@ -17,6 +17,7 @@ typedef struct setup {
     bool lent;                       /* they are another set-up's */
     split *split;
     uint64_t split_seed;
+    nn_spec *net;        /* NULL with the caller's model */
     param_table *params; /* the model's own where there is one */
     train_spec spec;
     walk_spec walk;
@@ -24,7 +25,7 @@ typedef struct setup {
     hyper_decl *decl;
     hyper_tie *ties; /* of all declarations */
     int32_t decls;
-    double *start, *buffer; /* weights and the optimiser's buffer from files, or NULL */
+    double *start, *buffers; /* weights and the optimiser's buffers from files, or NULL */
     st_file *start_values;  /* of the hyperparameters, or NULL */
     space *space;
     trainer *trainer;
@@ -48,6 +49,9 @@ drmad_status setup_run(setup *s, bool walk);
 /* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
+/* Inside: the net that the study describes, for the rows of train_data. */
+drmad_status setup_net(setup *s);
+
 /* What a space of this study is made for at `meta_step`. */
 space_facts setup_facts(const setup *s, int64_t meta_step);
 
@@ -59,6 +63,10 @@ typedef struct setup_cost {
     size_t bytes;             /* peak memory: data, plans, trajectory */
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
+
+/* setup_data.c: the data sets of the study; those of the lender where they are the same. */
+drmad_status setup_open_data(setup *s);
+bool setup_borrow_data(setup *s, const setup *lender);
 
 /* One seed for each use, all from the study's. */
 uint64_t setup_seed(const setup *s, const char *what, uint64_t number);

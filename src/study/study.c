@@ -257,9 +257,9 @@ drmad_status study_save_weights(drmad_study *s)
     const void *w;
 
     TRY(trainer_read_weights(u->trainer, &w));
-    TRY(start_save(s->f, "weights.safetensors", u, w, NULL));
+    TRY(start_save_weights(s->f, "weights.safetensors", u, w));
     if (s->cfg->set.output.state)
-        TRY(start_save(s->f, "state.safetensors", u, w, trainer_buffer(u->trainer)));
+        TRY(start_save_trained(s->f, "state.safetensors", u));
 done:
     return st;
 }

@@ -100,8 +100,8 @@ drmad_status trainer_ask_slope(trainer *t, const examples *e, const void *u, dou
     double error = NAN;
 
     *value = *slope = NAN;
-    return answered(t,
-                    o->evaluate(o->user, e->part, e->count, trainer_weights(t), u, NULL, value,
-                                &error, slope),
-                    "evaluation");
+    return answered(
+        t,
+        o->evaluate(o->user, e->part, e->count, trainer_weights(t), u, NULL, value, &error, slope),
+        "evaluation");
 }

@@ -1,4 +1,4 @@
-/* The training graph of one step: loss, penalties, and the optimiser on top. */
+/* The training graph of one step: loss and penalties. The optimiser on top is in update.c. */
 #include "ad/ad.h"
 #include "train/trainer.h"
 #include <stdio.h>
@@ -7,15 +7,21 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
 {
     drmad_status st = DRMAD_OK;
     const size_t tensors = (size_t)t->spec.params->n, uses = (size_t)t->spec.space->n_uses;
+    const size_t masks = t->spec.model ? (size_t)t->spec.model->masks : 0;
     net *n = NULL;
 
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *n, &n));
+    TRY(mem_alloc(ctx, masks, sizeof *n->kinks, &n->kinks));
     TRY(mem_alloc(ctx, tensors, sizeof *n->w, &n->w));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->next, &n->next));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->next_cot, &n->next_cot));
     TRY(mem_alloc(ctx, tensors, sizeof *n->given, &n->given));
     TRY(mem_alloc(ctx, uses + 1, sizeof *n->use, &n->use));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->clipped, &n->clipped));
     TRY(mem_alloc(ctx, tensors, sizeof *n->step, &n->step));
     for (size_t u = 0; u < uses; u++) n->use[u] = NODE_NONE;
+    for (size_t i = 0; i < tensors; i++) n->next[i] = n->next_cot[i] = NODE_NONE;
     *out = n, n = NULL;
 done:
     net_free(ctx, n);
@@ -25,9 +31,13 @@ done:
 void net_free(drmad_ctx *ctx, net *n)
 {
     if (!n) return;
+    mem_free(ctx, n->kinks);
     mem_free(ctx, n->w);
+    mem_free(ctx, n->next);
+    mem_free(ctx, n->next_cot);
     mem_free(ctx, n->given);
     mem_free(ctx, n->use);
+    mem_free(ctx, n->clipped);
     mem_free(ctx, n->step);
     mem_free(ctx, n);
 }
@@ -43,7 +53,7 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
         snprintf(name, sizeof name, "%s%s%s", hyper_kind_of(kind)->word, tensor < 0 ? "" : "/",
                  tensor < 0 ? "" : t->spec.params->at[tensor].name);
         n->use[i] =
-            job_leaf(j, name, t->spec.dtype, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
+            job_leaf(j, name, t->use[i].type, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
         t->use[i].used = true;
     }
     return n->use[i];
@@ -60,16 +70,39 @@ static node leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor,
     return g_fill(j->g, t->spec.dtype, shape_ones(rank), value);
 }
 
-/* u8 or float rows, gathered, as inputs [B, d] in the working type. */
-static node inputs(trainer *t, job *j, net *n)
+node trainer_inputs(trainer *t, job *j, net *n, node rows)
+{
+    const nn_spec *m = t->spec.model;
+    shape s = {.rank = m->input.rank + 1};
+
+    if (rows == NODE_NONE) return NODE_NONE;
+    s.dim[0] = graph_shape(j->g, rows)->dim[0];
+    for (int32_t i = 0; i < m->input.rank; i++) s.dim[i + 1] = m->input.dim[i];
+    if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 0, s.dim[1]), I32);
+    node x = g_scale(j->g, g_cast(j->g, rows, t->spec.dtype), t->spec.train.scale);
+    node scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
+    if (scale != NODE_NONE) x = g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
+    return g_reshape(j->g, x, s);
+}
+
+node trainer_labels(trainer *t, job *j, node rows)
+{
+    const nn_spec *m = t->spec.model;
+
+    if (rows == NODE_NONE) return NODE_NONE;
+    if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 1, m->input.dim[0]), I32);
+    return job_leaf(j, "labels", I32, SHAPE(graph_shape(j->g, rows)->dim[0]),
+                    (slot_ref){SLOT_LABELS, 0});
+}
+
+/* The rows of the batch, gathered from the table. */
+static node batch_rows(trainer *t, job *j)
 {
     const examples *e = &t->spec.train;
     node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), (slot_ref){SLOT_ROWS, 0});
     node index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
-    node x = g_scale(j->g, g_cast(j->g, g_gather(j->g, rows, index), t->spec.dtype), e->scale);
-    node scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
 
-    return scale == NODE_NONE ? x : g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
+    return g_gather(j->g, rows, index);
 }
 
 /* Row losses times a weight: one number, or one for each row of the batch. */
@@ -103,13 +136,39 @@ static node penalties(trainer *t, job *j, net *n, node total)
     return total;
 }
 
+/* The key of the step's random masks; NODE_NONE where the net draws none. */
+static node step_key(trainer *t, job *j)
+{
+    for (int32_t i = 0; i < t->spec.model->n; i++)
+        if (t->spec.model->at[i].kind == NN_DROPOUT)
+            return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
+    return NODE_NONE;
+}
+
+/* <c, r'> over the running statistics, c leaves of value 0. */
+static node statistics_term(trainer *t, job *j, net *n)
+{
+    node total = NODE_NONE;
+
+    for (int32_t i = 0; i < t->spec.params->n; i++) {
+        if (n->next[i] == NODE_NONE) continue;
+        n->next_cot[i] = job_leaf(j, "zero", t->spec.dtype, t->spec.params->at[i].shape,
+                                  (slot_ref){SLOT_NONE, 0});
+        total = plus(j->g, total,
+                     g_reshape(j->g, g_dot(j->g, n->next_cot[i], n->next[i]), SHAPE(1, 1)));
+    }
+    return total;
+}
+
 /* The data loss by our own graph. */
 static void build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
 
-    node labels = job_leaf(j, "labels", I32, SHAPE(s->batch), (slot_ref){SLOT_LABELS, 0});
-    node z = nn_forward(j->g, &s->model, n->w, inputs(t, j, n), n->kinks);
+    const nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
+    node table = batch_rows(t, j);
+    node labels = trainer_labels(t, j, table);
+    node z = nn_forward(j->g, s->model, n->w, trainer_inputs(t, j, n, table), &pass);
     node smoothing = leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
 
@@ -117,6 +176,7 @@ static void build_loss(trainer *t, job *j, net *n)
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
+    if (n->adjoint) n->total = plus(j->g, n->total, statistics_term(t, j, n));
 }
 
 /* The data loss by the oracle: its gradient is a leaf. */
@@ -152,48 +212,4 @@ drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
     st = graph_status(j->g);
 done:
     return st;
-}
-
-/* The rate's leaf, times the base rate where the leaf holds none of it. */
-static node tuned_rate(trainer *t, job *j, net *n, int32_t tensor)
-{
-    const hyper_use *u = space_find(t->spec.space, HYPER_LR, tensor);
-    node leaf = trainer_use_leaf(t, j, n, HYPER_LR, tensor);
-
-    if (!u || !t->use[u - t->spec.space->uses].scaled) return leaf;
-    return g_mul(j->g, leaf, trainer_base_leaf(t, j, graph_shape(j->g, leaf)));
-}
-
-node trainer_base_leaf(trainer *t, job *j, const shape *s)
-{
-    const shape to = *s;
-    node base =
-        job_leaf(j, "base rate", t->spec.dtype, shape_ones(to.rank), (slot_ref){SLOT_LR, 0});
-
-    return g_bcast(j->g, base, to);
-}
-
-drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
-{
-    const train_spec *s = &t->spec;
-
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const shape one = shape_ones(p->shape.rank);
-        optim_in in = {.w = n->w[i], .g = grad[i], .b = NODE_NONE, .mu = NODE_NONE, .c = NODE_NONE};
-
-        in.lr = tuned_rate(t, j, n, i);
-        if (in.lr == NODE_NONE) in.lr = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
-        in.wd = leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
-        if (s->optim.buffer) {
-            in.b = job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_B, i));
-            in.mu = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
-            if (in.mu == NODE_NONE)
-                in.mu = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
-            if (s->optim.dampening != 0 || n->strided)
-                in.c = job_leaf(j, "c", s->dtype, one, (slot_ref){SLOT_GAIN, 0});
-        }
-        n->step[i] = optim_build(j->g, &s->optim, &in);
-    }
-    return graph_status(j->g);
 }

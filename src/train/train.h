@@ -26,25 +26,32 @@ typedef struct examples {
 
 typedef struct train_spec {
     dtype dtype;
-    nn_spec model;
+    const nn_spec *model;      /* NULL with an oracle; borrowed */
     oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
     const param_table *params; /* nn_params of the model */
+    bool frozen; /* batch norm: the gradient of F takes running statistics as constants */
     nn_loss loss;
     optim_spec optim;
     schedule rate; /* base learning rate at each step */
     /* where the space has no say: */
     double momentum, weight_decay, l2, l1, label_smoothing, init_scale;
+    double beta1, beta2, eps, clip;
     int64_t steps, batch;
     batch_order order;
     examples train;
     const space *space;
-    const double *start;  /* fixed start weights, flat, or NULL: drawn from the run's seed */
-    const double *buffer; /* the optimiser's state that goes with them, flat, or NULL: none yet */
+    const double *start; /* fixed start weights, flat, or NULL: drawn from the run's seed */
+    /* The optimiser's buffers that go with them, [optim_vectors - 1] flat, or NULL: zeros; and its
+     * steps so far. */
+    const double *buffers;
+    int64_t done;
     bool masks;          /* a step gives the ReLU sign masks out */
 } train_spec;
 
 /* The constant or scheduled value of a kind at a step, where the space has no say. */
 double train_base(const train_spec *s, hyper_kind k, int64_t step);
+/* The base schedule with what `sp` tunes of it taken from its values. */
+schedule train_rate(const train_spec *s, const space *sp, const double *values);
 /* Where element e of a tensor lies in a use-shaped leaf. */
 int64_t use_index(const shape *leaf, const shape *tensor, int64_t e);
 
@@ -84,7 +91,7 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
-const void *trainer_buffer(const trainer *t);  /* the optimiser's of it, likewise */
+const void *trainer_buffer(const trainer *t, int32_t k); /* vector k of the state, likewise */
 /* The weights in host memory, until the trainer is used again. */
 drmad_status trainer_read_weights(trainer *t, const void **out);
 size_t trainer_bytes(const trainer *t); /* memory held, plans included */

@@ -4,23 +4,32 @@
 #include <math.h>
 #include <string.h>
 
-enum { MASK_SLOTS = NN_LAYERS_MAX };
+enum { DENSE_CHUNK = 512 };
 
 slot_ref trainer_use_ref(const trainer *t, int32_t use, use_slot what)
 {
-    (void)t;
-    return (slot_ref){SLOT_FIXED_COUNT + MASK_SLOTS + USE_SLOTS * use + (int32_t)what, 0};
+    return (slot_ref){SLOT_FIXED_COUNT + t->masks + USE_SLOTS * use + (int32_t)what, 0};
 }
 
-slot_ref trainer_mask_ref(const trainer *t, int32_t layer)
+slot_ref trainer_mask_ref(const trainer *t, int32_t mask)
 {
     (void)t;
-    return (slot_ref){SLOT_FIXED_COUNT + layer, 0};
+    return (slot_ref){SLOT_FIXED_COUNT + mask, 0};
 }
 
-slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor)
+slot_ref trainer_tensor_ref(const trainer *t, int32_t slot, int32_t tensor)
 {
-    return (slot_ref){(int32_t)slot, t->spec.params->at[tensor].offset * (int64_t)t->size};
+    return (slot_ref){slot, t->spec.params->at[tensor].offset * (int64_t)t->size};
+}
+
+void trainer_bind(trainer *t, slot_id first, void *const state[])
+{
+    for (int32_t k = 0; k < t->vectors; k++) t->slot[(int32_t)first + k] = state[k];
+}
+
+int32_t trainer_vectors_of(const trainer *t, int32_t tensor)
+{
+    return t->spec.params->at[tensor].role == PARAM_STAT ? 1 : t->vectors;
 }
 
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first)
@@ -69,6 +78,7 @@ static drmad_status uses_new(trainer *t)
         use_state *u = &t->use[i];
         u->use = &s->space->uses[i];
         u->leaf = u->use->shape;
+        u->type = optim_type(u->use->kind, s->dtype);
         u->by_row = (u->use->kind == HYPER_EXAMPLE_WEIGHT || u->use->kind == HYPER_LOSS_WEIGHT) &&
                     shape_count(&u->leaf) > 1;
         if (u->by_row) u->leaf = SHAPE(s->batch);
@@ -89,9 +99,13 @@ static drmad_status masks_new(trainer *t)
     const train_spec *s = &t->spec;
     drmad_status st = DRMAD_OK;
 
-    for (int32_t l = 0; l + 1 < s->model.layers; l++) {
-        const size_t n = (size_t)(s->batch * s->model.sizes[l + 1]);
-        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, l).slot]));
+    TRY(mem_alloc(t->ctx, (size_t)t->masks, sizeof *t->mask_size, &t->mask_size));
+    for (int32_t i = 0; i < s->model->n; i++) {
+        const nn_layer *l = &s->model->at[i];
+        if (l->mask < 0) continue;
+        const size_t n = (size_t)(s->batch * shape_count(&l->shape));
+        t->mask_size[l->mask] = (int64_t)n;
+        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, l->mask).slot]));
         t->mask_bytes += (n + 7) / 8;
     }
     TRY(mem_alloc(t->ctx, t->mask_bytes, 1, &t->mask_bits));
@@ -103,18 +117,24 @@ static drmad_status buffers_new(trainer *t)
 {
     const train_spec *s = &t->spec;
     const size_t flat = (size_t)s->params->total, batch = (size_t)s->batch;
-    const int32_t fixed = SLOT_FIXED_COUNT + MASK_SLOTS + USE_SLOTS * s->space->n_uses;
+    const int32_t fixed = SLOT_FIXED_COUNT + t->masks + USE_SLOTS * s->space->n_uses;
     drmad_status st = DRMAD_OK;
     int32_t first;
+    double product = 1;
 
     TRY(trainer_add_slots(t, fixed, &first));
     for (int i = 0; i < 2; i++)
-        for (int k = 0; k < 2; k++) TRY(trainer_vector(t, flat, &t->state[i][k]));
+        for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_vector(t, flat, &t->state[i][k]));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->draw, &t->draw));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
-    for (int k = SLOT_LR; k <= SLOT_CORRECT; k++) TRY(mem_alloc(t->ctx, 1, t->size, &t->slot[k]));
+    for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
+        TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
+    TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
+    for (int64_t k = 0; k < s->done; k++) product = optim_product(&s->optim, k, product);
+    for (int64_t k = 0; k < s->steps; k++)
+        t->product[k] = product = optim_product(&s->optim, s->done + k, product);
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
@@ -142,11 +162,11 @@ static drmad_status step_job(trainer *t)
     if (n->loss != NODE_NONE) TRY(job_output(j, n->loss, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
     for (int32_t i = 0; i < tensors; i++) {
         const optim_step *o = &n->step[i];
-        TRY(job_output(j, o->w1, trainer_tensor_ref(t, SLOT_W_OUT, i), o->in.w));
-        if (o->b1 != NODE_NONE)
-            TRY(job_output(j, o->b1, trainer_tensor_ref(t, SLOT_B_OUT, i), o->in.b));
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
+            TRY(job_output(j, o->next[k], trainer_tensor_ref(t, SLOT_W_OUT + k, i),
+                           o->in.state[k]));
     }
-    for (int32_t l = 0; t->spec.masks && l + 1 < t->spec.model.layers; l++)
+    for (int32_t l = 0; l < t->masks; l++)
         TRY(job_output(j, n->kinks[l], trainer_mask_ref(t, l), NODE_NONE));
     TRY(job_compile(j));
 done:
@@ -163,12 +183,12 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
                     (long long)s->steps);
-    if (!s->oracle && s->model.sizes[0] != s->train.width)
-        return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: %lld inputs, the data has %lld columns",
-                    (long long)s->model.sizes[0], (long long)s->train.width);
-    if (s->masks && !nn_kinked(&s->model))
-        return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU");
-    return optim_check(ctx, &s->optim);
+    if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
+        return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
+                    (long long)shape_count(&s->model->input), (long long)s->train.width);
+    if (s->masks && s->model->masks == 0)
+        return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
+    return trainer_check_update(ctx, s);
 }
 
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
@@ -182,7 +202,10 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
     t->ctx = ctx;
     t->spec = *spec;
     t->size = dtype_size(spec->dtype);
+    t->chunk = !spec->model || spec->model->dense ? DENSE_CHUNK : spec->batch;
+    t->masks = spec->masks ? spec->model->masks : 0;
     t->on = spec->oracle && spec->oracle->on ? spec->oracle->on : &backend_cpu;
+    t->vectors = optim_vectors(&spec->optim);
     TRY(buffers_new(t));
     TRY(step_job(t));
     *out = t, t = NULL;
@@ -198,14 +221,16 @@ void trainer_free(trainer *t)
     job_free(t->eval);
     job_free(t->eval_grad);
     for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++) trainer_use_memory_free(t, i);
-    for (int32_t l = 0; t->slot && l < MASK_SLOTS; l++)
+    for (int32_t l = 0; t->slot && l < t->masks; l++)
         mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
     if (t->slot) trainer_vector_free(t, t->slot[SLOT_WGRAD]);
-    for (int i = 0; i < 4; i++) trainer_vector_free(t, t->state[i / 2][i % 2]);
+    for (int i = 0; i < 2; i++)
+        for (int32_t k = 0; k < t->vectors; k++) trainer_vector_free(t, t->state[i][k]);
     mem_free(t->ctx, t->slot);
     mem_free(t->ctx, t->use);
+    mem_free(t->ctx, t->product);
     mem_free(t->ctx, t->draw);
     mem_free(t->ctx, t->stage);
     mem_free(t->ctx, t->grad_sum);
@@ -213,6 +238,7 @@ void trainer_free(trainer *t)
     mem_free(t->ctx, t->index);
     mem_free(t->ctx, t->batch_labels);
     mem_free(t->ctx, t->mask_bits);
+    mem_free(t->ctx, t->mask_size);
     mem_free(t->ctx, t);
 }
 
@@ -221,9 +247,9 @@ const void *trainer_weights(const trainer *t)
     return t->state[t->now][0];
 }
 
-const void *trainer_buffer(const trainer *t)
+const void *trainer_buffer(const trainer *t, int32_t k)
 {
-    return t->state[t->now][1];
+    return t->state[t->now][k];
 }
 
 drmad_status trainer_read_weights(trainer *t, const void **out)
@@ -238,7 +264,7 @@ drmad_status trainer_read_weights(trainer *t, const void **out)
 size_t trainer_bytes(const trainer *t)
 {
     const size_t flat = (size_t)t->spec.params->total;
-    size_t n = flat * (5 * t->size + 2 * sizeof(double));
+    size_t n = flat * ((size_t)(2 * t->vectors + 1) * t->size + 2 * sizeof(double));
 
     for (int i = 0; i < 3; i++) {
         const job *j = i == 0 ? t->step : i == 1 ? t->eval : t->eval_grad;
@@ -265,6 +291,13 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_LR: return schedule_at(&s->rate, step);
     case HYPER_MOMENTUM: return s->momentum;
     case HYPER_WEIGHT_DECAY: return s->weight_decay;
+    case HYPER_BETA1: return s->beta1;
+    case HYPER_BETA2: return s->beta2;
+    case HYPER_EPS: return s->eps;
+    case HYPER_CLIP: return s->clip;
+    case HYPER_LR_PEAK: return s->rate.rate;
+    case HYPER_LR_FINAL: return s->rate.final;
+    case HYPER_LR_GAMMA: return s->rate.gamma;
     case HYPER_L2: return s->l2;
     case HYPER_L1: return s->l1;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
@@ -277,7 +310,7 @@ hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
 {
     const train_spec *s = &t->spec;
     const double base = u->scaled ? 1 : train_base(s, u->use->kind, step);
-    hyper_at at = {.t = step, .base = base, .type = s->dtype};
+    hyper_at at = {.t = step, .base = base, .type = u->type};
 
     if (u->by_row) {
         at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
@@ -333,10 +366,15 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     TRY(fill_leaves(t, step));
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
-    trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 || s->buffer ? 1 - s->optim.dampening : 1);
+    trainer_put(t, t->slot[SLOT_GAIN], 0, step + s->done > 0 ? 1 - s->optim.dampening : 1);
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + s->done + 1);
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
     t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
+    t->key[0] = (int32_t)(uint32_t)t->seed, t->key[1] = (int32_t)(uint32_t)(t->seed >> 32);
+    t->key[2] = (int32_t)step;
+    t->slot[SLOT_KEY] = t->key;
 done:
     return st;
 }
@@ -345,6 +383,7 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
 {
     t->values = values;
     t->seed = seed;
+    t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
 }
 
@@ -354,7 +393,7 @@ static void draw_start(trainer *t, void *w)
     const train_spec *s = &t->spec;
 
     if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
-    else nn_draw(&s->model, s->params, t->seed, t->draw);
+    else nn_draw(s->model, s->params, t->seed, t->draw);
     for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
 }
 
@@ -366,6 +405,7 @@ static void scale_start(trainer *t, void *w)
     for (int32_t i = 0; i < s->params->n; i++) {
         const param *p = &s->params->at[i];
         const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
+        if (p->role == PARAM_STAT) continue;
         const use_state *us = u ? &t->use[u - s->space->uses] : NULL;
         for (int64_t e = 0; e < p->count; e++) {
             const double scale =
@@ -376,27 +416,12 @@ static void scale_start(trainer *t, void *w)
     }
 }
 
-/* The optimiser's part of the start. */
-static drmad_status start_buffer(trainer *t, void *b)
-{
-    drmad_status st = trainer_clear(t, b);
-    void *v;
-
-    if (st != DRMAD_OK || !t->spec.buffer) return st;
-    TRY(trainer_fetch(t, b, &v));
-    for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, v, i, t->spec.buffer[i]);
-    TRY(trainer_send(t, b));
-done:
-    return st;
-}
-
-drmad_status trainer_start(trainer *t, void *const state[2])
+drmad_status trainer_start(trainer *t, void *w)
 {
     const train_spec *s = &t->spec;
     drmad_status st = DRMAD_OK;
-    void *w = state[0], *v = w;
+    void *v = w;
 
-    TRY(start_buffer(t, state[1]));
     if (s->oracle) TRY(trainer_ask_start(t, w));
     else draw_start(t, w);
     if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
@@ -408,13 +433,37 @@ done:
     return st;
 }
 
+/* Vector k of the state that the spec goes on from, zeros where there is none. */
+static drmad_status start_buffer(trainer *t, int32_t k, void *to)
+{
+    const int64_t total = t->spec.params->total;
+    const double *from = t->spec.buffers ? t->spec.buffers + (k - 1) * total : NULL;
+    drmad_status st = trainer_clear(t, to);
+    void *v;
+
+    if (st != DRMAD_OK || !from) return st;
+    TRY(trainer_fetch(t, to, &v));
+    for (int64_t i = 0; i < total; i++) trainer_put(t, v, i, from[i]);
+    TRY(trainer_send(t, to));
+done:
+    return st;
+}
+
+drmad_status trainer_start_state(trainer *t, void *const state[])
+{
+    drmad_status st = trainer_start(t, state[0]);
+
+    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = start_buffer(t, k, state[k]);
+    return st;
+}
+
 void trainer_masks_pack(trainer *t)
 {
     unsigned char *bits = t->mask_bits;
 
-    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+    for (int32_t l = 0; l < t->masks; l++) {
         const void *mask = t->slot[trainer_mask_ref(t, l).slot];
-        const int64_t n = t->spec.batch * t->spec.model.sizes[l + 1];
+        const int64_t n = t->mask_size[l];
         memset(bits, 0, (size_t)(n + 7) / 8);
         for (int64_t i = 0; i < n; i++)
             bits[i >> 3] |= (unsigned char)((trainer_get(t, mask, i) != 0) << (i & 7));
@@ -424,9 +473,9 @@ void trainer_masks_pack(trainer *t)
 
 void trainer_masks_unpack(trainer *t, const unsigned char *bits)
 {
-    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+    for (int32_t l = 0; l < t->masks; l++) {
         void *mask = t->slot[trainer_mask_ref(t, l).slot];
-        const int64_t n = t->spec.batch * t->spec.model.sizes[l + 1];
+        const int64_t n = t->mask_size[l];
         for (int64_t i = 0; i < n; i++) trainer_put(t, mask, i, bits[i >> 3] >> (i & 7) & 1);
         bits += (n + 7) / 8;
     }
@@ -446,14 +495,14 @@ drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void 
         TRY(trainer_ask_gradient(t, step, from[0], weights, t->slot[SLOT_G], &loss));
         trainer_put(t, t->slot[SLOT_LOSS], 0, loss);
     }
-    t->slot[SLOT_W] = from[0], t->slot[SLOT_B] = from[1];
-    t->slot[SLOT_W_OUT] = to[0], t->slot[SLOT_B_OUT] = to[1];
+    trainer_bind(t, SLOT_W, from);
+    trainer_bind(t, SLOT_W_OUT, to);
     TRY(job_run(t->step, t->slot));
 done:
     return st;
 }
 
-static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[2])
+static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[])
 {
     if (!tr) return DRMAD_OK;
     const bool masks = t->spec.masks && step < t->spec.steps;
@@ -501,7 +550,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     trainer_restart(t, values, seed);
     TRY(trainer_prepare(t, 0));
     t->now = 0;
-    TRY(trainer_start(t, t->state[0]));
+    TRY(trainer_start_state(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
         void *const *from = t->state[t->now], *const *to =

@@ -14,11 +14,12 @@ typedef struct use_state {
     bool used;   /* the training graph reads it */
     bool scaled; /* on a device: the graph multiplies by the base rate, the leaf holds none of it */
     shape leaf;  /* shape of the leaf */
+    dtype type;
     size_t count;
     void *host[USE_SLOTS]; /* where it is filled and read: the slots' own memory, or, for those on a
                             * device, what is copied there and back */
-    int64_t phase;  /* the phase the leaf holds; -1 = none */
-    int64_t filled; /* counts the fills, so that others can follow */
+    int64_t phase;         /* the phase the leaf holds; -1 = none */
+    int64_t filled;        /* counts the fills, so that others can follow */
 } use_state;
 
 struct trainer {
@@ -35,45 +36,71 @@ struct trainer {
     int64_t watch_every;
     train_watch_fn *watch;
     void *watch_user;
+    double *product;                       /* OPTIM_PRODUCT of each step */
     double *draw;                          /* start weights before initial scales, flat */
     void *stage;                           /* a device's vector in host memory; NULL: never yet */
-    void *state[2][2];                     /* two states of {w, b} */
+    int32_t vectors;                       /* of a state */
+    void *state[2][OPTIM_VECTORS];         /* two states: the weights, then the buffers */
     int32_t now;                           /* the one that holds the last run's result */
     int32_t *local, *index, *batch_labels; /* [batch] */
+    int32_t key[4];                        /* of the step: seed low, high, step */
     unsigned char *mask_bits;
     size_t mask_bytes;
+    int64_t *mask_size; /* [masks]: elements of a batch's sign mask */
+    int32_t masks;
     double *grad_sum; /* evaluation: flat */
+    int64_t chunk;    /* evaluation: rows of a chunk */
 };
 
-/* The training graph of one step, on leaves bound to SLOT_W, SLOT_B and the batch. */
+/* The training graph of one step, on leaves bound to SLOT_W and the batch. */
 typedef struct net {
-    node loss, total;          /* data loss; with penalties and weights. Oracle: NODE_NONE; the
+    node loss, total; /* data loss; with penalties and weights. Oracle: NODE_NONE; the
                                 * penalties alone, NODE_NONE where there are none */
-    node kinks[NN_LAYERS_MAX]; /* step() nodes of the hidden layers */
-    node *w;                   /* by tensor */
+    node *kinks;      /* [masks]: step() nodes of the dense ReLUs */
+    node *w;          /* by tensor */
+    node *next;       /* by tensor: the next value of a running statistic, else NODE_NONE */
+    node *next_cot;   /* by tensor: see `adjoint` */
     node *given;      /* by tensor, oracle only: the leaf of the data loss's gradient */
     node *use;        /* by use: its leaf, NODE_NONE when it is none of the training graph's */
+    node *clipped;    /* by tensor: the gradient that enters the step */
     optim_step *step; /* by tensor */
     bool strided;     /* c is a leaf even where it is always 1: for reverse strides */
+    bool adjoint;     /* the total takes <next_cot, next> in: leaves that are 0, whose tangents are
+                       * the adjoints of the next statistics */
 } net;
 
 drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out);
 void net_free(drmad_ctx *ctx, net *n); /* NULL is fine */
+/* Rows [B, width], as they lie in the data, as the net's input and as labels. */
+node trainer_inputs(trainer *t, job *j, net *n, node rows);
+node trainer_labels(trainer *t, job *j, node rows);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
-/* The optimiser's fragments on gradient nodes `grad` (by tensor). */
+/* Refuses what the optimiser does not have. */
+drmad_status trainer_check_update(drmad_ctx *ctx, const train_spec *s);
+/* Clipping and the optimiser's fragments on gradient nodes `grad` (by tensor). */
 drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad);
 
 /* More slots, all NULL; *first is the number of the first. */
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first);
 slot_ref trainer_use_ref(const trainer *t, int32_t use, use_slot what);
-slot_ref trainer_mask_ref(const trainer *t, int32_t layer);
-slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor);
+slot_ref trainer_mask_ref(const trainer *t, int32_t mask);
+slot_ref trainer_tensor_ref(const trainer *t, int32_t slot, int32_t tensor);
+/* Vectors of a state that hold something of the tensor: running statistics have no buffers. */
+int32_t trainer_vectors_of(const trainer *t, int32_t tensor);
+/* Binds the vectors of a state to the slots from `first` on. */
+void trainer_bind(trainer *t, slot_id first, void *const state[]);
 /* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant
  * serves. */
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
 
 node trainer_base_leaf(trainer *t, job *j, const shape *s); /* the base rate, in shape *s */
+/* Whether the space tunes the base schedule, and whether tensor i's rate is the schedule's. */
+bool trainer_tunes_schedule(const trainer *t);
+bool trainer_follows(const trainer *t, int32_t tensor);
+/* gvalues += (d base rate of `step` / d values)' cot, and its transpose. */
+void trainer_scatter_rate(const trainer *t, int64_t step, double cot, double *gvalues);
+double trainer_rate_tangent(const trainer *t, int64_t step, const double *direction);
 
 /* Batch, hyperparameter leaves, base rate and c of step t into their slots. */
 drmad_status trainer_prepare(trainer *t, int64_t step);
@@ -92,8 +119,10 @@ drmad_status trainer_take_sum(trainer *t, int32_t use);
 drmad_status trainer_clear_sum(trainer *t, int32_t use);
 /* traj_step_fn: user is the trainer. */
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
-/* The state at step 0 of (values, seed), flat; draw holds w without initial scales. */
-drmad_status trainer_start(trainer *t, void *const state[2]);
+/* w_0 of (values, seed), flat; draw holds it without initial scales. */
+drmad_status trainer_start(trainer *t, void *w);
+/* The whole state before step 0: those weights, and the optimiser's buffers. */
+drmad_status trainer_start_state(trainer *t, void *const state[]);
 drmad_status trainer_ask_start(trainer *t, void *w);
 drmad_status trainer_ask_batch(trainer *t, int64_t step);
 /* Calls of the oracle; `weights` are those of the batch's examples, NULL where none are tuned. */

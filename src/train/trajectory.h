@@ -5,12 +5,12 @@
  *
  * The reverse step does not know of which kind the trajectory is. A state is one or more flat
  * vectors of params->total elements: the weights w, and for `full` and `replay` also the
- * optimiser's (momentum buffer b).
+ * optimiser's buffers.
  *
  *   full     every state as it was                                      exact
  *   replay   some states; the steps between are run again by `step`     exact
- *   grid     w to within tau/2 per weight, by its grid crossings; no b  close
- *   line     w on the straight line between w_0 and w_T; no b           DrMAD as published
+ *   grid     w to within tau/2 per weight, by its grid crossings        close
+ *   line     w on the straight line between w_0 and w_T                 DrMAD as published
  *
  * Memory beyond the start comes in chunks under spec.memory; what does not fit spills (full is
  * never chosen then; replay, to spec.spill_dir) or coarsens (grid) and is said in the log. */
@@ -30,6 +30,8 @@ typedef enum traj_kind {
 /* grid: size of tau */
 typedef enum traj_quality { QUALITY_LOW, QUALITY_NORMAL, QUALITY_HIGH } traj_quality;
 
+enum { TRAJ_VECTORS = 4 }; /* of a state at most */
+
 /* Runs training step t: reads state `from` (`vectors` pointers), writes state_{t+1} to `to`;
  * never the same memory. */
 typedef drmad_status traj_step_fn(void *user, int64_t t, void *const from[], void *const to[]);
@@ -40,7 +42,9 @@ typedef struct traj_spec {
     dtype dtype;
     const param_table *params; /* borrowed */
     int64_t steps;             /* T */
-    int32_t vectors;           /* of a state: 1 = w, 2 = w and b */
+    int32_t vectors;           /* of a state: w, then the optimiser's buffers */
+    int32_t squares;           /* grid: the vector of averaged squares; 0 = none */
+    double memory_of_squares;  /* its beta2: v' = beta2 v + (1 - beta2) p^2 */
     size_t memory;             /* limit in bytes; 0 = none */
     const char *spill_dir;     /* replay: where what is beyond the limit goes; NULL = nowhere */
     size_t mask_bytes;         /* grid: bytes of ReLU sign masks of each step; 0 = none */
@@ -51,9 +55,11 @@ typedef struct traj_spec {
 } traj_spec;
 
 typedef struct traj_view {
-    const void *w0, *w1; /* w_t, w_{t+1}; valid until the next load */
-    const void *b0, *b1; /* NULL where the kind does not keep it */
-    const void *masks;   /* of step t, NULL where none were given */
+    const void *now[TRAJ_VECTORS];  /* state_t, valid until the next load; a vector that the kind */
+    const void *next[TRAJ_VECTORS]; /* does not keep is NULL; state_{t+1} likewise */
+    const void *low; /* grid: lower bounds of the cells of the averaged squares of state_t, each as
+                        * wide as its bound; 0: no gradient so far. NULL: none are kept */
+    const void *masks; /* of step t, NULL where none were given */
     bool exact;
 } traj_view;
 
@@ -77,7 +83,7 @@ const char *traj_kind_name(traj_kind k);
 size_t traj_estimate(const traj_spec *spec);
 
 drmad_status traj_begin(trajectory *tr); /* forget the last run */
-/* state[0] = w_t, state[1] = b_t; masks belong to step t (NULL at t = T and when spec.mask_bytes
+/* `state`: its vectors; masks belong to step t (NULL at t = T and when spec.mask_bytes
  * is 0). */
 drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const void *masks);
 drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out);

@@ -111,7 +111,7 @@ static double check_grid(change_fn *change, double least, const char *what)
 
 static void relu(toy *t)
 {
-    t->spec.model.activation = ACT_RELU;
+    t->activation = NN_RELU;
 }
 
 static void relu_with_masks(toy *t)
@@ -142,9 +142,8 @@ TEST(strides_take_the_masks_of_their_batch)
     double *exact = NULL;
 
     for (int k = 0; k < 2; k++) {
-        const walk_spec walk = {.trajectory = k ? TRAJ_GRID : TRAJ_FULL,
-                                .quality = QUALITY_HIGH,
-                                .stride = 4};
+        const walk_spec walk = {
+            .trajectory = k ? TRAJ_GRID : TRAJ_FULL, .quality = QUALITY_HIGH, .stride = 4};
         walk_report r;
         toy t;
 

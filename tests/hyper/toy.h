@@ -13,6 +13,12 @@ typedef struct toy {
     trainer *t;
     walker *w;
     train_spec spec;
+    int64_t sizes[16]; /* of the perceptron, `layers` + 1 of them */
+    int32_t layers;
+    nn_kind activation;
+    nn_draws draws;
+    nn_spec
+        *net; /* made from the above by toy_open, where the test gives none; taken by toy_close */
     examples valid;
     double rows[TOY_ROWS * TOY_WIDTH];
     int32_t labels[TOY_ROWS], list[TOY_ROWS];
@@ -30,5 +36,7 @@ double toy_value(toy *t, const double *values);
 /* Every declaration that makes sense with granularity `per` and `phases` (0 = every step); gives
  * their number. */
 int32_t toy_declare(const toy *t, hyper_per per, int64_t phases, hyper_decl *out);
-enum { TOY_DECLS_MAX = 10 };
+enum { TOY_DECLS_MAX = 20 };
+/* t->grad against central differences and forward mode, slice by slice. */
+void toy_check_slices(toy *t, const char *setting_name);
 #endif

@@ -96,12 +96,17 @@ TEST(rally_stages_go_on_from_the_one_before)
     desk_close(&d);
 }
 
-/* Weights and momentum carried over: 20 steps of one run are 12 and 8 of two, to the bit. The whole
- * set is each batch, so that no order matters. */
+/* Weights, buffers and the count of steps carried over: 20 steps of one run are 12 and 8 of two, to
+ * the bit. The whole set is each batch, so that no order matters. */
 TEST(a_training_in_two_parts_is_the_whole)
 {
-    static const char *const buffers[] = {"optimizer.dampening=0.2", "optimizer.nesterov=true",
-                                          "optimizer.form=maclaurin"};
+    static const char *const buffers[] = {"optimizer.dampening=0.2",
+                                          "optimizer.nesterov=true",
+                                          "optimizer.form=maclaurin",
+                                          "optimizer.kind=adamw",
+                                          "optimizer.kind=nadam",
+                                          "optimizer={kind: rmsprop, momentum: 0.5, centered: "
+                                          "true}"};
     char weights[400], state[400];
     desk d;
 
