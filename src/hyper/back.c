@@ -260,6 +260,32 @@ done:
     return st;
 }
 
+/* Of a run that goes on from a buffer b_0 the transposed sums have one term more, <z, b_0>: it is
+ * what the steps before the first one left. */
+static void collect_buffer(walker *w, double *dvalues)
+{
+    trainer *t = w->t;
+    const double *b = t->spec.buffers; /* of SGD: one */
+
+    for (int32_t k = 0; b && k < w->sums; k++) {
+        const momentum_sum *m = &w->sum[k];
+        const use_state *u = &t->use[m->use];
+        const param *p = &t->spec.params->at[u->use->tensor];
+        const hyper_slice *slice = &t->spec.space->slices[u->use->slice];
+        void *cot = t->slot[m->slot + 1], *z = t->slot[m->slot + 2];
+        hyper_at at = trainer_at(t, u, 0);
+
+        for (size_t e = 0; e < u->count; e++) trainer_put(t, cot, (int64_t)e, 0);
+        for (int64_t e = 0; e < p->count; e++) {
+            const int64_t to = use_index(&u->leaf, &p->shape, e);
+            const double x = trainer_get(t, z, e) * b[p->offset + e];
+            trainer_put(t, cot, to, trainer_get(t, cot, to) + x);
+        }
+        at.t = (m->phase * t->spec.steps + slice->phases - 1) / slice->phases;
+        space_scatter(t->spec.space, u->use, &at, cot, dvalues);
+    }
+}
+
 static drmad_status check_growth(walker *w, int64_t step, double first, walk_report *r)
 {
     double norm;
@@ -368,7 +394,8 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         }
     }
     TRY(trainer_prepare(t, 0));
-    rates_collect(w, dvalues);
+    TRY(rates_collect(w, dvalues));
+    collect_buffer(w, dvalues);
     TRY(collect_start(w, dvalues));
 done:
     return st;

@@ -178,7 +178,7 @@ done:
 static drmad_status start_anew(drmad_study *s)
 {
     static const char *const old[] = {"result.json", checkpoint_name, "hyperparameters.safetensors",
-                                      "weights.safetensors"};
+                                      "weights.safetensors", "state.safetensors"};
     drmad_status st = DRMAD_OK;
 
     if (folder_has(s->f, checkpoint_name))

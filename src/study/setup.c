@@ -1,7 +1,7 @@
 /* Study file -> objects. */
 #include "study/setup.h"
 #include "base/file.h"
-#include "data/safetensors.h"
+#include "study/start.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <stdio.h>
@@ -19,6 +19,14 @@ uint64_t setup_seed(const setup *s, const char *what, uint64_t number)
 }
 
 /* ---- split ---- */
+
+/* A share up to 1, a count above. */
+static int64_t used_examples(double asked, int64_t all)
+{
+    const double n = asked <= 1 ? fmax(1, floor(asked * (double)all)) : asked;
+
+    return n < (double)all ? (int64_t)n : all;
+}
 
 /* The first objective.examples of the examples that F is taken on. */
 static drmad_status choose_objective(setup *s)
@@ -53,6 +61,7 @@ drmad_status setup_split(setup *s, uint64_t seed)
     s->split = fresh;
     s->split_seed = seed;
     s->spec.train = setup_examples(s, PART_TRAIN);
+    s->spec.train.count = used_examples(c->train.examples, s->spec.train.count);
     s->valid = setup_examples(s, PART_VALID);
     s->test = setup_examples(s, PART_TEST);
     return choose_objective(s);
@@ -286,6 +295,7 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const 
     s->model = m;
     TRY(m ? read_given(s) : read_own(s, lender));
     read_training(s);
+    TRY(start_read(s));
     TRY(read_hyper(s));
     *out = s, s = NULL;
 done:
@@ -310,6 +320,8 @@ void setup_free(setup *s)
     mem_free(s->ctx, s->decl);
     mem_free(s->ctx, s->ties);
     mem_free(s->ctx, s->start);
+    mem_free(s->ctx, s->buffers);
+    mem_free(s->ctx, s->start_values);
     mem_free(s->ctx, s);
 }
 
@@ -342,6 +354,7 @@ drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o)
     space *fresh = NULL;
 
     TRY(space_new(s->ctx, s->params, &facts, s->decl, s->decls, &fresh));
+    TRY(start_space(s, fresh));
     if (o) TRY(outer_loosen(o, fresh));
     walker_free(s->walker);
     trainer_free(s->trainer);

@@ -4,6 +4,7 @@
 #ifndef SETUP_H
 #define SETUP_H
 #include "config/config.h"
+#include "data/safetensors.h"
 #include "hyper/outer.h"
 #include "study/model.h"
 
@@ -28,7 +29,8 @@ typedef struct setup {
     hyper_decl *decl;
     hyper_tie *ties; /* of all declarations */
     int32_t decls;
-    double *start; /* weights from a file, or NULL */
+    double *start, *buffers; /* weights and the optimiser's buffers from files, or NULL */
+    st_file *start_values;  /* of the hyperparameters, or NULL */
     space *space;
     trainer *trainer;
     walker *walker; /* NULL without hyperparameters */

@@ -49,6 +49,10 @@ typedef struct train_spec {
     const augment *augment; /* of training rows, by their feed; NULL: none */
     const space *space;
     const double *start; /* fixed start weights, flat, or NULL: drawn from the run's seed */
+    /* The optimiser's buffers that go with them, [optim_vectors - 1] flat, or NULL: zeros; and its
+     * steps so far. */
+    const double *buffers;
+    int64_t done;
     bool masks;          /* a step gives the ReLU sign masks out */
 } train_spec;
 
@@ -95,7 +99,8 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
-/* The same in host memory, until the trainer is used again. */
+const void *trainer_buffer(const trainer *t, int32_t k); /* vector k of the state, likewise */
+/* The weights in host memory, until the trainer is used again. */
 drmad_status trainer_read_weights(trainer *t, const void **out);
 size_t trainer_bytes(const trainer *t); /* memory held, plans included */
 /* One line a step of the plan. */

@@ -120,6 +120,7 @@ static drmad_status buffers_new(trainer *t)
     const int32_t fixed = SLOT_FIXED_COUNT + t->masks + USE_SLOTS * s->space->n_uses;
     drmad_status st = DRMAD_OK;
     int32_t first;
+    double product = 1;
 
     TRY(trainer_add_slots(t, fixed, &first));
     for (int i = 0; i < 2; i++)
@@ -131,8 +132,9 @@ static drmad_status buffers_new(trainer *t)
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
     TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
+    for (int64_t k = 0; k < s->done; k++) product = optim_product(&s->optim, k, product);
     for (int64_t k = 0; k < s->steps; k++)
-        t->product[k] = optim_product(&s->optim, k, k > 0 ? t->product[k - 1] : 1);
+        t->product[k] = product = optim_product(&s->optim, s->done + k, product);
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
@@ -243,6 +245,11 @@ void trainer_free(trainer *t)
 const void *trainer_weights(const trainer *t)
 {
     return t->state[t->now][0];
+}
+
+const void *trainer_buffer(const trainer *t, int32_t k)
+{
+    return t->state[t->now][k];
 }
 
 drmad_status trainer_read_weights(trainer *t, const void **out)
@@ -396,8 +403,8 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     TRY(fill_leaves(t, step));
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
-    trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
-    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + 1);
+    trainer_put(t, t->slot[SLOT_GAIN], 0, step + s->done > 0 ? 1 - s->optim.dampening : 1);
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + s->done + 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
@@ -462,11 +469,27 @@ done:
     return st;
 }
 
+/* Vector k of the state that the spec goes on from, zeros where there is none. */
+static drmad_status start_buffer(trainer *t, int32_t k, void *to)
+{
+    const int64_t total = t->spec.params->total;
+    const double *from = t->spec.buffers ? t->spec.buffers + (k - 1) * total : NULL;
+    drmad_status st = trainer_clear(t, to);
+    void *v;
+
+    if (st != DRMAD_OK || !from) return st;
+    TRY(trainer_fetch(t, to, &v));
+    for (int64_t i = 0; i < total; i++) trainer_put(t, v, i, from[i]);
+    TRY(trainer_send(t, to));
+done:
+    return st;
+}
+
 drmad_status trainer_start_state(trainer *t, void *const state[])
 {
     drmad_status st = trainer_start(t, state[0]);
 
-    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = trainer_clear(t, state[k]);
+    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = start_buffer(t, k, state[k]);
     return st;
 }
 

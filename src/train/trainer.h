@@ -125,7 +125,7 @@ drmad_status trainer_clear_sum(trainer *t, int32_t use);
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
 /* w_0 of (values, seed), flat; draw holds it without initial scales. */
 drmad_status trainer_start(trainer *t, void *w);
-/* The whole state before step 0: those weights, and buffers of zeros. */
+/* The whole state before step 0: those weights, and the optimiser's buffers. */
 drmad_status trainer_start_state(trainer *t, void *const state[]);
 drmad_status trainer_ask_start(trainer *t, void *w);
 drmad_status trainer_ask_batch(trainer *t, int64_t step);
