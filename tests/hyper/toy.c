@@ -11,7 +11,14 @@ void toy_init(toy *t, drmad_ctx *ctx)
         t->labels[i] = (int32_t)rng_below(key, 1000 + (uint64_t)i, TOY_CLASSES);
         t->list[i] = i;
     }
-    const examples all = {t->rows, F64, TOY_ROWS, TOY_WIDTH, 0.7, t->list, t->labels, 20, 0};
+    const examples all = {.rows = t->rows,
+                          .type = F64,
+                          .n = TOY_ROWS,
+                          .width = TOY_WIDTH,
+                          .scale = 0.7,
+                          .list = t->list,
+                          .labels = t->labels,
+                          .count = 20};
     t->valid = all;
     t->valid.list += 20, t->valid.labels += 20, t->valid.count = 10;
     const int64_t sizes[] = {TOY_WIDTH, 5, 4, TOY_CLASSES};
