@@ -3,7 +3,8 @@ python3 - <<'END'
 def npy(path, shape, data):
     head = "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }" % (shape,)
     head = head.ljust(117) + "\n"
-    open(path, "wb").write(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + data)
+    start = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little")
+    open(path, "wb").write(start + head.encode() + data)
 rows = [bytes((r + 3 * i) % 7 for i in range(9)) for r in range(100)]
 npy("x.npy", (100, 9), b"".join(rows))
 npy("y.npy", (100,), bytes(100))
