@@ -30,10 +30,9 @@ typedef struct parts {
 
 static void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad,     p->grad_leaf, p->u,      p->wcot,     p->bcot,
-                   p->w_out,    p->b_out,     p->hess,   p->use_grad, p->use_cot,
-                   p->momentum, p->list,      p->mapped, p->from,     p->to,
-                   p->rate[0],  p->rate[1]};
+    void *all[] = {p->grad,   p->grad_leaf, p->u,        p->wcot,    p->bcot,     p->w_out,
+                   p->b_out,  p->hess,      p->use_grad, p->use_cot, p->momentum, p->list,
+                   p->mapped, p->from,      p->to,       p->rate[0], p->rate[1]};
 
     net_free(ctx, p->n);
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
@@ -42,8 +41,8 @@ static void parts_free(drmad_ctx *ctx, parts *p)
 static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
-    const size_t all = 4 * n + 2 * uses + 2 * (size_t)w->sums + RATE_SLOTS * (size_t)w->rates +
-                       NN_LAYERS_MAX;
+    const size_t all =
+        4 * n + 2 * uses + 2 * (size_t)w->sums + RATE_SLOTS * (size_t)w->rates + NN_LAYERS_MAX;
     node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u,     &p->wcot,
                           &p->bcot, &p->w_out,     &p->b_out, &p->hess};
     drmad_status st = DRMAD_OK;
@@ -64,11 +63,6 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     for (size_t i = 0; i < uses; i++) p->use_grad[i] = p->use_cot[i] = NODE_NONE;
 done:
     return st;
-}
-
-static bool about_optimiser(hyper_kind k)
-{
-    return k == HYPER_LR || k == HYPER_MOMENTUM || k == HYPER_WEIGHT_DECAY;
 }
 
 /* Loss, dL/dw, and dL/dh of the uses in the loss. */
@@ -157,10 +151,14 @@ static drmad_status build_second_order(walker *w, parts *p)
                                  trainer_tensor_ref(w->t, SLOT_HU, i));
         p->hess[i] = p->hess[i] == NODE_NONE ? hu : g_add(g, p->hess[i], hu);
     }
-    for (int32_t i = 0; i < p->tensors; i++)
-        if (p->hess[i] != NODE_NONE) p->w_out[i] = g_add(g, p->w_out[i], p->hess[i]);
 done:
     return st;
+}
+
+static void add_hessian(parts *p)
+{
+    for (int32_t i = 0; i < p->tensors; i++)
+        if (p->hess[i] != NODE_NONE) p->w_out[i] = g_add(p->j->g, p->w_out[i], p->hess[i]);
 }
 
 /* The transposed sums of the momentum on a path without b (optim.h). */
@@ -213,8 +211,7 @@ static drmad_status build_rates(walker *w, parts *p)
 
     if (w->rates == 0) return DRMAD_OK;
     for (int32_t i = 0; i < p->tensors; i++) p->list[i] = NODE_NONE;
-    if (!w->t->spec.oracle)
-        TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
+    if (!w->t->spec.oracle) TRY(ad_pairing(g, p->n->total, p->tensors, p->n->w, p->u, p->list));
     for (int32_t k = 0; k < w->rates; k++) {
         const use_state *u = &w->t->use[w->rate[k].use];
         const int32_t i = u->use->tensor;
@@ -342,13 +339,27 @@ static drmad_status put_cotangent(walker *w, parts *p, int32_t i)
     const slot_ref to = trainer_use_ref(t, i, USE_COT);
     node cot = p->use_cot[i], sum = NODE_NONE;
 
-    if (t->use[i].scaled)
-        cot = g_mul(j->g, cot, trainer_base_leaf(t, j, &t->use[i].leaf));
+    if (t->use[i].scaled) cot = g_mul(j->g, cot, trainer_base_leaf(t, j, &t->use[i].leaf));
     if (trainer_sums(t, i)) {
         sum = job_leaf(j, "sum", F64, t->use[i].leaf, to);
         cot = g_add(j->g, sum, g_cast(j->g, cot, F64));
     }
     return job_output(j, cot, to, sum);
+}
+
+static drmad_status put_cotangents(walker *w, parts *p)
+{
+    const trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < p->uses; i++) {
+        w->has_cot[i] = p->use_cot[i] != NODE_NONE;
+        if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
+            w->has_cot[i] = true; /* from the oracle itself */
+        else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
+    }
+done:
+    return st;
 }
 
 static drmad_status put_outputs(walker *w, parts *p)
@@ -362,12 +373,7 @@ static drmad_status put_outputs(walker *w, parts *p)
         if (p->b_out[i] != NODE_NONE)
             TRY(job_output(j, p->b_out[i], trainer_tensor_ref(t, SLOT_BCOT, i), p->bcot[i]));
     }
-    for (int32_t i = 0; i < p->uses; i++) {
-        w->has_cot[i] = p->use_cot[i] != NODE_NONE;
-        if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
-            w->has_cot[i] = true; /* from the oracle itself */
-        else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
-    }
+    TRY(put_cotangents(w, p));
     for (int32_t k = 0; k < w->sums; k++) {
         const momentum_sum *s = &w->sum[k];
         const shape leaf = t->use[s->use].leaf;
@@ -444,6 +450,7 @@ drmad_status walker_build_back(walker *w)
     TRY(build_gradient(w, &p));
     TRY(build_optimiser(w, &p));
     TRY(build_second_order(w, &p));
+    add_hessian(&p);
     build_momentum_sums(w, &p);
     TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
@@ -452,6 +459,48 @@ drmad_status walker_build_back(walker *w)
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));
     w->asks_gradient = w->t->spec.oracle && job_reads(w->back, SLOT_G);
+done:
+    parts_free(w->ctx, &p);
+    return st;
+}
+
+/* Decay inside the optimiser: training ends where dL/dw + wd w = 0, decoupled or not. */
+static void add_decay(walker *w, parts *p, int32_t i)
+{
+    graph *g = p->j->g;
+    const space *s = w->t->spec.space;
+    const hyper_use *u = space_find(s, HYPER_WEIGHT_DECAY, i);
+    node wd = trainer_leaf_or(w->t, p->j, p->n, HYPER_WEIGHT_DECAY, i, w->t->spec.weight_decay);
+
+    if (wd == NODE_NONE) return;
+    node decay = g_mul(g, g_bcast(g, wd, *graph_shape(g, p->u[i])), p->u[i]);
+    p->hess[i] = p->hess[i] == NODE_NONE ? decay : g_add(g, p->hess[i], decay);
+    if (u)
+        p->use_cot[u - s->uses] =
+            g_sum_to(g, g_mul(g, p->u[i], p->n->w[i]), w->t->use[u - s->uses].leaf);
+}
+
+/* H u and (d2L/dh dw) u for a u from outside: the same products without a step around them. */
+drmad_status walker_build_products(walker *w)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+    parts p = {0};
+
+    TRY(job_new(w->ctx, t->on, &w->back));
+    TRY(parts_new(w, w->back, &p));
+    for (int32_t i = 0; i < p.tensors; i++)
+        p.u[i] = job_leaf(p.j, "u", t->spec.dtype, t->spec.params->at[i].shape,
+                          trainer_tensor_ref(t, SLOT_U, i));
+    TRY(build_gradient(w, &p));
+    TRY(build_second_order(w, &p));
+    for (int32_t i = 0; i < p.tensors; i++) {
+        add_decay(w, &p, i);
+        if (p.hess[i] != NODE_NONE)
+            TRY(job_output(p.j, p.hess[i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
+    }
+    TRY(put_cotangents(w, &p));
+    TRY(job_compile(p.j));
 done:
     parts_free(w->ctx, &p);
     return st;

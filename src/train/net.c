@@ -49,9 +49,7 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
     return n->use[i];
 }
 
-/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
- * a constant 0. */
-static node leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
+node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
 {
     node leaf = trainer_use_leaf(t, j, n, kind, tensor);
     const int32_t rank = tensor < 0 ? 2 : t->spec.params->at[tensor].shape.rank;
@@ -94,8 +92,8 @@ static node penalties(trainer *t, job *j, net *n, node total)
 {
     for (int32_t i = 0; i < t->spec.params->n; i++) {
         const bool weight = t->spec.params->at[i].role == PARAM_WEIGHT;
-        node l2 = leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
-        node l1 = leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
+        node l2 = trainer_leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
+        node l1 = trainer_leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
 
         if (l2 != NODE_NONE) total = plus(j->g, total, nn_l2(j->g, n->w[i], l2));
         if (l1 != NODE_NONE) total = plus(j->g, total, nn_l1(j->g, n->w[i], l1));
@@ -110,7 +108,7 @@ static void build_loss(trainer *t, job *j, net *n)
 
     node labels = job_leaf(j, "labels", I32, SHAPE(s->batch), (slot_ref){SLOT_LABELS, 0});
     node z = nn_forward(j->g, &s->model, n->w, inputs(t, j, n), n->kinks);
-    node smoothing = leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
+    node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
 
     n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
@@ -184,7 +182,7 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
 
         in.lr = tuned_rate(t, j, n, i);
         if (in.lr == NODE_NONE) in.lr = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
-        in.wd = leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
+        in.wd = trainer_leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
         if (s->optim.buffer) {
             in.b = job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_B, i));
             in.mu = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);

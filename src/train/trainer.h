@@ -6,6 +6,9 @@
 
 typedef enum use_slot { USE_VALUE, USE_COT, USE_TAN, USE_INVERSE, USE_SLOTS } use_slot;
 
+/* As drmad/model.h numbers them. */
+typedef enum product_way { PRODUCT_BACK, PRODUCT_FORWARD, PRODUCT_ALONE } product_way;
+
 /* One use of the space: its leaf and when it was last filled. */
 typedef struct use_state {
     const hyper_use *use;
@@ -17,8 +20,8 @@ typedef struct use_state {
     size_t count;
     void *host[USE_SLOTS]; /* where it is filled and read: the slots' own memory, or, for those on a
                             * device, what is copied there and back */
-    int64_t phase;  /* the phase the leaf holds; -1 = none */
-    int64_t filled; /* counts the fills, so that others can follow */
+    int64_t phase;         /* the phase the leaf holds; -1 = none */
+    int64_t filled;        /* counts the fills, so that others can follow */
 } use_state;
 
 struct trainer {
@@ -35,6 +38,8 @@ struct trainer {
     int64_t watch_every;
     train_watch_fn *watch;
     void *watch_user;
+    train_follow_fn *follow;
+    void *follow_user;
     double *draw;                          /* start weights before initial scales, flat */
     void *stage;                           /* a device's vector in host memory; NULL: never yet */
     void *state[2][2];                     /* two states of {w, b} */
@@ -51,7 +56,7 @@ typedef struct net {
                                 * penalties alone, NODE_NONE where there are none */
     node kinks[NN_LAYERS_MAX]; /* step() nodes of the hidden layers */
     node *w;                   /* by tensor */
-    node *given;      /* by tensor, oracle only: the leaf of the data loss's gradient */
+    node *given;               /* by tensor, oracle only: the leaf of the data loss's gradient */
     node *use;        /* by use: its leaf, NODE_NONE when it is none of the training graph's */
     optim_step *step; /* by tensor */
     bool strided;     /* c is a leaf even where it is always 1: for reverse strides */
@@ -72,6 +77,9 @@ slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor);
 /* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant
  * serves. */
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
+/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
+ * a constant 0. */
+node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value);
 
 node trainer_base_leaf(trainer *t, job *j, const shape *s); /* the base rate, in shape *s */
 
@@ -100,10 +108,10 @@ drmad_status trainer_ask_batch(trainer *t, int64_t step);
 void *trainer_example_weights(const trainer *t, use_slot what);
 drmad_status trainer_ask_gradient(trainer *t, int64_t step, const void *w, const void *weights,
                                   void *g, double *loss);
-/* HU = H u at w; the gradient there into g unless NULL; rows into the weights' cotangent where
- * `back`. */
-drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u, bool back,
-                                 void *g);
+/* HU = H u at w; the gradient there into g unless NULL; rows into the weights' cotangent but on the
+ * way forward. */
+drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u,
+                                 product_way way, void *g);
 /* trainer_eval by the oracle. */
 drmad_status trainer_ask_value(trainer *t, const examples *e, eval_result *out, double *dw,
                                double *dvalues);
