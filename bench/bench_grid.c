@@ -113,11 +113,11 @@ static drmad_status study(bench *b, FILE *in, FILE *out, int64_t steps)
     }
     for (int64_t t = steps - 1; t >= 0; t--) {
         TRY(load(b, t, &v));
-        memcpy(b->w, v.w0, (size_t)b->params->total * 4);
+        memcpy(b->w, v.now[0], (size_t)b->params->total * 4);
         if (fseek(out, bytes * (long)t, SEEK_SET) != 0 || !move_state(b, out, b->w, false))
             return FAIL(b->ctx, DRMAD_E_IO, "state %lld not written", (long long)t);
         if (t < steps - 1) continue;
-        memcpy(b->w, v.w1, (size_t)b->params->total * 4);
+        memcpy(b->w, v.next[0], (size_t)b->params->total * 4);
         if (!move_state(b, out, b->w, false)) return FAIL(b->ctx, DRMAD_E_IO, "w_T not written");
     }
 done:

@@ -27,11 +27,11 @@ static void go(twin *w, states *s, side who, bool back, int64_t k)
     else if (who == TWIN) twin_step(w, x[0], x[1]);
     else if (back) {
         t->slot[SLOT_W] = t->slot[SLOT_W1] = s->weights;
-        t->slot[SLOT_WCOT] = x[0], t->slot[SLOT_BCOT] = x[1];
+        t->slot[SLOT_WCOT] = x[0], t->slot[SLOT_WCOT + 1] = x[1];
         job_run(s->back, t->slot);
     } else {
         t->slot[SLOT_W] = t->slot[SLOT_W_OUT] = x[0];
-        t->slot[SLOT_B] = t->slot[SLOT_B_OUT] = x[1];
+        t->slot[SLOT_W + 1] = t->slot[SLOT_W_OUT + 1] = x[1];
         job_run(t->step, t->slot);
     }
 }

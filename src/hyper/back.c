@@ -104,14 +104,16 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
     drmad_status st = DRMAD_OK;
 
     if (v->masks) trainer_masks_unpack(t, v->masks);
-    t->slot[SLOT_W] = (void *)(uintptr_t)v->w0, t->slot[SLOT_W1] = (void *)(uintptr_t)v->w1;
-    t->slot[SLOT_B] = (void *)(uintptr_t)v->b0, t->slot[SLOT_B1] = (void *)(uintptr_t)v->b1;
-    t->slot[SLOT_WCOT] = w->wcot, t->slot[SLOT_BCOT] = w->bcot;
+    for (int32_t k = 0; k < t->vectors; k++) {
+        t->slot[SLOT_W + k] = (void *)(uintptr_t)v->now[k];
+        t->slot[SLOT_W1 + k] = (void *)(uintptr_t)v->next[k];
+    }
+    trainer_bind(t, SLOT_WCOT, w->cot);
     TRY(invert_rates(w));
     set_active(w, step);
     if (t->spec.oracle) {
         TRY(job_run(w->direction, t->slot));
-        TRY(trainer_ask_product(t, step, v->w0, t->slot[SLOT_U], PRODUCT_BACK,
+        TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], PRODUCT_BACK,
                                 w->asks_gradient ? t->slot[SLOT_G] : NULL));
     }
     TRY(job_run(w->back, t->slot));
@@ -212,7 +214,7 @@ static drmad_status collect_start(walker *w, double *dvalues)
     void *wcot;
 
     if (!space_has(s, HYPER_INIT_SCALE)) return DRMAD_OK;
-    TRY(trainer_fetch(t, w->wcot, &wcot));
+    TRY(trainer_fetch(t, w->cot[0], &wcot));
     for (int32_t i = 0; i < s->n_uses; i++) {
         const use_state *u = &t->use[i];
         if (u->use->kind != HYPER_INIT_SCALE) continue;
@@ -275,14 +277,14 @@ static drmad_status reverse_block(walker *w, stride_rule *r, int64_t *step, doub
     int64_t middle = *step;
     if (s > 1) {
         middle = end - s + (s - 1) / 2;
-        memcpy(w->ahead, v.w1, (size_t)t->spec.params->total * t->size);
+        memcpy(w->ahead, v.next[0], (size_t)t->spec.params->total * t->size);
         while (*step > middle) TRY(traj_load(w->tr, --*step, &v));
-        memcpy(w->middle, v.w0, (size_t)t->spec.params->total * t->size);
+        memcpy(w->middle, v.now[0], (size_t)t->spec.params->total * t->size);
         if (v.masks) trainer_masks_unpack(t, v.masks); /* those of the batch */
         while (*step > end - s) TRY(traj_load(w->tr, --*step, &v));
-        centre(w, v.w0);
-        v.w0 = w->middle;
-        v.w1 = w->ahead;
+        centre(w, v.now[0]);
+        v.now[0] = w->middle;
+        v.next[0] = w->ahead;
         v.masks = NULL;
         TRY(trainer_prepare(t, middle));
     }

@@ -24,7 +24,9 @@ bool estimator_walks(const walker *w)
 
 bool about_optimiser(hyper_kind k)
 {
-    return k == HYPER_LR || k == HYPER_MOMENTUM || k == HYPER_WEIGHT_DECAY;
+    for (int h = 0; h < OPTIM_HYPERS; h++)
+        if (optim_kind_of((optim_hyper)h) == k) return true;
+    return false;
 }
 
 /* Why the estimator's derivative by this slice is zero though F's is not; NULL when it sees it. */

@@ -8,19 +8,17 @@ typedef struct pairs_of_state {
     const node *y, *out, *x, *tan;
 } pairs_of_state;
 
-static drmad_status put_outputs(const trainer *t, job *j, const net *n, const pairs_of_state *p)
+static drmad_status put_outputs(const trainer *t, job *j, const pairs_of_state *p)
 {
     const int32_t given = t->spec.oracle ? 1 : 0; /* x has that leaf behind each w */
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0, k = 0, at = 0; i < t->spec.params->n; i++) {
-        TRY(job_output(j, p->y[k], trainer_tensor_ref(t, SLOT_W_OUT, i), p->x[at]));
-        TRY(job_output(j, p->out[k], trainer_tensor_ref(t, SLOT_WTAN, i), p->tan[at]));
-        k++, at += 1 + given;
-        if (n->step[i].b1 == NODE_NONE) continue;
-        TRY(job_output(j, p->y[k], trainer_tensor_ref(t, SLOT_B_OUT, i), p->x[at]));
-        TRY(job_output(j, p->out[k], trainer_tensor_ref(t, SLOT_BTAN, i), p->tan[at]));
-        k++, at++;
+        for (int32_t v = 0; v < t->vectors; v++, k++) {
+            TRY(job_output(j, p->y[k], trainer_tensor_ref(t, SLOT_W_OUT + v, i), p->x[at]));
+            TRY(job_output(j, p->out[k], trainer_tensor_ref(t, SLOT_WTAN + v, i), p->tan[at]));
+            at += v == 0 ? 1 + given : 1;
+        }
     }
 done:
     return st;
@@ -39,12 +37,12 @@ static node gradient_tangent(trainer *t, job *j, int32_t tensor)
                           trainer_tensor_ref(t, SLOT_U, tensor)));
 }
 
-/* The JVP of one training step along (w, b, h). */
+/* The JVP of one training step along the state and h. */
 drmad_status walker_build_tangent(walker *w)
 {
     trainer *t = w->t;
     const int32_t tensors = t->spec.params->n, uses = t->spec.space->n_uses;
-    const size_t all = (size_t)(3 * tensors + uses);
+    const size_t all = (size_t)((t->vectors + 1) * tensors + uses);
     drmad_status st = DRMAD_OK;
     node *x = NULL, *tan = NULL, *y = NULL, *out = NULL, *grad = NULL;
     net *n = NULL;
@@ -63,17 +61,14 @@ drmad_status walker_build_tangent(walker *w)
     TRY(trainer_build_update(t, j, n, grad));
     for (int32_t i = 0; i < tensors; i++) {
         const param *p = &t->spec.params->at[i];
-        x[nx] = n->w[i], y[ny++] = n->step[i].w1;
-        tan[nx++] = job_leaf(j, "tangent of w", t->spec.dtype, p->shape,
-                             trainer_tensor_ref(t, SLOT_WTAN, i));
-        if (t->spec.oracle) {
+        for (int32_t k = 0; k < t->vectors; k++) {
+            x[nx] = n->step[i].in.state[k], y[ny++] = n->step[i].next[k];
+            tan[nx++] = job_leaf(j, "tangent of the state", t->spec.dtype, p->shape,
+                                 trainer_tensor_ref(t, SLOT_WTAN + k, i));
+            if (k > 0 || !t->spec.oracle) continue;
             x[nx] = n->given[i];
             tan[nx++] = gradient_tangent(t, j, i);
         }
-        if (n->step[i].b1 == NODE_NONE) continue;
-        x[nx] = n->step[i].in.b, y[ny++] = n->step[i].b1;
-        tan[nx++] = job_leaf(j, "tangent of b", t->spec.dtype, p->shape,
-                             trainer_tensor_ref(t, SLOT_BTAN, i));
     }
     for (int32_t i = 0; i < uses; i++) {
         if (n->use[i] == NODE_NONE) continue;
@@ -82,7 +77,7 @@ drmad_status walker_build_tangent(walker *w)
                              trainer_use_ref(t, i, USE_TAN));
     }
     TRY(ad_jvp(j->g, nx, x, tan, ny, y, out));
-    TRY(put_outputs(t, j, n, &(const pairs_of_state){y, out, x, tan}));
+    TRY(put_outputs(t, j, &(const pairs_of_state){y, out, x, tan}));
     TRY(job_compile(j));
 done:
     net_free(w->ctx, n);
@@ -120,10 +115,9 @@ static drmad_status start_tangent(walker *w)
     drmad_status st = DRMAD_OK;
     void *wtan;
 
-    TRY(trainer_clear(t, w->wtan));
-    TRY(trainer_clear(t, w->btan));
+    for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_clear(t, w->tan[k]));
     if (!space_has(s->space, HYPER_INIT_SCALE)) return DRMAD_OK;
-    TRY(trainer_fetch(t, w->wtan, &wtan));
+    TRY(trainer_fetch(t, w->tan[0], &wtan));
     for (int32_t i = 0; i < s->space->n_uses; i++) {
         const use_state *u = &t->use[i];
         if (u->use->kind != HYPER_INIT_SCALE) continue;
@@ -134,7 +128,7 @@ static drmad_status start_tangent(walker *w)
                         t->draw[p->offset + e] *
                             trainer_get(t, tan, use_index(&u->leaf, &p->shape, e)));
     }
-    TRY(trainer_send(t, w->wtan));
+    TRY(trainer_send(t, w->tan[0]));
 done:
     return st;
 }
@@ -147,7 +141,7 @@ static drmad_status ask_tangent(walker *w, int64_t step)
     drmad_status st = DRMAD_OK;
     double loss;
 
-    TRY(trainer_ask_product(t, step, t->state[0][0], w->wtan, PRODUCT_FORWARD, t->slot[SLOT_G]));
+    TRY(trainer_ask_product(t, step, t->state[0][0], w->tan[0], PRODUCT_FORWARD, t->slot[SLOT_G]));
     if (!weights) return DRMAD_OK;
     TRY(trainer_ask_gradient(t, step, t->state[0][0], weights, t->slot[SLOT_U], &loss));
 done:
@@ -163,8 +157,7 @@ static drmad_status tangent_run(walker *w, const double *values, const double *d
     trainer_restart(t, values, seed);
     TRY(trainer_prepare(t, 0));
     t->now = 0;
-    TRY(trainer_start(t, t->state[0][0]));
-    TRY(trainer_clear(t, t->state[0][1]));
+    TRY(trainer_start_state(t, t->state[0]));
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) w->tangent_of[i] = -1;
     TRY(fill_tangents(w, 0, direction));
     TRY(start_tangent(w));
@@ -173,9 +166,9 @@ static drmad_status tangent_run(walker *w, const double *values, const double *d
         TRY(trainer_prepare(t, step));
         TRY(fill_tangents(w, step, direction));
         if (t->spec.oracle) TRY(ask_tangent(w, step));
-        t->slot[SLOT_W] = t->slot[SLOT_W_OUT] = t->state[0][0];
-        t->slot[SLOT_B] = t->slot[SLOT_B_OUT] = t->state[0][1];
-        t->slot[SLOT_WTAN] = w->wtan, t->slot[SLOT_BTAN] = w->btan;
+        trainer_bind(t, SLOT_W, t->state[0]);
+        trainer_bind(t, SLOT_W_OUT, t->state[0]);
+        trainer_bind(t, SLOT_WTAN, w->tan);
         TRY(job_run(w->tangent, t->slot));
     }
 done:
@@ -193,19 +186,19 @@ drmad_status walker_directional(walker *w, const double *values, const double *d
     eval_result f;
 
     if (!w->tangent) TRY(walker_build_tangent(w));
-    if (!w->wtan) TRY(trainer_vector(t, (size_t)t->spec.params->total, &w->wtan));
-    if (!w->btan) TRY(trainer_vector(t, (size_t)t->spec.params->total, &w->btan));
+    for (int32_t k = 0; k < t->vectors; k++)
+        if (!w->tan[k]) TRY(trainer_vector(t, (size_t)t->spec.params->total, &w->tan[k]));
     TRY(mem_alloc(w->ctx, (size_t)s->total, sizeof *dvalues, &dvalues));
     TRY(tangent_run(w, values, direction, seed));
     if (t->spec.oracle) {
-        st = trainer_ask_slope(t, objective, w->wtan, value, slope);
+        st = trainer_ask_slope(t, objective, w->tan[0], value, slope);
         goto done;
     }
     TRY(trainer_eval(t, objective, values, &f, w->dw, dvalues));
     *value = f.loss;
     *slope = 0;
     for (int64_t i = 0; i < t->spec.params->total; i++)
-        *slope += w->dw[i] * trainer_get(t, w->wtan, i);
+        *slope += w->dw[i] * trainer_get(t, w->tan[0], i);
     for (int64_t i = 0; i < s->total; i++) *slope += dvalues[i] * direction[i];
 done:
     mem_free(w->ctx, dvalues);

@@ -49,9 +49,9 @@ drmad_status walker_norm(walker *w, double *out)
     double square = 0;
 
     if (!w->norm) {
-        square = square_here(t, w->wcot);
+        square = square_here(t, w->cot[0]);
     } else {
-        t->slot[SLOT_WCOT] = w->wcot;
+        t->slot[SLOT_WCOT] = w->cot[0];
         TRY(job_run(w->norm, t->slot));
         TRY(t->on->copy(t->on, w->ctx, COPY_DOWN, &square, t->slot[w->square_slot], sizeof square));
     }

@@ -40,8 +40,10 @@ static drmad_status look(one_step *o, int64_t step)
 static drmad_status follow(void *user, int64_t step, void *const from[], void *const to[])
 {
     one_step *o = user;
-    const traj_view v = {.w0 = from[0], .w1 = to[0], .b0 = from[1], .b1 = to[1], .exact = true};
+    traj_view v = {.exact = true};
     drmad_status st = DRMAD_OK;
+
+    for (int32_t k = 0; k < o->w->t->vectors; k++) v.now[k] = from[k], v.next[k] = to[k];
 
     TRY(look(o, step));
     TRY(walker_start_adjoint(o->w));

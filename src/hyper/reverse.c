@@ -1,10 +1,11 @@
 /* The reverse step as one plan, and the walk over all steps.
  *
- * With w~ = dF/dw', b~ = dF/db' on entry and L the batch's loss with penalties (DESIGN section 2):
+ * With w~ = dF/dw', b~ = dF/db' on entry (b: each of the optimiser's buffers) and L the batch's
+ * loss with penalties (DESIGN section 2):
  *
- *   (w^, b^, u, lr~, mu~, wd~) = VJP of the optimiser's fragment, its gradient operand a leaf
- *   (H u, h~)                  = one JVP of the joint gradient (dL/dw, dL/dh) along (w: u, h: 0)
- *   w~ = w^ + H u              b~ = b^
+ *   (w^, b^, u, h~)  = VJP of the optimiser's fragment, its gradient operand a leaf
+ *   (H u, h~)        = one JVP of the joint gradient (dL/dw, dL/dh) along (w: u, h: 0)
+ *   w~ = w^ + H u    b~ = b^
  *
  * The fragment's outputs and the values behind them are read from the trajectory
  * (optim_substitutes), so the primal weight gradient is formed only where a momentum's
@@ -19,38 +20,43 @@
 typedef struct parts {
     job *j;
     net *n;
-    node *grad, *grad_leaf, *u, *wcot, *bcot; /* by tensor */
-    node *w_out, *b_out, *hess;
-    node *use_grad, *use_cot;        /* by use */
-    node *rate[RATE_SLOTS];          /* by rate series; NODE_NONE = 0 */
-    optim_momentum *momentum;        /* by sum */
-    node *list, *mapped, *from, *to; /* scratch */
-    int32_t tensors, uses;
+    node *grad, *grad_leaf, *u, *hess;             /* by tensor */
+    node *cot[OPTIM_VECTORS], *out[OPTIM_VECTORS]; /* by vector of a state, by tensor */
+    node *use_grad, *use_cot;                      /* by use */
+    node *rate[RATE_SLOTS];                        /* by rate series; NODE_NONE = 0 */
+    optim_momentum *momentum;                      /* by sum */
+    node *list, *mapped, *from, *to;               /* scratch */
+    int32_t tensors, uses, vectors;
 } parts;
 
 static void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad,   p->grad_leaf, p->u,        p->wcot,    p->bcot,     p->w_out,
-                   p->b_out,  p->hess,      p->use_grad, p->use_cot, p->momentum, p->list,
-                   p->mapped, p->from,      p->to,       p->rate[0], p->rate[1]};
+    void *all[] = {p->grad, p->grad_leaf, p->u,    p->hess, p->use_grad, p->use_cot, p->momentum,
+                   p->list, p->mapped,    p->from, p->to,   p->rate[0],  p->rate[1]};
 
     net_free(ctx, p->n);
+    for (int k = 0; k < OPTIM_VECTORS; k++) mem_free(ctx, p->cot[k]);
+    for (int k = 0; k < OPTIM_VECTORS; k++) mem_free(ctx, p->out[k]);
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
 }
 
 static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
-    const size_t all =
-        4 * n + 2 * uses + 2 * (size_t)w->sums + RATE_SLOTS * (size_t)w->rates + NN_LAYERS_MAX;
-    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u,     &p->wcot,
-                          &p->bcot, &p->w_out,     &p->b_out, &p->hess};
+    const size_t all = (OPTIM_PAIRS + 1) * n + 2 * uses + 2 * (size_t)w->sums +
+                       RATE_SLOTS * (size_t)w->rates + NN_LAYERS_MAX;
+    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u, &p->hess};
     drmad_status st = DRMAD_OK;
 
-    *p = (parts){.j = j, .tensors = (int32_t)n, .uses = (int32_t)uses - 1};
+    *p =
+        (parts){.j = j, .tensors = (int32_t)n, .uses = (int32_t)uses - 1, .vectors = w->t->vectors};
     TRY(net_new(w->ctx, w->t, &p->n));
     for (size_t i = 0; i < COUNT(by_tensor); i++)
         TRY(mem_alloc(w->ctx, n, sizeof(node), by_tensor[i]));
+    for (int32_t k = 0; k < p->vectors; k++) {
+        TRY(mem_alloc(w->ctx, n, sizeof(node), &p->cot[k]));
+        TRY(mem_alloc(w->ctx, n, sizeof(node), &p->out[k]));
+    }
     TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_grad));
     TRY(mem_alloc(w->ctx, uses, sizeof(node), &p->use_cot));
     TRY(mem_alloc(w->ctx, (size_t)w->sums + 1, sizeof *p->momentum, &p->momentum));
@@ -85,24 +91,27 @@ done:
 /* The adjoint of one tensor's optimiser step, its gradient a leaf. */
 static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
 {
+    enum { G = OPTIM_VECTORS, H = G + 1, ALL = H + OPTIM_HYPERS };
     trainer *t = w->t;
-    graph *g = p->j->g;
     const optim_step *o = &p->n->step[i];
-    const node x[] = {o->in.w, o->in.b, o->in.g, o->in.lr, o->in.mu, o->in.wd};
-    const hyper_kind kind[] = {HYPER_LR, HYPER_MOMENTUM, HYPER_WEIGHT_DECAY};
-    node y[2] = {o->w1, o->b1}, c[2] = {p->wcot[i], p->bcot[i]}, cot[6], present[6];
+    node x[ALL], present[ALL], cot[ALL], c[OPTIM_VECTORS];
     drmad_status st = DRMAD_OK;
     int n = 0;
 
-    for (int k = 0; k < 6; k++)
+    for (int k = 0; k < OPTIM_VECTORS; k++) x[k] = o->in.state[k];
+    for (int k = 0; k < OPTIM_HYPERS; k++) x[H + k] = o->in.h[k];
+    x[G] = o->in.g;
+    for (int32_t k = 0; k < p->vectors; k++) c[k] = p->cot[k][i];
+    for (int k = 0; k < ALL; k++)
         if (x[k] != NODE_NONE) present[n++] = x[k];
-    TRY(ad_vjp(g, o->b1 == NODE_NONE ? 1 : 2, y, c, n, present, cot));
-    for (int k = 5; k >= 0; k--) cot[k] = x[k] == NODE_NONE ? NODE_NONE : cot[--n];
-    p->w_out[i] = cot[0], p->b_out[i] = cot[1], p->u[i] = cot[2];
-    for (int k = 0; k < 3; k++) {
-        const hyper_use *u = space_find(t->spec.space, kind[k], i);
-        if (u && !(kind[k] == HYPER_MOMENTUM && !w->exact))
-            p->use_cot[u - t->spec.space->uses] = cot[3 + k];
+    TRY(ad_vjp(p->j->g, p->vectors, o->next, c, n, present, cot));
+    for (int k = ALL - 1; k >= 0; k--) cot[k] = x[k] == NODE_NONE ? NODE_NONE : cot[--n];
+    for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = cot[k];
+    p->u[i] = cot[G];
+    for (int k = 0; k < OPTIM_HYPERS; k++) {
+        const hyper_use *u = space_find(t->spec.space, optim_kind_of((optim_hyper)k), i);
+        if (u && !(k == OPTIM_MOMENTUM && !w->exact))
+            p->use_cot[u - t->spec.space->uses] = cot[H + k];
     }
 done:
     return st;
@@ -118,12 +127,9 @@ static drmad_status build_optimiser(walker *w, parts *p)
         const param *q = &t->spec.params->at[i];
         p->grad_leaf[i] =
             job_leaf(j, "gradient", t->spec.dtype, q->shape, (slot_ref){SLOT_NONE, 0});
-        p->wcot[i] =
-            job_leaf(j, "dF/dw", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_WCOT, i));
-        p->bcot[i] = NODE_NONE;
-        if (t->spec.optim.buffer)
-            p->bcot[i] =
-                job_leaf(j, "dF/db", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_BCOT, i));
+        for (int32_t k = 0; k < p->vectors; k++)
+            p->cot[k][i] = job_leaf(j, "dF/d(state)", t->spec.dtype, q->shape,
+                                    trainer_tensor_ref(t, SLOT_WCOT + k, i));
     }
     TRY(trainer_build_update(t, j, p->n, p->grad_leaf));
     for (int32_t i = 0; i < p->tensors; i++) TRY(build_update_adjoint(w, p, i));
@@ -158,7 +164,7 @@ done:
 static void add_hessian(parts *p)
 {
     for (int32_t i = 0; i < p->tensors; i++)
-        if (p->hess[i] != NODE_NONE) p->w_out[i] = g_add(p->j->g, p->w_out[i], p->hess[i]);
+        if (p->hess[i] != NODE_NONE) p->out[0][i] = g_add(p->j->g, p->out[0][i], p->hess[i]);
 }
 
 /* The transposed sums of the momentum on a path without b (optim.h). */
@@ -178,11 +184,13 @@ static void build_momentum_sums(walker *w, parts *p)
         m->z = job_leaf(j, "momentum sum", t->spec.dtype, q->shape, z);
         m->active = job_leaf(j, "active", t->spec.dtype, shape_ones(q->shape.rank),
                              (slot_ref){sum->slot, 0});
-        node cot = g_mul(j->g, g_bcast(j->g, o->in.lr, q->shape), p->wcot[i]); /* of s, or of b' */
+        node cot = g_mul(j->g, g_bcast(j->g, o->in.h[OPTIM_LR], q->shape),
+                         p->cot[0][i]); /* of s, or of b' */
         if (t->spec.optim.form == FORM_PYTORCH) cot = g_neg(j->g, cot);
         m->step_cot = t->spec.optim.nesterov ? cot : NODE_NONE;
-        if (t->spec.optim.nesterov) cot = g_mul(j->g, g_bcast(j->g, o->in.mu, q->shape), cot);
-        m->buffer_cot = g_add(j->g, p->bcot[i], cot);
+        if (t->spec.optim.nesterov)
+            cot = g_mul(j->g, g_bcast(j->g, o->in.h[OPTIM_MOMENTUM], q->shape), cot);
+        m->buffer_cot = g_add(j->g, p->cot[1][i], cot);
         optim_momentum_build(j->g, &t->spec.optim, o, m);
     }
 }
@@ -198,8 +206,9 @@ static node rate_product(const walker *w, const parts *p, int32_t i, const shape
         return g_sum_to(g, g_mul(g, p->u[i], o->p), *leaf);
     pair = g_reshape(g, pair, *leaf);
     if (o->p == o->in.g) return pair;
-    const shape full = *graph_shape(g, o->in.w);
-    node decay = g_mul(g, g_mul(g, g_bcast(g, o->in.wd, full), o->in.w), p->u[i]);
+    const node w0 = o->in.state[0];
+    const shape full = *graph_shape(g, w0);
+    node decay = g_mul(g, g_mul(g, g_bcast(g, o->in.h[OPTIM_DECAY], full), w0), p->u[i]);
     return g_add(g, pair, g_sum_to(g, decay, *leaf));
 }
 
@@ -216,12 +225,13 @@ static drmad_status build_rates(walker *w, parts *p)
         const use_state *u = &w->t->use[w->rate[k].use];
         const int32_t i = u->use->tensor;
         const optim_in *in = &p->n->step[i].in;
-        const shape full = *graph_shape(g, in->w);
+        const node wd = in->h[OPTIM_DECAY], w0 = in->state[0];
+        const shape full = *graph_shape(g, w0);
 
         p->rate[RATE_PRODUCT][k] = rate_product(w, p, i, &u->leaf, p->list[i]);
         p->rate[RATE_DECAY][k] = NODE_NONE;
-        if (in->wd == NODE_NONE || !w->t->spec.optim.decoupled) continue;
-        node decay = g_mul(g, g_mul(g, g_bcast(g, in->wd, full), in->w), p->wcot[i]);
+        if (wd == NODE_NONE || !w->t->spec.optim.decoupled) continue;
+        node decay = g_mul(g, g_mul(g, g_bcast(g, wd, full), w0), p->cot[0][i]);
         p->rate[RATE_DECAY][k] = g_neg(g, g_sum_to(g, decay, u->leaf));
     }
     st = graph_status(g);
@@ -242,9 +252,8 @@ static int32_t gather_outputs(const walker *w, const parts *p)
 {
     int32_t n = 0;
 
-    for (int32_t i = 0; i < p->tensors; i++) p->list[n++] = p->w_out[i];
-    for (int32_t i = 0; i < p->tensors; i++)
-        if (p->b_out[i] != NODE_NONE) p->list[n++] = p->b_out[i];
+    for (int32_t k = 0; k < p->vectors; k++)
+        for (int32_t i = 0; i < p->tensors; i++) p->list[n++] = p->out[k][i];
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_cot[i] != NODE_NONE) p->list[n++] = p->use_cot[i];
     for (int32_t k = 0; k < w->sums; k++) {
@@ -260,9 +269,8 @@ static void put_back(const walker *w, parts *p, const node *list)
 {
     int32_t n = 0;
 
-    for (int32_t i = 0; i < p->tensors; i++) p->w_out[i] = list[n++];
-    for (int32_t i = 0; i < p->tensors; i++)
-        if (p->b_out[i] != NODE_NONE) p->b_out[i] = list[n++];
+    for (int32_t k = 0; k < p->vectors; k++)
+        for (int32_t i = 0; i < p->tensors; i++) p->out[k][i] = list[n++];
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_cot[i] != NODE_NONE) p->use_cot[i] = list[n++];
     for (int32_t k = 0; k < w->sums; k++) {
@@ -285,7 +293,7 @@ static drmad_status substitute_known(walker *w, parts *p)
     for (int32_t i = 0; i < p->tensors; i++) {
         const param *q = &t->spec.params->at[i];
         const hyper_use *lr = space_find(t->spec.space, HYPER_LR, i);
-        optim_known k = {.exact = w->exact, .b1 = NODE_NONE};
+        optim_known k = {.exact = w->exact};
         slot_ref inverse = {SLOT_NONE, 0};
         shape leaf = shape_ones(q->shape.rank);
 
@@ -294,9 +302,9 @@ static drmad_status substitute_known(walker *w, parts *p)
             inverse = trainer_use_ref(t, u, USE_INVERSE);
             leaf = t->use[u].leaf;
         }
-        k.w1 = job_leaf(j, "w'", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_W1, i));
-        if (t->spec.optim.buffer)
-            k.b1 = job_leaf(j, "b'", t->spec.dtype, q->shape, trainer_tensor_ref(t, SLOT_B1, i));
+        for (int32_t v = 0; v < p->vectors; v++)
+            k.next[v] = job_leaf(j, v == 0 ? "w'" : "b'", t->spec.dtype, q->shape,
+                                 trainer_tensor_ref(t, SLOT_W1 + v, i));
         k.inv_lr = job_leaf(j, "1/lr", t->spec.dtype, leaf, inverse);
         pairs += optim_substitutes(j->g, &t->spec.optim, &p->n->step[i], &k, p->from + pairs,
                                    p->to + pairs);
@@ -369,9 +377,8 @@ static drmad_status put_outputs(walker *w, parts *p)
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
-        TRY(job_output(j, p->w_out[i], trainer_tensor_ref(t, SLOT_WCOT, i), p->wcot[i]));
-        if (p->b_out[i] != NODE_NONE)
-            TRY(job_output(j, p->b_out[i], trainer_tensor_ref(t, SLOT_BCOT, i), p->bcot[i]));
+        for (int32_t k = 0; k < p->vectors; k++)
+            TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
     TRY(put_cotangents(w, p));
     for (int32_t k = 0; k < w->sums; k++) {
@@ -407,7 +414,7 @@ static drmad_status put_norms(walker *w, const parts *p)
     for (int32_t i = 0; i < p->tensors; i++) {
         add_square(p->j->g, p->u[i], &sum[0]);
         add_square(p->j->g, p->hess[i], &sum[1]);
-        add_square(p->j->g, p->w_out[i], &sum[2]);
+        add_square(p->j->g, p->out[0][i], &sum[2]);
     }
     TRY(trainer_add_slots(w->t, 3, &w->norm_slot));
     for (int k = 0; k < 3; k++) {

@@ -13,7 +13,7 @@ static drmad_status open_trajectory(walker *w)
         .dtype = s->dtype,
         .params = s->params,
         .steps = s->steps,
-        .vectors = s->optim.buffer ? 2 : 1,
+        .vectors = w->t->vectors,
         .memory = w->spec.memory,
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,
@@ -88,8 +88,7 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     TRY(mem_alloc(ctx, uses, sizeof *w->has_cot, &w->has_cot));
     TRY(mem_alloc(ctx, uses, sizeof *w->inverted, &w->inverted));
     TRY(mem_alloc(ctx, uses, sizeof *w->tangent_of, &w->tangent_of));
-    TRY(trainer_vector(t, flat, &w->wcot));
-    TRY(trainer_vector(t, flat, &w->bcot));
+    for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_vector(t, flat, &w->cot[k]));
     TRY(mem_alloc(ctx, flat, sizeof *w->dw, &w->dw));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->ahead));
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->middle));
@@ -127,8 +126,8 @@ void walker_free(walker *w)
     job_free(w->direction);
     job_free(w->tangent);
     job_free(w->norm);
-    void *vectors[] = {w->wcot, w->bcot, w->wtan, w->btan};
-    for (size_t i = 0; i < COUNT(vectors); i++) trainer_vector_free(w->t, vectors[i]);
+    for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->cot[k]);
+    for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->tan[k]);
     void *all[] = {w->has_cot, w->inverted, w->tangent_of, w->sum, w->dw, w->ahead, w->middle};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);
@@ -149,10 +148,10 @@ drmad_status walker_start_adjoint(walker *w)
     drmad_status st = DRMAD_OK;
     void *wcot;
 
-    TRY(trainer_fetch(t, w->wcot, &wcot));
+    TRY(trainer_fetch(t, w->cot[0], &wcot));
     for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, wcot, i, w->dw[i]);
-    TRY(trainer_send(t, w->wcot));
-    TRY(trainer_clear(t, w->bcot));
+    TRY(trainer_send(t, w->cot[0]));
+    for (int32_t k = 1; k < t->vectors; k++) TRY(trainer_clear(t, w->cot[k]));
 done:
     return st;
 }
@@ -218,8 +217,8 @@ size_t walker_bytes(const walker *w)
 {
     const size_t flat = (size_t)w->t->spec.params->total;
 
-    return flat * (4 * w->t->size + sizeof(double)) + program_bytes(w->back->prog) +
-           (w->direction ? program_bytes(w->direction->prog) : 0) +
+    return flat * (2 * (size_t)w->t->vectors * w->t->size + sizeof(double)) +
+           program_bytes(w->back->prog) + (w->direction ? program_bytes(w->direction->prog) : 0) +
            (w->tr ? traj_estimate(&w->kept) : 0) + implicit_bytes(w) + rates_bytes(w);
 }
 

@@ -11,10 +11,10 @@
  *
  *   unrolled   sum over t of J_t' P_t' dF/dw_T       exact on an exact trajectory
  *   truncated  the same over the last steps alone, the state before them held fixed
- *   one-step   sum over t of J_t' dF/dw_{t+1}, F on a few examples drawn for the step: what the step
- *              does to F at once. Luketina, Berglund, Greff, Raiko, "Scalable Gradient-Based Tuning
- *              of Continuous Regularization Hyperparameters", ICML 2016 (T1-T2), which moves h
- *              during the run where this moves it after the run, by the sum
+ *   one-step   sum over t of J_t' dF/dw_{t+1}, F on a few examples drawn for the step: what the
+ *              step does to F at once. Luketina, Berglund, Greff, Raiko, "Scalable Gradient-Based
+ *              Tuning of Continuous Regularization Hyperparameters", ICML 2016 (T1-T2), which moves
+ *              h during the run where this moves it after the run, by the sum
  *   implicit   -(d2L/dw dh)' q,  (d2L/dw dw + damping) q = dF/dw, at w_T: the derivative of a
  *              minimum of L, which w_T is taken for
  *

@@ -40,14 +40,13 @@ struct walker {
     int32_t sums;
     rate_series *rate;
     int32_t rates;
-    void *wcot, *bcot;
-    void *wtan, *btan;
-    int32_t norm_slot;      /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
-    void *ahead;            /* strides: the weights at the end of a block */
-    void *middle;           /* strides: those in its middle */
-    double *dw;             /* dF/dw at the end, flat */
+    void *cot[OPTIM_VECTORS], *tan[OPTIM_VECTORS]; /* of a state */
+    int32_t norm_slot; /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
+    void *ahead;       /* strides: the weights at the end of a block */
+    void *middle;      /* strides: those in its middle */
+    double *dw;        /* dF/dw at the end, flat */
     struct implicit *solve; /* NULL but for implicit */
-    job *norm;              /* on a device: |w~|^2 */
+    job *norm;         /* on a device: |w~|^2 */
     int32_t square_slot;
 };
 

@@ -2,22 +2,14 @@
  * comes from the ops' rules (ad/). What this room adds is which of a fragment's intermediate values
  * can be read from the trajectory instead of being computed again.
  *
- * PyTorch's SGD (torch.optim.SGD, 2.13), mu momentum, d dampening, wd decay; c = 1 at the first
- * step, else 1 - d:
- *
- *   p = g + wd w            (coupled; decoupled: p = g)
- *   b' = mu b + c p         (b_0 = 0, so the first buffer is p)
- *   s = nesterov ? p + mu b' : b'
- *   w' = w - lr s           (decoupled: (1 - lr wd) w - lr s)
- *
- * Without momentum there is no buffer and d is ignored, as in PyTorch.
- * Maclaurin's form (Maclaurin, Duvenaud, Adams, ICML 2015, Algorithm 1; DrMAD, arXiv 1601.00917),
- * beta = mu, alpha = lr:
- *
- *   b' = beta b - (1 - beta) p,   w' = w + alpha b',   b_0 = 0 */
+ * A state is `optim_vectors` flat vectors: the weights w, then the optimiser's buffers, all of them
+ * zero at the start. The formulas of a family, and what it keeps, stand at the top of its file. */
 #ifndef OPTIM_H
 #define OPTIM_H
+#include "config/hyper.h"
 #include "ops/ops.h"
+
+enum { OPTIM_VECTORS = 4 }; /* of a state at most: the weights and three buffers */
 
 typedef enum optim_form { FORM_PYTORCH, FORM_MACLAURIN } optim_form;
 
@@ -30,30 +22,40 @@ typedef struct optim_spec {
 
 drmad_status optim_check(drmad_ctx *ctx,
                          const optim_spec *o); /* refuses what PyTorch refuses, by name */
+int32_t optim_vectors(const optim_spec *o);    /* of a state, the weights included */
 
-/* Operands of one tensor's step. lr, mu and wd have the tensor's rank, each dimension 1 or full; wd
- * is NODE_NONE for no decay; c is one element, NODE_NONE where it is always 1. b and mu are
- * NODE_NONE without a buffer. */
+/* The hyperparameters of a step, and their kinds in a space. */
+typedef enum optim_hyper { OPTIM_LR, OPTIM_MOMENTUM, OPTIM_DECAY, OPTIM_HYPERS } optim_hyper;
+hyper_kind optim_kind_of(optim_hyper h);
+bool optim_reads(const optim_spec *o, optim_hyper h); /* whether a step depends on it at all */
+
+/* Operands of one tensor's step: NODE_NONE where the optimiser has no such thing. Hyperparameters
+ * have the tensor's rank, each dimension 1 or full; no decay is NODE_NONE. c is one element,
+ * NODE_NONE where it is always 1. */
 typedef struct optim_in {
-    node w, b, g, lr, mu, wd, c;
+    node state[OPTIM_VECTORS];
+    node g;
+    node h[OPTIM_HYPERS];
+    node c;
 } optim_in;
+optim_in optim_nothing(void); /* all NODE_NONE */
 
 typedef struct optim_step {
     optim_in in;
-    node w1, b1; /* the next state; b1 NODE_NONE without a buffer */
-    node p, s;   /* see above; s is the step, w1 = w - lr s (Maclaurin: -s = b1) */
+    node next[OPTIM_VECTORS]; /* the next state */
+    node p, s;                /* the gradient with coupled decay; the step, w' = w - lr s */
 } optim_step;
 
 optim_step optim_build(graph *g, const optim_spec *o, const optim_in *in);
 
 /* What stands for the fragment's intermediates when a trajectory hands out both states: pairs
- * (from, to) for ad_substitute, at most OPTIM_PAIRS. `exact`: w0, b0, w1, b1 are the run's own.
- * Otherwise only w0 and w1 are given and s is the displacement over lr; inv_lr is a leaf shaped
+ * (from, to) for ad_substitute, at most OPTIM_PAIRS. `exact`: both states are the run's own.
+ * Otherwise only the weights are given and s is the displacement over lr; inv_lr is a leaf shaped
  * like lr that holds 1/lr, or 0 where lr is 0. */
-enum { OPTIM_PAIRS = 2 };
+enum { OPTIM_PAIRS = 4 };
 typedef struct optim_known {
-    node w1, b1; /* leaves */
-    node inv_lr; /* path only */
+    node next[OPTIM_VECTORS]; /* leaves */
+    node inv_lr;              /* path only */
     bool exact;
 } optim_known;
 int optim_substitutes(graph *g, const optim_spec *o, const optim_step *st, const optim_known *k,

@@ -227,7 +227,7 @@ static drmad_status time_step(drmad_study *s, double *seconds)
     space_values(s->s->space, raw, values);
     trainer_restart(t, values, 0);
     TRY(trainer_prepare(t, 0));
-    TRY(trainer_start(t, t->state[0][0]));
+    TRY(trainer_start_state(t, t->state[0]));
     for (int64_t k = 0; k < steps; k++) {
         if (k == steps / 5) start = base_now(); /* the first ones warm the caches */
         TRY(trainer_step_at(t, k, t->state[0], t->spec.masks ? t->state[1] : t->state[0]));

@@ -9,22 +9,18 @@
 
 typedef enum slot_id {
     SLOT_NONE, /* nothing: a leaf that no live node may read */
-    SLOT_W,
-    SLOT_B, /* flat: the state a step starts from */
-    SLOT_W1,
-    SLOT_B1, /* flat: the state it leads to */
-    SLOT_W_OUT,
-    SLOT_B_OUT, /* flat: where a training step writes */
-    SLOT_WCOT,
-    SLOT_BCOT, /* flat: w~, b~, overwritten in place */
-    SLOT_WTAN,
-    SLOT_BTAN,       /* flat: tangents of w, b, overwritten in place */
-    SLOT_WGRAD,      /* flat: dF/dw of one evaluation chunk */
-    SLOT_ROWS,       /* training: the whole table; evaluation: one chunk */
-    SLOT_LABELS,     /* i32 [B] */
-    SLOT_INDEX,      /* i32 [B]: rows of the table */
-    SLOT_ROW_WEIGHT, /* [B,1]: 0 pads an evaluation chunk */
-    SLOT_ROW_LOSS,   /* [B,1] */
+    /* Flat states, each a slot for the weights and one behind it for each of the buffers: */
+    SLOT_W,                                 /* the one a step starts from */
+    SLOT_W1 = SLOT_W + OPTIM_VECTORS,       /* the one it leads to */
+    SLOT_W_OUT = SLOT_W1 + OPTIM_VECTORS,   /* where a training step writes */
+    SLOT_WCOT = SLOT_W_OUT + OPTIM_VECTORS, /* its cotangent, overwritten in place */
+    SLOT_WTAN = SLOT_WCOT + OPTIM_VECTORS,  /* its tangent, overwritten in place */
+    SLOT_WGRAD = SLOT_WTAN + OPTIM_VECTORS, /* flat: dF/dw of one evaluation chunk */
+    SLOT_ROWS,                              /* training: the whole table; evaluation: one chunk */
+    SLOT_LABELS,                            /* i32 [B] */
+    SLOT_INDEX,                             /* i32 [B]: rows of the table */
+    SLOT_ROW_WEIGHT,                        /* [B,1]: 0 pads an evaluation chunk */
+    SLOT_ROW_LOSS,                          /* [B,1] */
     SLOT_G,
     SLOT_U,
     SLOT_HU, /* flat, oracle only: gradient, direction and product */
@@ -56,7 +52,7 @@ typedef struct job {
 } job;
 
 drmad_status job_new(drmad_ctx *ctx, const backend *on, job **out); /* borrows `on` */
-void job_free(job *j); /* NULL is fine */
+void job_free(job *j);                                              /* NULL is fine */
 /* A leaf bound to `ref`. The first error sticks in the graph. */
 node job_leaf(job *j, const char *name, dtype t, shape s, slot_ref ref);
 /* An output; alias: a leaf's node whose memory it may overwrite, or NODE_NONE. A NODE_NONE output

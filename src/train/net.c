@@ -178,16 +178,21 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
     for (int32_t i = 0; i < s->params->n; i++) {
         const param *p = &s->params->at[i];
         const shape one = shape_ones(p->shape.rank);
-        optim_in in = {.w = n->w[i], .g = grad[i], .b = NODE_NONE, .mu = NODE_NONE, .c = NODE_NONE};
+        optim_in in = optim_nothing();
 
-        in.lr = tuned_rate(t, j, n, i);
-        if (in.lr == NODE_NONE) in.lr = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
-        in.wd = trainer_leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
-        if (s->optim.buffer) {
-            in.b = job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_B, i));
-            in.mu = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
-            if (in.mu == NODE_NONE)
-                in.mu = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
+        in.g = grad[i];
+        in.state[0] = n->w[i];
+        for (int32_t k = 1; k < t->vectors; k++)
+            in.state[k] =
+                job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_W + k, i));
+        in.h[OPTIM_LR] = tuned_rate(t, j, n, i);
+        if (in.h[OPTIM_LR] == NODE_NONE)
+            in.h[OPTIM_LR] = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
+        in.h[OPTIM_DECAY] = trainer_leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
+        if (optim_reads(&s->optim, OPTIM_MOMENTUM)) {
+            in.h[OPTIM_MOMENTUM] = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
+            if (in.h[OPTIM_MOMENTUM] == NODE_NONE)
+                in.h[OPTIM_MOMENTUM] = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
             if (s->optim.dampening != 0 || n->strided)
                 in.c = job_leaf(j, "c", s->dtype, one, (slot_ref){SLOT_GAIN, 0});
         }

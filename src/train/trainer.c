@@ -18,9 +18,14 @@ slot_ref trainer_mask_ref(const trainer *t, int32_t layer)
     return (slot_ref){SLOT_FIXED_COUNT + layer, 0};
 }
 
-slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor)
+slot_ref trainer_tensor_ref(const trainer *t, int32_t slot, int32_t tensor)
 {
-    return (slot_ref){(int32_t)slot, t->spec.params->at[tensor].offset * (int64_t)t->size};
+    return (slot_ref){slot, t->spec.params->at[tensor].offset * (int64_t)t->size};
+}
+
+void trainer_bind(trainer *t, slot_id first, void *const state[])
+{
+    for (int32_t k = 0; k < t->vectors; k++) t->slot[(int32_t)first + k] = state[k];
 }
 
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first)
@@ -109,7 +114,7 @@ static drmad_status buffers_new(trainer *t)
 
     TRY(trainer_add_slots(t, fixed, &first));
     for (int i = 0; i < 2; i++)
-        for (int k = 0; k < 2; k++) TRY(trainer_vector(t, flat, &t->state[i][k]));
+        for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_vector(t, flat, &t->state[i][k]));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->draw, &t->draw));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
@@ -142,9 +147,9 @@ static drmad_status step_job(trainer *t)
     if (n->loss != NODE_NONE) TRY(job_output(j, n->loss, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
     for (int32_t i = 0; i < tensors; i++) {
         const optim_step *o = &n->step[i];
-        TRY(job_output(j, o->w1, trainer_tensor_ref(t, SLOT_W_OUT, i), o->in.w));
-        if (o->b1 != NODE_NONE)
-            TRY(job_output(j, o->b1, trainer_tensor_ref(t, SLOT_B_OUT, i), o->in.b));
+        for (int32_t k = 0; k < t->vectors; k++)
+            TRY(job_output(j, o->next[k], trainer_tensor_ref(t, SLOT_W_OUT + k, i),
+                           o->in.state[k]));
     }
     for (int32_t l = 0; t->spec.masks && l + 1 < t->spec.model.layers; l++)
         TRY(job_output(j, n->kinks[l], trainer_mask_ref(t, l), NODE_NONE));
@@ -183,6 +188,7 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
     t->spec = *spec;
     t->size = dtype_size(spec->dtype);
     t->on = spec->oracle && spec->oracle->on ? spec->oracle->on : &backend_cpu;
+    t->vectors = optim_vectors(&spec->optim);
     TRY(buffers_new(t));
     TRY(step_job(t));
     *out = t, t = NULL;
@@ -203,7 +209,8 @@ void trainer_free(trainer *t)
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
     if (t->slot) trainer_vector_free(t, t->slot[SLOT_WGRAD]);
-    for (int i = 0; i < 4; i++) trainer_vector_free(t, t->state[i / 2][i % 2]);
+    for (int i = 0; i < 2; i++)
+        for (int32_t k = 0; k < t->vectors; k++) trainer_vector_free(t, t->state[i][k]);
     mem_free(t->ctx, t->slot);
     mem_free(t->ctx, t->use);
     mem_free(t->ctx, t->draw);
@@ -233,7 +240,7 @@ drmad_status trainer_read_weights(trainer *t, const void **out)
 size_t trainer_bytes(const trainer *t)
 {
     const size_t flat = (size_t)t->spec.params->total;
-    size_t n = flat * (5 * t->size + 2 * sizeof(double));
+    size_t n = flat * ((size_t)(2 * t->vectors + 1) * t->size + 2 * sizeof(double));
 
     for (int i = 0; i < 3; i++) {
         const job *j = i == 0 ? t->step : i == 1 ? t->eval : t->eval_grad;
@@ -388,6 +395,14 @@ done:
     return st;
 }
 
+drmad_status trainer_start_state(trainer *t, void *const state[])
+{
+    drmad_status st = trainer_start(t, state[0]);
+
+    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = trainer_clear(t, state[k]);
+    return st;
+}
+
 void trainer_masks_pack(trainer *t)
 {
     unsigned char *bits = t->mask_bits;
@@ -426,14 +441,14 @@ drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void 
         TRY(trainer_ask_gradient(t, step, from[0], weights, t->slot[SLOT_G], &loss));
         trainer_put(t, t->slot[SLOT_LOSS], 0, loss);
     }
-    t->slot[SLOT_W] = from[0], t->slot[SLOT_B] = from[1];
-    t->slot[SLOT_W_OUT] = to[0], t->slot[SLOT_B_OUT] = to[1];
+    trainer_bind(t, SLOT_W, from);
+    trainer_bind(t, SLOT_W_OUT, to);
     TRY(job_run(t->step, t->slot));
 done:
     return st;
 }
 
-static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[2])
+static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[])
 {
     if (!tr) return DRMAD_OK;
     const bool masks = t->spec.masks && step < t->spec.steps;
@@ -488,8 +503,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     trainer_restart(t, values, seed);
     TRY(trainer_prepare(t, 0));
     t->now = 0;
-    TRY(trainer_start(t, t->state[0][0]));
-    TRY(trainer_clear(t, t->state[0][1]));
+    TRY(trainer_start_state(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
         void *const *from = t->state[t->now], *const *to = apart ? t->state[1 - t->now] : from;

@@ -42,7 +42,8 @@ struct trainer {
     void *follow_user;
     double *draw;                          /* start weights before initial scales, flat */
     void *stage;                           /* a device's vector in host memory; NULL: never yet */
-    void *state[2][2];                     /* two states of {w, b} */
+    int32_t vectors;                       /* of a state */
+    void *state[2][OPTIM_VECTORS];         /* two states: the weights, then the buffers */
     int32_t now;                           /* the one that holds the last run's result */
     int32_t *local, *index, *batch_labels; /* [batch] */
     unsigned char *mask_bits;
@@ -50,7 +51,7 @@ struct trainer {
     double *grad_sum; /* evaluation: flat */
 };
 
-/* The training graph of one step, on leaves bound to SLOT_W, SLOT_B and the batch. */
+/* The training graph of one step, on leaves bound to SLOT_W and the batch. */
 typedef struct net {
     node loss, total;          /* data loss; with penalties and weights. Oracle: NODE_NONE; the
                                 * penalties alone, NODE_NONE where there are none */
@@ -73,7 +74,9 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad);
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first);
 slot_ref trainer_use_ref(const trainer *t, int32_t use, use_slot what);
 slot_ref trainer_mask_ref(const trainer *t, int32_t layer);
-slot_ref trainer_tensor_ref(const trainer *t, slot_id slot, int32_t tensor);
+slot_ref trainer_tensor_ref(const trainer *t, int32_t slot, int32_t tensor);
+/* Binds the vectors of a state to the slots from `first` on. */
+void trainer_bind(trainer *t, slot_id first, void *const state[]);
 /* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant
  * serves. */
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
@@ -102,6 +105,8 @@ drmad_status trainer_clear_sum(trainer *t, int32_t use);
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
 /* w_0 of (values, seed), flat; draw holds it without initial scales. */
 drmad_status trainer_start(trainer *t, void *w);
+/* The whole state before step 0: those weights, and buffers of zeros. */
+drmad_status trainer_start_state(trainer *t, void *const state[]);
 drmad_status trainer_ask_start(trainer *t, void *w);
 drmad_status trainer_ask_batch(trainer *t, int64_t step);
 /* Calls of the oracle; `weights` are those of the batch's examples, NULL where none are tuned. */

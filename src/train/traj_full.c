@@ -49,11 +49,8 @@ done:
 static drmad_status full_load(trajectory *tr, int64_t t, traj_view *out)
 {
     const full *f = tr->kept;
-    size_t bytes = traj_vector_bytes(&tr->spec);
-    const char *s0 = f->state[t], *s1 = f->state[t + 1];
 
-    *out = (traj_view){.w0 = s0, .w1 = s1, .exact = true};
-    if (tr->spec.vectors > 1) out->b0 = s0 + bytes, out->b1 = s1 + bytes;
+    traj_show(tr, f->state[t], f->state[t + 1], out);
     return DRMAD_OK;
 }
 

@@ -371,7 +371,8 @@ static drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
     }
     undo(tr, t + 1, g->hat[0], false);
     if (g->mask_words) get_masks(g, t);
-    *out = (traj_view){.w0 = g->hat[0], .w1 = g->hat[1], .masks = g->mask_words ? g->masks : NULL};
+    *out = (traj_view){
+        .now = {g->hat[0]}, .next = {g->hat[1]}, .masks = g->mask_words ? g->masks : NULL};
     return DRMAD_OK;
 }
 

@@ -13,6 +13,8 @@ drmad_status traj_hold_vectors(trajectory *tr, int32_t n, void *out_ptr);
 void traj_free_vectors(trajectory *tr, void *ptr);
 /* Copies the vectors of a state behind one another. */
 drmad_status traj_copy_in(trajectory *tr, char *to, void *const state[]);
+/* The view of two states that were copied in so. */
+void traj_show(const trajectory *tr, const char *now, const char *next, traj_view *out);
 
 size_t traj_vector_bytes(const traj_spec *s); /* one flat vector */
 size_t traj_state_bytes(const traj_spec *s);  /* all vectors of a state */

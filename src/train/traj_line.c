@@ -77,7 +77,7 @@ static drmad_status line_load(trajectory *tr, int64_t t, traj_view *out)
 
     if (t > 0 && tr->spec.dtype == F32) between_f32(w, l->first, l->last, s, n);
     if (t > 0 && tr->spec.dtype == F64) between_f64(w, l->first, l->last, s, n);
-    *out = (traj_view){.w0 = w, .w1 = t + 1 == steps ? l->last : l->mid[(t + 1) % 2]};
+    *out = (traj_view){.now = {w}, .next = {t + 1 == steps ? l->last : l->mid[(t + 1) % 2]}};
     return DRMAD_OK;
 }
 

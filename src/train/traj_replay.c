@@ -194,7 +194,7 @@ static char *state_at(const trajectory *tr, int64_t s, int64_t t)
 
 static drmad_status run_step(trajectory *tr, int64_t s, int64_t t)
 {
-    void *from[4], *to[4];
+    void *from[TRAJ_VECTORS], *to[TRAJ_VECTORS];
     size_t bytes = traj_vector_bytes(&tr->spec);
 
     for (int32_t i = 0; i < tr->spec.vectors; i++) {
@@ -210,18 +210,13 @@ static drmad_status replay_load(trajectory *tr, int64_t t, traj_view *out)
     drmad_status st = DRMAD_OK;
     replay *r = tr->kept;
     int64_t s = t / r->length, end = (s + 1) * r->length;
-    size_t bytes = traj_vector_bytes(&tr->spec);
 
     TRY(need_checkpoint(tr, s));
     TRY(need_checkpoint(tr, s + 1));
     if (end > tr->spec.steps) end = tr->spec.steps;
     for (int64_t i = s * r->length; r->segment != s && i < end - 1; i++) TRY(run_step(tr, s, i));
     r->segment = s;
-    *out = (traj_view){.w0 = state_at(tr, s, t), .w1 = state_at(tr, s, t + 1), .exact = true};
-    if (tr->spec.vectors > 1) {
-        out->b0 = (const char *)out->w0 + bytes;
-        out->b1 = (const char *)out->w1 + bytes;
-    }
+    traj_show(tr, state_at(tr, s, t), state_at(tr, s, t + 1), out);
 done:
     return st;
 }

@@ -4,8 +4,6 @@
 #include "train/traj_kinds.h"
 #include <string.h>
 
-enum { VECTORS_MAX = 4 }; /* weights and up to three buffers of an optimiser */
-
 static const struct {
     const traj_ops *ops;
     size_t (*bytes)(const traj_spec *s);
@@ -69,6 +67,15 @@ static traj_spec kept_part(const traj_spec *s)
     return part;
 }
 
+void traj_show(const trajectory *tr, const char *now, const char *next, traj_view *out)
+{
+    const size_t bytes = traj_vector_bytes(&tr->spec);
+
+    *out = (traj_view){.exact = true};
+    for (int32_t i = 0; i < tr->spec.vectors; i++)
+        out->now[i] = now + (size_t)i * bytes, out->next[i] = next + (size_t)i * bytes;
+}
+
 static traj_kind resolve(const traj_spec *s)
 {
     const bool host = !s->on || s->on->host;
@@ -96,9 +103,9 @@ static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)
     if (s->first < 0 || s->first >= s->steps)
         return FAIL(ctx, DRMAD_E_USAGE, "trajectory: first state %lld of %lld steps",
                     (long long)s->first, (long long)s->steps);
-    if (s->vectors < 1 || s->vectors > VECTORS_MAX)
+    if (s->vectors < 1 || s->vectors > TRAJ_VECTORS)
         return FAIL(ctx, DRMAD_E_USAGE, "trajectory: %d vectors in a state, expected 1 to %d",
-                    s->vectors, VECTORS_MAX);
+                    s->vectors, TRAJ_VECTORS);
     if (s->on && !s->on->host && (s->kind == TRAJ_GRID || s->kind == TRAJ_LINE))
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "trajectory.kind: %s needs vectors in host memory, and the model's live on a "

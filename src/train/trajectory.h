@@ -5,12 +5,12 @@
  *
  * The reverse step does not know of which kind the trajectory is. A state is one or more flat
  * vectors of params->total elements: the weights w, and for `full` and `replay` also the
- * optimiser's (momentum buffer b).
+ * optimiser's buffers.
  *
  *   full     every state as it was                                      exact
  *   replay   some states; the steps between are run again by `step`     exact
- *   grid     w to within tau/2 per weight, by its grid crossings; no b  close
- *   line     w on the straight line between w_0 and w_T; no b           DrMAD as published
+ *   grid     w to within tau/2 per weight, by its grid crossings        close
+ *   line     w on the straight line between w_0 and w_T                 DrMAD as published
  *
  * With `first` only the states from there on are kept and handed out: a kind sees them as a run.
  * Memory beyond the start comes in chunks under spec.memory; what does not fit spills (full is
@@ -32,6 +32,8 @@ typedef enum traj_kind {
 /* grid: size of tau */
 typedef enum traj_quality { QUALITY_LOW, QUALITY_NORMAL, QUALITY_HIGH } traj_quality;
 
+enum { TRAJ_VECTORS = 4 }; /* of a state at most */
+
 /* Runs training step t: reads state `from` (`vectors` pointers), writes state_{t+1} to `to`;
  * never the same memory. */
 typedef drmad_status traj_step_fn(void *user, int64_t t, void *const from[], void *const to[]);
@@ -43,7 +45,7 @@ typedef struct traj_spec {
     const param_table *params; /* borrowed */
     int64_t steps;             /* T */
     int64_t first;             /* the first state that is kept; 0 = all of them */
-    int32_t vectors;           /* of a state: 1 = w, 2 = w and b */
+    int32_t vectors;           /* of a state: w, then the optimiser's buffers */
     size_t memory;             /* limit in bytes; 0 = none */
     const char *spill_dir;     /* replay: where what is beyond the limit goes; NULL = nowhere */
     size_t mask_bytes;         /* grid: bytes of ReLU sign masks of each step; 0 = none */
@@ -54,9 +56,9 @@ typedef struct traj_spec {
 } traj_spec;
 
 typedef struct traj_view {
-    const void *w0, *w1; /* w_t, w_{t+1}; valid until the next load */
-    const void *b0, *b1; /* NULL where the kind does not keep it */
-    const void *masks;   /* of step t, NULL where none were given */
+    const void *now[TRAJ_VECTORS];  /* state_t, valid until the next load; a vector that the kind */
+    const void *next[TRAJ_VECTORS]; /* does not keep is NULL; state_{t+1} likewise */
+    const void *masks;              /* of step t, NULL where none were given */
     bool exact;
 } traj_view;
 
@@ -80,8 +82,8 @@ const char *traj_kind_name(traj_kind k);
 size_t traj_estimate(const traj_spec *spec);
 
 drmad_status traj_begin(trajectory *tr); /* forget the last run */
-/* t = 0 ... T, those before `first` too. state[0] = w_t, state[1] = b_t; masks belong to step t
- * (NULL at t = T and when spec.mask_bytes is 0). */
+/* t = 0 ... T, those before `first` too. `state`: its vectors; masks belong to step t (NULL at t = T
+ * and when spec.mask_bytes is 0). */
 drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const void *masks);
 drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out);
 traj_stats traj_stats_of(const trajectory *tr);

@@ -109,14 +109,14 @@ static void fragment_open(fragment *f, const setting *set, values *v, const int6
     memset(f, 0, sizeof *f);
     CHECK_OK(test_ctx(), graph_new(test_ctx(), &f->g));
     f->spec = set->spec;
-    f->in = (optim_in){.b = NODE_NONE, .mu = NODE_NONE, .wd = NODE_NONE, .c = NODE_NONE};
-    f->in.w = bind(f, "w", whole, v->w);
+    f->in = optim_nothing();
+    f->in.state[0] = bind(f, "w", whole, v->w);
     f->in.g = bind(f, "g", whole, v->g);
-    f->in.lr = bind(f, "lr", use, shared(v->lr, s, h->lr));
-    if (set->decay) f->in.wd = bind(f, "wd", use, shared(v->wd, s, h->wd));
+    f->in.h[OPTIM_LR] = bind(f, "lr", use, shared(v->lr, s, h->lr));
+    if (set->decay) f->in.h[OPTIM_DECAY] = bind(f, "wd", use, shared(v->wd, s, h->wd));
     if (set->spec.buffer) {
-        f->in.b = bind(f, "b", whole, v->b);
-        f->in.mu = bind(f, "mu", use, shared(v->mu, s, h->mu));
+        f->in.state[1] = bind(f, "b", whole, v->b);
+        f->in.h[OPTIM_MOMENTUM] = bind(f, "mu", use, shared(v->mu, s, h->mu));
     }
     if (set->spec.dampening != 0) f->in.c = bind(f, "c", SHAPE(1, 1), &v->c);
     f->step = optim_build(f->g, &f->spec, &f->in);
@@ -149,8 +149,8 @@ static void run_steps(const setting *set, const int64_t s[2])
         v.c = t > 0 ? 1 - set->spec.dampening : 1;
         for (int e = 0; e < SIZE; e++) plain_step(&set->spec, &want, e, set->decay, t == 0);
         snprintf(what, sizeof what, "%s, [%d,%d], step %d: w", set->name, (int)s[0], (int)s[1], t);
-        check_node(&f, f.step.w1, want.w, what);
-        if (set->spec.buffer) check_node(&f, f.step.b1, want.b, what);
+        check_node(&f, f.step.next[0], want.w, what);
+        if (set->spec.buffer) check_node(&f, f.step.next[1], want.b, what);
         memcpy(v.w, want.w, sizeof v.w);
         memcpy(v.b, want.b, sizeof v.b);
     }
@@ -184,9 +184,9 @@ static void read_out(const setting *set, bool exact, int t)
     after = v;
     for (int e = 0; e < SIZE; e++) plain_step(&set->spec, &after, e, set->decay, t == 0);
     for (int i = 0; i < IN; i++) inverse[i] = 1 / h.lr[i];
-    optim_known k = {.exact = exact, .b1 = NODE_NONE};
-    k.w1 = bind(&f, "w'", SHAPE(OUT, IN), after.w);
-    if (set->spec.buffer) k.b1 = bind(&f, "b'", SHAPE(OUT, IN), after.b);
+    optim_known k = {.exact = exact, .next = {NODE_NONE, NODE_NONE}};
+    k.next[0] = bind(&f, "w'", SHAPE(OUT, IN), after.w);
+    if (set->spec.buffer) k.next[1] = bind(&f, "b'", SHAPE(OUT, IN), after.b);
     k.inv_lr = bind(&f, "1/lr", SHAPE(1, IN), inverse);
     const int n = optim_substitutes(f.g, &f.spec, &f.step, &k, from, to);
     CHECK(n >= 1 && n <= OPTIM_PAIRS);

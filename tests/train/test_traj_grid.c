@@ -48,13 +48,13 @@ static double round_trip(fixture *f, trajectory *tr)
     fixture_forward(f, tr);
     for (int64_t t = f->spec.steps - 1; t >= 0; t--) {
         CHECK_OK(f->ctx, traj_load(tr, t, &v));
-        CHECK(!v.exact && !v.b0 && !v.b1);
-        double e0 = worst(f, v.w0, t, -1), e1 = worst(f, v.w1, t + 1, -1);
+        CHECK(!v.exact && !v.now[1] && !v.next[1]);
+        double e0 = worst(f, v.now[0], t, -1), e1 = worst(f, v.next[0], t + 1, -1);
         if (e0 > most) most = e0;
         if (e1 > most) most = e1;
-        if (t == f->spec.steps - 1) CHECK(fixture_same(f, v.w1, t + 1, 0)); /* w_T is exact */
+        if (t == f->spec.steps - 1) CHECK(fixture_same(f, v.next[0], t + 1, 0)); /* w_T is exact */
         if (t == 0)
-            CHECK(worst(f, v.w0, 0, -1) < 1e-5); /* w_0 but for the last bits of grown weights */
+            CHECK(worst(f, v.now[0], 0, -1) < 1e-5); /* w_0 but for last bits of grown weights */
     }
     return most;
 }
@@ -122,7 +122,7 @@ TEST(grid_codes_bursts_silence_and_jumps)
         traj_view v;
         CHECK_OK(f.ctx, traj_load(tr, t, &v));
         /* 5e5 cells take w to 2^19 tau; below that, float32 knows no less than 2^-4 tau */
-        CHECK(worst(&f, v.w0, t, -1) <= half + 1. / 16);
+        CHECK(worst(&f, v.now[0], t, -1) <= half + 1. / 16);
     }
     traj_free(tr);
     fixture_free(&f);
@@ -187,8 +187,8 @@ TEST(grid_follows_a_layer_that_starts_at_zero)
         double rms =
             (t < 3 ? 0 : (double)(t - 2) / (double)steps) * .6076; /* of (i - 50)/50, i < 105 */
         for (int64_t i = 0; i < q->count; i += 8)
-            CHECK_NEAR(fixture_read(&f, v.w0, q->offset + i), fixture_value(&f, t, q->offset + i),
-                       half * .11 * rms);
+            CHECK_NEAR(fixture_read(&f, v.now[0], q->offset + i),
+                       fixture_value(&f, t, q->offset + i), half * .11 * rms);
     }
     traj_free(tr);
     fixture_free(&f);
@@ -209,7 +209,7 @@ TEST(grid_keeps_masks)
         CHECK_OK(f.ctx, traj_load(tr, t, &v));
         fixture_at(&f, t);
         CHECK(v.masks && memcmp(v.masks, f.masks, sizeof f.masks) == 0);
-        CHECK(worst(&f, v.w0, t, -1) <= half);
+        CHECK(worst(&f, v.now[0], t, -1) <= half);
     }
     CHECK_OK(f.ctx, traj_begin(tr));
     CHECK_FAILS(f.ctx, traj_record(tr, 0, f.state, NULL), DRMAD_E_USAGE, "no masks for step 0");

@@ -13,8 +13,8 @@ static void check_exact(fixture *f, trajectory *tr)
     for (int64_t t = f->spec.steps - 1; t >= 0; t--) {
         CHECK_OK(f->ctx, traj_load(tr, t, &v));
         CHECK(v.exact);
-        CHECK(fixture_same(f, v.w0, t, 0) && fixture_same(f, v.w1, t + 1, 0));
-        CHECK(fixture_same(f, v.b0, t, 1) && fixture_same(f, v.b1, t + 1, 1));
+        CHECK(fixture_same(f, v.now[0], t, 0) && fixture_same(f, v.next[0], t + 1, 0));
+        CHECK(fixture_same(f, v.now[1], t, 1) && fixture_same(f, v.next[1], t + 1, 1));
     }
 }
 
@@ -159,16 +159,16 @@ TEST(line_joins_start_and_end)
         fixture_forward(&f, tr);
         for (int64_t t = 9; t >= 0; t--) {
             CHECK_OK(f.ctx, traj_load(tr, t, &v));
-            CHECK(!v.exact && !v.b0 && !v.b1 && !v.masks);
+            CHECK(!v.exact && !v.now[1] && !v.next[1] && !v.masks);
             for (int64_t i = 0; i < f.params->total; i += 7) {
                 double a = fixture_value(&f, 0, i), b = fixture_value(&f, 10, i);
                 double tol =
                     d ? 1e-15 : 5e-7; /* rounding of three operations on values of about 1 */
-                CHECK_NEAR(fixture_read(&f, v.w0, i), a + (double)t / 10 * (b - a), tol);
-                CHECK_NEAR(fixture_read(&f, v.w1, i), a + (double)(t + 1) / 10 * (b - a), tol);
+                CHECK_NEAR(fixture_read(&f, v.now[0], i), a + (double)t / 10 * (b - a), tol);
+                CHECK_NEAR(fixture_read(&f, v.next[0], i), a + (double)(t + 1) / 10 * (b - a), tol);
             }
-            if (t == 9) CHECK(fixture_same(&f, v.w1, 10, 0));
-            if (t == 0) CHECK(fixture_same(&f, v.w0, 0, 0));
+            if (t == 9) CHECK(fixture_same(&f, v.next[0], 10, 0));
+            if (t == 0) CHECK(fixture_same(&f, v.now[0], 0, 0));
         }
         traj_free(tr);
         fixture_free(&f);
