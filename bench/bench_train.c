@@ -9,10 +9,11 @@ enum { REPEATS = 5, PAIRS = 31 };
 /* Useful multiply-adds of a training step of one example: 2W + W' (DESIGN section 2). */
 static double step_macs(const setup *s)
 {
-    const nn_spec *m = &s->spec.model;
-    double w = 0, first = (double)(m->sizes[0] * m->sizes[1]);
+    const param_table *p = s->params;
+    double w = 0, first = (double)p->at[0].count;
 
-    for (int32_t l = 0; l < m->layers; l++) w += (double)(m->sizes[l] * m->sizes[l + 1]);
+    for (int32_t i = 0; i < p->n; i++)
+        if (p->at[i].role == PARAM_WEIGHT) w += (double)p->at[i].count;
     return 2 * w + (w - first);
 }
 

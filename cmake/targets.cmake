@@ -61,6 +61,10 @@ if(TARGET test_store) # the library opens them when they are needed; the tests a
   target_link_libraries(test_store PRIVATE PkgConfig::LIBPQ PkgConfig::SQLITE)
 endif()
 
+if(TARGET test_data) # likewise; the tests make pictures and archives
+  target_link_libraries(test_data PRIVATE PkgConfig::JPEG PkgConfig::SPNG PkgConfig::ARCHIVE)
+endif()
+
 # bench/X.c becomes bench_X.
 file(GLOB bench_sources CONFIGURE_DEPENDS bench/bench_*.c)
 add_custom_target(bench)

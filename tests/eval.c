@@ -1,6 +1,7 @@
 /* The naive evaluator. Moving ops are one map of indices, from the place in the larger or permuted
  * array to the place it is read from (bcast, slice, gather, permute) or added to (sum, pad,
  * scatter_add). */
+#include "base/rng.h"
 #include "eval.h"
 #include <math.h>
 #include <stdio.h>
@@ -134,19 +135,152 @@ static void run_add_to(const job *j)
         j->y[ravel(&j->r->shape, moved(j, unravel(j->xs[0], i), &j->r->shape))] += j->x[0][i];
 }
 
-/* -- the rest */
+/* -- products */
 
-static void run_matmul(const job *j)
+static void multiply(const job *j, const double *x, const double *w, double *y)
 {
     bool ta = j->r->attr.ta, tb = j->r->attr.tb;
-    int64_t m = j->r->shape.dim[0], n = j->r->shape.dim[1], k = j->xs[0]->dim[!ta];
+    int32_t last = j->r->shape.rank - 1;
+    int64_t m = j->r->shape.dim[last - 1], n = j->r->shape.dim[last];
+    int64_t k = j->xs[0]->dim[ta ? last - 1 : last];
 
     for (int64_t i = 0; i < m; i++)
         for (int64_t p = 0; p < k; p++) {
-            double a = j->x[0][ta ? p * m + i : i * k + p];
-            for (int64_t c = 0; c < n; c++)
-                j->y[i * n + c] += a * j->x[1][tb ? c * k + p : p * n + c];
+            double a = x[ta ? p * m + i : i * k + p];
+            for (int64_t c = 0; c < n; c++) y[i * n + c] += a * w[tb ? c * k + p : p * n + c];
         }
+}
+
+static void run_matmul(const job *j)
+{
+    int64_t batch = j->r->shape.rank == 3 ? j->r->shape.dim[0] : 1;
+
+    for (int64_t i = 0; i < batch; i++)
+        multiply(j, j->x[0] + i * shape_count(j->xs[0]) / batch,
+                 j->x[1] + i * shape_count(j->xs[1]) / batch, j->y + i * j->count / batch);
+}
+
+/* -- windows: every result pixel with every tap (i, k) and the image pixel under it */
+
+typedef struct tap {
+    int64_t n, i, k;      /* image; tap */
+    int64_t pixel, under; /* flat: of the result, of the image */
+} tap;
+
+/* Tap number `at`, counting the taps of a pixel together; false when it lies outside. */
+static bool tap_at(const window *v, int64_t at, tap *t)
+{
+    const int64_t h = window_out(v, 0), w = window_out(v, 1);
+
+    t->k = at % v->kernel[1], at /= v->kernel[1];
+    t->i = at % v->kernel[0], at /= v->kernel[0];
+    t->pixel = at;
+    t->n = at / (h * w);
+    const int64_t y = at / w % h * v->stride[0] - v->pad[0] + t->i * v->dilation[0];
+    const int64_t x = at % w * v->stride[1] - v->pad[1] + t->k * v->dilation[1];
+    t->under = (t->n * v->size[0] + y) * v->size[1] + x;
+    return y >= 0 && y < v->size[0] && x >= 0 && x < v->size[1];
+}
+
+static int64_t taps_of(const window *v, int64_t images)
+{
+    return images * window_out(v, 0) * window_out(v, 1) * v->kernel[0] * v->kernel[1];
+}
+
+/* What a tap of a convolution does: which two are read and which is added to. */
+typedef struct trio {
+    const double *x, *w, *y;
+    double *dx, *dw, *dy;
+    int64_t c, o; /* channels of the image, of the result */
+} trio;
+
+static void convolve_tap(const window *v, const tap *t, const trio *d)
+{
+    const int64_t per = d->c / v->groups, out = d->o / v->groups;
+
+    for (int64_t e = 0; e < d->o * per; e++) {
+        const int64_t o = e / per, c = e % per;
+        const int64_t x = t->under * d->c + o / out * per + c, y = t->pixel * d->o + o;
+        const int64_t w = (e * v->kernel[0] + t->i) * v->kernel[1] + t->k;
+        if (d->dy) d->dy[y] += d->x[x] * d->w[w];
+        if (d->dx) d->dx[x] += d->y[y] * d->w[w];
+        if (d->dw) d->dw[w] += d->x[x] * d->y[y];
+    }
+}
+
+static void run_conv(const job *j)
+{
+    const window *v = &j->r->attr.window;
+    const double *a = j->x[0], *b = j->x[1];
+    trio d = {0};
+    tap t;
+
+    if (j->r->op == OP_conv) d = (trio){.x = a, .w = b, .dy = j->y};
+    if (j->r->op == OP_conv_dx) d = (trio){.y = a, .w = b, .dx = j->y};
+    if (j->r->op == OP_conv_dw) d = (trio){.x = a, .y = b, .dw = j->y};
+    d.c = j->r->op == OP_conv_dx ? j->r->shape.dim[3] : j->xs[0]->dim[3];
+    d.o = j->r->op == OP_conv ? j->r->shape.dim[3] : j->xs[j->r->op == OP_conv_dw]->dim[3];
+    for (int64_t at = 0; at < taps_of(v, j->xs[0]->dim[0]); at++)
+        if (tap_at(v, at, &t)) convolve_tap(v, &t, &d);
+}
+
+static void pool_tap(const job *j, const tap *t, int64_t c, bool *seen)
+{
+    const int64_t channels = j->r->shape.dim[3];
+    const int64_t x = t->under * channels + c, y = t->pixel * channels + c;
+
+    if (j->r->op == OP_sumpool) j->y[y] += j->x[0][x];
+    if (j->r->op == OP_spread) j->y[x] += j->x[0][y];
+    if (j->r->op != OP_maxpool_arg) return;
+    if (!seen[y] || j->x[0][x] > j->x[0][(int64_t)j->y[y]]) j->y[y] = (double)x;
+    seen[y] = true;
+}
+
+static void run_pool(const job *j)
+{
+    const window *v = &j->r->attr.window;
+    bool *seen = calloc((size_t)j->count + 1, sizeof *seen);
+    tap t;
+
+    if (!seen) abort();
+    for (int64_t at = 0; at < taps_of(v, j->xs[0]->dim[0]); at++)
+        for (int64_t c = 0; tap_at(v, at, &t) && c < j->r->shape.dim[3]; c++)
+            pool_tap(j, &t, c, seen);
+    free(seen);
+}
+
+/* -- the rest */
+
+static void run_elements(const job *j)
+{
+    const int64_t n = shape_count(j->xs[1]);
+
+    for (int64_t i = 0; i < n; i++) {
+        const double at = j->x[1][i];
+        if (at < 0 || at >= (double)shape_count(j->r->op == OP_take ? j->xs[0] : &j->r->shape))
+            give_up("index out of range", "take or put");
+        if (j->r->op == OP_take) j->y[i] = j->x[0][(int64_t)at];
+        else j->y[(int64_t)at] += j->x[0][i];
+    }
+}
+
+static void run_draw(const job *j)
+{
+    const uint32_t low = (uint32_t)(int32_t)j->x[0][0], high = (uint32_t)(int32_t)j->x[0][1];
+    const rng_key k = {.seed = (uint64_t)high << 32 | low,
+                       .step = (uint32_t)(int32_t)j->x[0][2],
+                       .site = (uint32_t)j->r->attr.n};
+
+    for (int64_t i = 0; i < j->count; i++)
+        j->y[i] = j->r->op == OP_normal ? rng_normal(k, (uint64_t)i)
+                  : j->r->dtype == F32  ? (double)rng_uniform_f32(k, (uint64_t)i)
+                                        : rng_uniform(k, (uint64_t)i);
+}
+
+static void run_iota(const job *j)
+{
+    for (int64_t i = 0; i < j->count; i++)
+        j->y[i] = (double)unravel(&j->r->shape, i).at[j->r->attr.axis];
 }
 
 static int64_t largest(const double *x, int64_t n)
@@ -193,6 +327,17 @@ static void run_node(const graph *g, const job *j, const void *const *leaves)
     case OP_pad:
     case OP_scatter_add: run_add_to(j); break;
     case OP_matmul: run_matmul(j); break;
+    case OP_conv:
+    case OP_conv_dx:
+    case OP_conv_dw: run_conv(j); break;
+    case OP_sumpool:
+    case OP_spread:
+    case OP_maxpool_arg: run_pool(j); break;
+    case OP_take:
+    case OP_put: run_elements(j); break;
+    case OP_uniform:
+    case OP_normal: run_draw(j); break;
+    case OP_iota: run_iota(j); break;
     case OP_logsumexp:
     case OP_rowmax:
     case OP_argmax: run_rows(j); break;

@@ -6,10 +6,23 @@ import subprocess
 
 from problems import CHOICE, INT, ROOT
 
+
+def git(*command):
+    return subprocess.run(
+        ["git", *command], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+# What a suggestion follows from. The version is the last commit that changed any of it.
+SOURCES = ("src/bo", "src/linalg", "src/space/search*")
+VERSION = f"drmad {git('log', '-1', '--format=%h', '--', *SOURCES)}"
+if git("status", "--porcelain", "--", *SOURCES):
+    VERSION += "-dirty"
+
 LIBRARY = ROOT / os.environ.get("DRMAD_BUILD", "build/release") / "libbo_tuner.so"
-newest = max(p.stat().st_mtime for p in (ROOT / "src").rglob("*.[ch]"))
+newest = max((ROOT / p).stat().st_mtime for p in git("ls-files", "--", *SOURCES).split())
 if newest > LIBRARY.stat().st_mtime:
-    raise RuntimeError(f"{LIBRARY} is older than src/: ninja -C {LIBRARY.parent} bo_tuner")
+    raise RuntimeError(f"{LIBRARY} is older than its sources: ninja -C {LIBRARY.parent} bo_tuner")
 _LIB = ctypes.CDLL(str(LIBRARY))
 _LIB.tuner_open.restype = ctypes.c_void_p
 _LIB.tuner_open.argtypes = [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_char_p]
@@ -18,19 +31,6 @@ _LIB.tuner_error.restype = ctypes.c_char_p
 _LIB.tuner_error.argtypes = [ctypes.c_void_p]
 _LIB.tuner_ask.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_double)]
 _LIB.tuner_tell.argtypes = [ctypes.c_void_p, ctypes.c_double]
-
-
-
-def git(*command):
-    return subprocess.run(
-        ["git", *command], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-
-# The last commit that changed a source.
-VERSION = f"drmad {git('log', '-1', '--format=%h', '--', 'src')}"
-if git("status", "--porcelain", "--", "src"):
-    VERSION += "-dirty"
 
 
 def declare(p, params):

@@ -20,10 +20,15 @@
  *   sum           axes=0,2          which keep length 1; in bcast they had it
  *   permute       perm=1,0          dimension i of the result is the operand's perm[i]
  *   slice, pad    axis=0 from=3     from: the first index, of the operand or in the result
- *   matmul        ta, tb            where that operand is transposed
+ *   matmul        ta, tb            where that operand is transposed; rank 2, or 3 with a batch
+ *   iota          axis=0
+ *   uniform, normal   site=N
+ *   conv, conv_dx, conv_dw, sumpool, spread, maxpool_arg
+ *                 size=H,W kernel=H,W stride=.. pad=.. dilation=.. groups=N
  *
- * Operations: src/ops/ops.def, without those on integers, which a caller's model never needs
- * (gather, scatter_add, onehot, argmax). TYPE: f32, f64. Elementwise operands have equal shapes. */
+ * Operations: src/ops/ops.def, without those on integers or images, which a caller's model never
+ * needs (gather, scatter_add, onehot, argmax, take, put, conv, ...). TYPE: f32, f64.
+ * Elementwise operands have equal shapes. */
 #ifndef DRMAD_DEVICE_H
 #define DRMAD_DEVICE_H
 #include "drmad/model.h"

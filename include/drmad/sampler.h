@@ -33,6 +33,7 @@ typedef struct drmad_sampler drmad_sampler;
  *   direction  minimize (default), maximize
  *   seed       0 to 2^53 [1]
  *   startup    trials before the model is used: Sobol points; 0 (default): the sampler's own choice
+ *   gradients  true: gp learns from drmad_sampler_gradient; false (default)
  * DRMAD_E_USAGE: a key or value that is none. */
 DRMAD_API drmad_status drmad_sampler_new(drmad_ctx *ctx, const char *const *settings, int n,
                                          drmad_sampler **out);
@@ -50,6 +51,12 @@ DRMAD_API drmad_status drmad_sampler_add_param(drmad_sampler *s, const char *nam
  * failure; a point outside the declared ranges is kept, and not looked at. */
 DRMAD_API drmad_status drmad_sampler_observe(drmad_sampler *s, int64_t number, const char *state,
                                              const double *x, double value, int64_t step);
+/* d value / d x at the point of trial `number`, which must be observed already (DRMAD_E_USAGE): one
+ * double a parameter, by the parameter itself and not its logarithm, NaN where it is not known. Of
+ * choices and of trials that are not COMPLETE it does not count. Another point observed for the
+ * trial takes it back. */
+DRMAD_API drmad_status drmad_sampler_gradient(drmad_sampler *s, int64_t number,
+                                              const double *gradient);
 /* Takes back what is known of it. Fine when nothing is. */
 DRMAD_API void drmad_sampler_forget(drmad_sampler *s, int64_t number);
 

@@ -261,6 +261,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         c_double,
         c_int64,
     ]),
+    # drmad_status drmad_sampler_gradient(drmad_sampler *s, int64_t number, const double *gradient)
+    "drmad_sampler_gradient": (c_int, [c_void_p, c_int64, POINTER(c_double)]),
     # void drmad_sampler_forget(drmad_sampler *s, int64_t number)
     "drmad_sampler_forget": (None, [c_void_p, c_int64]),
     # drmad_status drmad_sampler_suggest(drmad_sampler *s, int64_t number, double *x)

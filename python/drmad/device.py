@@ -228,7 +228,7 @@ class Program:
 
 def _transposed(n: _Node):
     ta, tb = "ta" in n.attributes, "tb" in n.attributes
-    return lambda a, b: (a.t() if ta else a) @ (b.t() if tb else b)
+    return lambda a, b: (a.mT if ta else a) @ (b.mT if tb else b)
 
 
 def _sum(n: _Node):

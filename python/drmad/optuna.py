@@ -18,7 +18,7 @@ import json
 import secrets
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._context import Context
@@ -36,11 +36,18 @@ except ImportError as e:
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study  # type: ignore[import-not-found]
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
 NAN = float("nan")
 SHARED = "drmad:params"  # system attribute: a running trial's point, for other processes
 SHARED_MAX = 2045  # bytes that a database of Optuna's takes
+GRADIENT = "drmad:gradient"  # user attribute
+
+
+def set_gradient(trial: Trial, gradient: Mapping[str, float]) -> None:
+    """Keeps d objective / d parameter at this trial's point with it, by name, for some numbers or
+    all: by the parameter as it is, not its logarithm. `GPSampler(gradients=True)` learns from it."""
+    trial.set_user_attr(GRADIENT, {name: float(x) for name, x in gradient.items()})
 
 
 class _History:
@@ -86,6 +93,11 @@ class _History:
             x[i] = distribution.to_internal_repr(params[name]) if there else NAN
         return x
 
+    def slopes(self, gradient: dict[str, float]) -> ctypes.Array:
+        """One a parameter, NaN for what `gradient` lacks."""
+        found = [float(gradient.get(name, NAN)) for name in self.space]
+        return (ctypes.c_double * max(1, len(found)))(*found)
+
     def observe(self, trials: Sequence[FrozenTrial], number: int) -> None:
         """Takes in what is new in a study's trials; `number`: of the one that is to be suggested
         for."""
@@ -111,6 +123,12 @@ class _History:
                     NAN if value is None else value, step,
                 )
             )  # fmt: skip
+            if GRADIENT in t.user_attrs:
+                self._check(
+                    self.lib.drmad_sampler_gradient(
+                        self.handle, t.number, self.slopes(t.user_attrs[GRADIENT])
+                    )
+                )
 
     def suggest(self, number: int, given: dict[str, Any]) -> dict[str, Any]:
         """A whole point, with the values of `given` where it has any."""
@@ -165,6 +183,7 @@ class _Sampler(BaseSampler):
     def __init__(self, *, seed: int | None = None, n_startup_trials: int | None = None) -> None:
         self._seed = secrets.randbelow(1 << 53) if seed is None else seed
         self._startup = n_startup_trials or 0
+        self._gradients = False
         self._begin()
 
     def _begin(self) -> None:
@@ -173,7 +192,7 @@ class _Sampler(BaseSampler):
         self._studies: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # by storage
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_seed": self._seed, "_startup": self._startup}
+        return {k: self.__dict__[k] for k in ("_seed", "_startup", "_gradients")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -191,7 +210,8 @@ class _Sampler(BaseSampler):
     def _new_history(self, study: Study) -> _History:
         self._context = self._context or Context(threads=1)
         settings = (f"sampler={self._word}", f"direction={study.direction.name.lower()}",
-                    f"seed={self._seed}", f"startup={self._startup}")  # fmt: skip
+                    f"seed={self._seed}", f"startup={self._startup}",
+                    f"gradients={str(self._gradients).lower()}")  # fmt: skip
         return _History(self._context, settings)
 
     def reseed_rng(self) -> None:
@@ -248,9 +268,20 @@ class _Sampler(BaseSampler):
 
 
 class GPSampler(_Sampler):
-    """A Gaussian process and its expected improvement."""
+    """A Gaussian process and its expected improvement. `gradients`: it learns from those that
+    `set_gradient` kept with trials."""
 
     _word = "gp"
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        n_startup_trials: int | None = None,
+        gradients: bool = False,
+    ) -> None:
+        super().__init__(seed=seed, n_startup_trials=n_startup_trials)
+        self._gradients = gradients
 
 
 class TPESampler(_Sampler):

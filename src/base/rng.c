@@ -51,6 +51,11 @@ double rng_uniform(rng_key k, uint64_t element)
     return unit(rng_u64(k, element));
 }
 
+float rng_uniform_f32(rng_key k, uint64_t element)
+{
+    return (float)(rng_u64(k, element) >> 40) * 0x1p-24f;
+}
+
 double rng_normal(rng_key k, uint64_t element)
 {
     uint64_t r[2];

@@ -11,10 +11,11 @@ typedef struct rng_key {
     uint32_t step, site;
 } rng_key;
 
-uint32_t rng_site(const char *path);             /* a stable number for a site's path (FNV-1a) */
-uint64_t rng_u64(rng_key k, uint64_t element);   /* 64 random bits */
-double rng_uniform(rng_key k, uint64_t element); /* [0, 1), 53 bits */
-double rng_normal(rng_key k, uint64_t element);  /* standard normal, Box-Muller */
+uint32_t rng_site(const char *path);                /* a stable number for a site's path (FNV-1a) */
+uint64_t rng_u64(rng_key k, uint64_t element);      /* 64 random bits */
+double rng_uniform(rng_key k, uint64_t element);    /* [0, 1), 53 bits */
+float rng_uniform_f32(rng_key k, uint64_t element); /* the same, cut to 24 bits */
+double rng_normal(rng_key k, uint64_t element);     /* standard normal, Box-Muller */
 uint64_t rng_below(rng_key k, uint64_t element, uint64_t n); /* [0, n), n > 0 */
 
 /* A random permutation of [0, n) with random access, keyed by `k`: rounds of x -> a x + c and

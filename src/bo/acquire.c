@@ -20,7 +20,7 @@ static const double near_known = 1e-9;
 double acquire_of(const acquire_task *task, const double *mean, int32_t stride, double variance)
 {
     const int32_t sides = task->model->sides;
-    const double sd = sqrt(variance);
+    const double sd = sqrt(variance + task->noise);
     double most = -INFINITY, sum = 0;
 
     if (sides == 1) return logei(task->best[0], mean[0], sd, NULL, NULL);
@@ -42,7 +42,7 @@ static double value_at(const acquire_task *task, const double *z, double *slopes
 
     gp_predict(task->model, z, mean, &variance, gradient ? slopes : NULL,
                gradient ? dvariance : NULL);
-    const double a = acquire_of(task, mean, 1, variance), sd = sqrt(variance);
+    const double a = acquire_of(task, mean, 1, variance), sd = sqrt(variance + task->noise);
 
     if (!gradient) return a;
     for (int32_t c = 0; c < columns; c++) gradient[c] = 0;

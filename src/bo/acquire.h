@@ -1,6 +1,8 @@
 /* The point of largest expected improvement, over mixed spaces with conditions and rules.
  *
- *   a(z) = ln mean_s EI(best_s; mean_s(z), variance(z))     s: the fantasies, one without pending
+ *   a(z) = ln mean_s EI(best_s; mean_s(z), variance(z) + noise)
+ *
+ * s: the fantasies, one without pending trials.
  *
  * First many candidates at once: a Sobol sequence over the space and points around the best so far;
  * then the best of them and some drawn by exp(a) are climbed: numbers by L-BFGS within their
@@ -23,6 +25,7 @@ typedef struct acquire_task {
     const encoding *code;
     gp *model;
     const double *best;      /* one a side of the model */
+    double noise;            /* variance that an observation has beyond f's */
     const double *given;     /* values that stay, NaN: free; NULL: none */
     const double *incumbent; /* latent */
     const double *known;     /* n_known x columns: points not to be proposed again */

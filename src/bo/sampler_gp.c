@@ -266,21 +266,22 @@ done:
 
 /* ---- pending trials, the proposal ---- */
 
-/* What is to be improved on: the least target of a complete row, or with noise the least mean. At
- * the data the mean is t - (sigma2 + jitter) alpha. */
+/* What is to be improved on: the least target of a complete row. */
 static double least(const proposal *p)
 {
-    const double noise = exp(p->phi[p->scene.code->n + 1]);
     double best = INFINITY;
 
-    for (int32_t i = 0; i < p->set.n; i++) {
-        double t = p->set.t[i];
-
-        if (!set_is_complete(p->set.rows[i])) continue;
-        if (noise > 1e-5) t -= noise * p->model->alpha[i];
-        best = fmin(best, t);
-    }
+    for (int32_t i = 0; i < p->set.n; i++)
+        if (set_is_complete(p->set.rows[i])) best = fmin(best, p->set.t[i]);
     return best;
+}
+
+/* The variance that an observation has beyond f's. Below 1e-5 it is the fit's numerical slack. */
+static double noise_of(const proposal *p)
+{
+    const double noise = exp(p->phi[p->scene.code->n + 1]);
+
+    return noise > 1e-5 ? noise : 0;
 }
 
 /* best[sides]. Draws come in pairs of opposite sign. */
@@ -332,6 +333,7 @@ static drmad_status look(proposal *p, double *x, bool *found)
     const acquire_task task = {.code = c->code,
                                .model = p->model,
                                .best = best,
+                               .noise = noise_of(p),
                                .given = p->x,
                                .incumbent = v,
                                .known = c->z,

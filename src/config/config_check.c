@@ -22,27 +22,6 @@ static drmad_status check_name(const config *c)
     return DRMAD_OK;
 }
 
-static drmad_status check_files(const config *c)
-{
-    const config_data *d = &c->set.data;
-    bool own = d->kind == CFG_DATA_IDX || d->kind == CFG_DATA_NPY;
-
-    if (own && !d->images[0])
-        return config_refuse(c, "data.images", "must name a file for data.kind idx or npy");
-    if (own && !d->labels[0])
-        return config_refuse(c, "data.labels", "must name a file for data.kind idx or npy");
-    if (!own && d->images[0])
-        return config_refuse(c, "data.images", "is only for data.kind idx or npy");
-    if (!own && d->labels[0])
-        return config_refuse(c, "data.labels", "is only for data.kind idx or npy");
-    if (!d->test_images[0] != !d->test_labels[0])
-        return config_refuse(c, d->test_images[0] ? "data.test_labels" : "data.test_images",
-                             "test_images and test_labels must be given together");
-    if (!own && d->test_images[0])
-        return config_refuse(c, "data.test_images", "is only for data.kind idx or npy");
-    return DRMAD_OK;
-}
-
 static drmad_status check_counts(const config *c)
 {
     const config_study *s = &c->set;
@@ -50,7 +29,7 @@ static drmad_status check_counts(const config *c)
     bool valid = s->objective.data == CFG_OBJECTIVE_VALID;
     int64_t have = valid ? d->valid : d->train;
     int rests = (d->train < 0) + (d->valid < 0) +
-                (d->test < 0 && !d->test_images[0] && d->kind != CFG_DATA_MNIST);
+                (d->test < 0 && !d->test_images[0] && !config_own_test(d->kind));
 
     if (rests > 1)
         return config_refuse(c, d->train < 0 ? "data.train" : "data.valid",
@@ -75,12 +54,25 @@ static drmad_status check_counts(const config *c)
     return DRMAD_OK;
 }
 
+/* Keys that contradict each other; whether the layers fit is nn/'s business. */
+static drmad_status check_net(const config *c)
+{
+    const config_model *m = &c->set.model;
+
+    if (m->net.n > 0 && m->preset != NN_MLP)
+        return config_refuse(c, "model.preset", "is given and model.net too; one net is trained");
+    if (m->hidden > 0)
+        return config_refuse(c, "model.hidden", "is only for the net that model.layers describes");
+    return DRMAD_OK;
+}
+
 /* `hidden` and `depth` into `layers`. */
 static drmad_status resolve_layers(config *c)
 {
     config_model *m = &c->set.model;
     const int32_t n = m->layers.n;
 
+    if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
     if (n < 2)
         return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
                              (int)n);
@@ -161,6 +153,8 @@ static drmad_status check_objective(const config *c)
         return config_refuse(c, "objective.cmd", "is only for objective.run: command");
     if (o->run == CFG_RUN_TUNE && c->set.hyper.n == 0)
         return config_refuse(c, "objective.run", "tune needs something in hyper");
+    if (o->seeds > 1 && (o->cmd[0] || o->run == CFG_RUN_TUNE))
+        return config_refuse(c, "objective.seeds", "is only for objective.run: train");
     for (int32_t i = 0; i < c->set.parameters.n; i++) {
         snprintf(path, sizeof path, "parameters.%d.name", (int)i);
         if (!p[i].name[0]) return config_refuse(c, path, "is empty");
@@ -236,6 +230,7 @@ static drmad_status resolve(config *c)
     if (s->objective.report_every == 0)
         s->objective.report_every =
             s->search.pruner.kind == CFG_PRUNER_NONE ? -1 : (s->train.steps + 8) / 9;
+    if (s->data.center == 0) s->data.center = s->data.crop == CFG_CROP_RANDOM_RESIZED ? .875 : 1;
     if (s->data.split_seed < 0) s->data.split_seed = s->seed;
     if (s->data.noise_seed < 0) s->data.noise_seed = s->seed;
     if (s->outer.fresh_split) s->outer.trust = false; /* F of two splits cannot be compared */
@@ -261,7 +256,7 @@ drmad_status config_finish(config *c)
     drmad_status st = DRMAD_OK;
 
     TRY(check_name(c));
-    TRY(check_files(c));
+    TRY(config_check_data(c));
     TRY(check_counts(c));
     TRY(resolve_layers(c));
     TRY(check_model(c));

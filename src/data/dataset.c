@@ -1,5 +1,5 @@
 /* From two arrays to a dataset: everything that training takes for granted is checked here. */
-#include "data/dataset.h"
+#include "data/pictures.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -121,6 +121,7 @@ void dataset_free(dataset *d)
 {
     if (!d) return;
     mem_free(d->ctx, d->name);
+    picture_set_free(d->ctx, d->pictures);
     mem_free(d->ctx, d->rows);
     mem_free(d->ctx, d->labels);
     mem_free(d->ctx, d);

@@ -5,7 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const source *const sources[] = {&source_files, &source_mnist, &source_digits};
+static const source *const sources[] = {&source_files, &source_mnist, &source_digits, &source_cifar,
+                                        &source_folder};
 
 drmad_status source_open(drmad_ctx *ctx, const source_spec *spec, dataset **train, dataset **test)
 {
@@ -20,11 +21,12 @@ drmad_status source_open(drmad_ctx *ctx, const source_spec *spec, dataset **trai
         return st;
     }
     return FAIL(ctx, DRMAD_E_CONFIG,
-                "data source \"%s\": expected files, mnist or synthetic-digits", spec->kind);
+                "data source \"%s\": expected files, mnist, synthetic-digits, cifar or folder",
+                spec->kind);
 }
 
 /* Both parts must be of one kind: a test set of other rows would be read as noise. */
-static drmad_status check_pair(drmad_ctx *ctx, const dataset *train, const dataset *test)
+drmad_status source_check_pair(drmad_ctx *ctx, const dataset *train, const dataset *test)
 {
     char a[160], b[160];
 
@@ -46,7 +48,7 @@ static drmad_status open_files(drmad_ctx *ctx, const source_spec *s, dataset **t
     TRY(dataset_read(ctx, s->train_rows, s->train_rows, s->train_labels, s->classes, train));
     if (!s->test_rows) return DRMAD_OK;
     TRY(dataset_read(ctx, s->test_rows, s->test_rows, s->test_labels, (*train)->classes, test));
-    TRY(check_pair(ctx, *train, *test));
+    TRY(source_check_pair(ctx, *train, *test));
 done:
     return st;
 }
@@ -109,7 +111,7 @@ static drmad_status open_mnist(drmad_ctx *ctx, const source_spec *s, dataset **t
     if (!s->dir) return FAIL(ctx, DRMAD_E_CONFIG, "data source mnist: expected dir, its folder");
     TRY(mnist_part(ctx, s, "train", "train", train));
     TRY(mnist_part(ctx, s, "t10k", "test", test));
-    TRY(check_pair(ctx, *train, *test));
+    TRY(source_check_pair(ctx, *train, *test));
 done:
     return st;
 }

@@ -60,6 +60,21 @@ static void put_axes(text *t, const node_rec *r)
         if (r->attr.axes >> i & 1) put(t, "%s%d", sep, i), sep = ",";
 }
 
+static void put_pair(text *t, const char *name, const int32_t pair[2])
+{
+    put(t, " %s=%d,%d", name, pair[0], pair[1]);
+}
+
+static void put_window(text *t, const window *v)
+{
+    put(t, " size=%" PRId64 ",%" PRId64, v->size[0], v->size[1]);
+    put_pair(t, "kernel", v->kernel);
+    put_pair(t, "stride", v->stride);
+    put_pair(t, "pad", v->pad);
+    put_pair(t, "dilation", v->dilation);
+    put(t, " groups=%d", v->groups);
+}
+
 static void put_attributes(text *t, const node_rec *r)
 {
     uint64_t bits;
@@ -72,6 +87,15 @@ static void put_attributes(text *t, const node_rec *r)
     case OP_slice:
     case OP_pad: put(t, " axis=%d from=%" PRId64, r->attr.axis, r->attr.n); break;
     case OP_matmul: put(t, "%s%s", r->attr.ta ? " ta" : "", r->attr.tb ? " tb" : ""); break;
+    case OP_conv:
+    case OP_conv_dx:
+    case OP_conv_dw:
+    case OP_sumpool:
+    case OP_spread:
+    case OP_maxpool_arg: put_window(t, &r->attr.window); break;
+    case OP_uniform:
+    case OP_normal: put(t, " site=%" PRId64, r->attr.n); break;
+    case OP_iota: put(t, " axis=%d", r->attr.axis); break;
     case OP_sum: put_axes(t, r); break;
     case OP_permute:
         for (int i = 0; i < r->shape.rank; i++) put(t, "%s%d", i ? "," : " perm=", r->attr.perm[i]);

@@ -12,6 +12,7 @@
 #ifndef GRAPH_H
 #define GRAPH_H
 #include "tensor/tensor.h"
+#include "tensor/window.h"
 
 typedef int32_t node;
 enum { NODE_NONE = -1, OPERANDS_MAX = 3 };
@@ -20,11 +21,13 @@ enum { NODE_NONE = -1, OPERANDS_MAX = 3 };
  * node. */
 typedef struct op_attr {
     double f;      /* scale: the factor; fill: the value */
-    int64_t n;     /* slice, pad: first index along `axis`; scatter_add: rows; leaf: its number */
-    int32_t axis;  /* slice, pad */
+    int64_t n;     /* slice, pad: first index along `axis`; scatter_add: rows; leaf: its number;
+                    * uniform, normal: their site (rng_site) */
+    int32_t axis;  /* slice, pad, iota */
     uint32_t axes; /* sum: bit i set = dimension i is summed, and stays with length 1 */
     int32_t perm[RANK_MAX]; /* permute: dimension i of the result is the operand's perm[i] */
     int32_t ta, tb;         /* matmul: 1 = that operand is used transposed */
+    window window;          /* convolution and pooling */
 } op_attr;
 
 typedef struct node_rec {

@@ -14,7 +14,7 @@ static drmad_status put_outputs(const trainer *t, job *j, const pairs_of_state *
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0, k = 0, at = 0; i < t->spec.params->n; i++) {
-        for (int32_t v = 0; v < t->vectors; v++, k++) {
+        for (int32_t v = 0; v < trainer_vectors_of(t, i); v++, k++) {
             TRY(job_output(j, p->y[k], trainer_tensor_ref(t, SLOT_W_OUT + v, i), p->x[at]));
             TRY(job_output(j, p->out[k], trainer_tensor_ref(t, SLOT_WTAN + v, i), p->tan[at]));
             at += v == 0 ? 1 + given : 1;
@@ -61,7 +61,7 @@ drmad_status walker_build_tangent(walker *w)
     TRY(trainer_build_update(t, j, n, grad));
     for (int32_t i = 0; i < tensors; i++) {
         const param *p = &t->spec.params->at[i];
-        for (int32_t k = 0; k < t->vectors; k++) {
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++) {
             x[nx] = n->step[i].in.state[k], y[ny++] = n->step[i].next[k];
             tan[nx++] = job_leaf(j, "tangent of the state", t->spec.dtype, p->shape,
                                  trainer_tensor_ref(t, SLOT_WTAN + k, i));

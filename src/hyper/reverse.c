@@ -44,7 +44,7 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = (OPTIM_PAIRS + 1) * n + 2 * uses + 2 * (size_t)w->sums +
-                       RATE_SLOTS * (size_t)w->rates + NN_LAYERS_MAX;
+                       RATE_SLOTS * (size_t)w->rates + (size_t)w->t->masks;
     node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u, &p->hess};
     drmad_status st = DRMAD_OK;
 
@@ -78,6 +78,7 @@ static drmad_status build_gradient(walker *w, parts *p)
     const space *s = w->t->spec.space;
     drmad_status st = DRMAD_OK;
 
+    p->n->adjoint = true;
     TRY(trainer_build_gradient(w->t, p->j, p->n, p->grad));
     if (p->n->total == NODE_NONE) goto done;
     node one = g_ones_like(g, p->n->total);
@@ -98,6 +99,11 @@ static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
     drmad_status st = DRMAD_OK;
     int n = 0;
 
+    if (t->spec.params->at[i].role == PARAM_STAT) {
+        for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = NODE_NONE;
+        p->u[i] = NODE_NONE;
+        return DRMAD_OK;
+    }
     for (int k = 0; k < OPTIM_VECTORS; k++) x[k] = o->in.state[k];
     for (int k = 0; k < OPTIM_HYPERS; k++) x[H + k] = o->in.h[k];
     x[G] = o->in.g;
@@ -137,17 +143,26 @@ done:
     return st;
 }
 
-/* H u and the mixed products, by one JVP. */
+/* H u and the mixed products, by one JVP. Running statistics r enter the total as <c, r'> with
+ * c = 0, whose tangent is r~': so the same JVP adds (dr'/dw)' r~' to H u, (dr'/dh)' r~' to h~, and
+ * gives r~ = (dr'/dr)' r~'. */
 static drmad_status build_second_order(walker *w, parts *p)
 {
     graph *g = p->j->g;
     drmad_status st = DRMAD_OK;
-    int32_t n = p->tensors;
+    node *x = p->from, *tangent = p->mapped;
+    int32_t n = p->tensors, nx = 0;
+
+    for (int32_t i = 0; i < p->tensors; i++) {
+        x[nx] = p->n->w[i], tangent[nx++] = p->u[i];
+        if (p->n->next_cot[i] == NODE_NONE) continue;
+        x[nx] = p->n->next_cot[i], tangent[nx++] = p->cot[0][i];
+    }
 
     memcpy(p->list, p->grad, (size_t)n * sizeof(node));
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_grad[i] != NODE_NONE) p->list[n++] = p->use_grad[i];
-    TRY(ad_jvp(g, p->tensors, p->n->w, p->u, n, p->list, p->to));
+    TRY(ad_jvp(g, nx, x, tangent, n, p->list, p->to));
     memcpy(p->hess, p->to, (size_t)p->tensors * sizeof(node));
     n = p->tensors;
     for (int32_t i = 0; i < p->uses; i++)
@@ -164,7 +179,10 @@ done:
 static void add_hessian(parts *p)
 {
     for (int32_t i = 0; i < p->tensors; i++)
-        if (p->hess[i] != NODE_NONE) p->out[0][i] = g_add(p->j->g, p->out[0][i], p->hess[i]);
+        if (p->hess[i] != NODE_NONE)
+            p->out[0][i] = p->out[0][i] == NODE_NONE
+                               ? p->hess[i]
+                               : g_add(p->j->g, p->out[0][i], p->hess[i]);
 }
 
 /* The transposed sums of the momentum on a path without b (optim.h). */
@@ -292,6 +310,7 @@ static drmad_status substitute_known(walker *w, parts *p)
 
     for (int32_t i = 0; i < p->tensors; i++) {
         const param *q = &t->spec.params->at[i];
+        if (q->role == PARAM_STAT) continue;
         const hyper_use *lr = space_find(t->spec.space, HYPER_LR, i);
         optim_known k = {.exact = w->exact};
         slot_ref inverse = {SLOT_NONE, 0};
@@ -318,19 +337,25 @@ done:
     return st;
 }
 
-/* ReLU masks of the true run in place of those of the path (DESIGN section 2, the grid's rules). */
-static drmad_status substitute_masks(walker *w, parts *p)
+/* Zeros for the leaves whose tangents carried the running statistics' adjoint; ReLU masks of the
+ * true run in place of those of the path (DESIGN section 2, the grid's rules). */
+static drmad_status substitute_zeros_and_masks(walker *w, parts *p)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
     int32_t pairs = 0;
 
-    if (!t->spec.masks || w->exact) return DRMAD_OK;
-    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+    for (int32_t i = 0; i < p->tensors; i++) {
+        if (p->n->next_cot[i] == NODE_NONE) continue;
+        p->from[pairs] = p->n->next_cot[i];
+        p->to[pairs++] = g_zeros_like(p->j->g, p->n->next_cot[i]);
+    }
+    for (int32_t l = 0; !w->exact && l < t->masks; l++) {
         const shape s = *graph_shape(p->j->g, p->n->kinks[l]);
         p->from[pairs] = p->n->kinks[l];
         p->to[pairs++] = job_leaf(p->j, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
     }
+    if (pairs == 0) return DRMAD_OK;
     const int32_t n = gather_outputs(w, p);
     TRY(ad_substitute(p->j->g, pairs, p->from, p->to, n, p->list, p->mapped));
     put_back(w, p, p->mapped);
@@ -377,7 +402,7 @@ static drmad_status put_outputs(walker *w, parts *p)
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
-        for (int32_t k = 0; k < p->vectors; k++)
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
     TRY(put_cotangents(w, p));
@@ -461,7 +486,7 @@ drmad_status walker_build_back(walker *w)
     build_momentum_sums(w, &p);
     TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
-    TRY(substitute_masks(w, &p));
+    TRY(substitute_zeros_and_masks(w, &p));
     TRY(put_outputs(w, &p));
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));
@@ -487,7 +512,7 @@ static void add_decay(walker *w, parts *p, int32_t i)
             g_sum_to(g, g_mul(g, p->u[i], p->n->w[i]), w->t->use[u - s->uses].leaf);
 }
 
-/* H u and (d2L/dh dw) u for a u from outside: the same products without a step around them. */
+/* The same products for a u and an r~' from outside, without a step around them. */
 drmad_status walker_build_products(walker *w)
 {
     trainer *t = w->t;
@@ -496,16 +521,25 @@ drmad_status walker_build_products(walker *w)
 
     TRY(job_new(w->ctx, t->on, &w->back));
     TRY(parts_new(w, w->back, &p));
-    for (int32_t i = 0; i < p.tensors; i++)
-        p.u[i] = job_leaf(p.j, "u", t->spec.dtype, t->spec.params->at[i].shape,
-                          trainer_tensor_ref(t, SLOT_U, i));
+    p.vectors = 1;
     TRY(build_gradient(w, &p));
+    for (int32_t i = 0; i < p.tensors; i++) {
+        const param *q = &t->spec.params->at[i];
+        const bool statistic = q->role == PARAM_STAT;
+        node given = job_leaf(p.j, statistic ? "dF/d(statistic)" : "u", t->spec.dtype, q->shape,
+                              trainer_tensor_ref(t, statistic ? SLOT_WCOT : SLOT_U, i));
+        p.u[i] = statistic ? NODE_NONE : given;
+        p.cot[0][i] = statistic ? given : NODE_NONE;
+    }
     TRY(build_second_order(w, &p));
     for (int32_t i = 0; i < p.tensors; i++) {
-        add_decay(w, &p, i);
-        if (p.hess[i] != NODE_NONE)
-            TRY(job_output(p.j, p.hess[i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
+        if (p.u[i] != NODE_NONE) add_decay(w, &p, i);
+        p.out[0][i] = p.hess[i];
     }
+    TRY(substitute_zeros_and_masks(w, &p));
+    for (int32_t i = 0; i < p.tensors; i++)
+        if (p.out[0][i] != NODE_NONE)
+            TRY(job_output(p.j, p.out[0][i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
     TRY(put_cotangents(w, &p));
     TRY(job_compile(p.j));
 done:

@@ -17,7 +17,7 @@ static drmad_status open_trajectory(walker *w)
         .memory = w->spec.memory,
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,
-        .kinked = s->oracle || nn_kinked(&s->model), /* an oracle's loss may have any kinks */
+        .kinked = s->oracle || nn_kinked(s->model), /* an oracle's loss may have any kinks */
         .on = w->t->on,
         .step = trainer_step_at,
         .user = w->t,
@@ -36,6 +36,11 @@ static drmad_status open_trajectory(walker *w)
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "trajectory.stride: fast works on vectors in host memory, and the model's live "
                     "on a device; use exact");
+    for (int32_t i = 0; w->spec.stride > 1 && i < s->params->n; i++)
+        if (s->params->at[i].role == PARAM_STAT)
+            return FAIL(w->ctx, DRMAD_E_CONFIG,
+                        "trajectory.stride: fast steps over the running statistics of batch norm; "
+                        "use exact");
     if (w->spec.stride > 1 && space_has(s->space, HYPER_MOMENTUM))
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "trajectory.stride: fast steps over the buffers that momentum's hypergradient "

@@ -1,48 +1,120 @@
-/* Layers, losses and regularisers as graph builders, and initial weights. A multi-layer perceptron
- * for now: linear layers in PyTorch's layout (weight [out, in], bias [out]) with one activation
- * between them. */
+/* Nets as a list of layers: what each one's output looks like, which tensors it has and how it is
+ * built as a graph; losses, regularisers and initial weights.
+ *
+ * The list is in topological order: a layer reads layers before it, or the net's input. A layer is
+ * one record (`kind` and the members that the kind reads; 0 stands for PyTorch's default), so that
+ * another room can walk the list, copy it and change it: nn_new, then nn_add for each record.
+ * Layouts: rows of images are [h, w, c], of sequences [t, c] or [t] token ids; weights are
+ * PyTorch's, in layout and name (linear [out, in], conv [out, in/groups, kh, kw], norm [c]), so
+ * that a state_dict fits. */
 #ifndef NN_H
 #define NN_H
 #include "base/rng.h"
+#include "config/config.h"
 #include "ops/ops.h"
 #include "space/params.h"
+#include "tensor/window.h"
 
-typedef enum nn_activation {
-    ACT_TANH,
-    ACT_RELU,
-    ACT_SIGMOID,
-    ACT_SOFTPLUS,
-    ACT_GELU,
-    ACT_COUNT
-} nn_activation;
+typedef cfg_layer_kind nn_kind; /* NN_LINEAR, ...: config/keys.def */
+
 typedef enum nn_loss { LOSS_CROSS_ENTROPY, LOSS_SQUARED, LOSS_LOGISTIC } nn_loss;
 typedef enum nn_init {
-    INIT_NORMAL,  /* standard deviation nn_spec.init_std */
+    INIT_NORMAL,  /* standard deviation nn_draws.std */
     INIT_XAVIER,  /* normal, sqrt(2 / (in + out)): Glorot and Bengio, AISTATS 2010 */
     INIT_KAIMING, /* normal, sqrt(2 / in): He et al., ICCV 2015 */
-    INIT_PYTORCH  /* uniform within +-1/sqrt(in), torch.nn.Linear's */
+    INIT_PYTORCH  /* as the torch module draws: linear and conv uniform within +-1/sqrt(in),
+                   * embeddings standard normal; nn_layer.std goes before it */
 } nn_init;
 typedef enum nn_bias_init { BIAS_ZERO, BIAS_LIKE_WEIGHT } nn_bias_init;
 
-enum { NN_LAYERS_MAX = 64 };
+typedef struct nn_draws {
+    nn_init kind;
+    nn_bias_init bias;
+    double std;
+} nn_draws;
+
+enum { NN_INPUTS_MAX = 8, NN_NAME_MAX = 96, NN_CHANNELS_MAX = 4, NN_INPUT = -1 };
+
+typedef struct nn_layer {
+    nn_kind kind;
+    char name[NN_NAME_MAX];              /* the torch module's path, "layer1.0.conv1"; unique */
+    int32_t from[NN_INPUTS_MAX], inputs; /* numbers of layers or NN_INPUT; none: the one before */
+    int64_t out;                         /* linear, conv: outputs; embedding: width */
+    window window;      /* conv, max_pool, avg_pool: all but the image's size. Stride 0: 1, of
+                         * pools the kernel's size; dilation and groups 0: 1 */
+    int64_t groups;     /* group_norm */
+    bool no_bias;       /* linear, conv, layer_norm */
+    double eps;         /* norms; 0: 1e-5 */
+    double momentum;    /* batch_norm; 0: 0.1 */
+    double rate;        /* dropout: share of elements that become 0 */
+    int64_t vocabulary; /* embedding */
+    int32_t heads;      /* attention; 0: 1 */
+    bool causal;        /* attention: no position sees those behind it */
+    int32_t tied;       /* linear: 1 + the number of the embedding whose weight it uses; 0: none */
+    double std;         /* weights: the preset's normal draw under INIT_PYTORCH, zero bias */
+    double mean[NN_CHANNELS_MAX], deviation[NN_CHANNELS_MAX]; /* normalize */
+
+    /* Filled by nn_add. */
+    shape shape;            /* of one row of the output */
+    int32_t first, tensors; /* numbers in the parameter table */
+    int32_t mask;           /* relu on rows of one dimension: its number among those; else -1 */
+} nn_layer;
 
 typedef struct nn_spec {
-    int32_t layers; /* linear layers; sizes[0] inputs, sizes[layers] outputs */
-    int64_t sizes[NN_LAYERS_MAX + 1];
-    nn_activation activation;
-    nn_init init;
-    nn_bias_init bias_init;
-    double init_std;
+    drmad_ctx *ctx;
+    shape input; /* one row */
+    nn_layer *at;
+    int32_t n;
+    int32_t tensors, masks;
+    bool tokens; /* the input is token ids, read by an embedding */
+    bool dense;  /* linear layers and elementwise ones only */
+    nn_draws draws;
 } nn_spec;
 
-drmad_status nn_params(drmad_ctx *ctx, const nn_spec *s,
-                       param_table *p); /* adds the model's tensors */
-bool nn_kinked(const nn_spec *s);       /* the activation has kinks: relu */
+/* Gives *out: a net without layers. */
+drmad_status nn_new(drmad_ctx *ctx, shape input, nn_spec **out);
+void nn_free(nn_spec *s); /* NULL is fine */
+/* Appends a copy of the record, its defaults filled in; a name that is empty becomes its number.
+ * DRMAD_E_CONFIG names the layer that does not fit what it reads. */
+drmad_status nn_add(nn_spec *s, const nn_layer *l);
+int32_t nn_find(const nn_spec *s,
+                const char *name); /* its number, NN_INPUT for "input"; -2: none */
+const shape *nn_shape(const nn_spec *s, int32_t layer); /* of one row; of NN_INPUT the input's */
+const shape *nn_output(const nn_spec *s);
 
-/* x [B, in] -> outputs [B, out]. w: the model's tensors in table order. kinks, where not NULL,
- * takes the step() node of each hidden layer (layers - 1 of them) for a kinked activation,
- * NODE_NONE otherwise. */
-node nn_forward(graph *g, const nn_spec *s, const node *w, node x, node *kinks);
+/* Linear layers sizes[0] -> ... -> sizes[layers], named layers.0, layers.1, ..., with an activation
+ * between them. Gives *out. */
+drmad_status nn_mlp(drmad_ctx *ctx, const int64_t *sizes, int32_t layers, nn_kind activation,
+                    nn_spec **out);
+
+/* Nets that are known by a name; 0 stands for the preset's own. */
+typedef struct nn_preset {
+    cfg_preset kind;
+    shape input;
+    int64_t classes; /* outputs; of gpt-nano the vocabulary */
+    int64_t width;   /* channels of the first stage, or of the embedding */
+    int64_t depth;   /* blocks of vit-tiny and gpt-nano */
+    int64_t heads, patch;
+    bool small_stem; /* resnet18, 34, 50: a 3x3 convolution and no pooling, for images of 32x32 */
+    double dropout;
+} nn_preset;
+drmad_status nn_from_preset(drmad_ctx *ctx, const nn_preset *p, nn_spec **out);
+
+drmad_status nn_params(const nn_spec *s, param_table *p); /* adds the net's tensors */
+bool nn_kinked(const nn_spec *s);                         /* some layer has kinks: relu, max_pool */
+int64_t nn_macs(const nn_spec *s); /* multiply-adds of one row's forward pass */
+
+/* How a forward pass is to be built, and what it gives besides. */
+typedef struct nn_pass {
+    bool train;  /* batch norm by the batch, dropout */
+    node key;    /* train: i32 [4], seed and step of the random masks; NODE_NONE: no dropout */
+    node *kinks; /* [masks]: takes the step() nodes of dense ReLUs; or NULL */
+    node *next;  /* [tensors]: takes the next values of running statistics, NODE_NONE for the
+                  * other tensors; or NULL */
+} nn_pass;
+
+/* x [B, input...] -> outputs [B, ...]. w: the net's tensors in table order. */
+node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass *pass);
 
 /* The loss of each row, [B, 1]. labels: i32 [B]. smoothing: one element, NODE_NONE = 0
  * (cross-entropy only):
@@ -50,10 +122,11 @@ node nn_forward(graph *g, const nn_spec *s, const node *w, node x, node *kinks);
  *                  (torch.nn.CrossEntropyLoss)
  *   squared        1/2 |z - onehot|^2
  *   logistic       sum_k softplus(z_k) - onehot_k z_k
- *                  (torch.nn.BCEWithLogitsLoss, summed over outputs) */
+ *                  (torch.nn.BCEWithLogitsLoss, summed over outputs)
+ * Of sequences, z [B, T, K] and labels [B, T]: the mean over the positions. */
 node nn_row_loss(graph *g, nn_loss loss, node z, node labels, node smoothing);
 
-/* 1 where the largest output is the label's, [B, 1]. */
+/* 1 where the largest output is the label's, [B, 1]; of sequences the share of such positions. */
 node nn_row_correct(graph *g, node z, node labels);
 
 /* lambda/2 |w|^2 and lambda |w|_1, summed to [1,1]; lambda has w's rank, each dimension 1 or
@@ -61,7 +134,7 @@ node nn_row_correct(graph *g, node z, node labels);
 node nn_l2(graph *g, node w, node lambda);
 node nn_l1(graph *g, node w, node lambda);
 
-/* Standard draws for every tensor into the flat buffer w (double), scaled as the spec says; gaps
- * stay 0. A pure function of (seed, tensor name). */
+/* Start values of every tensor into the flat buffer w (double); gaps stay 0. A pure function of
+ * (seed, tensor name). */
 void nn_draw(const nn_spec *s, const param_table *p, uint64_t seed, double *w);
 #endif

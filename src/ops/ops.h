@@ -35,7 +35,26 @@ node g_pad(graph *g, node x, int32_t axis, int64_t before, int64_t total);
 node g_gather(graph *g, node table, node index);
 node g_scatter_add(graph *g, node rows, node index, int64_t n);
 node g_cast(graph *g, node x, dtype t);
+node g_take(graph *g, node x, node index);
+node g_put(graph *g, node values, node index, shape s);
 node g_matmul(graph *g, node a, node b, bool ta, bool tb);
+
+/* Convolution and pooling of images [n, h, w, c]; a convolution's weight is [out, c/groups, kh, kw]
+ * (PyTorch's layout). `v` needs its size only where no image is given (conv_dx, spread), its
+ * kernel only where no weight is. */
+node g_conv(graph *g, node x, node w, window v);
+node g_conv_dx(graph *g, node dy, node w, window v);
+node g_conv_dw(graph *g, node x, node dy, window v);
+node g_sumpool(graph *g, node x, window v);
+node g_spread(graph *g, node y, window v);
+node g_maxpool_arg(graph *g, node x, window v);
+
+/* Draws are those of base/rng.h: element i of a tensor is rng_uniform or rng_normal of (key, i),
+ * f32 ones rounded (uniform: cut). `key`: i32[4], (seed low, seed high, step, unused). */
+node g_uniform(graph *g, node key, uint32_t site, dtype t, shape s);
+node g_normal(graph *g, node key, uint32_t site, dtype t, shape s);
+node g_iota(graph *g, dtype t, shape s, int32_t axis); /* f32, f64 or i32 */
+
 node g_logsumexp(graph *g, node x);
 node g_rowmax(graph *g, node x);
 node g_step(graph *g, node x);

@@ -18,6 +18,28 @@ const op_def op_fill = {
     .infer = fill_infer,
 };
 
+static bool iota_infer(graph *g, node_rec *rec)
+{
+    if (!dtype_real(rec->dtype) && rec->dtype != I32)
+        return op_bad(g, rec, "dtype %s, expected f32, f64 or i32", dtype_name((dtype)rec->dtype));
+    if (rec->attr.axis >= 0 && rec->attr.axis < rec->shape.rank) return true;
+    return op_bad(g, rec, "along axis %d of %d", rec->attr.axis, rec->shape.rank);
+}
+
+const op_def op_iota = {
+    .name = "iota",
+    .kind = OP_LEAF,
+    .infer = iota_infer,
+};
+
+node g_iota(graph *g, dtype t, shape s, int32_t axis)
+{
+    return op_make(
+        g,
+        &(node_rec){
+            .op = OP_iota, .dtype = (int32_t)t, .in = NO_OPERANDS, .shape = s, .attr.axis = axis});
+}
+
 node g_fill(graph *g, dtype t, shape s, double value)
 {
     return op_make(

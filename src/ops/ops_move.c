@@ -274,3 +274,68 @@ node g_scatter_add(graph *g, node rows, node index, int64_t n)
     return op_make(g,
                    &(node_rec){.op = OP_scatter_add, .in = {rows, index, NODE_NONE}, .attr.n = n});
 }
+
+/* -- take, put: the same of single elements, for an index of any shape */
+
+static bool take_infer(graph *g, node_rec *rec)
+{
+    const node_rec *index = graph_rec(g, rec->in[1]);
+
+    if (!op_wants_real(g, rec, 0)) return false;
+    if (index->dtype != I32) return op_bad(g, rec, "expected an i32 index");
+    rec->shape = index->shape;
+    return infer_given(g, rec);
+}
+
+static bool put_infer(graph *g, node_rec *rec)
+{
+    const node_rec *index = graph_rec(g, rec->in[1]);
+
+    if (!op_wants_real(g, rec, 0)) return false;
+    if (index->dtype != I32 || !shape_same(&index->shape, graph_shape(g, rec->in[0])))
+        return op_bad(g, rec, "expected one i32 index for each element");
+    return infer_given(g, rec);
+}
+
+static node take_fold(graph *g, node_rec *rec)
+{
+    return fold_moved_fill(g, rec);
+}
+
+static node take_transpose(graph *g, node y, int i, node c)
+{
+    return g_put(g, c, op_in(g, y, 1), *graph_shape(g, op_in(g, y, i)));
+}
+
+static node put_transpose(graph *g, node y, int i, node c)
+{
+    (void)i;
+    return g_take(g, c, op_in(g, y, 1));
+}
+
+const op_def op_take = {
+    .name = "take",
+    .arity = 2,
+    .kind = OP_LINEAR,
+    .infer = take_infer,
+    .fold = take_fold,
+    .transpose = take_transpose,
+};
+
+const op_def op_put = {
+    .name = "put",
+    .arity = 2,
+    .kind = OP_LINEAR,
+    .infer = put_infer,
+    .transpose = put_transpose,
+};
+
+node g_take(graph *g, node x, node index)
+{
+    return op_binary(g, OP_take, x, index);
+}
+
+node g_put(graph *g, node values, node index, shape s)
+{
+    return op_make(g, &(node_rec){.op = OP_put, .in = {values, index, NODE_NONE}, .shape = s});
+}

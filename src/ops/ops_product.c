@@ -34,7 +34,14 @@ node g_mul(graph *g, node a, node b)
     return op_binary(g, OP_mul, a, b);
 }
 
-/* -- matmul: y = A' B', where A' is A or, with the flag ta, A transposed; B' likewise with tb */
+/* -- matmul: y = A' B', where A' is A or, with the flag ta, A transposed; B' likewise with tb. In
+ * rank 3, one such product for each index of the first dimension. */
+
+/* Dimension `i` of the matrices, 0 or 1. */
+static int64_t side(const shape *s, int i)
+{
+    return s->dim[s->rank - 2 + i];
+}
 
 static bool matmul_infer(graph *g, node_rec *rec)
 {
@@ -42,14 +49,17 @@ static bool matmul_infer(graph *g, node_rec *rec)
     int32_t ta = rec->attr.ta, tb = rec->attr.tb;
 
     if (!op_wants_real(g, rec, 0)) return false;
-    if (a->dtype != b->dtype || a->shape.rank != 2 || b->shape.rank != 2)
-        return op_bad(g, rec, "expected two matrices of one dtype");
-    if (a->shape.dim[!ta] != b->shape.dim[tb])
+    const bool batched = a->shape.rank == 3 && a->shape.dim[0] == b->shape.dim[0];
+    if (a->dtype != b->dtype || a->shape.rank != b->shape.rank || !(batched || a->shape.rank == 2))
+        return op_bad(g, rec, "expected two matrices of one dtype, or as many of each");
+    if (side(&a->shape, !ta) != side(&b->shape, tb))
         return op_bad(g, rec, "%s%s: inner dimensions %lld and %lld, expected the same",
                       ta ? "A transposed" : "A as it is", tb ? ", B transposed" : ", B as it is",
-                      (long long)a->shape.dim[!ta], (long long)b->shape.dim[tb]);
+                      (long long)side(&a->shape, !ta), (long long)side(&b->shape, tb));
     rec->dtype = a->dtype;
-    rec->shape = SHAPE(a->shape.dim[ta], b->shape.dim[!tb]);
+    rec->shape = a->shape;
+    rec->shape.dim[rec->shape.rank - 2] = side(&a->shape, ta);
+    rec->shape.dim[rec->shape.rank - 1] = side(&b->shape, !tb);
     return true;
 }
 
@@ -58,7 +68,7 @@ static void fold_permute(const graph *g, node *operand, int32_t *flag)
 {
     const node_rec *x = graph_rec(g, *operand);
 
-    if (x->op != OP_permute) return;
+    if (x->op != OP_permute || (x->shape.rank == 3 && x->attr.perm[0] != 0)) return;
     *operand = x->in[0];
     *flag = !*flag;
 }

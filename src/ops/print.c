@@ -22,6 +22,13 @@ static void put(text *t, const char *fmt, ...)
     va_end(ap);
 }
 
+static void put_window(text *t, const window *v)
+{
+    put(t, " %dx%d", v->kernel[0], v->kernel[1]);
+    put(t, " stride %d,%d pad %d,%d", v->stride[0], v->stride[1], v->pad[0], v->pad[1]);
+    put(t, " dilation %d,%d groups %d", v->dilation[0], v->dilation[1], v->groups);
+}
+
 static void put_attr(text *t, const graph *g, const node_rec *r)
 {
     switch (r->op) {
@@ -31,6 +38,15 @@ static void put_attr(text *t, const graph *g, const node_rec *r)
     case OP_slice:
     case OP_pad: put(t, " axis %d from %lld", r->attr.axis, (long long)r->attr.n); break;
     case OP_matmul: put(t, "%s%s", r->attr.ta ? " ta" : "", r->attr.tb ? " tb" : ""); break;
+    case OP_conv:
+    case OP_conv_dx:
+    case OP_conv_dw:
+    case OP_sumpool:
+    case OP_spread:
+    case OP_maxpool_arg: put_window(t, &r->attr.window); break;
+    case OP_uniform:
+    case OP_normal: put(t, " site %lld", (long long)r->attr.n); break;
+    case OP_iota: put(t, " axis %d", r->attr.axis); break;
     case OP_sum:
         put(t, " axes");
         for (int i = 0; i < RANK_MAX; i++)

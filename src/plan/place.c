@@ -10,6 +10,7 @@ typedef struct block {
 } block;
 
 typedef struct room {
+    plan_work *w;
     plan *p;
     block *block;
     int32_t blocks;
@@ -84,13 +85,21 @@ static bool read_in_place(const plan *p, const plan_step *s, node u)
     return true;
 }
 
-/* Does an instruction behind number `at` of the step still read u? */
-static bool read_later(const plan *p, const plan_step *s, int32_t at, node u)
+/* Does an instruction behind number `at` of the step still read u, itself or through what a backend
+ * may compute only where it is read: factors and products? */
+static bool read_later(plan_work *w, const plan_step *s, int32_t at, node u)
 {
-    for (int32_t i = at + 1; i < s->n; i++) {
-        const plan_node *r = &p->node[p->order[s->first + i]];
+    const plan *p = w->p;
+
+    w->mark[u] = ++w->stamp;
+    for (int32_t i = 0; i < s->n; i++) {
+        const node v = p->order[s->first + i];
+        const plan_node *r = &p->node[v];
+        bool hit = false;
         for (int k = 0; k < r->n_in; k++)
-            if (r->in[k].src == u) return true;
+            hit |= r->in[k].src != NODE_NONE && w->mark[r->in[k].src] == w->stamp;
+        if (hit && i > at) return true;
+        if (hit && (r->op == OP_scale || r->op == OP_mul || r->op == OP_sub)) w->mark[v] = w->stamp;
     }
     return false;
 }
@@ -110,7 +119,7 @@ static int32_t find_donor(const room *m, int32_t i, int32_t at)
             if (u == NODE_NONE || m->of[u] < 0 || p->node[u].last != i) continue;
             if (p->node[u].bytes != v->bytes || p->node[u].step == i) continue;
             if (m->block[m->of[u]].to != i || !read_in_place(p, s, u)) continue;
-            if (read_later(p, s, at, u)) continue;
+            if (read_later(m->w, s, at, u)) continue;
             return m->of[u];
         }
     }
@@ -183,7 +192,7 @@ drmad_status plan_place(plan_work *w)
 {
     drmad_status st = DRMAD_OK;
     plan *p = w->p;
-    room m = {.p = p};
+    room m = {.w = w, .p = p};
     const size_t n = (size_t)p->nodes + 1;
     int32_t *low = NULL, *by_size = NULL;
 

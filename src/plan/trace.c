@@ -230,7 +230,7 @@ static void trace_node(const graph *g, plan_node *v, node n)
     v->n_in = def->arity;
     if (r->op == OP_leaf) {
         v->cls = PN_LEAF;
-    } else if (r->op == OP_matmul) {
+    } else if (r->op == OP_matmul && r->shape.rank == 2) {
         v->cls = PN_MATMUL;
         v->into = n;
         v->cols = r->shape.dim[1];

@@ -30,7 +30,7 @@ drmad_status params_add(param_table *p, const char *name, shape s, param_role ro
     param *q = &p->at[p->n++];
     *q = (param){copy, s, role, layer, p->total, shape_count(&s)};
     copy = NULL;
-    p->weights += q->count;
+    if (role != PARAM_STAT) p->weights += q->count;
     p->total += (q->count + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
     if (layer >= p->layers) p->layers = layer + 1;
 done:

@@ -6,7 +6,12 @@
 #define PARAMS_H
 #include "tensor/tensor.h"
 
-typedef enum param_role { PARAM_WEIGHT, PARAM_BIAS, PARAM_NORM } param_role;
+typedef enum param_role {
+    PARAM_WEIGHT,
+    PARAM_BIAS,
+    PARAM_NORM,
+    PARAM_STAT /* running statistics: no optimiser and no hyperparameter moves them */
+} param_role;
 
 typedef struct param {
     char *name;  /* full name in PyTorch's manner: "layers.0.weight" */
@@ -23,7 +28,7 @@ typedef struct param_table {
     param *at;
     int64_t
         total; /* elements of the flat buffer, the gaps between tensors (always zero) included */
-    int64_t weights; /* elements without the gaps */
+    int64_t weights; /* elements without the gaps and the running statistics */
 } param_table;
 
 drmad_status params_new(drmad_ctx *ctx, param_table **out);

@@ -60,6 +60,7 @@ bool space_reaches(const hyper_decl *d, const param *p)
 {
     bool weights_only = d->kind == HYPER_L2 || d->kind == HYPER_L1 || d->kind == HYPER_WEIGHT_DECAY;
 
+    if (p->role == PARAM_STAT) return false;
     if (d->match) return matches(d->match, p->name);
     return !weights_only || p->role == PARAM_WEIGHT;
 }

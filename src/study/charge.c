@@ -14,7 +14,7 @@ typedef struct span {
 
 typedef struct bill {
     drmad_ctx *ctx;
-    double run, lease; /* a training run; how long a lost worker may have been at it */
+    double run, lease; /* a trial that says nothing; how long a lost worker may have been at it */
     double macs;
     span *spans;
     size_t n, room;
@@ -96,9 +96,10 @@ drmad_status search_charged(drmad_study *s, double run_macs, charged *out)
 {
     const unsigned ended =
         STATE_BIT(TRIAL_COMPLETE) | STATE_BIT(TRIAL_PRUNED) | STATE_BIT(TRIAL_FAIL);
-    bill b = {.ctx = s->ctx, .run = run_macs, .lease = s->cfg->set.worker.lease};
+    bill b = {.ctx = s->ctx, .lease = s->cfg->set.worker.lease};
     drmad_status st = DRMAD_OK;
 
+    b.run = run_macs * (double)s->cfg->set.objective.seeds;
     *out = (charged){0};
     TRY(store_trial_each(s->session->store, s->session->study, -1, ended, take_trial, &b));
     out->macs = b.macs;

@@ -35,7 +35,7 @@ json_t *study_outcome_json(const outcome *o)
     return j;
 }
 
-static void add(summary *m, const outcome *o, double *square)
+void summary_add(summary *m, const outcome *o)
 {
     m->runs++;
     if (!o->finite) return;
@@ -43,10 +43,10 @@ static void add(summary *m, const outcome *o, double *square)
     m->mean.train_loss += o->train_loss;
     m->mean.valid.loss += o->valid.loss, m->mean.valid.error += o->valid.error;
     m->mean.test.loss += o->test.loss, m->mean.test.error += o->test.error;
-    *square += o->test.error * o->test.error;
+    m->square += o->test.error * o->test.error;
 }
 
-static void close_mean(summary *m, double square)
+void summary_close(summary *m)
 {
     const double n = m->finite;
     double *x[] = {&m->mean.train_loss, &m->mean.valid.loss, &m->mean.valid.error,
@@ -55,7 +55,7 @@ static void close_mean(summary *m, double square)
     for (size_t i = 0; i < COUNT(x); i++) *x[i] = n > 0 ? *x[i] / n : NAN;
     m->mean.finite = n > 0;
     const double mean = m->mean.test.error;
-    m->test_error_sd = n > 1 ? sqrt(fmax(0, (square - n * mean * mean) / (n - 1))) : NAN;
+    m->test_error_sd = n > 1 ? sqrt(fmax(0, (m->square - n * mean * mean) / (n - 1))) : NAN;
 }
 
 drmad_status study_retrain(drmad_study *s, const char *name, const double *values, bool keep,
@@ -64,7 +64,6 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
     const int64_t seeds = s->cfg->set.retrain.seeds;
     drmad_status st = DRMAD_OK;
     json_t *runs = json_array();
-    double square = 0;
     char stage[48];
     outcome o;
 
@@ -77,7 +76,7 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
             keep = false;
         }
         if (i >= seeds) break;
-        add(out, &o, &square);
+        summary_add(out, &o);
         json_t *j = study_outcome_json(&o);
         TRY(study_event(s, stage, (double)i + 1, (double)seeds,
                         json_pack("{s:s,s:s,s:I,s:O}", "event", "retrain", "of", name, "number",
@@ -86,7 +85,7 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
             TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for the runs"));
     }
     if (seeds == 0) goto done;
-    close_mean(out, square);
+    summary_close(out);
     TRY(study_put(s, name,
                   json_pack("{s:o,s:o,s:O}", "mean", study_outcome_json(&out->mean),
                             "test_error_sd", study_real(out->test_error_sd), "runs", runs)));

@@ -11,7 +11,7 @@ struct drmad_sampler {
     bool maximize;
     search *space;
     sampler *inside;   /* NULL until the next suggestion: the space has changed */
-    observation *rows; /* number rising; x and note are ours */
+    observation *rows; /* number rising; x, gradient and note are ours */
     int32_t n, room;
 };
 
@@ -19,10 +19,12 @@ static drmad_status read_settings(drmad_sampler *s, const char *const *settings,
 {
     const char *word = "gp", *direction = "minimize";
     int64_t seed = 1, startup = 0;
+    bool gradients = false;
     const setting known[] = {{"sampler", SETTING_TEXT, &word},
                              {"direction", SETTING_TEXT, &direction},
                              {"seed", SETTING_INT, &seed},
-                             {"startup", SETTING_INT, &startup}};
+                             {"startup", SETTING_INT, &startup},
+                             {"gradients", SETTING_FLAG, &gradients}};
     drmad_status st = DRMAD_OK;
 
     TRY(settings_read(s->ctx, "drmad_sampler_new", settings, n, known, COUNT(known)));
@@ -36,6 +38,7 @@ static drmad_status read_settings(drmad_sampler *s, const char *const *settings,
         TRY(FAIL(s->ctx, DRMAD_E_USAGE, "seed and startup must not be below 0"));
     s->options.seed = (uint64_t)seed;
     s->options.startup = (int32_t)startup;
+    s->options.gradients = gradients;
 done:
     return st;
 }
@@ -60,6 +63,7 @@ done:
 static void free_row(drmad_ctx *ctx, observation *row)
 {
     mem_free(ctx, (double *)row->x);
+    mem_free(ctx, (double *)row->gradient);
     mem_free(ctx, (char *)row->note);
 }
 
@@ -75,18 +79,27 @@ void drmad_sampler_free(drmad_sampler *s)
 
 /* ---- the space ---- */
 
-/* Room for one more value in every row, before the space has it. */
-static drmad_status widen(drmad_sampler *s)
+static drmad_status widen_one(drmad_sampler *s, const double **values)
 {
     const size_t n = (size_t)s->space->n;
     drmad_status st = DRMAD_OK;
+    double *x = (double *)*values;
+
+    TRY(mem_resize(s->ctx, &x, n + 1, n + 2, sizeof *x));
+    *values = x;
+    x[n] = NAN;
+done:
+    return st;
+}
+
+/* Room for one more value in every row, before the space has it. */
+static drmad_status widen(drmad_sampler *s)
+{
+    drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < s->n; i++) {
-        double *x = (double *)s->rows[i].x;
-
-        TRY(mem_resize(s->ctx, &x, n + 1, n + 2, sizeof *x));
-        s->rows[i].x = x;
-        x[n] = NAN;
+        TRY(widen_one(s, &s->rows[i].x));
+        if (s->rows[i].gradient) TRY(widen_one(s, &s->rows[i].gradient));
     }
 done:
     return st;
@@ -164,6 +177,15 @@ done:
     return st;
 }
 
+/* What was told of another point of the trial. */
+static void move_row(drmad_sampler *s, observation *row, const double *x)
+{
+    mem_free(s->ctx, (char *)row->note);
+    mem_free(s->ctx, (double *)row->gradient);
+    row->note = NULL, row->gradient = NULL;
+    memcpy((double *)row->x, x, (size_t)s->space->n * sizeof *x);
+}
+
 static bool read_state(const char *word, observed *state)
 {
     static const struct {
@@ -193,17 +215,30 @@ drmad_status drmad_sampler_observe(drmad_sampler *s, int64_t number, const char 
         TRY(FAIL(s->ctx, DRMAD_E_USAGE,
                  "state \"%.20s\": expected COMPLETE, PRUNED, FAIL or RUNNING", state));
     TRY(row_of(s, number, &row));
-    if (memcmp(row->x, x, size) != 0) { /* the note tells of another point */
-        mem_free(s->ctx, (char *)row->note);
-        row->note = NULL;
-        memcpy((double *)row->x, x, size);
-    }
+    if (memcmp(row->x, x, size) != 0) move_row(s, row, x);
     if (what == OBSERVED_COMPLETE && !isfinite(value)) what = OBSERVED_FAILED;
     row->state = what;
     row->step = step;
     row->value = what == OBSERVED_FAILED || what == OBSERVED_PENDING ? NAN
                  : s->maximize                                       ? -value
                                                                      : value;
+done:
+    return st;
+}
+
+drmad_status drmad_sampler_gradient(drmad_sampler *s, int64_t number, const double *gradient)
+{
+    const int32_t at = place_of(s, number);
+    drmad_status st = DRMAD_OK;
+    double *own = NULL;
+
+    if (!is_known(s, at, number))
+        return FAIL(s->ctx, DRMAD_E_USAGE, "trial %lld: observe it before its gradient",
+                    (long long)number);
+    TRY(mem_alloc(s->ctx, (size_t)s->space->n + 1, sizeof *own, &own));
+    for (int32_t i = 0; i < s->space->n; i++) own[i] = s->maximize ? -gradient[i] : gradient[i];
+    mem_free(s->ctx, (double *)s->rows[at].gradient);
+    s->rows[at].gradient = own;
 done:
     return st;
 }
@@ -248,7 +283,6 @@ static drmad_status history_of(const drmad_sampler *s, int64_t number, history *
 
 drmad_status drmad_sampler_suggest(drmad_sampler *s, int64_t number, double *x)
 {
-    const size_t size = (size_t)s->space->n * sizeof *x;
     drmad_status st = DRMAD_OK;
     observation *row;
     history h = {0};
@@ -258,8 +292,7 @@ drmad_status drmad_sampler_suggest(drmad_sampler *s, int64_t number, double *x)
     TRY(history_of(s, number, &h));
     TRY(sampler_suggest(s->inside, &h, number, x, &note));
     TRY(row_of(s, number, &row));
-    memcpy((double *)row->x, x, size);
-    mem_free(s->ctx, (char *)row->note);
+    move_row(s, row, x);
     row->note = note, note = NULL;
     row->state = OBSERVED_PENDING;
     row->value = NAN;

@@ -18,99 +18,7 @@ uint64_t setup_seed(const setup *s, const char *what, uint64_t number)
     return rng_u64((rng_key){(uint64_t)s->cfg->set.seed, 0, rng_site(what)}, number) >> 11;
 }
 
-/* ---- data ---- */
-
-static bool dir_has(const char *dir, const char *file)
-{
-    char path[1024];
-
-    snprintf(path, sizeof path, "%s/%s", dir, file);
-    if (access(path, R_OK) == 0) return true;
-    snprintf(path, sizeof path, "%s/%s.gz", dir, file);
-    return access(path, R_OK) == 0;
-}
-
-/* Where MNIST is: data.dir, else DRMAD_DATA or its mnist folder, else where `drmad data get` puts
- * it. */
-static drmad_status mnist_folder(drmad_ctx *ctx, const char *dir, char *out, size_t size)
-{
-    static const char first[] = "train-images-idx3-ubyte";
-    const char *env = getenv("DRMAD_DATA"), *home = getenv("HOME"), *xdg = getenv("XDG_DATA_HOME");
-
-    snprintf(out, size, "%s", dir);
-    if (dir[0]) return DRMAD_OK;
-    if (env) {
-        snprintf(out, size, "%s/mnist", env);
-        if (dir_has(out, first)) return DRMAD_OK;
-        snprintf(out, size, "%s", env);
-        if (dir_has(out, first)) return DRMAD_OK;
-    }
-    if (xdg) snprintf(out, size, "%s/drmad/mnist", xdg);
-    else snprintf(out, size, "%s/.local/share/drmad/mnist", home ? home : "");
-    if (dir_has(out, first)) return DRMAD_OK;
-    return FAIL(ctx, DRMAD_E_DATA,
-                "no MNIST in data.dir, in DRMAD_DATA or in %s; get it with `drmad data get mnist`, "
-                "or draw digits with "
-                "data.kind=synthetic-digits",
-                out);
-}
-
-/* Whether both name the same examples before they are shared out. */
-static bool same_source(const config_study *a, const config_study *b)
-{
-    const config_data *x = &a->data, *y = &b->data;
-    const char *const of_x[] = {x->dir, x->images, x->labels, x->test_images, x->test_labels};
-    const char *const of_y[] = {y->dir, y->images, y->labels, y->test_images, y->test_labels};
-    bool same = x->kind == y->kind;
-
-    for (size_t i = 0; i < COUNT(of_x); i++) same = same && strcmp(of_x[i], of_y[i]) == 0;
-    if (x->kind != CFG_DATA_SYNTHETIC_DIGITS) return same;
-    return same && x->split_seed == y->split_seed && x->train == y->train && x->valid == y->valid &&
-           x->test == y->test;
-}
-
-static bool borrow_data(setup *s, const setup *lender)
-{
-    if (!lender || lender->model || !same_source(&s->cfg->set, &lender->cfg->set)) return false;
-    s->train_data = lender->train_data;
-    s->test_data = lender->test_data;
-    s->data_name = lender->data_name;
-    s->data_sha256 = lender->data_sha256;
-    s->lent = true;
-    return true;
-}
-
-static drmad_status open_data(setup *s)
-{
-    const config_data *d = &s->cfg->set.data;
-    char dir[1024], path[4][1200];
-    const char *name[4] = {d->images, d->labels, d->test_images, d->test_labels};
-    source_spec spec = {
-        .seed = (uint64_t)d->split_seed, .train_n = d->train + d->valid, .test_n = d->test};
-    drmad_status st = DRMAD_OK;
-
-    switch (d->kind) {
-    case CFG_DATA_MNIST:
-        TRY(mnist_folder(s->ctx, d->dir, dir, sizeof dir));
-        spec.kind = "mnist", spec.dir = dir;
-        break;
-    case CFG_DATA_SYNTHETIC_DIGITS: spec.kind = "synthetic-digits"; break;
-    default:
-        spec.kind = "files";
-        for (int i = 0; i < 4; i++) {
-            const bool join = d->dir[0] && name[i][0] && name[i][0] != '/';
-            snprintf(path[i], sizeof path[i], "%s%s%s", join ? d->dir : "", join ? "/" : "",
-                     name[i]);
-        }
-        spec.train_rows = path[0], spec.train_labels = path[1];
-        if (name[2][0]) spec.test_rows = path[2], spec.test_labels = path[3];
-    }
-    TRY(source_open(s->ctx, &spec, &s->train_data, &s->test_data));
-    s->data_name = s->train_data->name;
-    s->data_sha256 = s->train_data->sha256;
-done:
-    return st;
-}
+/* ---- split ---- */
 
 static examples part_examples(const setup *s, int part)
 {
@@ -165,31 +73,6 @@ drmad_status setup_split(setup *s, uint64_t seed)
 }
 
 /* ---- model and training ---- */
-
-static drmad_status read_model(setup *s)
-{
-    const config_study *c = &s->cfg->set;
-    nn_spec *m = &s->spec.model;
-
-    m->layers = c->model.layers.n - 1;
-    if (m->layers < 1)
-        return config_refuse(s->cfg, "model.layers", "needs at least input and output");
-    memcpy(m->sizes, c->model.layers.at, (size_t)c->model.layers.n * sizeof m->sizes[0]);
-    if (m->sizes[0] == 0) m->sizes[0] = s->train_data->width;
-    if (m->sizes[m->layers] == 0) m->sizes[m->layers] = s->train_data->classes;
-    if (m->sizes[0] != s->train_data->width)
-        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row",
-                             (long long)m->sizes[0], s->train_data->name,
-                             (long long)s->train_data->width);
-    if (m->sizes[m->layers] < s->train_data->classes)
-        return config_refuse(s->cfg, "model.layers", "%lld outputs for %d classes",
-                             (long long)m->sizes[m->layers], s->train_data->classes);
-    m->activation = (nn_activation)c->model.activation;
-    m->init = (nn_init)c->model.init;
-    m->bias_init = (nn_bias_init)c->model.init_bias;
-    m->init_std = c->model.init_std;
-    return nn_params(s->ctx, m, s->params);
-}
 
 static drmad_status read_weights(setup *s)
 {
@@ -250,7 +133,9 @@ static void read_training(setup *s)
     for (int32_t i = 0; i < c->hyper.n; i++) momentum |= c->hyper.at[i].kind == HYPER_MOMENTUM;
     t->dtype = c->dtype == CFG_F64 ? F64 : F32;
     if (s->model) t->oracle = &s->model->oracle;
+    t->model = s->net;
     t->params = s->params;
+    t->frozen = c->model.bn == CFG_BN_FROZEN;
     t->loss = (nn_loss)c->train.loss;
     t->optim = (optim_spec){.form = (optim_form)c->optimizer.form,
                             .nesterov = c->optimizer.nesterov,
@@ -279,7 +164,7 @@ static void read_training(setup *s)
     t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
     read_walk(s);
-    t->masks = !s->model && c->trajectory.masks && nn_kinked(&t->model) &&
+    t->masks = !s->model && c->trajectory.masks && s->net->masks > 0 &&
                c->estimator.kind == CFG_ESTIMATOR_UNROLLED &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
     s->outer =
@@ -352,12 +237,13 @@ static drmad_status read_own(setup *s, const setup *lender)
     const config_study *c = &s->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    if (!borrow_data(s, lender)) TRY(open_data(s));
+    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
                                                : setup_seed(s, "split", 0)));
     TRY(params_new(s->ctx, &s->params));
-    TRY(read_model(s));
+    TRY(setup_net(s));
+    TRY(nn_params(s->net, s->params));
     TRY(read_weights(s));
 done:
     return st;
@@ -411,6 +297,7 @@ void setup_free(setup *s)
     trainer_free(s->trainer);
     space_free(s->space);
     if (!s->model) params_free(s->params);
+    nn_free(s->net);
     split_free(s->split);
     if (!s->lent) {
         dataset_free(s->train_data);
@@ -466,7 +353,7 @@ done:
 
 setup_cost setup_cost_of(const setup *s)
 {
-    const double steps = (double)s->spec.steps, forward = (double)s->params->weights;
+    const double steps = (double)s->spec.steps;
     const double products = s->walker ? (double)walker_products(s->walker) : 0;
     setup_cost c = {.run = steps};
     double row; /* F's gradient of one example */
@@ -476,7 +363,7 @@ setup_cost setup_cost_of(const setup *s)
         c.product = 2;
     } else {
         c.run *= (double)trainer_step_macs(s->trainer);
-        row = 3 * forward; /* W + (W + W') at most */
+        row = 3 * (double)nn_macs(s->net); /* W + (W + W') at most */
         c.product = s->walker ? (double)walker_step_macs(s->walker) : 0;
     }
     c.eval = row * (double)s->objective.count;

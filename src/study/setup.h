@@ -16,6 +16,7 @@ typedef struct setup {
     bool lent;                       /* they are another set-up's */
     split *split;
     uint64_t split_seed;
+    nn_spec *net;        /* NULL with the caller's model */
     param_table *params; /* the model's own where there is one */
     train_spec spec;
     walk_spec walk;
@@ -46,6 +47,9 @@ drmad_status setup_run(setup *s, bool walk);
 /* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
+/* Inside: the net that the study describes, for the rows of train_data. */
+drmad_status setup_net(setup *s);
+
 /* What a space of this study is made for at `meta_step`. */
 space_facts setup_facts(const setup *s, int64_t meta_step);
 
@@ -64,6 +68,10 @@ double setup_spent(const setup *s, const setup_cost *c, const walk_report *r);
 /* How hypergradients are made, for people: "trajectory grid", "estimator implicit (cg)", ... With a
  * walker only. Always terminated; gives buf back. */
 char *setup_way(const setup *s, char *buf, size_t size);
+
+/* setup_data.c: the data sets of the study; those of the lender where they are the same. */
+drmad_status setup_open_data(setup *s);
+bool setup_borrow_data(setup *s, const setup *lender);
 
 /* One seed for each use, all from the study's. */
 uint64_t setup_seed(const setup *s, const char *what, uint64_t number);

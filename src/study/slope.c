@@ -1,4 +1,4 @@
-/* A training run as drmad_study_train makes it, walked back once.
+/* Training runs as drmad_study_train makes them, each walked back once.
  *
  * Each parameter becomes a hyperparameter with one value, whose entry of the hypergradient is the
  * derivative. The rate is declared as the factor m = 1 of whatever schedule there is, which serves
@@ -92,16 +92,15 @@ static drmad_status put_gradient(drmad_study *s, const double *grad)
     return study_put(s, "gradient", gradient);
 }
 
-static drmad_status walk_back(drmad_study *s, double *values, double *grad, outcome *o)
+static drmad_status walk_back(drmad_study *s, const double *values, uint64_t seed, double *grad,
+                              outcome *o)
 {
     setup *u = s->s;
     drmad_status st = DRMAD_OK;
     walk_report r;
 
     *o = (outcome){.test = {NAN, NAN}, .diverged_at = -1};
-    space_start(u->space, grad);
-    space_values(u->space, grad, values);
-    TRY(walker_gradient(u->walker, values, setup_seed(u, "run", 0), &u->objective, &r, grad));
+    TRY(walker_gradient(u->walker, values, seed, &u->objective, &r, grad));
     o->valid = r.value;
     o->train_loss = r.run.mean_loss;
     o->finite = true;
@@ -110,26 +109,47 @@ done:
     return st;
 }
 
+/* The mean over the runs. */
+static drmad_status walk_all(drmad_study *s, const double *values, double *grad, double *mean,
+                             study_runs *runs)
+{
+    const int64_t n = study_runs_wanted(s), total = s->s->space->total;
+    drmad_status st = DRMAD_OK;
+    outcome o;
+
+    for (int64_t i = 0; i < n; i++) {
+        TRY(walk_back(s, values, study_runs_seed(s, i), grad, &o));
+        TRY(study_runs_add(s, runs, &o));
+        for (int64_t k = 0; k < total; k++) mean[k] += grad[k] / (double)n;
+    }
+done:
+    return st;
+}
+
 drmad_status slope_train(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
-    double *values = NULL, *grad = NULL;
-    outcome o;
+    double *values = NULL, *grad = NULL, *mean = NULL;
+    study_runs runs = {0};
 
     TRY(study_begin(s, "train", true, true));
     TRY(study_files(s));
     const size_t total = (size_t)s->s->space->total + 1;
     TRY(mem_alloc(s->ctx, total, sizeof *values, &values));
     TRY(mem_alloc(s->ctx, total, sizeof *grad, &grad));
+    TRY(mem_alloc(s->ctx, total, sizeof *mean, &mean));
+    space_start(s->s->space, grad);
+    space_values(s->s->space, grad, values);
     const setup_cost cost = setup_cost_of(s->s);
-    TRY(walk_back(s, values, grad, &o));
-    TRY(study_save_weights(s));
-    TRY(study_report_run(s, &o, cost.meta * cost.run));
-    TRY(put_gradient(s, grad));
+    TRY(walk_all(s, values, grad, mean, &runs));
+    TRY(study_runs_report(s, &runs, cost.meta * cost.run * (double)runs.sum.runs));
+    TRY(put_gradient(s, mean));
     TRY(study_finish(s, "result.json"));
 done:
     mem_free(s->ctx, values);
     mem_free(s->ctx, grad);
+    mem_free(s->ctx, mean);
+    study_runs_free(&runs);
     st = study_end(s, st);
     return st == DRMAD_E_DIVERGED ? drmad_study_train(s, 0) : st;
 }

@@ -70,11 +70,28 @@ drmad_status study_run(drmad_study *st, const double *values, uint64_t seed, out
 typedef struct summary {
     outcome mean;
     double test_error_sd;
+    double square; /* sum of test errors squared */
     int32_t runs, finite;
 } summary;
+/* From zeros: sums until closed, then means over the finite ones. */
+void summary_add(summary *m, const outcome *o);
+void summary_close(summary *m);
 json_t *study_outcome_json(const outcome *o);
-/* The result of one run, as text and under "run"; `macs`: multiply-adds it took. */
-drmad_status study_report_run(drmad_study *st, const outcome *o, double macs);
+
+/* runs.c. The training runs that speak for the study's values: objective.seeds of them, until one
+ * is not finite. */
+typedef struct study_runs {
+    summary sum;
+    json_t *each; /* outcomes */
+} study_runs;
+int64_t study_runs_wanted(const drmad_study *s);
+uint64_t study_runs_seed(const drmad_study *s, int64_t i);
+/* Takes in the next one; the weights of the first are written. */
+drmad_status study_runs_add(drmad_study *s, study_runs *r, const outcome *o);
+/* Their mean as text and under "run", each under "runs" where more than one was asked for; `macs`:
+ * multiply-adds they took. A run that was not finite makes the mean so. */
+drmad_status study_runs_report(drmad_study *s, study_runs *r, double macs);
+void study_runs_free(study_runs *r);
 
 /* Retrains over the study's seeds; mean over finite runs. `keep`: the weights of the first finite
  * run are written (of one run also where no seeds are asked for). */

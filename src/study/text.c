@@ -25,8 +25,9 @@ drmad_status study_say(drmad_study *st, const char *fmt, ...)
 
 static drmad_status say_model(drmad_study *s)
 {
-    const nn_spec *m = &s->s->spec.model;
-    char sizes[256] = "", *activation = NULL;
+    const config_model *m = &s->cfg->set.model;
+    const nn_spec *net = s->s->net;
+    char sizes[256] = "", *word = NULL;
     drmad_status st = DRMAD_OK;
     size_t n = 0;
 
@@ -34,15 +35,25 @@ static drmad_status say_model(drmad_study *s)
         return study_say(s, "model      %s, %lld weights; %lld steps of %lld examples",
                          s->model->name, (long long)s->s->params->weights,
                          (long long)s->s->spec.steps, (long long)s->s->spec.batch);
-    for (int32_t i = 0; i <= m->layers && n < sizeof sizes; i++)
-        n += (size_t)snprintf(sizes + n, sizeof sizes - n, "%s%lld", i ? "-" : "",
-                              (long long)m->sizes[i]);
-    TRY(config_get(s->cfg, "model.activation", &activation));
-    TRY(study_say(s, "model      %s %s, %lld weights; %lld steps of %lld examples", sizes,
-                  m->layers > 1 ? activation : "linear", (long long)s->s->params->weights,
-                  (long long)s->s->spec.steps, (long long)s->s->spec.batch));
+    if (m->net.n > 0) {
+        snprintf(sizes, sizeof sizes, "%d layers", (int)net->n);
+    } else if (m->preset != NN_MLP) {
+        TRY(config_get(s->cfg, "model.preset", &word));
+        snprintf(sizes, sizeof sizes, "%s", word);
+    } else {
+        n = (size_t)snprintf(sizes, sizeof sizes, "%lld", (long long)net->input.dim[0]);
+        for (int32_t i = 0; i < net->n && n < sizeof sizes; i += 2)
+            n += (size_t)snprintf(sizes + n, sizeof sizes - n, "-%lld",
+                                  (long long)net->at[i].shape.dim[0]);
+        TRY(config_get(s->cfg, "model.activation", &word));
+        if (n < sizeof sizes)
+            snprintf(sizes + n, sizeof sizes - n, " %s", net->n > 1 ? word : "linear");
+    }
+    TRY(study_say(s, "model      %s, %lld weights; %lld steps of %lld examples", sizes,
+                  (long long)s->s->params->weights, (long long)s->s->spec.steps,
+                  (long long)s->s->spec.batch));
 done:
-    mem_free(s->ctx, activation);
+    mem_free(s->ctx, word);
     return st;
 }
 

@@ -1,4 +1,4 @@
-/* drmad why: one run, one walk back, a ranked table. drmad train: one run. */
+/* drmad why: one run, one walk back, a ranked table. */
 #include "study/study.h"
 #include <math.h>
 #include <stdio.h>
@@ -159,84 +159,5 @@ done:
     mem_free(s->ctx, values);
     mem_free(s->ctx, grad);
     mem_free(s->ctx, k);
-    return study_end(s, st);
-}
-
-/* ---- train ---- */
-
-drmad_status study_report_run(drmad_study *s, const outcome *o, double macs)
-{
-    const summary one = {.mean = *o, .test_error_sd = NAN, .runs = 1, .finite = o->finite};
-    json_t *event = study_outcome_json(o);
-    drmad_status st = DRMAD_OK;
-
-    if (event) json_object_set_new(event, "macs", json_real(macs));
-    TRY(study_put(s, "status", json_string(o->finite ? "done" : "diverged")));
-    TRY(study_put(s, "run", json_incref(event)));
-    TRY(study_say_header(s));
-    TRY(study_say_runs(s, "run", &one));
-    st = study_event(s, "trained", 1, 1, json_pack("{s:s,s:O}", "event", "trained", "run", event));
-done:
-    json_decref(event);
-    return st;
-}
-
-typedef struct reporter {
-    drmad_study *s;
-    const double *values;
-    int64_t n;
-} reporter;
-
-/* Multiply-adds of `steps` training steps and n looks at the objective. */
-static double macs_of(const drmad_study *s, int64_t steps, int64_t n)
-{
-    const setup_cost c = setup_cost_of(s->s);
-
-    return c.run * ((double)steps / (double)s->s->spec.steps + (double)n * (c.look - 1));
-}
-
-/* An intermediate value: the objective of the weights as they are. */
-static drmad_status report_step(void *user, int64_t steps)
-{
-    reporter *r = user;
-    drmad_study *s = r->s;
-    drmad_status st = DRMAD_OK;
-    eval_result e;
-
-    TRY(trainer_eval(s->s->trainer, &s->s->objective, r->values, &e, NULL, NULL));
-    r->n++;
-    TRY(study_event(s, "training", (double)steps, (double)s->s->spec.steps,
-                    json_pack("{s:s,s:I,s:o,s:f}", "event", "report", "step", (json_int_t)steps,
-                              "objective", study_real(e.loss), "macs", macs_of(s, steps, r->n))));
-done:
-    return st;
-}
-
-drmad_status drmad_study_train(drmad_study *s, int resume)
-{
-    drmad_status st = DRMAD_OK;
-    double *values = NULL, *raw = NULL;
-    reporter r = {.s = s};
-    outcome o;
-
-    (void)resume; /* one run: it starts again */
-    TRY(study_begin(s, "train", false, true));
-    TRY(study_files(s));
-    const size_t total = (size_t)s->s->space->total + 1;
-    TRY(mem_alloc(s->ctx, total, sizeof *values, &values));
-    TRY(mem_alloc(s->ctx, total, sizeof *raw, &raw));
-    space_start(s->s->space, raw);
-    space_values(s->s->space, raw, values);
-    r.values = values;
-    if (s->cfg->set.objective.report_every > 0)
-        trainer_watch(s->s->trainer, s->cfg->set.objective.report_every, report_step, &r);
-    TRY(study_run(s, values, setup_seed(s->s, "run", 0), &o));
-    if (o.finite) TRY(study_save_weights(s));
-    TRY(study_report_run(s, &o, macs_of(s, s->s->spec.steps, r.n + 1)));
-    TRY(study_finish(s, "result.json"));
-    if (!o.finite) st = DRMAD_E_DIVERGED; /* with the message of the run */
-done:
-    mem_free(s->ctx, values);
-    mem_free(s->ctx, raw);
     return study_end(s, st);
 }

@@ -82,6 +82,10 @@ static drmad_status setup_training(work *w)
     w->training.gradients = c->search.gradients && !c->objective.metric[0];
     w->training.tune = c->objective.run == CFG_RUN_TUNE ||
                        (c->objective.run == CFG_RUN_AUTO && c->hyper.n > 0 && c->stages.n == 0);
+    if (w->training.tune && c->objective.seeds > 1)
+        TRY(config_refuse(w->s->cfg, "objective.seeds",
+                          "is only for objective.run: train; a trial that tunes is judged by "
+                          "retrain.seeds runs"));
     if (setup_new(w->s->ctx, w->s->cfg, NULL, w->s->lender, &w->base) != DRMAD_OK ||
         setup_tie(w->base, 0, w->training.tune, NULL) != DRMAD_OK) {
         setup_free(w->base);

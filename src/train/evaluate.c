@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK = 512 };
-
 /* The graph of one chunk: sum of weighted row losses, count of right answers, row losses; with
  * `grad` the gradient of the sum. */
 static drmad_status eval_job(trainer *t, bool grad, job **out)
@@ -24,15 +22,14 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     for (int32_t i = 0; i < tensors; i++)
         n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
                            trainer_tensor_ref(t, SLOT_W, i));
-    node rows =
-        job_leaf(j, "rows", s->train.type, SHAPE(CHUNK, s->train.width), (slot_ref){SLOT_ROWS, 0});
-    node labels = job_leaf(j, "labels", I32, SHAPE(CHUNK), (slot_ref){SLOT_LABELS, 0});
+    node rows = job_leaf(j, "rows", s->train.type, SHAPE(t->chunk, s->train.width),
+                         (slot_ref){SLOT_ROWS, 0});
     node weight =
-        job_leaf(j, "row weight", s->dtype, SHAPE(CHUNK, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
-    node x = g_scale(j->g, g_cast(j->g, rows, s->dtype), s->train.scale);
+        job_leaf(j, "row weight", s->dtype, SHAPE(t->chunk, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
+    node labels = trainer_labels(t, j, rows);
+    node x = trainer_inputs(t, j, n, rows);
     scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
-    if (scale != NODE_NONE) x = g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
-    node z = nn_forward(j->g, &s->model, n->w, x, NULL);
+    node z = nn_forward(j->g, s->model, n->w, x, &(const nn_pass){.key = NODE_NONE});
     node loss = nn_row_loss(j->g, s->loss, z, labels, NODE_NONE);
     node total = g_dot(j->g, weight, loss), one = g_ones_like(j->g, total);
 
@@ -43,7 +40,8 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     if (grad) {
         TRY(ad_vjp(j->g, 1, &total, &one, tensors, n->w, dw));
         for (int32_t i = 0; i < tensors; i++)
-            TRY(job_output(j, dw[i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
+            if (!s->frozen || s->params->at[i].role != PARAM_STAT)
+                TRY(job_output(j, dw[i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
         if (scale != NODE_NONE) {
             const hyper_use *u = space_find(s->space, HYPER_INPUT_SCALE, -1);
             TRY(ad_vjp(j->g, 1, &total, &one, 1, &scale, &dscale));
@@ -78,10 +76,10 @@ static drmad_status chunk_new(trainer *t, const examples *e, chunk *c)
     drmad_status st = DRMAD_OK;
 
     *c = (chunk){0};
-    TRY(mem_alloc(t->ctx, (size_t)(CHUNK * e->width), dtype_size(e->type), &c->rows));
-    TRY(mem_alloc(t->ctx, CHUNK, sizeof *c->labels, &c->labels));
-    TRY(mem_alloc(t->ctx, CHUNK, t->size, &c->weight));
-    TRY(mem_alloc(t->ctx, CHUNK, t->size, &c->row_loss));
+    TRY(mem_alloc(t->ctx, (size_t)(t->chunk * e->width), dtype_size(e->type), &c->rows));
+    TRY(mem_alloc(t->ctx, (size_t)t->chunk, sizeof *c->labels, &c->labels));
+    TRY(mem_alloc(t->ctx, (size_t)t->chunk, t->size, &c->weight));
+    TRY(mem_alloc(t->ctx, (size_t)t->chunk, t->size, &c->row_loss));
     t->slot[SLOT_ROWS] = c->rows;
     t->slot[SLOT_LABELS] = c->labels;
     t->slot[SLOT_ROW_WEIGHT] = c->weight;
@@ -94,7 +92,7 @@ static void chunk_fill(const trainer *t, const examples *e, int64_t first, chunk
 {
     const size_t row = (size_t)e->width * dtype_size(e->type);
 
-    for (int64_t i = 0; i < CHUNK; i++) {
+    for (int64_t i = 0; i < t->chunk; i++) {
         const bool there = first + i < e->count;
         const int64_t at = there ? first + i : 0;
         const int32_t from = e->list[at];
@@ -112,8 +110,7 @@ static void add_grad(trainer *t, double *dvalues)
     if (!u) return;
     const use_state *us = &t->use[u - t->spec.space->uses];
     const hyper_at at = trainer_at(t, us, t->spec.steps - 1);
-    space_scatter(t->spec.space, u, &at,
-                  us->host[USE_COT], dvalues);
+    space_scatter(t->spec.space, u, &at, us->host[USE_COT], dvalues);
 }
 
 /* Runs every chunk; the sums go to *out, row losses to row_loss where given. */
@@ -126,14 +123,14 @@ static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *ou
 
     TRY(chunk_new(t, e, &c));
     t->slot[SLOT_W] = t->state[t->now][0];
-    for (int64_t first = 0; first < e->count; first += CHUNK) {
+    for (int64_t first = 0; first < e->count; first += t->chunk) {
         TRY(base_stopped(t->ctx));
         chunk_fill(t, e, first, &c);
         TRY(job_run(j, t->slot));
         loss += trainer_get(t, t->slot[SLOT_LOSS], 0);
         correct += trainer_get(t, t->slot[SLOT_CORRECT], 0);
         if (dvalues) add_grad(t, dvalues);
-        for (int64_t i = 0; row_loss && i < CHUNK && first + i < e->count; i++)
+        for (int64_t i = 0; row_loss && i < t->chunk && first + i < e->count; i++)
             row_loss[first + i] = trainer_get(t, c.row_loss, i);
     }
     out->loss = loss / (double)e->count;

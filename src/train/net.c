@@ -7,15 +7,20 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
 {
     drmad_status st = DRMAD_OK;
     const size_t tensors = (size_t)t->spec.params->n, uses = (size_t)t->spec.space->n_uses;
+    const size_t masks = t->spec.model ? (size_t)t->spec.model->masks : 0;
     net *n = NULL;
 
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *n, &n));
+    TRY(mem_alloc(ctx, masks, sizeof *n->kinks, &n->kinks));
     TRY(mem_alloc(ctx, tensors, sizeof *n->w, &n->w));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->next, &n->next));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->next_cot, &n->next_cot));
     TRY(mem_alloc(ctx, tensors, sizeof *n->given, &n->given));
     TRY(mem_alloc(ctx, uses + 1, sizeof *n->use, &n->use));
     TRY(mem_alloc(ctx, tensors, sizeof *n->step, &n->step));
     for (size_t u = 0; u < uses; u++) n->use[u] = NODE_NONE;
+    for (size_t i = 0; i < tensors; i++) n->next[i] = n->next_cot[i] = NODE_NONE;
     *out = n, n = NULL;
 done:
     net_free(ctx, n);
@@ -25,7 +30,10 @@ done:
 void net_free(drmad_ctx *ctx, net *n)
 {
     if (!n) return;
+    mem_free(ctx, n->kinks);
     mem_free(ctx, n->w);
+    mem_free(ctx, n->next);
+    mem_free(ctx, n->next_cot);
     mem_free(ctx, n->given);
     mem_free(ctx, n->use);
     mem_free(ctx, n->step);
@@ -58,16 +66,39 @@ node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor
     return g_fill(j->g, t->spec.dtype, shape_ones(rank), value);
 }
 
-/* u8 or float rows, gathered, as inputs [B, d] in the working type. */
-static node inputs(trainer *t, job *j, net *n)
+node trainer_inputs(trainer *t, job *j, net *n, node rows)
+{
+    const nn_spec *m = t->spec.model;
+    shape s = {.rank = m->input.rank + 1};
+
+    if (rows == NODE_NONE) return NODE_NONE;
+    s.dim[0] = graph_shape(j->g, rows)->dim[0];
+    for (int32_t i = 0; i < m->input.rank; i++) s.dim[i + 1] = m->input.dim[i];
+    if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 0, s.dim[1]), I32);
+    node x = g_scale(j->g, g_cast(j->g, rows, t->spec.dtype), t->spec.train.scale);
+    node scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
+    if (scale != NODE_NONE) x = g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
+    return g_reshape(j->g, x, s);
+}
+
+node trainer_labels(trainer *t, job *j, node rows)
+{
+    const nn_spec *m = t->spec.model;
+
+    if (rows == NODE_NONE) return NODE_NONE;
+    if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 1, m->input.dim[0]), I32);
+    return job_leaf(j, "labels", I32, SHAPE(graph_shape(j->g, rows)->dim[0]),
+                    (slot_ref){SLOT_LABELS, 0});
+}
+
+/* The rows of the batch, gathered from the table. */
+static node batch_rows(trainer *t, job *j)
 {
     const examples *e = &t->spec.train;
     node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), (slot_ref){SLOT_ROWS, 0});
     node index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
-    node x = g_scale(j->g, g_cast(j->g, g_gather(j->g, rows, index), t->spec.dtype), e->scale);
-    node scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
 
-    return scale == NODE_NONE ? x : g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
+    return g_gather(j->g, rows, index);
 }
 
 /* Row losses times a weight: one number, or one for each row of the batch. */
@@ -101,13 +132,39 @@ static node penalties(trainer *t, job *j, net *n, node total)
     return total;
 }
 
+/* The key of the step's random masks; NODE_NONE where the net draws none. */
+static node step_key(trainer *t, job *j)
+{
+    for (int32_t i = 0; i < t->spec.model->n; i++)
+        if (t->spec.model->at[i].kind == NN_DROPOUT)
+            return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
+    return NODE_NONE;
+}
+
+/* <c, r'> over the running statistics, c leaves of value 0. */
+static node statistics_term(trainer *t, job *j, net *n)
+{
+    node total = NODE_NONE;
+
+    for (int32_t i = 0; i < t->spec.params->n; i++) {
+        if (n->next[i] == NODE_NONE) continue;
+        n->next_cot[i] = job_leaf(j, "zero", t->spec.dtype, t->spec.params->at[i].shape,
+                                  (slot_ref){SLOT_NONE, 0});
+        total = plus(j->g, total,
+                     g_reshape(j->g, g_dot(j->g, n->next_cot[i], n->next[i]), SHAPE(1, 1)));
+    }
+    return total;
+}
+
 /* The data loss by our own graph. */
 static void build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
 
-    node labels = job_leaf(j, "labels", I32, SHAPE(s->batch), (slot_ref){SLOT_LABELS, 0});
-    node z = nn_forward(j->g, &s->model, n->w, inputs(t, j, n), n->kinks);
+    const nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
+    node table = batch_rows(t, j);
+    node labels = trainer_labels(t, j, table);
+    node z = nn_forward(j->g, s->model, n->w, trainer_inputs(t, j, n, table), &pass);
     node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
 
@@ -115,6 +172,7 @@ static void build_loss(trainer *t, job *j, net *n)
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
+    if (n->adjoint) n->total = plus(j->g, n->total, statistics_term(t, j, n));
 }
 
 /* The data loss by the oracle: its gradient is a leaf. */
@@ -182,6 +240,12 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
 
         in.g = grad[i];
         in.state[0] = n->w[i];
+        if (p->role == PARAM_STAT) {
+            n->step[i] = (optim_step){.in = in, .p = NODE_NONE, .s = NODE_NONE};
+            for (int k = 0; k < OPTIM_VECTORS; k++)
+                n->step[i].next[k] = k == 0 ? n->next[i] : NODE_NONE;
+            continue;
+        }
         for (int32_t k = 1; k < t->vectors; k++)
             in.state[k] =
                 job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_W + k, i));

@@ -26,9 +26,10 @@ typedef struct examples {
 
 typedef struct train_spec {
     dtype dtype;
-    nn_spec model;
+    const nn_spec *model;      /* NULL with an oracle; borrowed */
     oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
     const param_table *params; /* nn_params of the model */
+    bool frozen; /* batch norm: the gradient of F takes running statistics as constants */
     nn_loss loss;
     optim_spec optim;
     schedule rate; /* base learning rate at each step */

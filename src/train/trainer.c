@@ -4,18 +4,17 @@
 #include <math.h>
 #include <string.h>
 
-enum { MASK_SLOTS = NN_LAYERS_MAX };
+enum { DENSE_CHUNK = 512 };
 
 slot_ref trainer_use_ref(const trainer *t, int32_t use, use_slot what)
 {
-    (void)t;
-    return (slot_ref){SLOT_FIXED_COUNT + MASK_SLOTS + USE_SLOTS * use + (int32_t)what, 0};
+    return (slot_ref){SLOT_FIXED_COUNT + t->masks + USE_SLOTS * use + (int32_t)what, 0};
 }
 
-slot_ref trainer_mask_ref(const trainer *t, int32_t layer)
+slot_ref trainer_mask_ref(const trainer *t, int32_t mask)
 {
     (void)t;
-    return (slot_ref){SLOT_FIXED_COUNT + layer, 0};
+    return (slot_ref){SLOT_FIXED_COUNT + mask, 0};
 }
 
 slot_ref trainer_tensor_ref(const trainer *t, int32_t slot, int32_t tensor)
@@ -26,6 +25,11 @@ slot_ref trainer_tensor_ref(const trainer *t, int32_t slot, int32_t tensor)
 void trainer_bind(trainer *t, slot_id first, void *const state[])
 {
     for (int32_t k = 0; k < t->vectors; k++) t->slot[(int32_t)first + k] = state[k];
+}
+
+int32_t trainer_vectors_of(const trainer *t, int32_t tensor)
+{
+    return t->spec.params->at[tensor].role == PARAM_STAT ? 1 : t->vectors;
 }
 
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first)
@@ -94,9 +98,13 @@ static drmad_status masks_new(trainer *t)
     const train_spec *s = &t->spec;
     drmad_status st = DRMAD_OK;
 
-    for (int32_t l = 0; l + 1 < s->model.layers; l++) {
-        const size_t n = (size_t)(s->batch * s->model.sizes[l + 1]);
-        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, l).slot]));
+    TRY(mem_alloc(t->ctx, (size_t)t->masks, sizeof *t->mask_size, &t->mask_size));
+    for (int32_t i = 0; i < s->model->n; i++) {
+        const nn_layer *l = &s->model->at[i];
+        if (l->mask < 0) continue;
+        const size_t n = (size_t)(s->batch * shape_count(&l->shape));
+        t->mask_size[l->mask] = (int64_t)n;
+        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, l->mask).slot]));
         t->mask_bytes += (n + 7) / 8;
     }
     TRY(mem_alloc(t->ctx, t->mask_bytes, 1, &t->mask_bits));
@@ -108,7 +116,7 @@ static drmad_status buffers_new(trainer *t)
 {
     const train_spec *s = &t->spec;
     const size_t flat = (size_t)s->params->total, batch = (size_t)s->batch;
-    const int32_t fixed = SLOT_FIXED_COUNT + MASK_SLOTS + USE_SLOTS * s->space->n_uses;
+    const int32_t fixed = SLOT_FIXED_COUNT + t->masks + USE_SLOTS * s->space->n_uses;
     drmad_status st = DRMAD_OK;
     int32_t first;
 
@@ -147,11 +155,11 @@ static drmad_status step_job(trainer *t)
     if (n->loss != NODE_NONE) TRY(job_output(j, n->loss, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
     for (int32_t i = 0; i < tensors; i++) {
         const optim_step *o = &n->step[i];
-        for (int32_t k = 0; k < t->vectors; k++)
+        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, o->next[k], trainer_tensor_ref(t, SLOT_W_OUT + k, i),
                            o->in.state[k]));
     }
-    for (int32_t l = 0; t->spec.masks && l + 1 < t->spec.model.layers; l++)
+    for (int32_t l = 0; l < t->masks; l++)
         TRY(job_output(j, n->kinks[l], trainer_mask_ref(t, l), NODE_NONE));
     TRY(job_compile(j));
 done:
@@ -168,11 +176,11 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
                     (long long)s->steps);
-    if (!s->oracle && s->model.sizes[0] != s->train.width)
-        return FAIL(ctx, DRMAD_E_CONFIG, "model.layers: %lld inputs, the data has %lld columns",
-                    (long long)s->model.sizes[0], (long long)s->train.width);
-    if (s->masks && !nn_kinked(&s->model))
-        return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU");
+    if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
+        return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
+                    (long long)shape_count(&s->model->input), (long long)s->train.width);
+    if (s->masks && s->model->masks == 0)
+        return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
     return optim_check(ctx, &s->optim);
 }
 
@@ -187,6 +195,8 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
     t->ctx = ctx;
     t->spec = *spec;
     t->size = dtype_size(spec->dtype);
+    t->chunk = !spec->model || spec->model->dense ? DENSE_CHUNK : spec->batch;
+    t->masks = spec->masks ? spec->model->masks : 0;
     t->on = spec->oracle && spec->oracle->on ? spec->oracle->on : &backend_cpu;
     t->vectors = optim_vectors(&spec->optim);
     TRY(buffers_new(t));
@@ -204,7 +214,7 @@ void trainer_free(trainer *t)
     job_free(t->eval);
     job_free(t->eval_grad);
     for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++) trainer_use_memory_free(t, i);
-    for (int32_t l = 0; t->slot && l < MASK_SLOTS; l++)
+    for (int32_t l = 0; t->slot && l < t->masks; l++)
         mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
@@ -220,6 +230,7 @@ void trainer_free(trainer *t)
     mem_free(t->ctx, t->index);
     mem_free(t->ctx, t->batch_labels);
     mem_free(t->ctx, t->mask_bits);
+    mem_free(t->ctx, t->mask_size);
     mem_free(t->ctx, t);
 }
 
@@ -339,6 +350,9 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
+    t->key[0] = (int32_t)(uint32_t)t->seed, t->key[1] = (int32_t)(uint32_t)(t->seed >> 32);
+    t->key[2] = (int32_t)step;
+    t->slot[SLOT_KEY] = t->key;
 done:
     return st;
 }
@@ -356,7 +370,7 @@ static void draw_start(trainer *t, void *w)
     const train_spec *s = &t->spec;
 
     if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
-    else nn_draw(&s->model, s->params, t->seed, t->draw);
+    else nn_draw(s->model, s->params, t->seed, t->draw);
     for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
 }
 
@@ -368,6 +382,7 @@ static void scale_start(trainer *t, void *w)
     for (int32_t i = 0; i < s->params->n; i++) {
         const param *p = &s->params->at[i];
         const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
+        if (p->role == PARAM_STAT) continue;
         const use_state *us = u ? &t->use[u - s->space->uses] : NULL;
         for (int64_t e = 0; e < p->count; e++) {
             const double scale =
@@ -407,9 +422,9 @@ void trainer_masks_pack(trainer *t)
 {
     unsigned char *bits = t->mask_bits;
 
-    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+    for (int32_t l = 0; l < t->masks; l++) {
         const void *mask = t->slot[trainer_mask_ref(t, l).slot];
-        const int64_t n = t->spec.batch * t->spec.model.sizes[l + 1];
+        const int64_t n = t->mask_size[l];
         memset(bits, 0, (size_t)(n + 7) / 8);
         for (int64_t i = 0; i < n; i++)
             bits[i >> 3] |= (unsigned char)((trainer_get(t, mask, i) != 0) << (i & 7));
@@ -419,9 +434,9 @@ void trainer_masks_pack(trainer *t)
 
 void trainer_masks_unpack(trainer *t, const unsigned char *bits)
 {
-    for (int32_t l = 0; l + 1 < t->spec.model.layers; l++) {
+    for (int32_t l = 0; l < t->masks; l++) {
         void *mask = t->slot[trainer_mask_ref(t, l).slot];
-        const int64_t n = t->spec.batch * t->spec.model.sizes[l + 1];
+        const int64_t n = t->mask_size[l];
         for (int64_t i = 0; i < n; i++) trainer_put(t, mask, i, bits[i >> 3] >> (i & 7) & 1);
         bits += (n + 7) / 8;
     }

@@ -46,25 +46,36 @@ struct trainer {
     void *state[2][OPTIM_VECTORS];         /* two states: the weights, then the buffers */
     int32_t now;                           /* the one that holds the last run's result */
     int32_t *local, *index, *batch_labels; /* [batch] */
+    int32_t key[4];                        /* of the step: seed low, high, step */
     unsigned char *mask_bits;
     size_t mask_bytes;
+    int64_t *mask_size; /* [masks]: elements of a batch's sign mask */
+    int32_t masks;
     double *grad_sum; /* evaluation: flat */
+    int64_t chunk;    /* evaluation: rows of a chunk */
 };
 
 /* The training graph of one step, on leaves bound to SLOT_W and the batch. */
 typedef struct net {
-    node loss, total;          /* data loss; with penalties and weights. Oracle: NODE_NONE; the
+    node loss, total; /* data loss; with penalties and weights. Oracle: NODE_NONE; the
                                 * penalties alone, NODE_NONE where there are none */
-    node kinks[NN_LAYERS_MAX]; /* step() nodes of the hidden layers */
-    node *w;                   /* by tensor */
-    node *given;               /* by tensor, oracle only: the leaf of the data loss's gradient */
+    node *kinks;      /* [masks]: step() nodes of the dense ReLUs */
+    node *w;          /* by tensor */
+    node *next;       /* by tensor: the next value of a running statistic, else NODE_NONE */
+    node *next_cot;   /* by tensor: see `adjoint` */
+    node *given;      /* by tensor, oracle only: the leaf of the data loss's gradient */
     node *use;        /* by use: its leaf, NODE_NONE when it is none of the training graph's */
     optim_step *step; /* by tensor */
     bool strided;     /* c is a leaf even where it is always 1: for reverse strides */
+    bool adjoint;     /* the total takes <next_cot, next> in: leaves that are 0, whose tangents are
+                       * the adjoints of the next statistics */
 } net;
 
 drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out);
 void net_free(drmad_ctx *ctx, net *n); /* NULL is fine */
+/* Rows [B, width], as they lie in the data, as the net's input and as labels. */
+node trainer_inputs(trainer *t, job *j, net *n, node rows);
+node trainer_labels(trainer *t, job *j, node rows);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
 /* The optimiser's fragments on gradient nodes `grad` (by tensor). */
@@ -73,8 +84,10 @@ drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad);
 /* More slots, all NULL; *first is the number of the first. */
 drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first);
 slot_ref trainer_use_ref(const trainer *t, int32_t use, use_slot what);
-slot_ref trainer_mask_ref(const trainer *t, int32_t layer);
+slot_ref trainer_mask_ref(const trainer *t, int32_t mask);
 slot_ref trainer_tensor_ref(const trainer *t, int32_t slot, int32_t tensor);
+/* Vectors of a state that hold something of the tensor: running statistics have no buffers. */
+int32_t trainer_vectors_of(const trainer *t, int32_t tensor);
 /* Binds the vectors of a state to the slots from `first` on. */
 void trainer_bind(trainer *t, slot_id first, void *const state[]);
 /* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant

@@ -82,8 +82,8 @@ const char *traj_kind_name(traj_kind k);
 size_t traj_estimate(const traj_spec *spec);
 
 drmad_status traj_begin(trajectory *tr); /* forget the last run */
-/* t = 0 ... T, those before `first` too. `state`: its vectors; masks belong to step t (NULL at t = T
- * and when spec.mask_bytes is 0). */
+/* t = 0 ... T, those before `first` too. `state`: its vectors; masks belong to step t (NULL at
+ * t = T and when spec.mask_bytes is 0). */
 drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const void *masks);
 drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out);
 traj_stats traj_stats_of(const trajectory *tr);

@@ -160,6 +160,147 @@ static node row_matmul_ta_tb(fx *f, nodes *x)
     return product(f, x, true, true);
 }
 
+static node batched(fx *f, nodes *x, bool ta, bool tb)
+{
+    int64_t b = 1 + fx_dim(f), m = fx_dim(f), k = fx_dim(f), n = fx_dim(f);
+    node a = var(x, fx_uniform(f, ta ? SHAPE(b, k, m) : SHAPE(b, m, k), -1.0, 1.0));
+    node c = var(x, fx_uniform(f, tb ? SHAPE(b, n, k) : SHAPE(b, k, n), -1.0, 1.0));
+
+    return g_matmul(f->g, a, c, ta, tb);
+}
+
+static node row_batched(fx *f, nodes *x)
+{
+    return batched(f, x, false, false);
+}
+
+static node row_batched_ta(fx *f, nodes *x)
+{
+    return batched(f, x, true, false);
+}
+
+static node row_batched_tb(fx *f, nodes *x)
+{
+    return batched(f, x, false, true);
+}
+
+static node row_batched_ta_tb(fx *f, nodes *x)
+{
+    return batched(f, x, true, true);
+}
+
+/* A window with all its parts drawn; the images are larger than what it reaches. */
+static window any_window(fx *f)
+{
+    window v = {.groups = 1};
+
+    for (int k = 0; k < 2; k++) {
+        v.kernel[k] = 1 + (int32_t)fx_draw(f, 0.0, 3.0);
+        v.stride[k] = 1 + (int32_t)fx_draw(f, 0.0, 2.0);
+        v.dilation[k] = 1 + (int32_t)fx_draw(f, 0.0, 2.0);
+        v.pad[k] = (int32_t)fx_draw(f, 0.0, v.kernel[k] / 2 + 1.0);
+        v.size[k] = 1 + v.dilation[k] * (v.kernel[k] - 1) + (int64_t)fx_draw(f, 0.0, 3.0);
+    }
+    return v;
+}
+
+typedef struct conv_shapes {
+    window v;
+    shape x, w, y;
+} conv_shapes;
+
+static conv_shapes any_conv(fx *f)
+{
+    conv_shapes s = {.v = any_window(f)};
+    const int64_t n = 1 + (int64_t)fx_draw(f, 0.0, 2.0);
+    s.v.groups = 1 + (int32_t)fx_draw(f, 0.0, 2.0);
+    const int64_t c = (int64_t)fx_draw(f, 1.0, 3.0), o = s.v.groups * (int64_t)fx_draw(f, 1.0, 3.0);
+
+    s.x = SHAPE(n, s.v.size[0], s.v.size[1], c * s.v.groups);
+    s.w = SHAPE(o, c, s.v.kernel[0], s.v.kernel[1]);
+    s.y = SHAPE(n, window_out(&s.v, 0), window_out(&s.v, 1), o);
+    return s;
+}
+
+static node row_conv(fx *f, nodes *x)
+{
+    const conv_shapes s = any_conv(f);
+    node image = var(x, fx_uniform(f, s.x, -1.0, 1.0));
+
+    return g_conv(f->g, image, var(x, fx_uniform(f, s.w, -1.0, 1.0)), s.v);
+}
+
+static node row_conv_dx(fx *f, nodes *x)
+{
+    const conv_shapes s = any_conv(f);
+    node y = var(x, fx_uniform(f, s.y, -1.0, 1.0));
+
+    return g_conv_dx(f->g, y, var(x, fx_uniform(f, s.w, -1.0, 1.0)), s.v);
+}
+
+static node row_conv_dw(fx *f, nodes *x)
+{
+    const conv_shapes s = any_conv(f);
+    node image = var(x, fx_uniform(f, s.x, -1.0, 1.0));
+
+    return g_conv_dw(f->g, image, var(x, fx_uniform(f, s.y, -1.0, 1.0)), s.v);
+}
+
+static node row_sumpool(fx *f, nodes *x)
+{
+    const window v = any_window(f);
+
+    return g_sumpool(f->g, var(x, fx_uniform(f, SHAPE(2, v.size[0], v.size[1], 3), -1.0, 1.0)), v);
+}
+
+static node row_spread(fx *f, nodes *x)
+{
+    const window v = any_window(f);
+    const shape s = SHAPE(2, window_out(&v, 0), window_out(&v, 1), 3);
+
+    return g_spread(f->g, var(x, fx_uniform(f, s, -1.0, 1.0)), v);
+}
+
+static node row_maxpool_arg(fx *f, nodes *x)
+{
+    window v = any_window(f);
+
+    v.dilation[0] = v.dilation[1] = 1; /* else padding may fill a window */
+    return g_maxpool_arg(f->g, var(x, fx_uniform(f, SHAPE(2, v.size[0], v.size[1], 3), -1.0, 1.0)),
+                         v);
+}
+
+/* Max-pooling as nets have it. */
+static node row_take(fx *f, nodes *x)
+{
+    node arg = row_maxpool_arg(f, x);
+
+    return g_take(f->g, x->at[0], arg);
+}
+
+static node row_put(fx *f, nodes *x)
+{
+    const int64_t n = 2 + fx_dim(f);
+    node index = g_reshape(f->g, fx_index(f, 2 * n, 6), SHAPE(2, n)); /* repeats */
+
+    return g_put(f->g, var(x, fx_uniform(f, SHAPE(2, n), -1.0, 1.0)), index, SHAPE(3, 2));
+}
+
+static node row_iota(fx *f, nodes *x)
+{
+    return g_iota(f->g, F64, *graph_shape(f->g, any(f, x, -1.0, 1.0)), 0);
+}
+
+static node row_uniform(fx *f, nodes *x)
+{
+    return g_uniform(f->g, fx_index(f, 4, 1000), 7, F64, *graph_shape(f->g, any(f, x, -1.0, 1.0)));
+}
+
+static node row_normal(fx *f, nodes *x)
+{
+    return g_normal(f->g, fx_index(f, 4, 1000), 7, F64, *graph_shape(f->g, any(f, x, -1.0, 1.0)));
+}
+
 static node row_argmax(fx *f, nodes *x)
 {
     return g_argmax(f->g, var(x, fx_uniform(f, fx_shape(f, 2), -1.0, 1.0)));
@@ -208,6 +349,21 @@ static const row rows[] = {
     {OP_matmul, .build = row_matmul_ta},
     {OP_matmul, .build = row_matmul_tb},
     {OP_matmul, .build = row_matmul_ta_tb},
+    {OP_matmul, .build = row_batched},
+    {OP_matmul, .build = row_batched_ta},
+    {OP_matmul, .build = row_batched_tb},
+    {OP_matmul, .build = row_batched_ta_tb},
+    {OP_conv, .build = row_conv},
+    {OP_conv_dx, .build = row_conv_dx},
+    {OP_conv_dw, .build = row_conv_dw},
+    {OP_sumpool, .build = row_sumpool},
+    {OP_spread, .build = row_spread},
+    {OP_take, .build = row_take},
+    {OP_put, .build = row_put},
+    {OP_iota, .build = row_iota, .constant = true},
+    {OP_maxpool_arg, .build = row_maxpool_arg, .constant = true},
+    {OP_uniform, .build = row_uniform, .constant = true},
+    {OP_normal, .build = row_normal, .constant = true},
     {OP_step, .build = row_step, .constant = true},
     {OP_sign, .build = row_sign, .constant = true},
     {OP_onehot, .build = row_onehot, .constant = true},

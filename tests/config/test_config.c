@@ -326,7 +326,8 @@ TEST(every_key_of_the_table_is_set_by_name)
     drmad_ctx *ctx = test_ctx();
     config *c = read_text(ctx, "hyper: [{kind: lr, per: layer, ties: [{per: global, until: 3}]}]\n"
                                "parameters: [{name: a, low: 0, high: 1, choices: [a, 2]}]\n"
-                               "stages: [search]");
+                               "stages: [search]\n"
+                               "model: {net: [{kind: linear, from: [input], mean: [0], std: [1]}]}");
     char *before = NULL, *after = NULL;
 
     CHECK_OK(ctx, config_print(c, &before));

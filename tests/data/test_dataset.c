@@ -189,9 +189,11 @@ TEST(sources_that_make_no_sense_are_refused)
     drmad_ctx *ctx = test_ctx();
     char dir[400], a[500], b[500], c[500];
     dataset *train, *test;
-    source_spec spec = {.kind = "cifar"};
+    source_spec spec = {.kind = "imagenet"};
 
-    CHECK_FAILS(ctx, source_open(ctx, &spec, &train, &test), DRMAD_E_CONFIG, "\"cifar\"");
+    CHECK_FAILS(ctx, source_open(ctx, &spec, &train, &test), DRMAD_E_CONFIG, "\"imagenet\"");
+    spec.kind = "cifar";
+    CHECK_FAILS(ctx, source_open(ctx, &spec, &train, &test), DRMAD_E_CONFIG, "expected dir");
     spec.kind = "mnist";
     CHECK_FAILS(ctx, source_open(ctx, &spec, &train, &test), DRMAD_E_CONFIG, "expected dir");
     spec.kind = "files";

@@ -123,12 +123,119 @@ static node build_matmul(rx *x, dims d)
 {
     node a = matrix(x, d), b = rx_leaf(x, SHAPE(7, d.cols));
 
-    return g_matmul(x->g, a, b, false, true);
+    node c = g_matmul(x->g, a, b, false, true), one = g_reshape(x->g, c, SHAPE(1, d.rows, 7));
+    node two =
+        g_matmul(x->g, rx_leaf(x, SHAPE(2, d.rows, 5)), rx_leaf(x, SHAPE(2, 7, 5)), false, true);
+    return g_mul(x->g, two, g_bcast(x->g, one, SHAPE(2, d.rows, 7)));
 }
 
 static node build_onehot(rx *x, dims d)
 {
     return g_onehot(x->g, rx_index(x, d.rows, d.cols), d.cols, x->type);
+}
+
+/* Images of d.rows x 4 pixels in two groups, a window that looks over their edge. */
+static node image(rx *x, dims d)
+{
+    return rx_leaf(x, SHAPE(3, d.rows, 4, 2));
+}
+
+static window window_for(dims d)
+{
+    return (window){.size = {d.rows, 4},
+                    .kernel = {3, 2},
+                    .stride = {2, 1},
+                    .pad = {1, 1},
+                    .dilation = {1, 2},
+                    .groups = 2};
+}
+
+static window pool_for(dims d)
+{
+    window v = window_for(d);
+
+    v.groups = v.dilation[1] = 1;
+    return v;
+}
+
+static node result(rx *x, window v, int64_t channels)
+{
+    return rx_leaf(x, SHAPE(3, window_out(&v, 0), window_out(&v, 1), channels));
+}
+
+/* As many outputs as fit the columns. */
+static node weight(rx *x, dims d)
+{
+    return rx_leaf(x, SHAPE(2 + d.cols % 20 * 2, 1, 3, 2));
+}
+
+static node build_conv(rx *x, dims d)
+{
+    node a = image(x, d);
+
+    return g_conv(x->g, a, weight(x, d), window_for(d));
+}
+
+static node build_conv_dx(rx *x, dims d)
+{
+    node w = weight(x, d);
+
+    return g_conv_dx(x->g, result(x, window_for(d), graph_shape(x->g, w)->dim[0]), w,
+                     window_for(d));
+}
+
+static node build_conv_dw(rx *x, dims d)
+{
+    node a = image(x, d);
+
+    return g_conv_dw(x->g, a, result(x, window_for(d), 2 + d.cols % 20 * 2), window_for(d));
+}
+
+static node build_sumpool(rx *x, dims d)
+{
+    return g_sumpool(x->g, image(x, d), pool_for(d));
+}
+
+static node build_spread(rx *x, dims d)
+{
+    return g_spread(x->g, result(x, pool_for(d), 2), pool_for(d));
+}
+
+static node build_maxpool_arg(rx *x, dims d)
+{
+    return g_maxpool_arg(x->g, image(x, d), pool_for(d));
+}
+
+static node build_take(rx *x, dims d)
+{
+    node a = image(x, d);
+
+    return g_take(x->g, a, g_maxpool_arg(x->g, a, pool_for(d)));
+}
+
+/* By an index that stays in its image, and by one that does not. */
+static node build_put(rx *x, dims d)
+{
+    node a = image(x, d), arg = g_maxpool_arg(x->g, a, pool_for(d));
+    node back = g_put(x->g, result(x, pool_for(d), 2), arg, *graph_shape(x->g, a));
+    node any = g_put(x->g, rx_leaf(x, SHAPE(d.cols)), rx_index(x, d.cols, 5), SHAPE(5, 1, 1, 1));
+
+    return g_mul(x->g, back, g_bcast(x->g, g_sum_all(x->g, any), *graph_shape(x->g, a)));
+}
+
+static node build_uniform(rx *x, dims d)
+{
+    return g_uniform(x->g, rx_index(x, 4, 1000), 9, x->type, SHAPE(d.rows, d.cols));
+}
+
+static node build_normal(rx *x, dims d)
+{
+    return g_normal(x->g, rx_index(x, 4, 1000), 9, x->type, SHAPE(d.rows, d.cols));
+}
+
+static node build_iota(rx *x, dims d)
+{
+    return g_iota(x->g, x->type, SHAPE(d.rows, d.cols, 2), 1);
 }
 
 /* Single: the kernels are within 4 ulp (ew.h) and sums have some hundred terms; double: the same
@@ -210,6 +317,60 @@ TEST(large_groups_are_right)
                                    {g_sum_all(x.g, y), -1}};
         /* Column sums run in single over up to 1e5 rows: errors grow like sqrt(rows) roundings. */
         rx_check(&x, COUNT(out), out, 2e-4);
+        rx_close(&x);
+    }
+}
+
+/* Work enough for threads: tiles by image, tap, matrix and run of elements. */
+TEST(large_images_are_right)
+{
+    for (int t = F32; t <= F64; t++) {
+        rx x;
+        rx_open(&x, (dtype)t, 5);
+        const window v = {
+            .size = {13, 11}, .kernel = {3, 3}, .stride = {1, 2}, .pad = {1, 1}, .groups = 1};
+        window w = v;
+        w.dilation[0] = w.dilation[1] = 1;
+        const shape many = SHAPE(600, 30, 30);
+        node a = rx_leaf(&x, SHAPE(8, 13, 11, 70)), k = rx_leaf(&x, SHAPE(24, 70, 3, 3));
+        node y = g_conv(x.g, a, k, w), arg = g_maxpool_arg(x.g, a, w);
+        node m = rx_leaf(&x, many), top = g_take(x.g, a, arg);
+        const plan_output out[] = {{y, -1},
+                                   {g_conv_dx(x.g, y, k, w), -1},
+                                   {g_conv_dw(x.g, a, y, w), -1},
+                                   {g_matmul(x.g, m, m, true, false), -1},
+                                   {g_spread(x.g, g_sumpool(x.g, a, w), w), -1},
+                                   {arg, -1},
+                                   {g_put(x.g, top, arg, *graph_shape(x.g, a)), -1},
+                                   {g_normal(x.g, rx_index(&x, 4, 99), 1, x.type, many), -1}};
+        rx_check(&x, COUNT(out), out, t == F32 ? 2e-5 : 1e-13);
+        rx_close(&x);
+    }
+}
+
+static void overflow_index(rx *x, node index)
+{
+    ((int32_t *)x->data[graph_rec(x->g, index)->attr.n])[3] = 6;
+}
+
+TEST(take_and_put_refuse_an_index_outside)
+{
+    for (int put = 0; put < 2; put++) {
+        rx x;
+        rx_open(&x, F32, 1);
+        node index = rx_index(&x, 6, 6), v = rx_leaf(&x, SHAPE(6));
+        const plan_output out = {put ? g_put(x.g, v, index, SHAPE(6)) : g_take(x.g, v, index), -1};
+        plan *p = NULL;
+        program *prog = NULL;
+        float y[6];
+        overflow_index(&x, index);
+        CHECK_OK(x.ctx, plan_new(x.ctx, x.g, &out, 1, &x.target, &p));
+        CHECK_OK(x.ctx, program_new(x.ctx, p, &backend_cpu, &prog));
+        for (int32_t i = 0; i < graph_leaves(x.g); i++) program_set_leaf(prog, i, x.data[i]);
+        program_set_output(prog, 0, y);
+        CHECK_FAILS(x.ctx, program_run(prog), DRMAD_E_DATA, "index 6 of a table of 6 rows");
+        program_free(prog);
+        plan_free(p);
         rx_close(&x);
     }
 }

@@ -237,3 +237,17 @@ TEST(instruction_sets_are_chosen_by_name)
     plan_free(q);
     rx_close(&x);
 }
+
+/* A factor is applied where it is read, which may be after another result of the step: what that
+ * one overwrites must not be the factor's operand. */
+TEST(memory_is_not_taken_over_while_a_factor_reads_it)
+{
+    rx x;
+    rx_open(&x, F32, 1);
+    node a = rx_leaf(&x, SHAPE(40)), b = rx_leaf(&x, SHAPE(40)), c = rx_leaf(&x, SHAPE(40, 3));
+    node dead = g_reshape(x.g, g_rowmax(x.g, c), SHAPE(40)), scaled = g_scale(x.g, dead, 0.1);
+    node read = g_logsumexp(x.g, g_reshape(x.g, g_add(x.g, a, scaled), SHAPE(8, 5)));
+    const plan_output out[] = {{read, -1}, {g_add(x.g, b, scaled), -1}};
+    rx_check(&x, 2, out, 2e-6);
+    rx_close(&x);
+}

@@ -66,12 +66,76 @@ static node smooth_op(rx *x, const list *l)
     }
 }
 
+/* A product of as many matrices as the first dimension says. */
+static node batched_op(rx *x, node a)
+{
+    const shape s = *graph_shape(x->g, a);
+    const bool ta = rx_below(x, 2), tb = rx_below(x, 2);
+    const int64_t k = s.dim[ta ? 1 : 2], n = 1 + rx_below(x, 9);
+    node b = rx_leaf(x, tb ? SHAPE(s.dim[0], n, k) : SHAPE(s.dim[0], k, n));
+
+    return bounded(x, g_matmul(x->g, a, b, ta, tb));
+}
+
+static window any_window(rx *x, const shape *s, bool pooling)
+{
+    window v = {.groups = 1};
+
+    for (int k = 0; k < 2; k++) {
+        v.size[k] = s->dim[1 + k];
+        v.kernel[k] = 1 + (int32_t)rx_below(x, 3);
+        v.stride[k] = 1 + (int32_t)rx_below(x, 2);
+        v.dilation[k] = pooling ? 1 : 1 + (int32_t)rx_below(x, 2);
+        v.pad[k] = pooling ? v.kernel[k] / 2 : v.dilation[k] * (v.kernel[k] - 1);
+    }
+    return v;
+}
+
+/* Images [n, h, w, c]; what comes out has pixels too. */
+static node image_op(rx *x, node a)
+{
+    graph *g = x->g;
+    const shape s = *graph_shape(g, a);
+    const int kind = (int)rx_below(x, 5);
+    window v = any_window(x, &s, kind > 2);
+    const int64_t h = window_out(&v, 0), w = window_out(&v, 1), c = s.dim[3];
+    const int64_t o = 1 + rx_below(x, 4);
+
+    if (kind == 0) {
+        v.groups = c % 2 ? 1 : 2;
+        return bounded(
+            x, g_conv(g, a, rx_leaf(x, SHAPE(v.groups * o, c / v.groups, v.kernel[0], v.kernel[1])),
+                      v));
+    }
+    if (kind == 1) {
+        node y = rx_leaf(x, SHAPE(s.dim[0], h, w, o));
+        node dw = bounded(x, g_conv_dw(g, a, y, v));
+        return bounded(x, g_conv_dx(g, g_tanh(g, y), dw, v));
+    }
+    if (kind == 2) return bounded(x, g_sumpool(g, a, v));
+    if (kind == 3) return g_spread(g, bounded(x, g_sumpool(g, a, v)), v);
+    node arg = g_maxpool_arg(g, x->type == F64 ? a : rx_leaf(x, s), v), y = g_take(g, a, arg);
+    return rx_below(x, 2) ? y : g_put(g, bounded(x, y), arg, s);
+}
+
+static node drawn(rx *x, shape s)
+{
+    graph *g = x->g;
+    node key = rx_index(x, 4, 1 << 20);
+    node keep = g_step(g, g_uniform(g, key, 3, x->type, s));
+
+    if (rx_below(x, 2)) return g_mul(g, keep, g_normal(g, key, 5, x->type, s));
+    return g_scale(g, g_iota(g, x->type, s, s.rank - 1), 0.1);
+}
+
 static node product_op(rx *x, const list *l)
 {
     graph *g = x->g;
     node a = pick(x, l);
     const shape *s = graph_shape(g, a);
 
+    if (s->rank == 3) return batched_op(x, a);
+    if (s->rank == 4) return image_op(x, a);
     if (s->rank != 2) return bounded(x, a);
     const bool ta = rx_below(x, 2), tb = rx_below(x, 2);
     const int64_t k = s->dim[!ta], n = 1 + rx_below(x, 6) * 5;
@@ -89,7 +153,7 @@ static node move_op(rx *x, const list *l)
     const int32_t axis = (int32_t)rx_below(x, s.rank);
     const int64_t at = rx_below(x, s.dim[axis]);
 
-    switch (rx_below(x, 9)) {
+    switch (rx_below(x, 10)) {
     case 0: return g_slice(g, a, axis, at, 1 + rx_below(x, s.dim[axis] - at));
     case 1: return g_pad(g, a, axis, at, s.dim[axis] + at + 1);
     case 2: return s.rank == 2 ? g_transpose(g, a) : a;
@@ -98,7 +162,8 @@ static node move_op(rx *x, const list *l)
     case 5:
         return g_reshape(g, a, s.rank == 2 ? SHAPE(s.dim[1], s.dim[0]) : SHAPE(1, shape_count(&s)));
     case 6: return g_sum(g, a, 1u << axis);
-    case 7: return g_cast(g, g_cast(g, a, x->type == F32 ? F64 : F32), x->type);
+    case 7: return g_add(g, a, drawn(x, s));
+    case 8: return g_cast(g, g_cast(g, a, x->type == F32 ? F64 : F32), x->type);
     default:
         return g_scale(
             g,
@@ -172,6 +237,7 @@ static void random_graph(dtype t, uint64_t seed, int nodes, double tol)
     l.at[l.n++] = rx_leaf(&x, SHAPE(rows, 1));
     l.at[l.n++] = rx_leaf(&x, SHAPE(1, 1));
     if (rx_below(&x, 3) == 0) l.at[l.n++] = rx_leaf(&x, SHAPE(3, rows, cols));
+    if (rx_below(&x, 3) == 0) l.at[l.n++] = rx_leaf(&x, SHAPE(2, rows, 1 + cols % 7, 4));
     grow(&x, &l, nodes);
     rx_check(&x, choose_outputs(&x, &l, out), out, tol);
     rx_close(&x);

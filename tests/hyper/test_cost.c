@@ -30,8 +30,8 @@ static void check_cost(const shape_of *n, bool path_only, bool momentum, int64_t
     toy_init(&t, test_ctx());
     for (int32_t i = 0; i < ROWS; i++) index[i] = i % TOY_CLASSES;
     t.spec.dtype = F32;
-    t.spec.model.layers = n->layers;
-    memcpy(t.spec.model.sizes, n->sizes, sizeof n->sizes);
+    t.layers = n->layers;
+    memcpy(t.sizes, n->sizes, sizeof n->sizes);
     t.spec.batch = n->batch;
     t.spec.train = (examples){rows, F32, ROWS, n->sizes[0], 1, index, index, ROWS, 0};
     for (int32_t l = 0; l < n->layers; l++) {

@@ -373,8 +373,8 @@ static drmad_status open_and_estimate(drmad_ctx *ctx, void *arg)
     toy t;
 
     toy_init(&t, ctx);
-    t.spec.model.layers = 1;
-    t.spec.model.sizes[1] = TOY_CLASSES;
+    t.layers = 1;
+    t.sizes[1] = TOY_CLASSES;
     t.spec.steps = t.spec.rate.steps = 2;
     TRY(toy_open(&t, decl, declare_seen(&t, PER_GLOBAL, 1, true, decl), &walk));
     TRY(walker_gradient(t.w, t.values, SEED, &t.valid, &r, t.grad));

@@ -111,7 +111,7 @@ static double check_grid(change_fn *change, double least, const char *what)
 
 static void relu(toy *t)
 {
-    t->spec.model.activation = ACT_RELU;
+    t->activation = NN_RELU;
 }
 
 static void relu_with_masks(toy *t)

@@ -69,7 +69,7 @@ static void train_by_hand(hand *h)
     const double mu = h->way->momentum;
     double b[SIZE] = {0}, g[SIZE], flat[64] = {0};
 
-    nn_draw(&h->t->spec.model, h->t->params, 42, flat);
+    nn_draw(h->t->net, h->t->params, 42, flat);
     for (int e = 0; e < SIZE; e++)
         h->w[0][e] = e < W ? flat[e] : flat[h->t->params->at[1].offset + e - W];
     for (int64_t t = 0; t < h->way->steps; t++) {
@@ -170,8 +170,7 @@ static void check_way(const way *y)
     toy t;
 
     toy_init(&t, test_ctx());
-    t.spec.model =
-        (nn_spec){.layers = 1, .sizes = {IN, OUT}, .init_std = 0.6, .bias_init = BIAS_LIKE_WEIGHT};
+    t.layers = 1, t.sizes[0] = IN, t.sizes[1] = OUT;
     t.spec.loss = LOSS_SQUARED;
     t.spec.optim = (optim_spec){.form = y->form, .buffer = y->momentum > 0};
     t.spec.momentum = y->momentum;

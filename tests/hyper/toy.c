@@ -14,13 +14,14 @@ void toy_init(toy *t, drmad_ctx *ctx)
     const examples all = {t->rows, F64, TOY_ROWS, TOY_WIDTH, 0.7, t->list, t->labels, 20, 0};
     t->valid = all;
     t->valid.list += 20, t->valid.labels += 20, t->valid.count = 10;
+    const int64_t sizes[] = {TOY_WIDTH, 5, 4, TOY_CLASSES};
+    memcpy(t->sizes, sizes, sizeof sizes);
+    t->layers = 3;
+    t->activation = NN_TANH;
+    t->draws = (nn_draws){.std = 0.6, .bias = BIAS_LIKE_WEIGHT};
     t->spec = (train_spec){
         .init_scale = 1,
         .dtype = F64,
-        .model = {.layers = 3,
-                  .sizes = {TOY_WIDTH, 5, 4, TOY_CLASSES},
-                  .init_std = 0.6,
-                  .bias_init = BIAS_LIKE_WEIGHT},
         .optim = {.buffer = true},
         .rate = {.rate = 0.3, .steps = 20},
         .momentum = 0.7,
@@ -40,7 +41,10 @@ drmad_status toy_open(toy *t, const hyper_decl *decls, int32_t n, const walk_spe
     drmad_status st = DRMAD_OK;
 
     TRY(params_new(t->ctx, &t->params));
-    TRY(nn_params(t->ctx, &t->spec.model, t->params));
+    if (!t->net) TRY(nn_mlp(t->ctx, t->sizes, t->layers, t->activation, &t->net));
+    t->net->draws = t->draws;
+    t->spec.model = t->net;
+    TRY(nn_params(t->net, t->params));
     TRY(space_new(t->ctx, t->params, &facts, decls, n, &t->s));
     t->spec.params = t->params;
     t->spec.space = t->s;
@@ -64,6 +68,7 @@ void toy_close(toy *t)
     trainer_free(t->t);
     space_free(t->s);
     params_free(t->params);
+    nn_free(t->net);
     mem_free(t->ctx, t->raw);
     mem_free(t->ctx, t->values);
     mem_free(t->ctx, t->grad);

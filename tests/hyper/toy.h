@@ -13,6 +13,12 @@ typedef struct toy {
     trainer *t;
     walker *w;
     train_spec spec;
+    int64_t sizes[16]; /* of the perceptron, `layers` + 1 of them */
+    int32_t layers;
+    nn_kind activation;
+    nn_draws draws;
+    nn_spec
+        *net; /* made from the above by toy_open, where the test gives none; taken by toy_close */
     examples valid;
     double rows[TOY_ROWS * TOY_WIDTH];
     int32_t labels[TOY_ROWS], list[TOY_ROWS];

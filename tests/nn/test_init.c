@@ -10,16 +10,29 @@ typedef struct drawn {
     double *w;
 } drawn;
 
-static drawn draw(const nn_spec *s, uint64_t seed)
+/* Of the net `s`, which it takes. */
+static drawn draw_net(nn_spec *s, nn_draws draws, uint64_t seed)
 {
     drawn d = {0};
 
+    s->draws = draws;
     CHECK_OK(test_ctx(), params_new(test_ctx(), &d.p));
-    CHECK_OK(test_ctx(), nn_params(test_ctx(), s, d.p));
+    CHECK_OK(test_ctx(), nn_params(s, d.p));
     CHECK_OK(test_ctx(), mem_alloc(test_ctx(), (size_t)d.p->total, sizeof *d.w, &d.w));
     nn_draw(s, d.p, seed, d.w);
+    nn_free(s);
     return d;
 }
+
+static drawn draw(const int64_t *sizes, int32_t layers, nn_draws draws, uint64_t seed)
+{
+    nn_spec *s = NULL;
+
+    CHECK_OK(test_ctx(), nn_mlp(test_ctx(), sizes, layers, NN_TANH, &s));
+    return draw_net(s, draws, seed);
+}
+
+static const int64_t usual[] = {D0, D1, D2};
 
 static void drawn_free(drawn *d)
 {
@@ -47,12 +60,8 @@ TEST(draws_spread_as_the_kind_says)
     static const char *const name[] = {"normal", "xavier", "kaiming", "pytorch"};
 
     for (int kind = INIT_NORMAL; kind <= INIT_PYTORCH; kind++) {
-        const nn_spec s = {.layers = 2,
-                           .sizes = {D0, D1, D2},
-                           .init = (nn_init)kind,
-                           .init_std = 0.05,
-                           .bias_init = BIAS_LIKE_WEIGHT};
-        drawn d = draw(&s, 3);
+        const nn_draws s = {.kind = (nn_init)kind, .std = 0.05, .bias = BIAS_LIKE_WEIGHT};
+        drawn d = draw(usual, 2, s, 3);
         check_spread(d.w + d.p->at[0].offset, D0 * D1, std[kind], name[kind]);
         check_spread(d.w + d.p->at[1].offset, D1, std[kind], name[kind]);
         drawn_free(&d);
@@ -61,9 +70,8 @@ TEST(draws_spread_as_the_kind_says)
 
 TEST(pytorchs_draw_is_uniform_within_its_bound)
 {
-    const nn_spec s = {.layers = 1, .sizes = {D0, D1}, .init = INIT_PYTORCH};
     const double bound = 1 / sqrt(D0);
-    drawn d = draw(&s, 3);
+    drawn d = draw(usual, 1, (nn_draws){.kind = INIT_PYTORCH}, 3);
     int quarter[4] = {0};
 
     for (int64_t e = 0; e < D0 * D1; e++) {
@@ -78,8 +86,7 @@ TEST(pytorchs_draw_is_uniform_within_its_bound)
 
 TEST(zero_biases_are_zero_and_weights_are_not)
 {
-    const nn_spec s = {.layers = 2, .sizes = {D0, D1, D2}, .init = INIT_XAVIER};
-    drawn d = draw(&s, 3);
+    drawn d = draw(usual, 2, (nn_draws){.kind = INIT_XAVIER}, 3);
 
     for (int32_t i = 0; i < d.p->n; i++)
         for (int64_t e = 0; e < d.p->at[i].count; e++)
@@ -89,9 +96,10 @@ TEST(zero_biases_are_zero_and_weights_are_not)
 
 TEST(draws_depend_on_seed_and_name_alone)
 {
-    const nn_spec s = {.layers = 2, .sizes = {D0, D1, D2}, .init = INIT_XAVIER};
-    const nn_spec wider = {.layers = 3, .sizes = {D0, D1, 9, D2}, .init = INIT_XAVIER};
-    drawn a = draw(&s, 3), b = draw(&wider, 3), c = draw(&s, 4), again = draw(&s, 3);
+    const nn_draws s = {.kind = INIT_XAVIER};
+    const int64_t wider[] = {D0, D1, 9, D2};
+    drawn a = draw(usual, 2, s, 3), b = draw(wider, 3, s, 3), c = draw(usual, 2, s, 4);
+    drawn again = draw(usual, 2, s, 3);
     int64_t same = 0, across = 0;
 
     CHECK(memcmp(a.w, again.w, (size_t)a.p->total * sizeof *a.w) == 0);
@@ -110,12 +118,8 @@ TEST(draws_depend_on_seed_and_name_alone)
 
 TEST(gaps_between_tensors_stay_zero)
 {
-    const nn_spec s = {.layers = 1,
-                       .sizes = {3, 5},
-                       .init = INIT_NORMAL,
-                       .init_std = 1,
-                       .bias_init = BIAS_LIKE_WEIGHT};
-    drawn d = draw(&s, 3);
+    const nn_draws s = {.kind = INIT_NORMAL, .std = 1, .bias = BIAS_LIKE_WEIGHT};
+    drawn d = draw((const int64_t[]){3, 5}, 1, s, 3);
 
     for (int64_t e = 0; e < d.p->total; e++) {
         bool inside = false;

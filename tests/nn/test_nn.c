@@ -168,18 +168,20 @@ TEST(penalties_are_their_sums_in_every_use_shape)
 
 /* ---- the perceptron ---- */
 
-static double activation(nn_activation a, double z)
+static double activation(int a, double z)
 {
     switch (a) {
-    case ACT_RELU: return z > 0 ? z : 0;
-    case ACT_SIGMOID: return 1 / (1 + exp(-z));
-    case ACT_SOFTPLUS: return log(1 + exp(z));
-    case ACT_GELU: return z * erfc(-z / sqrt(2)) / 2;
-    default: return tanh(z);
+    case NN_RELU: return z > 0 ? z : 0;
+    case NN_SIGMOID: return 1 / (1 + exp(-z));
+    case NN_SOFTPLUS: return log(1 + exp(z));
+    case NN_GELU: return z * erfc(-z / sqrt(2)) / 2;
+    case NN_SILU: return z / (1 + exp(-z));
+    case NN_TANH: return tanh(z);
+    default: return z;
     }
 }
 
-/* One layer by plain loops: y = x w' + b, through the activation when `a` is one. */
+/* One layer by plain loops: y = x w' + b, through the activation `a`; NN_LINEAR: none. */
 static void layer(const double *x, const double *w, const double *b, int in, int out, int a,
                   double *y, double *kink)
 {
@@ -188,7 +190,7 @@ static void layer(const double *x, const double *w, const double *b, int in, int
             double z = b[o];
             for (int i = 0; i < in; i++) z += w[o * in + i] * x[r * in + i];
             if (kink) kink[r * out + o] = z > 0;
-            y[r * out + o] = a < ACT_COUNT ? activation((nn_activation)a, z) : z;
+            y[r * out + o] = activation(a, z);
         }
 }
 
@@ -196,13 +198,16 @@ TEST(forward_is_the_plain_loops_for_every_activation)
 {
     enum { D0 = 3, D1 = 6, D2 = 5, D3 = 2 };
     static const int size[] = {D0, D1, D2, D3};
+    static const int64_t sizes[] = {D0, D1, D2, D3};
     double w[6][D1 * D2], x[ROWS * D0], h1[ROWS * D1], h2[ROWS * D2], y[ROWS * D3];
     double kink[2][ROWS * D1];
 
     fill(x, ROWS * D0, 1, 4);
-    for (int a = 0; a < ACT_COUNT; a++) {
-        nn_spec spec = {.layers = 3, .sizes = {D0, D1, D2, D3}, .activation = (nn_activation)a};
+    for (int a = NN_TANH; a <= NN_SILU; a++) {
+        const bool kinked = a == NN_RELU;
         node leaf[6], kinks[2] = {NODE_NONE, NODE_NONE};
+        const nn_pass pass = {.key = NODE_NONE, .kinks = kinks}, plain = {.key = NODE_NONE};
+        nn_spec *spec = NULL;
         fixture f;
 
         open_graph(&f);
@@ -214,35 +219,41 @@ TEST(forward_is_the_plain_loops_for_every_activation)
         }
         layer(x, w[0], w[1], D0, D1, a, h1, kink[0]);
         layer(h1, w[2], w[3], D1, D2, a, h2, kink[1]);
-        layer(h2, w[4], w[5], D2, D3, ACT_COUNT, y, NULL);
+        layer(h2, w[4], w[5], D2, D3, NN_LINEAR, y, NULL);
         node in = bind(&f, F64, SHAPE(ROWS, D0), x);
-        node z = nn_forward(f.g, &spec, leaf, in, kinks);
+        CHECK_OK(test_ctx(), nn_mlp(test_ctx(), sizes, 3, (nn_kind)a, &spec));
+        node z = nn_forward(f.g, spec, leaf, in, &pass);
         check_values(&f, z, y, ROWS * D3, "forward");
-        CHECK_INT(nn_kinked(&spec), a == ACT_RELU);
+        CHECK_INT(nn_kinked(spec), kinked);
+        CHECK_INT(spec->masks, kinked ? 2 : 0);
         for (int l = 0; l < 2; l++) {
-            CHECK_INT(kinks[l] != NODE_NONE, a == ACT_RELU);
-            if (a == ACT_RELU) check_values(&f, kinks[l], kink[l], ROWS * size[l + 1], "kinks");
+            CHECK_INT(kinks[l] != NODE_NONE, kinked);
+            if (kinked) check_values(&f, kinks[l], kink[l], ROWS * size[l + 1], "kinks");
         }
-        CHECK(nn_forward(f.g, &spec, leaf, in, NULL) == z);
+        CHECK(nn_forward(f.g, spec, leaf, in, &plain) == z);
         graph_free(f.g);
+        nn_free(spec);
     }
 }
 
 TEST(a_model_without_hidden_layers_has_no_kinks)
 {
-    const nn_spec spec = {.layers = 1, .sizes = {3, 2}, .activation = ACT_RELU};
+    nn_spec *spec = NULL;
 
-    CHECK(!nn_kinked(&spec));
+    CHECK_OK(test_ctx(), nn_mlp(test_ctx(), (const int64_t[]){3, 2}, 1, NN_RELU, &spec));
+    CHECK(!nn_kinked(spec));
+    nn_free(spec);
 }
 
 TEST(parameters_have_pytorchs_names_and_shapes)
 {
-    const nn_spec spec = {.layers = 2, .sizes = {5, 3, 2}};
     drmad_ctx *ctx = test_ctx();
+    nn_spec *spec = NULL;
     param_table *p = NULL;
 
+    CHECK_OK(ctx, nn_mlp(ctx, (const int64_t[]){5, 3, 2}, 2, NN_TANH, &spec));
     CHECK_OK(ctx, params_new(ctx, &p));
-    CHECK_OK(ctx, nn_params(ctx, &spec, p));
+    CHECK_OK(ctx, nn_params(spec, p));
     CHECK_INT(p->n, 4);
     CHECK_INT(p->layers, 2);
     CHECK_INT(p->weights, 5 * 3 + 3 + 3 * 2 + 2);
@@ -253,41 +264,5 @@ TEST(parameters_have_pytorchs_names_and_shapes)
     CHECK(p->at[0].role == PARAM_WEIGHT && p->at[1].role == PARAM_BIAS);
     CHECK_INT(p->at[2].layer, 1);
     params_free(p);
-}
-
-TEST(models_that_cannot_be_are_refused_by_name)
-{
-    nn_spec spec = {.layers = 0, .sizes = {5, 3}};
-    drmad_ctx *ctx = test_ctx();
-    param_table *p = NULL;
-
-    CHECK_OK(ctx, params_new(ctx, &p));
-    CHECK_FAILS(ctx, nn_params(ctx, &spec, p), DRMAD_E_CONFIG, "model.layers");
-    spec.layers = NN_LAYERS_MAX + 1;
-    CHECK_FAILS(ctx, nn_params(ctx, &spec, p), DRMAD_E_CONFIG, "expected 1 to 64");
-    spec.layers = 1;
-    spec.sizes[1] = 0;
-    CHECK_FAILS(ctx, nn_params(ctx, &spec, p), DRMAD_E_CONFIG, "size 0");
-    spec.sizes[1] = (1 << 24) + 1;
-    CHECK_FAILS(ctx, nn_params(ctx, &spec, p), DRMAD_E_CONFIG, "size 16777217");
-    params_free(p);
-}
-
-static drmad_status make_params(drmad_ctx *ctx, void *arg)
-{
-    drmad_status st = DRMAD_OK;
-    param_table *p = NULL;
-
-    TRY(params_new(ctx, &p));
-    TRY(nn_params(ctx, arg, p));
-done:
-    params_free(p);
-    return st;
-}
-
-TEST(running_out_of_memory_leaves_nothing)
-{
-    nn_spec spec = {.layers = 2, .sizes = {5, 3, 2}};
-
-    test_oom(make_params, &spec);
+    nn_free(spec);
 }

@@ -127,6 +127,11 @@ TEST(a_missing_operand_is_passed_on_without_an_error)
         g_scatter_add(g, x, none, 2),
         g_cast(g, none, F32),
         g_matmul(g, none, x, false, false),
+        g_conv(g, none, x, (window){0}),
+        g_conv_dw(g, x, none, (window){0}),
+        g_maxpool_arg(g, none, (window){0}),
+        g_take(g, x, none),
+        g_uniform(g, none, 1, F32, SHAPE(2)),
         g_logsumexp(g, none),
         g_argmax(g, none),
         g_onehot(g, none, 3, F32),
@@ -186,45 +191,107 @@ REFUSAL(onehot_real, g_onehot(v->g, v->x, 3, F64))
 REFUSAL(onehot_classes, g_onehot(v->g, v->index, 0, F64))
 REFUSAL(onehot_dtype, g_onehot(v->g, v->index, 3, I32))
 
+static node image(graph *g)
+{
+    return g_fill(g, F64, SHAPE(2, 5, 4, 6), 1.0);
+}
+
+/* A convolution of the image above with a weight of that shape, but for what `v` says. */
+static node convolve(graph *g, shape weight, window v)
+{
+    return g_conv(g, image(g), g_fill(g, F64, weight, 1.0), v);
+}
+
+#define ONES                                                                                       \
+    {                                                                                              \
+        1, 1                                                                                       \
+    }
+REFUSAL(conv_channels,
+        convolve(v->g, SHAPE(4, 3, 2, 2), (window){.stride = ONES, .dilation = ONES, .groups = 1}))
+REFUSAL(conv_groups,
+        convolve(v->g, SHAPE(3, 3, 2, 2), (window){.stride = ONES, .dilation = ONES, .groups = 2}))
+REFUSAL(conv_large,
+        convolve(v->g, SHAPE(4, 6, 6, 2), (window){.stride = ONES, .dilation = ONES, .groups = 1}))
+REFUSAL(conv_stride, convolve(v->g, SHAPE(4, 6, 2, 2), (window){.dilation = ONES, .groups = 1}))
+REFUSAL(conv_rank, g_conv(v->g, v->x, image(v->g), (window){.stride = ONES, .groups = 1}))
+REFUSAL(conv_dx_pixels,
+        g_conv_dx(v->g, image(v->g), g_fill(v->g, F64, SHAPE(6, 1, 2, 2), 1.0),
+                  (window){.size = {9, 9}, .stride = ONES, .dilation = ONES, .groups = 1}))
+REFUSAL(pool_empty,
+        g_maxpool_arg(
+            v->g, image(v->g),
+            (window){.kernel = ONES, .stride = ONES, .pad = ONES, .dilation = ONES, .groups = 1}))
+REFUSAL(pool_groups,
+        g_sumpool(v->g, image(v->g),
+                  (window){.kernel = ONES, .stride = ONES, .dilation = ONES, .groups = 2}))
+REFUSAL(
+    spread_pixels,
+    g_spread(v->g, image(v->g),
+             (window){
+                 .size = {9, 9}, .kernel = ONES, .stride = ONES, .dilation = ONES, .groups = 1}))
+REFUSAL(take_index, g_take(v->g, v->x, v->y))
+REFUSAL(put_count, g_put(v->g, v->x, v->index, SHAPE(9)))
+REFUSAL(draw_key, g_uniform(v->g, v->x, 1, F32, SHAPE(3)))
+REFUSAL(draw_dtype, g_normal(v->g, v->index, 1, I32, SHAPE(3)))
+REFUSAL(iota_axis, g_iota(v->g, F32, SHAPE(3), 1))
+REFUSAL(batch_size, g_matmul(v->g, g_reshape(v->g, v->x, SHAPE(2, 1, 3)),
+                             g_reshape(v->g, v->x, SHAPE(1, 3, 2)), false, false))
+
+static const struct {
+    node (*call)(const given *v);
+    const char *text;
+} refusals[] = {
+    {add_shapes, "add(f64[2,3], f64[3,2]): expected operands of one shape and dtype"},
+    {add_dtypes, "add(f64[2,3], f32[2,3]): expected operands of one shape and dtype"},
+    {exp_of_bytes, "exp(u8[4,3]): expected f32 or f64"},
+    {fill_integer, "fill(): dtype i32, expected f32 or f64"},
+    {fill_empty, "shape [2,0]: expected dimensions of at least 1"},
+    {sum_axis, "sum(f64[2,3]): axes 0x4, expected axes below 2"},
+    {sum_to_shape, "sum [2,3] to [2,2]: expected the same rank"},
+    {bcast_rank, "bcast(f64[2,3]): to [4,2,3]: expected the same rank"},
+    {bcast_shape, "bcast(f64[2,3]): to [4,3]: expected the same rank, and each dimension"},
+    {reshape_count, "reshape(f64[2,3]): to [5]: expected as many elements"},
+    {permute_twice, "permute(f64[2,3]): axis 1 at place 1, expected each axis once"},
+    {permute_axis, "permute(f64[2,3]): axis 2 at place 1, expected each axis once"},
+    {transpose_rank, "transpose: rank 1, expected 2"},
+    {slice_axis, "slice(f64[2,3]): to [2,3] along axis 2 from 0: expected a part"},
+    {slice_end, "slice(f64[2,3]): to [2,2] along axis 1 from 2: expected a part"},
+    {slice_start, "slice(f64[2,3]): to [2,2] along axis 1 from -1: expected a part"},
+    {slice_empty, "shape [2,0]: expected dimensions of at least 1"},
+    {pad_short, "pad(f64[2,3]): to [2,3] along axis 0 from 1: expected a part"},
+    {gather_index, "gather(f64[2,3], f64[3,2]): expected rows and an i32 index of rank 1"},
+    {scatter_rows, "scatter_add(f64[2,3], i32[4]): expected one index for each row"},
+    {scatter_none, "scatter_add(f64[4,3], i32[4]): 0 rows, expected 1 at least"},
+    {cast_down, "cast(f64[2,3]): to i32: expected f32 or f64"},
+    {matmul_inner, "matmul(f64[2,3], f64[3,2]): A transposed, B as it is: inner dimensions "
+                   "2 and 3, expected the same"},
+    {matmul_rank, "matmul(f64[2,3], f64[6]): expected two matrices of one dtype"},
+    {lse_scalar, "logsumexp(f64[]): expected rank 1 at least"},
+    {argmax_rank, "argmax(f64[6]): expected a matrix"},
+    {onehot_real, "onehot(f64[2,3]): expected an i32 index of rank 1"},
+    {onehot_classes, "shape [4,0]: expected dimensions of at least 1"},
+    {onehot_dtype, "onehot(i32[4]): to i32: expected f32 or f64"},
+    {conv_channels, "conv(f64[2,5,4,6], f64[4,3,2,2]): in 1 groups: expected image"},
+    {conv_groups, "conv(f64[2,5,4,6], f64[3,3,2,2]): in 2 groups: expected image"},
+    {conv_large, "conv(f64[2,5,4,6], f64[4,6,6,2]): kernel 6x2, stride 1,1, padding 0,0, "
+                 "dilation 1,1, 1 groups do not fit 5x4 pixels"},
+    {conv_stride, "kernel 2x2, stride 0,0"},
+    {conv_rank, "conv(f64[2,3], f64[2,5,4,6]): "},
+    {conv_dx_pixels, "conv_dx(f64[2,5,4,6], f64[6,1,2,2]): in 1 groups: expected image"},
+    {pool_empty, "maxpool_arg(f64[2,5,4,6]): padding so wide that a window sees nothing"},
+    {pool_groups, "sumpool(f64[2,5,4,6]): expected images [n,h,w,c] in one group"},
+    {spread_pixels, "spread(f64[2,5,4,6]): expected 9x9 pixels"},
+    {take_index, "take(f64[2,3], f64[3,2]): expected an i32 index"},
+    {put_count, "put(f64[2,3], i32[4]): expected one i32 index for each element"},
+    {draw_key, "uniform(f64[2,3]): expected an i32[4] key"},
+    {draw_dtype, "normal(i32[4]): to i32: expected f32 or f64"},
+    {iota_axis, "iota(): along axis 1 of 1"},
+    {batch_size, "matmul(f64[2,1,3], f64[1,3,2]): expected two matrices of one dtype"},
+};
+
 TEST(malformed_calls_are_refused_by_name)
 {
-    static const struct {
-        node (*call)(const given *v);
-        const char *text;
-    } cases[] = {
-        {add_shapes, "add(f64[2,3], f64[3,2]): expected operands of one shape and dtype"},
-        {add_dtypes, "add(f64[2,3], f32[2,3]): expected operands of one shape and dtype"},
-        {exp_of_bytes, "exp(u8[4,3]): expected f32 or f64"},
-        {fill_integer, "fill(): dtype i32, expected f32 or f64"},
-        {fill_empty, "shape [2,0]: expected dimensions of at least 1"},
-        {sum_axis, "sum(f64[2,3]): axes 0x4, expected axes below 2"},
-        {sum_to_shape, "sum [2,3] to [2,2]: expected the same rank"},
-        {bcast_rank, "bcast(f64[2,3]): to [4,2,3]: expected the same rank"},
-        {bcast_shape, "bcast(f64[2,3]): to [4,3]: expected the same rank, and each dimension"},
-        {reshape_count, "reshape(f64[2,3]): to [5]: expected as many elements"},
-        {permute_twice, "permute(f64[2,3]): axis 1 at place 1, expected each axis once"},
-        {permute_axis, "permute(f64[2,3]): axis 2 at place 1, expected each axis once"},
-        {transpose_rank, "transpose: rank 1, expected 2"},
-        {slice_axis, "slice(f64[2,3]): to [2,3] along axis 2 from 0: expected a part"},
-        {slice_end, "slice(f64[2,3]): to [2,2] along axis 1 from 2: expected a part"},
-        {slice_start, "slice(f64[2,3]): to [2,2] along axis 1 from -1: expected a part"},
-        {slice_empty, "shape [2,0]: expected dimensions of at least 1"},
-        {pad_short, "pad(f64[2,3]): to [2,3] along axis 0 from 1: expected a part"},
-        {gather_index, "gather(f64[2,3], f64[3,2]): expected rows and an i32 index of rank 1"},
-        {scatter_rows, "scatter_add(f64[2,3], i32[4]): expected one index for each row"},
-        {scatter_none, "scatter_add(f64[4,3], i32[4]): 0 rows, expected 1 at least"},
-        {cast_down, "cast(f64[2,3]): to i32: expected f32 or f64"},
-        {matmul_inner, "matmul(f64[2,3], f64[3,2]): A transposed, B as it is: inner dimensions "
-                       "2 and 3, expected the same"},
-        {matmul_rank, "matmul(f64[2,3], f64[6]): expected two matrices of one dtype"},
-        {lse_scalar, "logsumexp(f64[]): expected rank 1 at least"},
-        {argmax_rank, "argmax(f64[6]): expected a matrix"},
-        {onehot_real, "onehot(f64[2,3]): expected an i32 index of rank 1"},
-        {onehot_classes, "shape [4,0]: expected dimensions of at least 1"},
-        {onehot_dtype, "onehot(i32[4]): to i32: expected f32 or f64"},
-    };
-
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < COUNT(refusals); i++) {
         given v = {.g = open_graph()};
         v.x = matrix(v.g, "x");
         v.y = graph_add_leaf(v.g, "y", F64, SHAPE(3, 2));
@@ -232,8 +299,8 @@ TEST(malformed_calls_are_refused_by_name)
         v.index = graph_add_leaf(v.g, "index", I32, SHAPE(4));
         v.bytes = graph_add_leaf(v.g, "bytes", U8, SHAPE(4, 3));
         CHECK_OK(test_ctx(), graph_status(v.g));
-        CHECK_INT(cases[i].call(&v), NODE_NONE);
-        CHECK_FAILS(test_ctx(), graph_status(v.g), DRMAD_E_MODEL, cases[i].text);
+        CHECK_INT(refusals[i].call(&v), NODE_NONE);
+        CHECK_FAILS(test_ctx(), graph_status(v.g), DRMAD_E_MODEL, refusals[i].text);
         CHECK_INT(g_exp(v.g, v.x), NODE_NONE); /* the error sticks */
         graph_free(v.g);
     }
@@ -284,12 +351,24 @@ TEST(printing_shows_every_attribute)
     g_slice(g, x, 2, 1, 2);
     g_pad(g, x, 0, 3, 6);
     g_fill(g, F32, SHAPE(5), 1e-3);
+    g_iota(g, I32, SHAPE(5, 2), 1);
+    g_sumpool(
+        g, graph_add_leaf(g, "image", F32, SHAPE(1, 5, 6, 2)),
+        (window){
+            .kernel = {2, 3}, .stride = {1, 2}, .pad = {0, 1}, .dilation = {1, 1}, .groups = 1});
+    g_uniform(g, graph_add_leaf(g, "key", I32, SHAPE(4)), 77, F32, SHAPE(3));
     CHECK_OK(test_ctx(), graph_print(g, NULL, 0, add_line, &p));
     CHECK_STR(p.text, "%0 = leaf \"x\" f64[2,3,4]\n"
                       "%1 = permute(%0) to 2 0 1 f64[4,2,3]\n"
                       "%2 = slice(%0) axis 2 from 1 f64[2,3,2]\n"
                       "%3 = pad(%0) axis 0 from 3 f64[6,3,4]\n"
-                      "%4 = fill 0.001 f32[5]\n");
+                      "%4 = fill 0.001 f32[5]\n"
+                      "%5 = iota axis 1 i32[5,2]\n"
+                      "%6 = leaf \"image\" f32[1,5,6,2]\n"
+                      "%7 = sumpool(%6) 2x3 stride 1,2 pad 0,1 dilation 1,1 groups 1 "
+                      "f32[1,4,3,2]\n"
+                      "%8 = leaf \"key\" i32[4]\n"
+                      "%9 = uniform(%8) site 77 f32[3]\n");
     graph_free(g);
 }
 

@@ -1,4 +1,5 @@
 /* The oracle itself: tests/eval.c against closed forms and results worked by hand. */
+#include "base/rng.h"
 #include "eval.h"
 #include "test.h"
 
@@ -154,8 +155,56 @@ TEST(products_have_their_values)
     VALUES(&v, g_matmul(g, left, right, true, true), 0.625, -4.875, 6.0625, -1.5);
     VALUES(&v, g_mul(g, left, right), -0.375, 0.5, 1.5, -2.25);
     VALUES(&v, g_dot(g, left, right), -0.625);
+    node rows = g_reshape(g, v.x, SHAPE(2, 1, 3));
+    VALUES(&v, g_matmul(g, rows, rows, false, true), 6.3125, 9.8125);
     VALUES(&v, g_sub(g, g_add(g, left, right), g_scale(g, left, 2.0)), 1.75, 1.75, 2.5, -3.75);
     graph_free(g);
+}
+
+TEST(windows_have_their_values)
+{
+    given v = open_given();
+    graph *g = v.g;
+    const window near = {.kernel = {2, 2}, .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    const window far = {
+        .kernel = {2, 2}, .stride = {2, 2}, .pad = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    window back = near;
+    node x = g_reshape(g, g_iota(g, F64, SHAPE(9), 0), SHAPE(1, 3, 3, 1));
+    node w = g_reshape(g, g_iota(g, F64, SHAPE(4), 0), SHAPE(1, 1, 2, 2));
+    node y = g_reshape(g, w, SHAPE(1, 2, 2, 1)), arg = g_maxpool_arg(g, x, near);
+
+    back.size[0] = back.size[1] = 3;
+    VALUES(&v, g_conv(g, x, w, near), 19.0, 25.0, 37.0, 43.0);
+    VALUES(&v, g_conv(g, x, w, far), 0.0, 8.0, 21.0, 43.0);
+    VALUES(&v, g_conv_dx(g, y, w, back), 0.0, 0.0, 1.0, 0.0, 4.0, 6.0, 4.0, 12.0, 9.0);
+    VALUES(&v, g_conv_dw(g, x, y, near), 19.0, 25.0, 37.0, 43.0);
+    VALUES(&v, g_sumpool(g, x, near), 8.0, 12.0, 20.0, 24.0);
+    VALUES(&v, g_spread(g, y, back), 0.0, 1.0, 1.0, 2.0, 6.0, 4.0, 2.0, 5.0, 3.0);
+    VALUES(&v, arg, 4.0, 5.0, 7.0, 8.0);
+    VALUES(&v, g_take(g, x, arg), 4.0, 5.0, 7.0, 8.0);
+    VALUES(&v, g_put(g, y, arg, SHAPE(3, 3)), 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 2.0, 3.0);
+    VALUES(&v, g_put(g, g_reshape(g, w, SHAPE(4)), v.index, SHAPE(3)), 1.0, 5.0, 0.0);
+    graph_free(g);
+}
+
+/* index_data as a key: seed 1, step 1. */
+TEST(draws_are_those_of_the_generator)
+{
+    given v = open_given();
+    const rng_key k = {.seed = 1, .step = 1, .site = 4};
+    double *u = eval_one(v.g, data, g_uniform(v.g, v.index, 4, F64, SHAPE(2, 50)));
+    double *f = eval_one(v.g, data, g_uniform(v.g, v.index, 4, F32, SHAPE(2, 50)));
+    double *n = eval_one(v.g, data, g_normal(v.g, v.index, 4, F64, SHAPE(2, 50)));
+
+    for (uint64_t i = 0; i < 100; i++) {
+        CHECK_NEAR(u[i], rng_uniform(k, i), 0.0);
+        CHECK(f[i] <= u[i] && u[i] - f[i] < 0x1p-24);
+        CHECK_NEAR(n[i], rng_normal(k, i), 0.0);
+    }
+    free(u);
+    free(f);
+    free(n);
+    graph_free(v.g);
 }
 
 TEST(single_precision_and_integers_are_kept)

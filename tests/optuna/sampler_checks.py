@@ -227,6 +227,24 @@ def a_sampler_can_be_pickled():
     assert str(sampler) == "GPSampler"
 
 
+def gradients_are_learnt_from():
+    def bowl(trial):
+        x, y = trial.suggest_float("x", -5, 10), trial.suggest_float("y", 0, 15)
+        ours.set_gradient(trial, {"x": 2 * (x - 3), "y": 4 * (y - 11)})
+        return (x - 3) ** 2 + 2 * (y - 11) ** 2
+
+    def best(sampler):
+        s = study(sampler)
+        s.optimize(bowl, n_trials=9)
+        return s.best_value
+
+    kinds = [{"gradients": g, "n_startup_trials": 3} for g in (False, True)]
+    plain, with_them = (sorted(best(ours.GPSampler(seed=k, **g)) for k in range(5)) for g in kinds)
+    assert with_them[2] < 0.5 * plain[2], f"{with_them} against {plain}"
+    sampler = ours.GPSampler(seed=1, **kinds[1])
+    assert best(pickle.loads(pickle.dumps(sampler))) == best(sampler)
+
+
 def a_choice_may_be_any_object():
     sizes = [(64, 64), (256,), math.nan]
     for kind in KINDS:

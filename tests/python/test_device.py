@@ -177,6 +177,7 @@ def test_operations():
         ("2 bcast f64 3,4 1\n3 mul f64 3,4 0,2\nout 3", 2 * x),
         ("2 bcast f64 3,4 1\n3 sum f64 1,4 2 axes=0\nout 3", torch.full((1, 4), 6.0, dtype=F64)),
         ("2 permute f64 4,3 0 perm=1,0\n3 matmul f64 3,3 2,2 ta\nout 3", x @ x.t()),
+        ("2 reshape f64 3,1,4 0\n3 matmul f64 3,1,1 2,2 tb\nout 3", (x * x).sum(1).view(3, 1, 1)),
         ("2 slice f64 2,4 0 axis=0 from=1\n3 pad f64 3,4 2 axis=0 from=1\nout 3",
          torch.cat([torch.zeros(1, 4, dtype=F64), x[1:]])),
         ("2 scale f64 3,4 0 f=bfe0000000000000\n3 softplus f64 3,4 2\nout 3",

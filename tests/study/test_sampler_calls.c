@@ -170,6 +170,74 @@ TEST(public_sampler_takes_a_parameter_in_midway)
     drmad_sampler_free(s);
 }
 
+/* Of a bowl in two numbers: the least of `trials`, whose last point is x. */
+static double bowl(const char *gradients, const char *direction, bool tell, int trials, double *x)
+{
+    const char *const settings[] = {"seed=5", "startup=2", gradients, direction};
+    const double sign = strcmp(direction, "direction=maximize") == 0 ? -1 : 1;
+    drmad_ctx *ctx = test_ctx();
+    drmad_sampler *s = NULL;
+    double least = INFINITY;
+    int index;
+
+    CHECK_OK(ctx, drmad_sampler_new(ctx, settings, COUNT(settings), &s));
+    CHECK_OK(ctx, drmad_sampler_add_param(s, "x", real_x, &index));
+    CHECK_OK(ctx, drmad_sampler_add_param(s, "y", real_wide, &index));
+    for (int i = 0; i < trials; i++) {
+        x[0] = x[1] = NAN;
+        CHECK_OK(ctx, drmad_sampler_suggest(s, i, x));
+        const double a = x[0] - 4.5, b = x[1] / 100 - 1;
+        const double slope[] = {sign * 2 * a, sign * 2 * b / 100};
+
+        CHECK_OK(ctx, drmad_sampler_observe(s, i, "COMPLETE", x, sign * (a * a + b * b), 0));
+        if (tell) CHECK_OK(ctx, drmad_sampler_gradient(s, i, slope));
+        least = fmin(least, a * a + b * b);
+    }
+    drmad_sampler_free(s);
+    return least;
+}
+
+TEST(public_sampler_learns_from_gradients)
+{
+    static const char off[] = "gradients=false", on[] = "gradients=true";
+    double plain[2], x[2], y[2];
+
+    const double without = bowl(off, "direction=minimize", false, 8, plain);
+    CHECK_NEAR(bowl(off, "direction=minimize", true, 8, x), without, 0); /* not asked for */
+    CHECK(memcmp(x, plain, sizeof x) == 0);
+    CHECK(bowl(on, "direction=minimize", true, 8, x) < 0.5 * without);
+    bowl(on, "direction=maximize", true, 8, y);
+    CHECK(memcmp(x, y, sizeof x) == 0); /* the same bowl upside down */
+}
+
+/* A gradient belongs to a point, and a parameter that comes later has none. */
+TEST(public_sampler_keeps_gradients_with_their_points)
+{
+    drmad_ctx *ctx = test_ctx();
+    drmad_sampler *s[2] = {SAMPLER("gradients=true", "startup=2"),
+                           SAMPLER("gradients=true", "startup=2")};
+    const double slope[3] = {-3, 0.1, NAN}, other[3] = {0.5, 3, 1};
+    double x[2][4];
+    int index;
+
+    CHECK_FAILS(ctx, drmad_sampler_gradient(s[0], 0, slope), DRMAD_E_USAGE, "observe it before");
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < 6; i++) {
+            suggest(s[k], i, x[k]);
+            CHECK_OK(ctx, drmad_sampler_observe(s[k], i, "COMPLETE", x[k], x[k][0], 0));
+            if (i == 5 || (k && i == 4)) CHECK_OK(ctx, drmad_sampler_gradient(s[k], i, slope));
+            if (i == 4) CHECK_OK(ctx, drmad_sampler_observe(s[k], 4, "COMPLETE", other, 1, 0));
+        }
+    }
+    for (int k = 0; k < 2; k++) {
+        CHECK_OK(ctx, drmad_sampler_add_param(s[k], "late", real_x, &index));
+        for (int i = 0; i < 4; i++) x[k][i] = NAN;
+        CHECK_OK(ctx, drmad_sampler_suggest(s[k], 6, x[k]));
+    }
+    CHECK(memcmp(x[0], x[1], sizeof x[0]) == 0);
+    for (int k = 0; k < 2; k++) drmad_sampler_free(s[k]);
+}
+
 static drmad_status body(drmad_ctx *ctx, void *arg)
 {
     const char *settings[] = {"sampler=sobol"};
@@ -183,6 +251,7 @@ static drmad_status body(drmad_ctx *ctx, void *arg)
     TRY(drmad_sampler_add_param(s, "x", real_x, &index));
     TRY(drmad_sampler_suggest(s, 0, &x));
     TRY(drmad_sampler_observe(s, 0, "COMPLETE", &x, 1, 0));
+    TRY(drmad_sampler_gradient(s, 0, &x));
     TRY(drmad_sampler_observe(s, 1, "FAIL", &x, NAN, 0));
     TRY(drmad_sampler_add_param(s, "c", choice, &index));
 done:

@@ -103,3 +103,9 @@ TEST(training_tells_the_slope_under_a_schedule)
 {
     check_gradient("optimizer={schedule: cosine, warmup: 3}");
 }
+
+/* The mean over the runs, as the value is. */
+TEST(training_tells_the_slope_of_a_mean_over_seeds)
+{
+    check_gradient("objective.seeds=3");
+}

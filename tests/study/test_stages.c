@@ -145,15 +145,16 @@ static double tuned_runs(const desk *d, const json_t *start)
     return runs;
 }
 
+static const char one_rate[] = "parameters=[{name: optimizer.lr, low: 0.01, high: 0.5, log: true}]";
+
 /* With one model for all, a trial and a retraining are the same work: a run and the look at its
  * objective. */
 TEST(stages_charge_what_was_done)
 {
-    static const char one[] = "parameters=[{name: optimizer.lr, low: 0.01, high: 0.5, log: true}]";
     desk d;
 
     desk_open(&d);
-    CHECK_OK(d.ctx, PIPE_RUN(&d, "p", desk_tune, one, "outer.audit_every=2"));
+    CHECK_OK(d.ctx, PIPE_RUN(&d, "p", desk_tune, one_rate, "outer.audit_every=2"));
     const json_t *starts = json_object_get(stage(&d, 1), "starts");
     const double trial = number(stage(&d, 0), "runs") / 4;
     double refined = 0;
@@ -167,6 +168,25 @@ TEST(stages_charge_what_was_done)
     CHECK_NEAR(number(spent, "runs"), 10 * trial + refined, 1e-9);
     CHECK(number(spent, "seconds") > 0);
     CHECK(number(spent, "seconds") <= desk_number(&d, "seconds") + 0.01);
+    desk_close(&d);
+}
+
+TEST(stages_charge_all_training_runs_of_a_trial)
+{
+    desk d;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, PIPE_RUN(&d, "p", desk_tune, one_rate, "objective.seeds=3"));
+    const double three = number(stage(&d, 0), "runs");
+
+    CHECK_OK(d.ctx, PIPE_RUN(&d, "q", desk_tune, one_rate));
+    CHECK_NEAR(number(stage(&d, 0), "runs"), three / 3, 1e-9);
+    /* one start, four trials, three runs and the looks at them: a budget in runs ends sooner */
+    CHECK_OK(d.ctx, PIPE_RUN(&d, "r", desk_tune, one_rate, "objective.seeds=3", "budget.runs=14",
+                             "stages=[{run: search, share: 0.5}, {run: retrain, share: 0.5}]"));
+    CHECK_INT(
+        json_integer_value(json_object_get(json_object_get(stage(&d, 0), "trials"), "COMPLETE")),
+        2);
     desk_close(&d);
 }
 

@@ -30,6 +30,7 @@ typedef struct knobs {
 
 typedef struct run {
     train_spec spec;
+    nn_spec *net;
     param_table *params;
     space *s;
     trainer *t;
@@ -249,13 +250,12 @@ static void open_run(run *r, const trial *c)
 
     memset(r, 0, sizeof *r);
     make_data(r);
+    CHECK_OK(ctx, nn_mlp(ctx, (const int64_t[]){IN, HID, OUT}, 2, NN_TANH, &r->net));
+    r->net->draws = (nn_draws){.std = 0.7, .bias = BIAS_LIKE_WEIGHT};
     r->spec = (train_spec){
         .init_scale = 1,
         .dtype = F64,
-        .model = {.layers = 2,
-                  .sizes = {IN, HID, OUT},
-                  .init_std = 0.7,
-                  .bias_init = BIAS_LIKE_WEIGHT},
+        .model = r->net,
         .loss = c->loss,
         .optim = c->optim,
         .rate = {.kind = c->schedule,
@@ -275,7 +275,7 @@ static void open_run(run *r, const trial *c)
         .train = {r->rows, F64, N, IN, 0.8, r->list, r->labels, N, 0},
     };
     CHECK_OK(ctx, params_new(ctx, &r->params));
-    CHECK_OK(ctx, nn_params(ctx, &r->spec.model, r->params));
+    CHECK_OK(ctx, nn_params(r->net, r->params));
     CHECK_OK(ctx, space_new(ctx, r->params, &facts, decls, n, &r->s));
     r->spec.params = r->params;
     r->spec.space = r->s;
@@ -291,6 +291,7 @@ static void close_run(run *r)
     trainer_free(r->t);
     space_free(r->s);
     params_free(r->params);
+    nn_free(r->net);
     mem_free(test_ctx(), r->values);
 }
 
@@ -299,7 +300,7 @@ static void start_plain(run *r)
 {
     double *flat = calloc((size_t)r->params->total, sizeof *flat);
 
-    nn_draw(&r->spec.model, r->params, SEED, flat);
+    nn_draw(r->net, r->params, SEED, flat);
     for (int p = 0; p < 4; p++)
         for (int e = first[p]; e < first[p + 1]; e++) {
             r->w[e] = flat[r->params->at[p].offset + e - first[p]];

@@ -140,10 +140,6 @@ static size_t place_partials(cpu_step *c)
     return bytes;
 }
 
-enum {
-    SPREAD_MIN = 1 << 19
-}; /* multiply-adds or elementwise operations; measured: below, waking a thread costs more */
-
 static drmad_status bind_step(cpu_code *code, cpu_step *c, const plan_step *s)
 {
     drmad_status st = DRMAD_OK;
@@ -151,6 +147,7 @@ static drmad_status bind_step(cpu_code *code, cpu_step *c, const plan_step *s)
     c->plan = s;
     if (s->matmuls + s->points + s->sums == 0) {
         most(&code->scratch_bytes, cpu_plain_scratch(code->plan, s));
+        most(&code->work_bytes, cpu_plain_work(code->isa, code->plan, s));
         return DRMAD_OK;
     }
     c->tile_rows = s->tile_rows, c->tile_cols = s->tile_cols;
@@ -161,7 +158,7 @@ static drmad_status bind_step(cpu_code *code, cpu_step *c, const plan_step *s)
         return DRMAD_OK; /* down = across = 0 */
     c->down = (c->rows + c->tile_rows - 1) / c->tile_rows;
     c->across = (c->cols + c->tile_cols - 1) / c->tile_cols;
-    c->spread = c->down * c->across > 1 && s->macs + s->points * s->count >= SPREAD_MIN;
+    c->spread = c->down * c->across > 1 && s->macs + s->points * s->count >= CPU_SPREAD_MIN;
     TRY(bind_gemms(code, c));
     most(&code->partial_bytes, place_partials(c));
     most(&code->regs, (size_t)c->group.regs);

@@ -5,6 +5,7 @@
  *   lower*.c       group -> program: instructions, registers, where in-place results are written
  *   run_group.c    runs a step's products and program over its tiles
  *   run_plain.c    the steps that are neither: permutations, scatter, soft-max sums, ...
+ *   run_conv.c, run_pool.c, run_draw.c   of these, convolutions, pooling, random numbers
  *   backend_cpu.c  binding, lanes, the run loop */
 #ifndef CPU_H
 #define CPU_H
@@ -12,9 +13,11 @@
 #include "exec/cpu/tile.h"
 
 enum {
-    SUB_TILE_BYTES = 4096,
-    CHUNK = 32768
-}; /* of a register; elements of a tile without products */
+    SUB_TILE_BYTES = 4096,   /* of a register */
+    CHUNK = 32768,           /* elements of a tile without products */
+    CPU_SPREAD_MIN = 1 << 19 /* multiply-adds or elementwise operations of a step; measured: below,
+                              * waking a thread costs more */
+};
 
 /* Where an operand or result lies. Address of element (r, c): base + r*row + c*col, all in
  * bytes. */
@@ -126,5 +129,8 @@ cpu_slot cpu_memory(const plan *p, node n, int64_t offset);
 void cpu_run_group(cpu_code *code, const cpu_step *s);
 void cpu_run_plain(cpu_code *code, const cpu_step *s);
 size_t cpu_plain_scratch(const plan *p, const plan_step *s);
+size_t cpu_plain_work(cpu_isa isa, const plan *p, const plan_step *s);
+cpu_lane *cpu_take_lane(cpu_code *code); /* one that nobody has; give it back */
+void cpu_give_lane(cpu_lane *lane);
 void cpu_bad_index(cpu_code *code, int64_t index, int64_t rows);
 #endif

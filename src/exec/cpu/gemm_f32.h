@@ -27,11 +27,17 @@ enum { VECS_MAX = 3, PANEL_WIDE = VECS_MAX * VL };
 /* `tiles` tiles below each other, each C (rows x vecs * VL, of which the last vector has `tail`
  * live columns) [+]= A B.
  * a(i, p) = a[i * a_step + p], or a[p * a_step + i] with by_col, the next tile's a_tile further on;
- * b(p, j) = b[p * b_step + j], anything beyond the live columns. */
+ * b(p, j) = b[p * b_step + j], anything beyond the live columns. The sum runs over `pieces` such
+ * products, k long each, piece s with a + piece[s].a and b + piece[s].b. */
+typedef struct gemm_piece {
+    int64_t a, b;
+} gemm_piece;
+
 typedef struct gemm_tile {
     const float *a, *b;
     float *c;
-    int64_t k, a_step, a_tile, b_step, c_step;
+    const gemm_piece *piece;
+    int64_t pieces, k, a_step, a_tile, b_step, c_step;
     int tiles, tail;
     bool by_col, acc;
 } gemm_tile;

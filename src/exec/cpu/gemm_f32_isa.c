@@ -202,7 +202,10 @@ static void run_panel(const gemm_shape *s, panel *w)
     static const int rows_most[VECS_MAX] = {TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3};
     int vecs = (w->wide + VL - 1) / VL, rows = 0;
     even_cut cut = cut_evenly(w->m, w->packed ? TILE_ROWS : rows_most[vecs - 1]);
+    const gemm_piece whole = {0, 0};
     gemm_tile t = {.b = w->b,
+                   .piece = &whole,
+                   .pieces = 1,
                    .k = w->k,
                    .b_step = w->b_step,
                    .c_step = s->ldc,

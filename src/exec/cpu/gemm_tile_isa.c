@@ -57,7 +57,8 @@ UNCHECKED INLINE void step(const float *a, int64_t apart, const float *b, int ro
     UNROLL for (int i = 0; i < rows; i++)
     {
         vf x = vf_set(a[i * apart]);
-        UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = vf_fma_here(x, row[v], sum[i][v]);
+        if (vecs == 1) sum[i][0] = vf_fma_splat_here(a + i * apart, row[0], sum[i][0]);
+        else UNROLL for (int v = 0; v < vecs; v++) sum[i][v] = vf_fma_here(x, row[v], sum[i][v]);
     }
 }
 
@@ -70,15 +71,19 @@ UNCHECKED INLINE void tiles(const gemm_tile *t, int rows, int vecs, bool by_col,
 
     for (int n = 0; n < t->tiles; n++, c += rows * t->c_step) {
         vf sum[ROWS_MAX][VECS_MAX];
-        const float *a = a_tile, *b = t->b;
-        int64_t p = 0;
 
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vecs; v++) sum[i][v] =
             vf_pin(vf_zero());
-        AS_IT_IS for (; p + DEEP <= k; p += DEEP)
-            UNROLL for (int q = 0; q < DEEP; q++, a += a_step, b += b_step)
+        AS_IT_IS for (int64_t s = 0; s < t->pieces; s++)
+        {
+            const float *a = a_tile + t->piece[s].a, *b = t->b + t->piece[s].b;
+            int64_t p = 0;
+            AS_IT_IS for (; p + DEEP <= k; p += DEEP)
+                UNROLL for (int q = 0; q < DEEP; q++, a += a_step, b += b_step)
+                    step(a, apart, b, rows, vecs, sum);
+            AS_IT_IS for (; p < k; p++, a += a_step, b += b_step)
                 step(a, apart, b, rows, vecs, sum);
-        AS_IT_IS for (; p < k; p++, a += a_step, b += b_step) step(a, apart, b, rows, vecs, sum);
+        }
         finish(t, c, rows, vecs, sum);
         a_tile += t->a_tile;
     }

@@ -241,11 +241,16 @@ static void run_program(const run *x, const tile *t)
         }
 }
 
-static cpu_lane *take_lane(cpu_code *code)
+cpu_lane *cpu_take_lane(cpu_code *code)
 {
     for (int32_t i = 0;; i = i + 1 < code->lanes ? i + 1 : 0)
         if (!atomic_flag_test_and_set_explicit(&code->lane[i].taken, memory_order_acquire))
             return &code->lane[i];
+}
+
+void cpu_give_lane(cpu_lane *lane)
+{
+    atomic_flag_clear_explicit(&lane->taken, memory_order_release);
 }
 
 static void run_tile(void *arg, int64_t number)
@@ -257,12 +262,12 @@ static void run_tile(void *arg, int64_t number)
 
     t.r1 = i + 1 < s->down ? t.r0 + s->tile_rows : s->rows;
     t.c1 = j + 1 < s->across ? t.c0 + s->tile_cols : s->cols;
-    t.lane = take_lane(x->code);
+    t.lane = cpu_take_lane(x->code);
     for (int32_t k = 0; k < s->gemms; k++) multiply(x, &s->gemm[k], &t);
     if (s->down * s->across == 1)
         t.r1 = s->group.rows, t.c1 = s->group.cols; /* perhaps one long row */
     if (s->group.slots) run_program(x, &t);
-    atomic_flag_clear_explicit(&t.lane->taken, memory_order_release);
+    cpu_give_lane(t.lane);
 }
 
 /* ---- sums of the tiles ---- */

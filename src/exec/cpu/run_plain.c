@@ -1,19 +1,15 @@
 /* Steps that are neither products nor elementwise: moves with any pattern of axes, and what runs
  * over whole rows. Plain loops, but for the soft-max sum, which stands in every training step. */
-#include "exec/cpu/cpu.h"
+#include "exec/cpu/run_plain.h"
 #include <math.h>
 #include <string.h>
 
-typedef struct plain {
-    cpu_code *code;
-    const plan *p;
-    const node_rec *r;
-    const plan_node *v;
-    const shape *from; /* of operand 0 */
-    const char *in[2];
-    char *out;
-    size_t size; /* of an element */
-} plain;
+void plain_tiles(plain *x, int64_t tiles, int64_t work, pool_tile_fn *tile)
+{
+    if (work >= CPU_SPREAD_MIN) pool_run(x->code->ctx, tiles, tile, x);
+    else
+        for (int64_t i = 0; i < tiles; i++) tile(x, i);
+}
 
 /* ---- moves: one loop over a small number of axes, innermost as a run ---- */
 
@@ -152,7 +148,7 @@ static void run_sum(plain *x)
 
 /* ---- rows by index ---- */
 
-static bool good_index(const plain *x, int64_t i, int64_t rows)
+bool plain_good_index(const plain *x, int64_t i, int64_t rows)
 {
     if (i >= 0 && i < rows) return true;
     cpu_bad_index(x->code, i, rows);
@@ -166,7 +162,7 @@ static void run_gather(plain *x)
     const size_t row = rows ? x->v->bytes / (size_t)rows : 0;
 
     for (int64_t i = 0; i < rows; i++)
-        if (good_index(x, index[i], x->from->dim[0]))
+        if (plain_good_index(x, index[i], x->from->dim[0]))
             memcpy(x->out + (size_t)i * row, x->in[0] + (size_t)index[i] * row, row);
 }
 
@@ -179,7 +175,7 @@ static void run_scatter(plain *x)
 
     memset(x->out, 0, x->v->bytes);
     for (int64_t i = 0; i < rows; i++) {
-        if (!good_index(x, index[i], total)) continue;
+        if (!plain_good_index(x, index[i], total)) continue;
         char *y = x->out + (size_t)index[i] * row;
         add((int64_t)(row / x->size), y, y, x->in[0] + (size_t)i * row, y, 0);
     }
@@ -266,15 +262,29 @@ static void run_cast(plain *x)
                                                                          x->in[0]);
 }
 
+static bool is_conv(int32_t op)
+{
+    return op == OP_conv || op == OP_conv_dx || op == OP_conv_dw;
+}
+
+size_t cpu_plain_work(cpu_isa isa, const plan *p, const plan_step *s)
+{
+    const node n = p->order[s->first];
+    const int32_t op = p->node[n].op;
+
+    return op == OP_matmul || is_conv(op) ? plain_product_work(isa, p, n) : 0;
+}
+
 size_t cpu_plain_scratch(const plan *p, const plan_step *s)
 {
     const plan_node *v = &p->node[p->order[s->first]];
-    size_t cols = 1;
+    const node_rec *r = graph_rec(p->g, p->order[s->first]);
 
     if (v->op == OP_sum) return (size_t)v->size * sizeof(double);
+    if (is_conv(v->op)) return plain_conv_scratch(p, r);
     if (v->op != OP_logsumexp) return 0;
-    const shape *from = graph_shape(p->g, graph_rec(p->g, p->order[s->first])->in[0]);
-    cols = (size_t)from->dim[from->rank - 1];
+    const shape *from = graph_shape(p->g, r->in[0]);
+    const size_t cols = (size_t)from->dim[from->rank - 1];
     const size_t e = cols > LSE_BLOCK ? cols : LSE_BLOCK;
     return (e + LSE_BLOCK + 16) * sizeof(double) + LSE_BLOCK * sizeof(double);
 }
@@ -293,6 +303,18 @@ void cpu_run_plain(cpu_code *code, const cpu_step *s)
         [OP_argmax] = run_argmax,
         [OP_rowmax] = run_rowmax,
         [OP_logsumexp] = run_logsumexp,
+        [OP_matmul] = plain_batched,
+        [OP_conv] = plain_conv,
+        [OP_conv_dx] = plain_conv,
+        [OP_conv_dw] = plain_conv,
+        [OP_sumpool] = plain_pool,
+        [OP_spread] = plain_pool,
+        [OP_maxpool_arg] = plain_pool,
+        [OP_take] = plain_take,
+        [OP_put] = plain_put,
+        [OP_uniform] = plain_draw,
+        [OP_normal] = plain_draw,
+        [OP_iota] = plain_iota,
     };
     const plan *p = code->plan;
     const node n = p->order[s->plan->first];

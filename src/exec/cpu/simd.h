@@ -238,6 +238,18 @@ INLINE vf vf_fma_here(vf a, vf b, vf sum)
 #endif
 }
 
+/* vf_fma_here(vf_set(*a), b, sum). With AVX-512 one instruction, which broadcasts as it loads: on
+ * Zen 4 a broadcast of its own, used once, costs a third of the kernel's speed. */
+INLINE vf vf_fma_splat_here(const float *a, vf b, vf sum)
+{
+#if defined(ISA_IS_avx512)
+    __asm__ volatile("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*a));
+    return sum;
+#else
+    return vf_fma_here(vf_set(*a), b, sum);
+#endif
+}
+
 /* max and min: where a or b is NaN they give b, as the x86 instructions do. */
 INLINE vf vf_zero(void)
 {
