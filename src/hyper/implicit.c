@@ -91,7 +91,8 @@ drmad_status implicit_open(walker *w)
     TRY(mem_alloc(w->ctx, flat, sizeof *m->v, &m->v));
     TRY(mem_alloc(w->ctx, flat, sizeof *m->q, &m->q));
     TRY(mem_alloc(w->ctx, (size_t)t->spec.space->total + 1, sizeof *m->mixed, &m->mixed));
-    if (!t->slot[SLOT_U]) TRY(trainer_vector(t, flat, &t->slot[SLOT_U]));
+    for (int k = SLOT_U; k <= SLOT_HU; k++)
+        if (!t->slot[k]) TRY(trainer_vector(t, flat, &t->slot[k])); /* an oracle's are there */
     TRY(walker_build_products(w));
 done:
     return st;
@@ -195,7 +196,7 @@ static drmad_status product(void *user, const double *x, double *y)
     memset(y, 0, (size_t)m->spec.n * sizeof *y);
     for (int64_t k = 0; k < m->batches; k++) {
         TRY(run_batch(w, k));
-        TRY(trainer_fetch(t, t->slot[SLOT_WGRAD], &hx));
+        TRY(trainer_fetch(t, t->slot[SLOT_HU], &hx));
         for (int64_t i = 0; i < m->spec.unknowns; i++)
             y[m->place[i]] += trainer_get(t, hx, m->place[i]) / (double)m->batches;
     }
@@ -225,7 +226,7 @@ static drmad_status through_statistics(walker *w, double *dvalues, int64_t *runs
         const int64_t batch = m->batches - 1 - k % m->batches;
         TRY(run_batch(w, batch));
         TRY(collect(w, batch));
-        TRY(trainer_fetch(t, t->slot[SLOT_WGRAD], &got));
+        TRY(trainer_fetch(t, t->slot[SLOT_HU], &got));
         for (int64_t i = 0; i < m->spec.unknowns; i++)
             m->v[m->place[i]] += trainer_get(t, got, m->place[i]);
         left = 0;

@@ -21,6 +21,7 @@ typedef struct parts {
     job *j;
     net *n;
     node *grad, *grad_leaf, *u, *hess;             /* by tensor */
+    node *given;                                   /* by tensor, oracle only: its H u */
     node *cot[OPTIM_VECTORS], *out[OPTIM_VECTORS]; /* by vector of a state, by tensor */
     node *use_grad, *use_cot;                      /* by use */
     node *rate[RATE_SLOTS];                        /* by rate series; NODE_NONE = 0 */
@@ -31,8 +32,9 @@ typedef struct parts {
 
 static void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad, p->grad_leaf, p->u,    p->hess, p->use_grad, p->use_cot, p->momentum,
-                   p->list, p->mapped,    p->from, p->to,   p->rate[0],  p->rate[1]};
+    void *all[] = {p->grad,     p->grad_leaf, p->u,        p->hess,   p->given,
+                   p->use_grad, p->use_cot,   p->momentum, p->list,   p->mapped,
+                   p->from,     p->to,        p->rate[0],  p->rate[1]};
 
     net_free(ctx, p->n);
     for (int k = 0; k < OPTIM_VECTORS; k++) mem_free(ctx, p->cot[k]);
@@ -45,7 +47,7 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = (OPTIM_PAIRS + 1) * n + 2 * uses + 2 * (size_t)w->sums +
                        RATE_SLOTS * (size_t)w->rates + (size_t)w->t->masks;
-    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u, &p->hess};
+    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u, &p->hess, &p->given};
     drmad_status st = DRMAD_OK;
 
     *p =
@@ -66,6 +68,7 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->mapped));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->from));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->to));
+    for (size_t i = 0; i < n; i++) p->given[i] = NODE_NONE;
     for (size_t i = 0; i < uses; i++) p->use_grad[i] = p->use_cot[i] = NODE_NONE;
 done:
     return st;
@@ -168,9 +171,9 @@ static drmad_status build_second_order(walker *w, parts *p)
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_grad[i] != NODE_NONE) p->use_cot[i] = p->to[n++];
     for (int32_t i = 0; w->t->spec.oracle && i < p->tensors; i++) {
-        const node hu = job_leaf(p->j, "H u", w->t->spec.dtype, w->t->spec.params->at[i].shape,
-                                 trainer_tensor_ref(w->t, SLOT_HU, i));
-        p->hess[i] = p->hess[i] == NODE_NONE ? hu : g_add(g, p->hess[i], hu);
+        p->given[i] = job_leaf(p->j, "H u", w->t->spec.dtype, w->t->spec.params->at[i].shape,
+                               trainer_tensor_ref(w->t, SLOT_HU, i));
+        p->hess[i] = p->hess[i] == NODE_NONE ? p->given[i] : g_add(g, p->hess[i], p->given[i]);
     }
 done:
     return st;
@@ -180,9 +183,8 @@ static void add_hessian(parts *p)
 {
     for (int32_t i = 0; i < p->tensors; i++)
         if (p->hess[i] != NODE_NONE)
-            p->out[0][i] = p->out[0][i] == NODE_NONE
-                               ? p->hess[i]
-                               : g_add(p->j->g, p->out[0][i], p->hess[i]);
+            p->out[0][i] =
+                p->out[0][i] == NODE_NONE ? p->hess[i] : g_add(p->j->g, p->out[0][i], p->hess[i]);
 }
 
 /* The transposed sums of the momentum on a path without b (optim.h). */
@@ -537,9 +539,9 @@ drmad_status walker_build_products(walker *w)
         p.out[0][i] = p.hess[i];
     }
     TRY(substitute_zeros_and_masks(w, &p));
-    for (int32_t i = 0; i < p.tensors; i++)
-        if (p.out[0][i] != NODE_NONE)
-            TRY(job_output(p.j, p.out[0][i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
+    for (int32_t i = 0; i < p.tensors; i++) /* the oracle's H u, to which nothing comes, is there */
+        if (p.out[0][i] != p.given[i])
+            TRY(job_output(p.j, p.out[0][i], trainer_tensor_ref(t, SLOT_HU, i), p.given[i]));
     TRY(put_cotangents(w, &p));
     TRY(job_compile(p.j));
 done:
