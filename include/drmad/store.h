@@ -86,6 +86,11 @@ DRMAD_API drmad_status drmad_store_import_hypero(drmad_store *s, const char *fro
  * reads our studies. Settings: schema (hyper), which is made. */
 DRMAD_API drmad_status drmad_store_hypero_views(drmad_store *s, const char *const *settings, int n);
 
+/* Whether libpq would take a password from a PostgreSQL URL anywhere in `text`, as in
+ * "store=postgresql://user:secret@host/db" or "...?password=...". Others on the machine can read
+ * arguments, and study files are shared: there such a URL is refused. */
+DRMAD_API int drmad_store_has_password(const char *text);
+
 /* One finding of a check: level 0 for damage, 1 for a warning, 2 for what is well. */
 typedef void drmad_finding_fn(void *user, int level, const char *text);
 /* Reads everything, changes nothing. DRMAD_E_STORAGE when something is damaged. */

@@ -309,6 +309,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_store_import_hypero": (c_int, [c_void_p, c_char_p, POINTER(c_char_p), c_int]),
     # drmad_status drmad_store_hypero_views(drmad_store *s, const char *const *settings, int n)
     "drmad_store_hypero_views": (c_int, [c_void_p, POINTER(c_char_p), c_int]),
+    # int drmad_store_has_password(const char *text)
+    "drmad_store_has_password": (c_int, [c_char_p]),
     # drmad_status drmad_store_check(drmad_ctx *ctx, const char *url, drmad_finding_fn *fn, void
     #     *user)
     "drmad_store_check": (c_int, [c_void_p, c_char_p, drmad_finding_fn, c_void_p]),

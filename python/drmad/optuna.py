@@ -46,7 +46,8 @@ GRADIENT = "drmad:gradient"  # user attribute
 
 def set_gradient(trial: Trial, gradient: Mapping[str, float]) -> None:
     """Keeps d objective / d parameter at this trial's point with it, by name, for some numbers or
-    all: by the parameter as it is, not its logarithm. `GPSampler(gradients=True)` learns from it."""
+    all: by the parameter as it is, not its logarithm. `GPSampler(gradients=True)` learns from
+    it."""
     trial.set_user_attr(GRADIENT, {name: float(x) for name, x in gradient.items()})
 
 

@@ -109,23 +109,6 @@ static drmad_status check_model(const config *c)
     return DRMAD_OK;
 }
 
-/* torch.optim.SGD's own rule, and a schedule that fits the run. */
-static drmad_status check_optimizer(const config *c)
-{
-    const config_optimizer *o = &c->set.optimizer;
-
-    if (o->nesterov && (o->momentum <= 0 || o->dampening != 0))
-        return config_refuse(c, "optimizer.nesterov", "needs a momentum above 0 and no dampening");
-    if (o->form == CFG_FORM_MACLAURIN && (o->nesterov || o->dampening != 0 || o->decoupled))
-        return config_refuse(c, "optimizer.form",
-                             "maclaurin has no nesterov, dampening or "
-                             "decoupled decay");
-    if (o->warmup > c->set.train.steps)
-        return config_refuse(c, "optimizer.warmup", "%lld steps, but train.steps is %lld",
-                             (long long)o->warmup, (long long)c->set.train.steps);
-    return DRMAD_OK;
-}
-
 static drmad_status check_trajectory(const config *c)
 {
     const config_trajectory *t = &c->set.trajectory;
@@ -171,6 +154,13 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
     } said[] = {{HYPER_LR, "optimizer.lr", &s->optimizer.lr},
                 {HYPER_MOMENTUM, "optimizer.momentum", &s->optimizer.momentum},
                 {HYPER_WEIGHT_DECAY, "optimizer.weight_decay", &s->optimizer.weight_decay},
+                {HYPER_BETA1, "optimizer.beta1", &s->optimizer.beta1},
+                {HYPER_BETA2, "optimizer.beta2", &s->optimizer.beta2},
+                {HYPER_EPS, "optimizer.eps", &s->optimizer.eps},
+                {HYPER_CLIP, "optimizer.clip_at", &s->optimizer.clip_at},
+                {HYPER_LR_PEAK, "optimizer.lr", &s->optimizer.lr},
+                {HYPER_LR_FINAL, "optimizer.final", &s->optimizer.final},
+                {HYPER_LR_GAMMA, "optimizer.gamma", &s->optimizer.gamma},
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
@@ -260,7 +250,7 @@ drmad_status config_finish(config *c)
     TRY(check_counts(c));
     TRY(resolve_layers(c));
     TRY(check_model(c));
-    TRY(check_optimizer(c));
+    TRY(config_check_optimizer(c));
     TRY(check_trajectory(c));
     TRY(check_objective(c));
     TRY(config_check_stages(c));

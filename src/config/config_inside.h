@@ -78,6 +78,9 @@ drmad_status key_print(const config *c, const key_def *k, const void *base, char
 /* Part of config_finish: what the kinds of data need and take, augmentation. */
 drmad_status config_check_data(const config *c);
 bool config_own_test(int kind); /* whether the kind may bring a test set by itself */
+/* Part of config_finish: the optimiser. What its kind has no use for is refused by name; every
+ * `auto` of the rest replaced. */
+drmad_status config_check_optimizer(config *c);
 /* Part of config_finish: order and shares of `stages`, words of `compare`. */
 drmad_status config_check_stages(config *c);
 /* ... and once `auto`s are numbers: what a search chooses must be able to start refinement. */

@@ -1,6 +1,7 @@
 /* Splits and batches: permutations with random access, so that nothing is kept between steps. */
 #include "data/split.h"
 #include "base/rng.h"
+#include "data/pictures.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,20 +138,31 @@ static uint64_t hash_row(const uint8_t *p, size_t size)
     return h;
 }
 
-static const uint8_t *row_at(const split *s, const row_hash *r, size_t *size)
+/* A row, or, where it is decoded only when it is needed, its file. */
+static drmad_status row_at(const split *s, const row_hash *r, image_bytes *room, blob *out)
 {
     const split_part *part = &s->part[r->part];
+    const dataset *d = part->data;
 
-    *size = (size_t)part->data->width * dtype_size(part->data->dtype);
-    return (const uint8_t *)part->data->rows + *size * (size_t)part->index[r->at];
+    if (!d->rows) return image_set_load(d->pictures->set, part->index[r->at], room, out);
+    out->size = (size_t)d->width * dtype_size(d->dtype);
+    out->at = (const uint8_t *)d->rows + out->size * (size_t)part->index[r->at];
+    return DRMAD_OK;
 }
 
-static bool same_row(const split *s, const row_hash *a, const row_hash *b)
+static drmad_status same_row(const split *s, const row_hash *a, const row_hash *b, bool *same)
 {
-    size_t na, nb;
-    const uint8_t *pa = row_at(s, a, &na), *pb = row_at(s, b, &nb);
+    image_bytes room[2] = {{.ctx = s->ctx}, {.ctx = s->ctx}};
+    blob x, y;
+    drmad_status st;
 
-    return na == nb && memcmp(pa, pb, na) == 0;
+    TRY(row_at(s, a, &room[0], &x));
+    TRY(row_at(s, b, &room[1], &y));
+    *same = x.size == y.size && memcmp(x.at, y.at, x.size) == 0;
+done:
+    image_bytes_free(&room[0]);
+    image_bytes_free(&room[1]);
+    return st;
 }
 
 static drmad_status say_shared(const split *s, const row_hash *a, const row_hash *b, bool strict)
@@ -167,29 +179,46 @@ static drmad_status say_shared(const split *s, const row_hash *a, const row_hash
     return DRMAD_OK;
 }
 
-/* Counts rows whose content an earlier part has too: they make a validation or test score too
- * good. */
-static drmad_status find_shared(split *s, bool strict)
+static drmad_status hash_all(const split *s, row_hash *all)
 {
-    size_t n = 0, k = 0, size, first_a = 0, first_b = 0;
-    row_hash *all = NULL;
+    image_bytes room = {.ctx = s->ctx};
+    drmad_status st = DRMAD_OK;
+    size_t k = 0;
+    blob row;
 
-    for (int p = 0; p < PART_COUNT; p++) n += (size_t)s->part[p].n;
-    drmad_status st = mem_alloc(s->ctx, n, sizeof *all, &all);
-    if (st != DRMAD_OK) return st;
     for (int32_t p = 0; p < PART_COUNT; p++)
         for (int32_t i = 0; i < s->part[p].n; i++, k++) {
             all[k] = (row_hash){.part = p, .at = i};
-            const uint8_t *row = row_at(s, &all[k], &size);
-            all[k].hash = hash_row(row, size);
+            TRY(row_at(s, &all[k], &room, &row));
+            all[k].hash = hash_row(row.at, row.size);
         }
+done:
+    image_bytes_free(&room);
+    return st;
+}
+
+/* Counts rows whose content an earlier part has too: they make a validation or test score too
+ * good. Files are read for it only where it is asked for. */
+static drmad_status find_shared(split *s, bool strict)
+{
+    size_t n = 0, first_a = 0, first_b = 0;
+    row_hash *all = NULL;
+    drmad_status st;
+    bool same;
+
+    if (!s->part[PART_TRAIN].data->rows && !strict) return DRMAD_OK;
+    for (int p = 0; p < PART_COUNT; p++) n += (size_t)s->part[p].n;
+    TRY(mem_alloc(s->ctx, n, sizeof *all, &all));
+    TRY(hash_all(s, all));
     qsort(all, n, sizeof *all, by_hash);
     for (size_t i = 0, start = 0; i < n; i++) {
         if (all[i].hash != all[start].hash) start = i;
-        if (all[i].part == all[start].part || !same_row(s, &all[start], &all[i])) continue;
-        if (s->shared++ == 0) first_a = start, first_b = i;
+        if (all[i].part == all[start].part) continue;
+        TRY(same_row(s, &all[start], &all[i], &same));
+        if (same && s->shared++ == 0) first_a = start, first_b = i;
     }
     if (s->shared) st = say_shared(s, &all[first_a], &all[first_b], strict);
+done:
     mem_free(s->ctx, all);
     return st;
 }

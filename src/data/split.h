@@ -10,7 +10,8 @@ enum { SPLIT_REST = -1 }; /* as a count: all rows that are left, at least one */
 typedef struct split_spec {
     int64_t count[PART_COUNT];
     bool sequential; /* rows in the file's order; else by a permutation from `seed` */
-    bool strict;     /* a row that two parts share is an error, else a warning */
+    bool strict;     /* a row that two parts share is an error, else a warning; pictures that lie in
+                      * files are compared only then, file by file */
     uint64_t seed;
     double corrupt;      /* share of the training labels made wrong, 0 to 1 */
     uint64_t noise_seed; /* which ones, and what they become */

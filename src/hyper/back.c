@@ -55,6 +55,26 @@ static drmad_status collect_sum(walker *w, int32_t use, int64_t step, double *dv
     return st;
 }
 
+/* What the base rate's cotangent gives to the parameters of the schedule: that of the tensors that
+ * follow it, and of all multipliers of it. */
+static void collect_schedule(walker *w, int64_t step, double *dvalues)
+{
+    const trainer *t = w->t;
+    double cot = trainer_get(t, t->slot[SLOT_LR_COT], 0);
+
+    for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
+        const use_state *u = &t->use[i];
+        hyper_at at = trainer_at(t, u, step);
+        if (u->use->kind != HYPER_LR || !t->spec.space->slices[u->use->slice].multiplier) continue;
+        at.base = 1;
+        space_fetch(t->spec.space, u->use, &at, t->values, u->host[USE_TAN]);
+        for (size_t e = 0; e < u->count; e++)
+            cot += trainer_get(t, u->host[USE_TAN], (int64_t)e) *
+                   trainer_get(t, u->host[USE_COT], (int64_t)e);
+    }
+    trainer_scatter_rate(t, step, cot, dvalues);
+}
+
 /* A rate's cotangent is that of one step: each of the s steps gets it. All others are those of the
  * whole block. */
 static drmad_status collect(walker *w, int64_t step, int64_t s, double *dvalues)
@@ -62,6 +82,8 @@ static drmad_status collect(walker *w, int64_t step, int64_t s, double *dvalues)
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
 
+    for (int64_t k = 0; k < s && trainer_tunes_schedule(t); k++)
+        collect_schedule(w, step + k, dvalues);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         if (!w->has_cot[i]) continue;
         if (trainer_sums(t, i)) {
@@ -98,6 +120,21 @@ static void set_active(walker *w, int64_t step)
     }
 }
 
+/* The averaged squares: those after the last step are given, the plan makes each from those after
+ * it. */
+static drmad_status bind_squares(walker *w, const traj_view *v)
+{
+    const int32_t k = optim_squares(&w->t->spec.optim);
+    drmad_status st = DRMAD_OK;
+
+    if (!w->squares_set) TRY(trainer_copy(w->t, w->squares, v->next[k]));
+    w->squares_set = true;
+    w->t->slot[SLOT_W1 + k] = w->squares;
+    w->t->slot[SLOT_LOW] = (void *)(uintptr_t)v->low;
+done:
+    return st;
+}
+
 static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
 {
     trainer *t = w->t;
@@ -109,9 +146,14 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
         t->slot[SLOT_W1 + k] = (void *)(uintptr_t)v->next[k];
     }
     trainer_bind(t, SLOT_WCOT, w->cot);
+    if (w->squares) TRY(bind_squares(w, v));
     TRY(invert_rates(w));
     set_active(w, step);
     if (t->spec.oracle) {
+        double loss;
+        if (w->direction_asks)
+            TRY(trainer_ask_gradient(t, step, v->now[0], trainer_example_weights(t, USE_VALUE),
+                                     t->slot[SLOT_G], &loss));
         TRY(job_run(w->direction, t->slot));
         TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], PRODUCT_BACK,
                                 w->asks_gradient ? t->slot[SLOT_G] : NULL));
@@ -329,6 +371,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         TRY(trainer_clear_sum(t, i));
     }
     r->growth = 1;
+    w->squares_set = false;
     for (int64_t step = T - 1, seen = T; step >= w->first; step--) {
         TRY(base_stopped(w->ctx));
         const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */

@@ -26,7 +26,15 @@ bool about_optimiser(hyper_kind k)
 {
     for (int h = 0; h < OPTIM_HYPERS; h++)
         if (optim_kind_of((optim_hyper)h) == k) return true;
-    return false;
+    return k == HYPER_CLIP;
+}
+
+/* What moves the way to a minimum and not the minimum. */
+static bool about_the_way(hyper_kind k)
+{
+    const bool scheduled = k == HYPER_LR_PEAK || k == HYPER_LR_FINAL || k == HYPER_LR_GAMMA;
+
+    return scheduled || (about_optimiser(k) && k != HYPER_WEIGHT_DECAY);
 }
 
 /* Why the estimator's derivative by this slice is zero though F's is not; NULL when it sees it. */
@@ -38,7 +46,7 @@ static const char *blind(const walker *w, const hyper_slice *s)
     if (k == ESTIMATOR_IMPLICIT) {
         if (s->kind == HYPER_INIT_SCALE)
             return "a minimum of the loss does not depend on where training started";
-        if (about_optimiser(s->kind) && s->kind != HYPER_WEIGHT_DECAY)
+        if (about_the_way(s->kind))
             return "a minimum of the loss does not depend on how the optimiser got there";
         if (s->phases > 1) return "a minimum of the loss has no phases";
         return NULL;
@@ -74,6 +82,15 @@ static drmad_status check_sight(const walker *w)
     return DRMAD_OK;
 }
 
+/* AdamW and its like end where g / sqrt(v) + wd w = 0, which is no gradient's zero. */
+static bool decays_by_the_way(const walker *w)
+{
+    const train_spec *s = &w->t->spec;
+
+    return s->optim.kind != OPTIM_SGD && s->optim.decoupled &&
+           (s->weight_decay != 0 || space_has(s->space, HYPER_WEIGHT_DECAY));
+}
+
 static drmad_status check_settings(const walker *w)
 {
     const estimator_spec *e = &w->spec.estimator;
@@ -94,6 +111,11 @@ static drmad_status check_settings(const walker *w)
                     "trajectory.kind: %s keeps states that estimator.kind: %s does not walk back; "
                     "leave it auto",
                     traj_kind_name(kept), estimator_name(e->kind));
+    if (e->kind == ESTIMATOR_IMPLICIT && decays_by_the_way(w))
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "estimator.kind: implicit needs a minimum of a loss, and decoupled weight decay "
+                    "under an adaptive optimiser ends where neither loss nor penalty says; use l2, "
+                    "optimizer.decoupled: false or unrolled");
     if (e->kind == ESTIMATOR_IMPLICIT && e->solver == SOLVER_NYSTROM && e->damping == 0)
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "estimator.damping: 0; nystrom inverts a matrix of low rank plus the damping, "

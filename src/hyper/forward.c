@@ -42,7 +42,7 @@ drmad_status walker_build_tangent(walker *w)
 {
     trainer *t = w->t;
     const int32_t tensors = t->spec.params->n, uses = t->spec.space->n_uses;
-    const size_t all = (size_t)((t->vectors + 1) * tensors + uses);
+    const size_t all = (size_t)((t->vectors + 2) * tensors + uses);
     drmad_status st = DRMAD_OK;
     node *x = NULL, *tan = NULL, *y = NULL, *out = NULL, *grad = NULL;
     net *n = NULL;
@@ -73,8 +73,15 @@ drmad_status walker_build_tangent(walker *w)
     for (int32_t i = 0; i < uses; i++) {
         if (n->use[i] == NODE_NONE) continue;
         x[nx] = n->use[i];
-        tan[nx++] = job_leaf(j, "tangent of h", t->spec.dtype, t->use[i].leaf,
+        tan[nx++] = job_leaf(j, "tangent of h", t->use[i].type, t->use[i].leaf,
                              trainer_use_ref(t, i, USE_TAN));
+    }
+    for (int32_t i = 0; trainer_tunes_schedule(t) && i < tensors; i++) {
+        if (!trainer_follows(t, i)) continue;
+        x[nx] = n->step[i].in.h[OPTIM_LR];
+        tan[nx] = job_leaf(j, "tangent of the base rate", t->spec.dtype,
+                           *graph_shape(j->g, x[nx]), (slot_ref){SLOT_LR_TAN, 0});
+        nx++;
     }
     TRY(ad_jvp(j->g, nx, x, tan, ny, y, out));
     TRY(put_outputs(t, j, &(const pairs_of_state){y, out, x, tan}));
@@ -89,17 +96,36 @@ done:
     return st;
 }
 
+/* A multiplier's leaf moves with the base rate too. */
+static void add_rate_tangent(walker *w, const use_state *u, int64_t step, double rate)
+{
+    trainer *t = w->t;
+    hyper_at at = trainer_at(t, u, step);
+    void *tan = u->host[USE_TAN], *more = u->host[USE_COT];
+
+    if (!trainer_tunes_schedule(t)) return;
+    at.base = rate;
+    space_fetch(t->spec.space, u->use, &at, t->values, more);
+    for (size_t e = 0; e < u->count; e++)
+        trainer_put(t, tan, (int64_t)e,
+                    trainer_get(t, tan, (int64_t)e) + trainer_get(t, more, (int64_t)e));
+}
+
 /* The leaves are linear in the values, so a tangent is fetched like a value. */
 static drmad_status fill_tangents(walker *w, int64_t step, const double *direction)
 {
     trainer *t = w->t;
+    const double rate = trainer_rate_tangent(t, step, direction);
     drmad_status st = DRMAD_OK;
 
+    trainer_put(t, t->slot[SLOT_LR_TAN], 0, rate);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         const use_state *u = &t->use[i];
         const hyper_at at = trainer_at(t, u, step);
         if (w->tangent_of[i] == u->filled) continue;
         space_fetch(t->spec.space, u->use, &at, direction, u->host[USE_TAN]);
+        if (u->use->kind == HYPER_LR && t->spec.space->slices[u->use->slice].multiplier)
+            add_rate_tangent(w, u, step, rate);
         TRY(trainer_send_use(t, i, USE_TAN));
         w->tangent_of[i] = u->filled;
     }

@@ -20,10 +20,13 @@
 typedef struct parts {
     job *j;
     net *n;
-    node *grad, *grad_leaf, *u, *hess;             /* by tensor */
-    node *given;                                   /* by tensor, oracle only: its H u */
+    node *grad, *grad_leaf, *hess; /* by tensor */
+    node *given;                   /* oracle only: its H u */
+    node *u, *step_u;              /* cotangents of the gradient: as it is, clipped */
+    node *squares, *squares_next;  /* the averaged squares v, a leaf of v' */
     node *cot[OPTIM_VECTORS], *out[OPTIM_VECTORS]; /* by vector of a state, by tensor */
     node *use_grad, *use_cot;                      /* by use */
+    node rate_cot;                                 /* of the base rate */
     node *rate[RATE_SLOTS];                        /* by rate series; NODE_NONE = 0 */
     optim_momentum *momentum;                      /* by sum */
     node *list, *mapped, *from, *to;               /* scratch */
@@ -32,9 +35,9 @@ typedef struct parts {
 
 static void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad,     p->grad_leaf, p->u,        p->hess,   p->given,
-                   p->use_grad, p->use_cot,   p->momentum, p->list,   p->mapped,
-                   p->from,     p->to,        p->rate[0],  p->rate[1]};
+    void *all[] = {p->grad,   p->grad_leaf, p->u,        p->step_u,  p->squares,  p->squares_next,
+                   p->hess,   p->given,     p->use_grad, p->use_cot, p->momentum, p->list,
+                   p->mapped, p->from,      p->to,       p->rate[0], p->rate[1]};
 
     net_free(ctx, p->n);
     for (int k = 0; k < OPTIM_VECTORS; k++) mem_free(ctx, p->cot[k]);
@@ -45,9 +48,10 @@ static void parts_free(drmad_ctx *ctx, parts *p)
 static drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
-    const size_t all = (OPTIM_PAIRS + 1) * n + 2 * uses + 2 * (size_t)w->sums +
+    const size_t all = (OPTIM_PAIRS + 2) * n + 2 * uses + 2 * (size_t)w->sums +
                        RATE_SLOTS * (size_t)w->rates + (size_t)w->t->masks;
-    node **by_tensor[] = {&p->grad, &p->grad_leaf, &p->u, &p->hess, &p->given};
+    node **by_tensor[] = {&p->grad,    &p->grad_leaf,    &p->u,    &p->step_u,
+                          &p->squares, &p->squares_next, &p->hess, &p->given};
     drmad_status st = DRMAD_OK;
 
     *p =
@@ -70,6 +74,8 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->to));
     for (size_t i = 0; i < n; i++) p->given[i] = NODE_NONE;
     for (size_t i = 0; i < uses; i++) p->use_grad[i] = p->use_cot[i] = NODE_NONE;
+    for (size_t i = 0; i < n; i++) p->squares[i] = NODE_NONE;
+    p->rate_cot = NODE_NONE;
 done:
     return st;
 }
@@ -104,7 +110,7 @@ static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
 
     if (t->spec.params->at[i].role == PARAM_STAT) {
         for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = NODE_NONE;
-        p->u[i] = NODE_NONE;
+        p->u[i] = p->step_u[i] = NODE_NONE;
         return DRMAD_OK;
     }
     for (int k = 0; k < OPTIM_VECTORS; k++) x[k] = o->in.state[k];
@@ -116,12 +122,38 @@ static drmad_status build_update_adjoint(walker *w, parts *p, int32_t i)
     TRY(ad_vjp(p->j->g, p->vectors, o->next, c, n, present, cot));
     for (int k = ALL - 1; k >= 0; k--) cot[k] = x[k] == NODE_NONE ? NODE_NONE : cot[--n];
     for (int32_t k = 0; k < p->vectors; k++) p->out[k][i] = cot[k];
-    p->u[i] = cot[G];
+    p->step_u[i] = p->u[i] = cot[G];
+    if (trainer_tunes_schedule(t) && trainer_follows(t, i)) {
+        const node one = g_reshape(p->j->g, cot[H + OPTIM_LR], SHAPE(1));
+        p->rate_cot = p->rate_cot == NODE_NONE ? one : g_add(p->j->g, p->rate_cot, one);
+    }
     for (int k = 0; k < OPTIM_HYPERS; k++) {
         const hyper_use *u = space_find(t->spec.space, optim_kind_of((optim_hyper)k), i);
         if (u && !(k == OPTIM_MOMENTUM && !w->exact))
             p->use_cot[u - t->spec.space->uses] = cot[H + k];
     }
+done:
+    return st;
+}
+
+/* ... and of the clipping before all of them. */
+static drmad_status build_clip_adjoint(walker *w, parts *p)
+{
+    const hyper_use *use = space_find(w->t->spec.space, HYPER_CLIP, -1);
+    node *x = p->list, *y = p->from, *c = p->mapped;
+    drmad_status st = DRMAD_OK;
+    int32_t n = 0;
+
+    if (w->t->spec.optim.clip == CLIP_NONE) return DRMAD_OK;
+    for (int32_t i = 0; i < p->tensors; i++) {
+        if (p->n->clipped[i] == NODE_NONE) continue;
+        x[n] = p->grad_leaf[i], y[n] = p->n->clipped[i], c[n++] = p->step_u[i];
+    }
+    if (use) x[n] = p->n->use[use - w->t->spec.space->uses];
+    TRY(ad_vjp(p->j->g, n, y, c, use ? n + 1 : n, x, p->to));
+    if (use) p->use_cot[use - w->t->spec.space->uses] = p->to[n];
+    for (int32_t i = p->tensors - 1; i >= 0; i--)
+        if (p->n->clipped[i] != NODE_NONE) p->u[i] = p->to[--n];
 done:
     return st;
 }
@@ -142,6 +174,7 @@ static drmad_status build_optimiser(walker *w, parts *p)
     }
     TRY(trainer_build_update(t, j, p->n, p->grad_leaf));
     for (int32_t i = 0; i < p->tensors; i++) TRY(build_update_adjoint(w, p, i));
+    TRY(build_clip_adjoint(w, p));
 done:
     return st;
 }
@@ -222,8 +255,9 @@ static node rate_product(const walker *w, const parts *p, int32_t i, const shape
     const optim_step *o = &p->n->step[i];
     graph *g = p->j->g;
 
-    if (pair == NODE_NONE || w->sums > 0 || shape_count(leaf) > 1)
-        return g_sum_to(g, g_mul(g, p->u[i], o->p), *leaf);
+    if (pair == NODE_NONE || w->sums > 0 || shape_count(leaf) > 1 ||
+        w->t->spec.optim.clip != CLIP_NONE)
+        return g_sum_to(g, g_mul(g, p->step_u[i], o->p), *leaf);
     pair = g_reshape(g, pair, *leaf);
     if (o->p == o->in.g) return pair;
     const node w0 = o->in.state[0];
@@ -259,14 +293,6 @@ done:
     return st;
 }
 
-/* Whether the pairs already say what stands for x. */
-static bool paired(const node *from, int32_t n, node x)
-{
-    while (n > 0)
-        if (from[--n] == x) return true;
-    return false;
-}
-
 /* All outputs, in the order in which put_back reads them. */
 static int32_t gather_outputs(const walker *w, const parts *p)
 {
@@ -274,6 +300,10 @@ static int32_t gather_outputs(const walker *w, const parts *p)
 
     for (int32_t k = 0; k < p->vectors; k++)
         for (int32_t i = 0; i < p->tensors; i++) p->list[n++] = p->out[k][i];
+    for (int32_t i = 0; i < p->tensors; i++) p->list[n++] = p->u[i];
+    for (int32_t i = 0; i < p->tensors; i++)
+        if (p->squares[i] != NODE_NONE) p->list[n++] = p->squares[i];
+    if (p->rate_cot != NODE_NONE) p->list[n++] = p->rate_cot;
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_cot[i] != NODE_NONE) p->list[n++] = p->use_cot[i];
     for (int32_t k = 0; k < w->sums; k++) {
@@ -291,6 +321,10 @@ static void put_back(const walker *w, parts *p, const node *list)
 
     for (int32_t k = 0; k < p->vectors; k++)
         for (int32_t i = 0; i < p->tensors; i++) p->out[k][i] = list[n++];
+    for (int32_t i = 0; i < p->tensors; i++) p->u[i] = list[n++];
+    for (int32_t i = 0; i < p->tensors; i++)
+        if (p->squares[i] != NODE_NONE) p->squares[i] = list[n++];
+    if (p->rate_cot != NODE_NONE) p->rate_cot = list[n++];
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_cot[i] != NODE_NONE) p->use_cot[i] = list[n++];
     for (int32_t k = 0; k < w->sums; k++) {
@@ -299,6 +333,38 @@ static void put_back(const walker *w, parts *p, const node *list)
     }
     for (int32_t k = 0; k < RATE_SLOTS * w->rates; k++)
         p->rate[k % RATE_SLOTS][k / RATE_SLOTS] = list[n++];
+}
+
+/* The first `pairs` of from and to, in all outputs. */
+static drmad_status substitute(parts *p, const walker *w, int32_t pairs)
+{
+    const int32_t n = gather_outputs(w, p);
+    drmad_status st = DRMAD_OK;
+
+    TRY(ad_substitute(p->j->g, pairs, p->from, p->to, n, p->list, p->mapped));
+    put_back(w, p, p->mapped);
+done:
+    return st;
+}
+
+/* The averaged squares from those after the step, where the trajectory gives only their cells. */
+static drmad_status substitute_squares(walker *w, parts *p)
+{
+    trainer *t = w->t;
+    const int32_t v = optim_squares(&t->spec.optim);
+    int32_t pairs = 0;
+
+    if (!w->squares) return DRMAD_OK;
+    for (int32_t i = 0; i < p->tensors; i++) {
+        const shape s = t->spec.params->at[i].shape;
+        if (t->spec.params->at[i].role == PARAM_STAT) continue;
+        const node low =
+            job_leaf(p->j, "low", t->spec.dtype, s, trainer_tensor_ref(t, SLOT_LOW, i));
+        p->from[pairs] = p->n->step[i].in.state[v];
+        p->to[pairs++] = p->squares[i] =
+            optim_squares_before(p->j->g, &t->spec.optim, &p->n->step[i], p->squares_next[i], low);
+    }
+    return substitute(p, w, pairs);
 }
 
 /* The fragment's values from the trajectory; then the gradient itself wherever it is still asked
@@ -329,12 +395,13 @@ static drmad_status substitute_known(walker *w, parts *p)
         k.inv_lr = job_leaf(j, "1/lr", t->spec.dtype, leaf, inverse);
         pairs += optim_substitutes(j->g, &t->spec.optim, &p->n->step[i], &k, p->from + pairs,
                                    p->to + pairs);
-        if (!paired(p->from, pairs, p->grad_leaf[i]))
-            p->from[pairs] = p->grad_leaf[i], p->to[pairs++] = p->grad[i];
+        if (w->squares) p->squares_next[i] = k.next[optim_squares(&t->spec.optim)];
     }
-    const int32_t n = gather_outputs(w, p);
-    TRY(ad_substitute(j->g, pairs, p->from, p->to, n, p->list, p->mapped));
-    put_back(w, p, p->mapped);
+    TRY(substitute(p, w, pairs));
+    TRY(substitute_squares(w, p));
+    memcpy(p->from, p->grad_leaf, (size_t)p->tensors * sizeof(node));
+    memcpy(p->to, p->grad, (size_t)p->tensors * sizeof(node));
+    TRY(substitute(p, w, p->tensors));
 done:
     return st;
 }
@@ -357,10 +424,7 @@ static drmad_status substitute_zeros_and_masks(walker *w, parts *p)
         p->from[pairs] = p->n->kinks[l];
         p->to[pairs++] = job_leaf(p->j, "mask", t->spec.dtype, s, trainer_mask_ref(t, l));
     }
-    if (pairs == 0) return DRMAD_OK;
-    const int32_t n = gather_outputs(w, p);
-    TRY(ad_substitute(p->j->g, pairs, p->from, p->to, n, p->list, p->mapped));
-    put_back(w, p, p->mapped);
+    if (pairs > 0) TRY(substitute(p, w, pairs));
 done:
     return st;
 }
@@ -404,10 +468,16 @@ static drmad_status put_outputs(walker *w, parts *p)
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = 0; i < p->tensors; i++) {
+        if (p->squares[i] != NODE_NONE)
+            TRY(job_output(j, p->squares[i],
+                           trainer_tensor_ref(t, SLOT_W1 + optim_squares(&t->spec.optim), i),
+                           p->squares_next[i]));
         for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
     TRY(put_cotangents(w, p));
+    if (p->rate_cot != NODE_NONE)
+        TRY(job_output(j, p->rate_cot, (slot_ref){SLOT_LR_COT, 0}, NODE_NONE));
     for (int32_t k = 0; k < w->sums; k++) {
         const momentum_sum *s = &w->sum[k];
         const shape leaf = t->use[s->use].leaf;
@@ -464,9 +534,11 @@ static drmad_status build_direction(walker *w)
     p.n->strided = w->spec.stride > 1;
     TRY(trainer_build_gradient(w->t, p.j, p.n, p.grad));
     TRY(build_optimiser(w, &p));
+    TRY(substitute_known(w, &p));
     for (int32_t i = 0; i < p.tensors; i++)
         TRY(job_output(p.j, p.u[i], trainer_tensor_ref(w->t, SLOT_U, i), NODE_NONE));
     TRY(job_compile(p.j));
+    w->direction_asks = job_reads(p.j, SLOT_G);
 done:
     parts_free(w->ctx, &p);
     return st;

@@ -3,6 +3,44 @@
 #include <math.h>
 #include <string.h>
 
+/* What a trajectory of weights alone cannot give an optimiser besides SGD. */
+static drmad_status check_path(walker *w, const char *kind)
+{
+    const train_spec *s = &w->t->spec;
+    const optim_spec *o = &s->optim;
+    double eps = s->eps;
+
+    if (o->kind == OPTIM_SGD || w->exact) return DRMAD_OK;
+    if (w->spec.stride > 1)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "trajectory.stride: fast is only for sgd: several steps of an optimiser with "
+                    "averaged squares are not one longer step; use exact");
+    if (traj_kind_of(w->tr) == TRAJ_LINE)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "trajectory.kind: line has no averaged squares, which the optimiser divides "
+                    "by; use grid, full or replay");
+    if (o->centered)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "optimizer.centered: trajectory: %s keeps no average gradient; use full or "
+                    "replay",
+                    kind);
+    if (space_has(s->space, HYPER_MOMENTUM))
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "momentum: of rmsprop needs its buffer, which trajectory: %s does not keep; "
+                    "use full or replay",
+                    kind);
+    for (int32_t i = 0; i < s->space->n_slices; i++)
+        if (s->space->slices[i].kind == HYPER_EPS) eps = fmin(eps, s->space->slices[i].low);
+    if ((o->eps_inside ? eps : eps * eps) < 1e-8) /* grid.md, section 3 */
+        base_log(
+            w->ctx, LOG_WARN,
+            "optimizer.eps: %g %s the root is too small for trajectory: %s: expect no faithful "
+            "hypergradient; use eps_inside: true with 1e-8 or more, or trajectory: full or "
+            "replay",
+            eps, o->eps_inside ? "inside" : "outside", kind);
+    return DRMAD_OK;
+}
+
 static drmad_status open_trajectory(walker *w)
 {
     const train_spec *s = &w->t->spec;
@@ -14,6 +52,8 @@ static drmad_status open_trajectory(walker *w)
         .params = s->params,
         .steps = s->steps,
         .vectors = w->t->vectors,
+        .squares = optim_squares(&s->optim) > 0 ? optim_squares(&s->optim) : 0,
+        .memory_of_squares = s->beta2,
         .memory = w->spec.memory,
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,
@@ -26,7 +66,7 @@ static drmad_status open_trajectory(walker *w)
         w->kept.kind = TRAJ_FULL;
         if (w->kept.memory && traj_estimate(&w->kept) > w->kept.memory) w->kept.kind = TRAJ_REPLAY;
     }
-    const drmad_status st = traj_new(w->ctx, &w->kept, &w->tr);
+    drmad_status st = traj_new(w->ctx, &w->kept, &w->tr);
 
     if (st != DRMAD_OK) return st;
     const traj_kind kind = traj_kind_of(w->tr);
@@ -45,7 +85,12 @@ static drmad_status open_trajectory(walker *w)
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "trajectory.stride: fast steps over the buffers that momentum's hypergradient "
                     "is made of; use exact");
-    return space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
+    TRY(check_path(w, traj_kind_name(kind)));
+    if (!w->exact && w->kept.squares && kind == TRAJ_GRID)
+        TRY(trainer_vector(w->t, (size_t)s->params->total, &w->squares));
+    st = space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
+done:
+    return st;
 }
 
 /* On a path without b every phase of every momentum use has its own sum. */
@@ -56,7 +101,7 @@ static drmad_status momentum_sums(walker *w)
     drmad_status st = DRMAD_OK;
     int32_t n = 0, slot;
 
-    if (w->exact) return DRMAD_OK;
+    if (w->exact || t->spec.optim.kind != OPTIM_SGD) return DRMAD_OK;
     for (int32_t i = 0; i < s->n_uses; i++)
         if (s->uses[i].kind == HYPER_MOMENTUM) n += (int32_t)s->slices[s->uses[i].slice].phases;
     if (n == 0) return DRMAD_OK;
@@ -124,6 +169,7 @@ void walker_free(walker *w)
         trainer_vector_free(w->t, w->t->slot[w->square_slot]);
         w->t->slot[w->square_slot] = NULL;
     }
+    trainer_vector_free(w->t, w->squares);
     rates_free(w);
     implicit_close(w);
     traj_free(w->tr);

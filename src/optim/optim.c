@@ -3,8 +3,12 @@
 
 static const optim_family *family(const optim_spec *o)
 {
-    (void)o;
-    return &optim_sgd;
+    static const optim_family *const families[] = {[OPTIM_SGD] = &optim_sgd,
+                                                   [OPTIM_RMSPROP] = &optim_rmsprop,
+                                                   [OPTIM_ADAM] = &optim_adam,
+                                                   [OPTIM_NADAM] = &optim_nadam};
+
+    return families[o->kind];
 }
 
 drmad_status optim_check(drmad_ctx *ctx, const optim_spec *o)
@@ -17,12 +21,25 @@ int32_t optim_vectors(const optim_spec *o)
     return family(o)->vectors(o);
 }
 
+int32_t optim_squares(const optim_spec *o)
+{
+    return family(o)->squares;
+}
+
+dtype optim_type(hyper_kind k, dtype working)
+{
+    return k == HYPER_BETA1 || k == HYPER_BETA2 ? F64 : working;
+}
+
 hyper_kind optim_kind_of(optim_hyper h)
 {
     static const hyper_kind kinds[OPTIM_HYPERS] = {
         [OPTIM_LR] = HYPER_LR,
         [OPTIM_MOMENTUM] = HYPER_MOMENTUM,
         [OPTIM_DECAY] = HYPER_WEIGHT_DECAY,
+        [OPTIM_BETA1] = HYPER_BETA1,
+        [OPTIM_BETA2] = HYPER_BETA2,
+        [OPTIM_EPS] = HYPER_EPS,
     };
 
     return kinds[h];
@@ -30,16 +47,16 @@ hyper_kind optim_kind_of(optim_hyper h)
 
 bool optim_reads(const optim_spec *o, optim_hyper h)
 {
-    if (h == OPTIM_MOMENTUM) return o->buffer;
-    return (family(o)->reads & READS(h)) != 0;
+    return (family(o)->reads & READS(h)) != 0 && (h != OPTIM_MOMENTUM || o->buffer);
 }
 
 optim_in optim_nothing(void)
 {
-    optim_in in = {.g = NODE_NONE, .c = NODE_NONE};
+    optim_in in = {.g = NODE_NONE};
 
     for (int k = 0; k < OPTIM_VECTORS; k++) in.state[k] = NODE_NONE;
     for (int k = 0; k < OPTIM_HYPERS; k++) in.h[k] = NODE_NONE;
+    for (int k = 0; k < OPTIM_NUMBERS; k++) in.number[k] = NODE_NONE;
     return in;
 }
 
@@ -96,4 +113,9 @@ node optim_displacement(graph *g, const optim_spec *o, const optim_in *in, const
     if (in->h[OPTIM_DECAY] != NODE_NONE && o->decoupled) d = g_sub(g, d, taken(g, in));
     if (o->form == FORM_MACLAURIN) d = g_neg(g, d);
     return optim_times(g, k->inv_lr, d);
+}
+
+node optim_moved(graph *g, const optim_spec *o, const optim_in *in, node s)
+{
+    return g_sub(g, optim_decayed(g, o, in), optim_times(g, in->h[OPTIM_LR], s));
 }

@@ -35,7 +35,7 @@ static int32_t sgd_vectors(const optim_spec *o)
 static node buffer_gain(graph *g, const optim_spec *o, const optim_in *in)
 {
     if (o->form == FORM_MACLAURIN) return g_neg(g, optim_one_minus(g, in->h[OPTIM_MOMENTUM]));
-    return in->c;
+    return in->number[OPTIM_GAIN];
 }
 
 static node gained(graph *g, const optim_spec *o, const optim_in *in, node x)
@@ -57,7 +57,7 @@ static void sgd_build(graph *g, const optim_spec *o, optim_step *st)
         st->next[1] = b1;
     }
     if (o->form == FORM_MACLAURIN) st->next[0] = g_add(g, in->state[0], optim_times(g, lr, st->s));
-    else st->next[0] = g_sub(g, optim_decayed(g, o, in), optim_times(g, lr, st->s));
+    else st->next[0] = optim_moved(g, o, in, st->s);
 }
 
 /* p from the two buffers: p = (b' - mu b) / k. */
@@ -103,6 +103,7 @@ const optim_family optim_sgd = {
     .reads = READS(OPTIM_LR) | READS(OPTIM_MOMENTUM) | READS(OPTIM_DECAY),
     .check = sgd_check,
     .vectors = sgd_vectors,
+    .squares = -1,
     .build = sgd_build,
     .substitutes = sgd_substitutes,
 };

@@ -79,7 +79,7 @@ static void explain_step(const plan *p, int32_t i, void (*line)(void *, const ch
 
     add(&t, "step %d: %d matmul, %d elementwise, %d sums over %" PRId64 " %s", i, s->matmuls,
         s->points, s->sums, s->count, dtype_name(s->type));
-    if (s->matmuls) add(&t, ", %" PRId64 " flop", 2 * s->macs);
+    if (s->macs) add(&t, ", %" PRId64 " flop", 2 * s->macs);
     if (s->matmuls && s->tile_rows * s->tile_cols < s->count)
         add(&t, ", tiles [%" PRId64 ",%" PRId64 "]", s->tile_rows, s->tile_cols);
     line(user, t.line);

@@ -20,18 +20,27 @@ static bool same_space(const plan_node *a, const plan_node *b)
            (a->cols == b->cols || a->cols == 0 || b->cols == 0);
 }
 
-/* Members of a and b fit pairwise (columns: one number for all), and are few enough. */
+/* Takes `value` for the one of all where it is set; false when there is another. */
+static bool agree(int64_t *all, int64_t value)
+{
+    if (value == 0) return true;
+    if (*all && *all != value) return false;
+    *all = value;
+    return true;
+}
+
+/* Members of a and b fit pairwise (columns and lines: one number for all), and are few enough. */
 static bool compatible(const plan_work *w, int32_t a, int32_t b)
 {
     const plan_node *at = w->p->node;
-    int64_t cols = 0;
+    int64_t cols = 0, line = 0;
     int points = 0, matmuls = 0;
 
     for (int side = 0; side < 2; side++)
         for (node v = side ? b : a; v >= 0; v = w->next[v]) {
             if (!fusible(&at[v]) || !same_space(&at[v], &at[a])) return false;
-            if (at[v].cols && cols && at[v].cols != cols) return false;
-            if (at[v].cols) cols = at[v].cols;
+            if (!agree(&cols, at[v].cols)) return false;
+            if (!agree(&line, at[v].line)) return false;
             points += at[v].cls != PN_MATMUL;
             matmuls += at[v].cls == PN_MATMUL;
         }

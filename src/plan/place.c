@@ -24,7 +24,8 @@ static void cut(const plan *p, plan_step *s)
     enum { ROWS = 84, COLS = 16 }; /* whole tiles and vectors of the kernels (gemm_f32.h) */
     const int64_t m = s->cols > 0 ? s->count / s->cols : 0, n = s->cols;
     const size_t bytes = (size_t)s->count * dtype_size(s->type) * (size_t)s->matmuls;
-    bool rows_only = false;
+    const int64_t unit = s->line ? s->line : ROWS;
+    bool rows_only = s->line > 0;
 
     s->tile_rows = m, s->tile_cols = n;
     for (int32_t i = 0; i < s->n; i++) {
@@ -36,8 +37,8 @@ static void cut(const plan *p, plan_step *s)
     const int64_t pieces = by_bytes > by_macs ? by_bytes : by_macs;
     if (pieces <= 1) return;
     if (m >= n || rows_only) {
-        s->tile_rows = (m / pieces + ROWS - 1) / ROWS * ROWS;
-        if (s->tile_rows < ROWS) s->tile_rows = ROWS;
+        s->tile_rows = (m / pieces + unit - 1) / unit * unit;
+        if (s->tile_rows < unit) s->tile_rows = unit;
         if (s->tile_rows > m) s->tile_rows = m;
     } else {
         s->tile_cols = (n / pieces + COLS - 1) / COLS * COLS;
@@ -86,7 +87,7 @@ static bool read_in_place(const plan *p, const plan_step *s, node u)
 }
 
 /* Does an instruction behind number `at` of the step still read u, itself or through what a backend
- * may compute only where it is read: factors and products? */
+ * may compute only where it is read: factors and products? Sums are taken when all else is done. */
 static bool read_later(plan_work *w, const plan_step *s, int32_t at, node u)
 {
     const plan *p = w->p;
@@ -98,7 +99,7 @@ static bool read_later(plan_work *w, const plan_step *s, int32_t at, node u)
         bool hit = false;
         for (int k = 0; k < r->n_in; k++)
             hit |= r->in[k].src != NODE_NONE && w->mark[r->in[k].src] == w->stamp;
-        if (hit && i > at) return true;
+        if (hit && (i > at || r->cls == PN_SUM)) return true;
         if (hit && (r->op == OP_scale || r->op == OP_mul || r->op == OP_sub)) w->mark[v] = w->stamp;
     }
     return false;

@@ -52,10 +52,10 @@ typedef struct plan_access {
 typedef enum plan_class {
     PN_DEAD, /* not needed, or read through an access */
     PN_LEAF,
-    PN_POINT, /* elementwise: one instruction, or a copy of in[0] */
-    PN_SUM,   /* ends a group: sums in[0] to one element, a row or a column */
-    PN_MATMUL,
-    PN_PLAIN /* a step of its own */
+    PN_POINT,  /* elementwise: one instruction, or a copy of in[0] */
+    PN_SUM,    /* ends a group: sums in[0] to one element, a row or a column */
+    PN_MATMUL, /* a product that tiles of rows may be computed of: matmul, conv, conv_dx */
+    PN_PLAIN   /* a step of its own */
 } plan_class;
 
 typedef enum place_kind {
@@ -81,6 +81,8 @@ typedef struct plan_node {
     int64_t count;   /* of the iteration space; PN_SUM: of what is summed */
     int64_t cols;    /* of the iteration space where an access or a sum needs it; 0 = any */
     access_mode sum; /* PN_SUM: AT_ONE, AT_COL or AT_ROW, of the result */
+    int64_t line;    /* PN_MATMUL: rows that are computed together: a matrix of a batch, an image's
+                      * row of pixels; 0 = any */
     node into;       /* PN_MATMUL: whose memory it adds into; itself when nobody else's */
     bool summed;     /* PN_POINT: an addition of products that they do themselves */
     bool kept;       /* has memory; else a register of its step */
@@ -97,14 +99,15 @@ typedef struct plan_step {
     int32_t matmuls, points, sums;
     dtype type;
     int64_t count, cols;
+    int64_t line;                 /* tile_rows is a multiple of it */
     int64_t tile_rows, tile_cols; /* of a product; the whole when it is not cut; 0 without */
     int32_t tiles;                /* tile buffers (PLACE_TILE) */
-    int64_t macs;                 /* multiply-adds of its products */
+    int64_t macs;                 /* multiply-adds of its products and convolutions */
 } plan_step;
 
 typedef struct plan_counts {
     int32_t nodes, steps, groups, matmuls, plains; /* groups: steps with elementwise work or sums */
-    int64_t macs;                                  /* of the products */
+    int64_t macs;                                  /* of products and convolutions */
     int64_t points;                                /* elementwise operations times elements */
     size_t arena;
 } plan_counts;

@@ -125,11 +125,20 @@ static int32_t take_best(order *o, int32_t step)
     return group;
 }
 
+/* Multiply-adds of a product or convolution; those of its border are counted as if they were. */
 static int64_t macs_of(const plan *p, node v)
 {
-    const node_rec *r = graph_rec(p->g, v);
+    const node_rec *r = v < graph_size(p->g) ? graph_rec(p->g, v) : graph_rec(p->g, NODE_NONE);
+    const shape *a = graph_shape(p->g, r->in[0]), *b = graph_shape(p->g, r->in[1]);
+    const int64_t taps = (int64_t)r->attr.window.kernel[0] * r->attr.window.kernel[1];
 
-    return p->node[v].count * graph_shape(p->g, r->in[0])->dim[!r->attr.ta];
+    switch (r->op) {
+    case OP_matmul: return p->node[v].count * a->dim[a->rank - (r->attr.ta ? 2 : 1)];
+    case OP_conv: return p->node[v].count * taps * b->dim[1];
+    case OP_conv_dx: return shape_count(a) * taps * b->dim[1];
+    case OP_conv_dw: return shape_count(b) * taps * r->shape.dim[1];
+    default: return 0;
+    }
 }
 
 static void add_step(plan_work *w, int32_t group)
@@ -147,7 +156,8 @@ static void add_step(plan_work *w, int32_t group)
         s->points += r->cls == PN_POINT && !r->summed;
         s->sums += r->cls == PN_SUM;
         s->matmuls += r->cls == PN_MATMUL;
-        if (r->cls == PN_MATMUL) s->macs += macs_of(p, v);
+        if (r->line) s->line = r->line;
+        if (r->cls == PN_MATMUL || r->cls == PN_PLAIN) s->macs += macs_of(p, v);
     }
     p->steps++;
 }

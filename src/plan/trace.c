@@ -230,10 +230,11 @@ static void trace_node(const graph *g, plan_node *v, node n)
     v->n_in = def->arity;
     if (r->op == OP_leaf) {
         v->cls = PN_LEAF;
-    } else if (r->op == OP_matmul && r->shape.rank == 2) {
+    } else if (r->op == OP_matmul || r->op == OP_conv || r->op == OP_conv_dx) {
         v->cls = PN_MATMUL;
         v->into = n;
-        v->cols = r->shape.dim[1];
+        v->cols = r->shape.dim[r->shape.rank - 1];
+        v->line = r->shape.rank > 2 ? r->shape.dim[r->shape.rank - 2] : 0;
         read_plain(g, v, r);
     } else if (r->op == OP_sum && trace_sum(g, v, r)) {
         return;

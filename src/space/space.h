@@ -66,6 +66,7 @@ typedef struct hyper_slice {
  *   tensors          the tensor's rank: [1,1], [1,in], [out,1] or [out,in]; of a bias [1] or [n]
  *   label_smoothing  [1,1] against targets [B,K]
  *   input_scale      [1,1] or [1,d] against inputs [B,d]
+ *   clip             [1]; lr_peak, lr_final, lr_gamma are no leaves but parameters of the schedule
  *   example_weight, loss_weight    [1], [K] (by label), [N] (by example); with hyper_at.rows only
  *                                  the rows of the batch are fetched: [B] */
 typedef struct hyper_use {
@@ -149,4 +150,5 @@ char *space_element_name(const space *s, int64_t i, char *buf, size_t size);
 const hyper_slice *space_slice_of(const space *s, int64_t i);
 
 bool hyper_is_about_tensors(hyper_kind k);
+bool hyper_is_about_schedule(hyper_kind k); /* a parameter of the base schedule */
 #endif

@@ -25,6 +25,9 @@ static const struct {
     [HYPER_WEIGHT_DECAY] = {TENSOR_PERS, "it is about weights", true, true, true},
     [HYPER_LR] = {TENSOR_PERS, "it is about weights", true, true, true},
     [HYPER_MOMENTUM] = {TENSOR_PERS, "it is about weights", true, true, true},
+    [HYPER_BETA1] = {TENSOR_PERS, "it is about weights", true, true, false},
+    [HYPER_BETA2] = {TENSOR_PERS, "it is about weights", true, true, false},
+    [HYPER_EPS] = {TENSOR_PERS, "it is about weights", true, true, true},
     [HYPER_INIT_SCALE] = {TENSOR_PERS, "it is about weights", true, false, false},
     [HYPER_LABEL_SMOOTHING] = {BIT(PER_GLOBAL), "it is one number for the loss", false, true, true},
     [HYPER_INPUT_SCALE] = {BIT(PER_GLOBAL) | BIT(PER_UNIT_IN),
@@ -33,11 +36,20 @@ static const struct {
                               "it is about examples", false, true, false},
     [HYPER_LOSS_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_CLASS), "it is about the loss", false, true,
                            false},
+    [HYPER_CLIP] = {BIT(PER_GLOBAL), "it is one number for all gradients", false, true, true},
+    [HYPER_LR_PEAK] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
+    [HYPER_LR_FINAL] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
+    [HYPER_LR_GAMMA] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
 };
 
 bool hyper_is_about_tensors(hyper_kind k)
 {
     return kinds[k].about_tensors;
+}
+
+bool hyper_is_about_schedule(hyper_kind k)
+{
+    return k == HYPER_LR_PEAK || k == HYPER_LR_FINAL || k == HYPER_LR_GAMMA;
 }
 
 /* Whether one of the globs in `list`, which commas separate, fits `name`. */
@@ -97,6 +109,9 @@ static drmad_status check_time(drmad_ctx *ctx, const space_facts *f, const hyper
                     "%s: %lld phases for %lld training steps; a phase needs a "
                     "step at least",
                     who, (long long)d->phases, (long long)f->steps);
+    if (d->phases != 1 && hyper_is_about_schedule(d->kind))
+        return FAIL(ctx, DRMAD_E_CONFIG, "%s: the schedule has no phases; use phases: constant",
+                    who);
     if (d->phases != 1 && d->kind == HYPER_INIT_SCALE)
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "%s: the start of training has no phases; use phases: "
@@ -188,6 +203,11 @@ drmad_status space_check_trajectory(const space *s, const char *kind, bool exact
     for (int32_t i = 0; i < s->n_slices && !exact; i++) {
         const hyper_slice *sl = &s->slices[i];
 
+        if (sl->kind == HYPER_BETA1 || sl->kind == HYPER_BETA2)
+            return FAIL(s->ctx, DRMAD_E_CONFIG,
+                        "%s: needs the optimiser's averages, which trajectory: %s keeps in part "
+                        "only; use trajectory: full or replay",
+                        sl->name, kind);
         if (sl->phases < s->facts.steps || sl->phases == 1) continue; /* changes at every step */
         if (sl->kind == HYPER_MOMENTUM)
             return FAIL(s->ctx, DRMAD_E_CONFIG,

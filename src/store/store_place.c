@@ -1,9 +1,11 @@
 /* Where a store is: URLs, the user's folders, names of workers. */
+#include "drmad/store.h"
 #include "store/store_inside.h"
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* "user:secret@" and "password=secret" become "user:***@" and "password=***", in place: three
@@ -41,6 +43,24 @@ static drmad_status without_password(drmad_ctx *ctx, const char *url, char **out
     return DRMAD_OK;
 }
 
+int drmad_store_has_password(const char *text)
+{
+    const char *url = strstr(text, "postgres"), *host = url ? strstr(url, "://") : NULL;
+    const char *query = host ? strchr(host, '?') : NULL;
+
+    if (!host) return 0;
+    const size_t n = strcspn(host + 3, "?#"); /* a password may hold a bare '/' */
+    const char *at = memrchr(host + 3, '@', n);
+    const char *colon = at ? memchr(host + 3, ':', (size_t)(at - host - 3)) : NULL;
+
+    if (colon && colon + 1 < at) return 1;
+    for (; query; query = strpbrk(query + 1, "&?"))
+        if (strncasecmp(query + 1, "password=", 9) == 0 ||
+            strncasecmp(query + 1, "sslpassword=", 12) == 0)
+            return 1;
+    return 0;
+}
+
 static const store_ops *ops_of(const char *url)
 {
     static const struct {
@@ -55,6 +75,16 @@ static const store_ops *ops_of(const char *url)
     for (size_t i = 0; i < COUNT(kinds); i++)
         if (strncmp(url, kinds[i].begin, strlen(kinds[i].begin)) == 0) return kinds[i].ops;
     return NULL;
+}
+
+/* %23 is #, behind which a study's name would begin. Nothing else is decoded: all other names are
+ * the same files to Optuna. */
+static void decode_marks(char *file)
+{
+    for (char *at = file; (at = strstr(at, "%23")); at++) {
+        *at = '#';
+        memmove(at + 1, at + 3, strlen(at + 3) + 1);
+    }
 }
 
 /* What the kind of store opens: "sqlite:runs.db" and SQLAlchemy's "sqlite:///runs.db" are a file,
@@ -76,7 +106,9 @@ static drmad_status place_of(store *s, const char *url)
     if (!*rest)
         return FAIL(s->ctx, DRMAD_E_USAGE, "%s: no file named, expected %s:FILE", s->url,
                     s->ops->scheme);
-    return mem_strdup(s->ctx, rest, &s->place);
+    const drmad_status st = mem_strdup(s->ctx, rest, &s->place);
+    if (st == DRMAD_OK) decode_marks(s->place);
+    return st;
 }
 
 drmad_status store_set_place(store *s, const char *url)

@@ -301,7 +301,9 @@ drmad_status drmad_study_value(drmad_study *s, const char *kind, int tensor, int
     const hyper_kind k = kind_of(kind);
     const hyper_use *u = space_find(s->kept_space, k, tensor);
     const shape *to = tensor < 0 ? (u ? &u->shape : NULL) : &s->s->params->at[tensor].shape;
-    const hyper_at at = {.t = step, .base = train_base(&s->s->spec, k, step), .type = F64};
+    train_spec spec = s->s->spec;
+    spec.rate = train_rate(&spec, s->kept_space, s->kept);
+    const hyper_at at = {.t = step, .base = train_base(&spec, k, step), .type = F64};
 
     *tuned = u != NULL;
     if (count != (to ? shape_count(to) : 1))

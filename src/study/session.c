@@ -1,10 +1,10 @@
 /* Opening: the store, the study in it, the space, the points that the study wants tried first. */
 #include "study/session.h"
 #include "base/sha256.h"
+#include "drmad/store.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- what is kept with the study ---- */
 
@@ -213,27 +213,10 @@ done:
 
 /* ---- opening ---- */
 
-/* What libpq would take a password from. Others on the machine can read arguments, and study files
- * are shared. */
-static bool has_password(const char *url)
-{
-    const char *host = strstr(url, "://"), *query = strchr(url, '?');
-    const size_t n = host ? strcspn(host + 3, "?#") : 0; /* a password may hold a bare '/' */
-    const char *at = host ? memrchr(host + 3, '@', n) : NULL;
-    const char *colon = at ? memchr(host + 3, ':', (size_t)(at - host - 3)) : NULL;
-
-    if (strncmp(url, "postgres", 8) != 0) return false;
-    if (colon && colon + 1 < at) return true;
-    for (; query; query = strpbrk(query + 1, "&?"))
-        if (strncasecmp(query + 1, "password=", 9) == 0 ||
-            strncasecmp(query + 1, "sslpassword=", 12) == 0)
-            return true;
-    return false;
-}
-
+/* Others on the machine can read arguments, and study files are shared. */
 static drmad_status check_url(drmad_ctx *ctx, const char *url)
 {
-    if (!has_password(url)) return DRMAD_OK;
+    if (!drmad_store_has_password(url)) return DRMAD_OK;
     return FAIL(ctx, DRMAD_E_UNSAFE,
                 "store: a password in an argument or a study file can be read by others: put it "
                 "into PGPASSFILE (mode 0600), or the whole URL into DRMAD_STORAGE");

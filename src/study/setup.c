@@ -124,38 +124,72 @@ static void read_walk(setup *s)
     if (c->estimator.scale == 0) s->walk.estimator.scale = c->optimizer.lr;
 }
 
+/* 0 for what the optimiser does not have. */
+static double number_or_none(double x)
+{
+    return isnan(x) ? 0 : x;
+}
+
+static void read_optimizer(const setup *s, train_spec *t)
+{
+    static const optim_kind kinds[] = {[CFG_INNER_SGD] = OPTIM_SGD,
+                                       [CFG_INNER_RMSPROP] = OPTIM_RMSPROP,
+                                       [CFG_INNER_ADAM] = OPTIM_ADAM,
+                                       [CFG_INNER_ADAMW] = OPTIM_ADAM,
+                                       [CFG_INNER_NADAM] = OPTIM_NADAM};
+    const config_optimizer *o = &s->cfg->set.optimizer;
+    bool momentum = number_or_none(o->momentum) != 0;
+
+    for (int32_t i = 0; i < s->cfg->set.hyper.n; i++)
+        momentum |= s->cfg->set.hyper.at[i].kind == HYPER_MOMENTUM;
+    t->optim = (optim_spec){.kind = kinds[o->kind],
+                            .form = (optim_form)o->form,
+                            .nesterov = o->nesterov,
+                            .decoupled = o->decoupled || o->kind == CFG_INNER_ADAMW,
+                            .buffer = momentum,
+                            .dampening = momentum ? o->dampening : 0,
+                            .centered = o->centered,
+                            .eps_inside = o->eps_inside,
+                            .momentum_decay = number_or_none(o->momentum_decay),
+                            .clip = (optim_clip)o->clip};
+    t->rate = (schedule){.kind = (schedule_kind)o->schedule,
+                         .rate = o->lr,
+                         .final = o->final,
+                         .gamma = o->gamma,
+                         .every = o->every,
+                         .stretch = o->stretch,
+                         .power = o->power,
+                         .rise = o->rise,
+                         .initial = o->initial,
+                         .milestone = o->milestones.at,
+                         .milestones = o->milestones.n,
+                         .warmup = o->warmup,
+                         .steps = s->cfg->set.train.steps};
+    t->momentum = number_or_none(o->momentum);
+    t->weight_decay = o->weight_decay;
+    t->beta1 = number_or_none(o->beta1);
+    t->beta2 = number_or_none(o->beta2);
+    t->eps = number_or_none(o->eps);
+    t->clip = o->clip_at;
+}
+
 static void read_training(setup *s)
 {
     const config_study *c = &s->cfg->set;
     train_spec *t = &s->spec;
-    bool momentum = c->optimizer.momentum != 0;
 
-    for (int32_t i = 0; i < c->hyper.n; i++) momentum |= c->hyper.at[i].kind == HYPER_MOMENTUM;
     t->dtype = c->dtype == CFG_F64 ? F64 : F32;
     if (s->model) t->oracle = &s->model->oracle;
     t->model = s->net;
     t->params = s->params;
     t->frozen = c->model.bn == CFG_BN_FROZEN;
     t->loss = (nn_loss)c->train.loss;
-    t->optim = (optim_spec){.form = (optim_form)c->optimizer.form,
-                            .nesterov = c->optimizer.nesterov,
-                            .decoupled = c->optimizer.decoupled,
-                            .buffer = momentum,
-                            .dampening = momentum ? c->optimizer.dampening : 0};
-    t->rate = (schedule){.kind = (schedule_kind)c->optimizer.schedule,
-                         .rate = c->optimizer.lr,
-                         .final = c->optimizer.final,
-                         .gamma = c->optimizer.gamma,
-                         .every = c->optimizer.every,
-                         .warmup = c->optimizer.warmup,
-                         .steps = c->train.steps};
+    read_optimizer(s, t);
     if (s->model && s->model->factor) {
         t->rate.kind = SCHEDULE_TABLE;
         t->rate.warmup = 0;
         t->rate.factor = s->model->factor;
     }
-    t->momentum = c->optimizer.momentum;
-    t->weight_decay = c->optimizer.weight_decay;
     t->l2 = c->train.l2;
     t->l1 = c->train.l1;
     t->label_smoothing = c->train.label_smoothing;

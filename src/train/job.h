@@ -26,10 +26,15 @@ typedef enum slot_id {
     SLOT_U,
     SLOT_HU, /* flat, oracle only: gradient, direction and product */
     SLOT_LR,
-    SLOT_MU,   /* one element: base rate, momentum where the space has no say */
-    SLOT_GAIN, /* one element: c, see optim.h */
+    SLOT_MU,     /* one element: base rate, momentum where the space has
+                                            * no say */
+    SLOT_NUMBER, /* one element: each optim_number */
+    SLOT_GAIN = SLOT_NUMBER + OPTIM_GAIN,
+    SLOT_LR_COT = SLOT_NUMBER + OPTIM_NUMBERS,
+    SLOT_LR_TAN, /* one element: of the base rate where the space tunes the schedule */
     SLOT_LOSS,
-    SLOT_CORRECT,    /* one element */
+    SLOT_CORRECT, /* one element */
+    SLOT_LOW, /* flat: lower bounds of the averaged squares, where a trajectory gives those alone */
     SLOT_FIXED_COUNT /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
 } slot_id;
 

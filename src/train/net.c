@@ -1,4 +1,4 @@
-/* The training graph of one step: loss, penalties, and the optimiser on top. */
+/* The training graph of one step: loss and penalties. The optimiser on top is in update.c. */
 #include "ad/ad.h"
 #include "train/trainer.h"
 #include <stdio.h>
@@ -18,6 +18,7 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
     TRY(mem_alloc(ctx, tensors, sizeof *n->next_cot, &n->next_cot));
     TRY(mem_alloc(ctx, tensors, sizeof *n->given, &n->given));
     TRY(mem_alloc(ctx, uses + 1, sizeof *n->use, &n->use));
+    TRY(mem_alloc(ctx, tensors, sizeof *n->clipped, &n->clipped));
     TRY(mem_alloc(ctx, tensors, sizeof *n->step, &n->step));
     for (size_t u = 0; u < uses; u++) n->use[u] = NODE_NONE;
     for (size_t i = 0; i < tensors; i++) n->next[i] = n->next_cot[i] = NODE_NONE;
@@ -36,6 +37,7 @@ void net_free(drmad_ctx *ctx, net *n)
     mem_free(ctx, n->next_cot);
     mem_free(ctx, n->given);
     mem_free(ctx, n->use);
+    mem_free(ctx, n->clipped);
     mem_free(ctx, n->step);
     mem_free(ctx, n);
 }
@@ -51,7 +53,7 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
         snprintf(name, sizeof name, "%s%s%s", hyper_kind_of(kind)->word, tensor < 0 ? "" : "/",
                  tensor < 0 ? "" : t->spec.params->at[tensor].name);
         n->use[i] =
-            job_leaf(j, name, t->spec.dtype, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
+            job_leaf(j, name, t->use[i].type, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
         t->use[i].used = true;
     }
     return n->use[i];
@@ -208,59 +210,4 @@ drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
     st = graph_status(j->g);
 done:
     return st;
-}
-
-/* The rate's leaf, times the base rate where the leaf holds none of it. */
-static node tuned_rate(trainer *t, job *j, net *n, int32_t tensor)
-{
-    const hyper_use *u = space_find(t->spec.space, HYPER_LR, tensor);
-    node leaf = trainer_use_leaf(t, j, n, HYPER_LR, tensor);
-
-    if (!u || !t->use[u - t->spec.space->uses].scaled) return leaf;
-    return g_mul(j->g, leaf, trainer_base_leaf(t, j, graph_shape(j->g, leaf)));
-}
-
-node trainer_base_leaf(trainer *t, job *j, const shape *s)
-{
-    const shape to = *s;
-    node base =
-        job_leaf(j, "base rate", t->spec.dtype, shape_ones(to.rank), (slot_ref){SLOT_LR, 0});
-
-    return g_bcast(j->g, base, to);
-}
-
-drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad)
-{
-    const train_spec *s = &t->spec;
-
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const shape one = shape_ones(p->shape.rank);
-        optim_in in = optim_nothing();
-
-        in.g = grad[i];
-        in.state[0] = n->w[i];
-        if (p->role == PARAM_STAT) {
-            n->step[i] = (optim_step){.in = in, .p = NODE_NONE, .s = NODE_NONE};
-            for (int k = 0; k < OPTIM_VECTORS; k++)
-                n->step[i].next[k] = k == 0 ? n->next[i] : NODE_NONE;
-            continue;
-        }
-        for (int32_t k = 1; k < t->vectors; k++)
-            in.state[k] =
-                job_leaf(j, p->name, s->dtype, p->shape, trainer_tensor_ref(t, SLOT_W + k, i));
-        in.h[OPTIM_LR] = tuned_rate(t, j, n, i);
-        if (in.h[OPTIM_LR] == NODE_NONE)
-            in.h[OPTIM_LR] = job_leaf(j, "lr", s->dtype, one, (slot_ref){SLOT_LR, 0});
-        in.h[OPTIM_DECAY] = trainer_leaf_or(t, j, n, HYPER_WEIGHT_DECAY, i, s->weight_decay);
-        if (optim_reads(&s->optim, OPTIM_MOMENTUM)) {
-            in.h[OPTIM_MOMENTUM] = trainer_use_leaf(t, j, n, HYPER_MOMENTUM, i);
-            if (in.h[OPTIM_MOMENTUM] == NODE_NONE)
-                in.h[OPTIM_MOMENTUM] = job_leaf(j, "mu", s->dtype, one, (slot_ref){SLOT_MU, 0});
-            if (s->optim.dampening != 0 || n->strided)
-                in.c = job_leaf(j, "c", s->dtype, one, (slot_ref){SLOT_GAIN, 0});
-        }
-        n->step[i] = optim_build(j->g, &s->optim, &in);
-    }
-    return graph_status(j->g);
 }

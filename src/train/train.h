@@ -35,6 +35,7 @@ typedef struct train_spec {
     schedule rate; /* base learning rate at each step */
     /* where the space has no say: */
     double momentum, weight_decay, l2, l1, label_smoothing, init_scale;
+    double beta1, beta2, eps, clip;
     int64_t steps, batch;
     batch_order order;
     examples train;
@@ -45,6 +46,8 @@ typedef struct train_spec {
 
 /* The constant or scheduled value of a kind at a step, where the space has no say. */
 double train_base(const train_spec *s, hyper_kind k, int64_t step);
+/* The base schedule with what `sp` tunes of it taken from its values. */
+schedule train_rate(const train_spec *s, const space *sp, const double *values);
 /* Where element e of a tensor lies in a use-shaped leaf. */
 int64_t use_index(const shape *leaf, const shape *tensor, int64_t e);
 

@@ -78,6 +78,7 @@ static drmad_status uses_new(trainer *t)
         use_state *u = &t->use[i];
         u->use = &s->space->uses[i];
         u->leaf = u->use->shape;
+        u->type = optim_type(u->use->kind, s->dtype);
         u->by_row = (u->use->kind == HYPER_EXAMPLE_WEIGHT || u->use->kind == HYPER_LOSS_WEIGHT) &&
                     shape_count(&u->leaf) > 1;
         if (u->by_row) u->leaf = SHAPE(s->batch);
@@ -127,7 +128,11 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
-    for (int k = SLOT_LR; k <= SLOT_CORRECT; k++) TRY(mem_alloc(t->ctx, 1, t->size, &t->slot[k]));
+    for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
+        TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
+    TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
+    for (int64_t k = 0; k < s->steps; k++)
+        t->product[k] = optim_product(&s->optim, k, k > 0 ? t->product[k - 1] : 1);
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
@@ -181,7 +186,7 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
                     (long long)shape_count(&s->model->input), (long long)s->train.width);
     if (s->masks && s->model->masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
-    return optim_check(ctx, &s->optim);
+    return trainer_check_update(ctx, s);
 }
 
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
@@ -223,6 +228,7 @@ void trainer_free(trainer *t)
         for (int32_t k = 0; k < t->vectors; k++) trainer_vector_free(t, t->state[i][k]);
     mem_free(t->ctx, t->slot);
     mem_free(t->ctx, t->use);
+    mem_free(t->ctx, t->product);
     mem_free(t->ctx, t->draw);
     mem_free(t->ctx, t->stage);
     mem_free(t->ctx, t->grad_sum);
@@ -278,6 +284,13 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_LR: return schedule_at(&s->rate, step);
     case HYPER_MOMENTUM: return s->momentum;
     case HYPER_WEIGHT_DECAY: return s->weight_decay;
+    case HYPER_BETA1: return s->beta1;
+    case HYPER_BETA2: return s->beta2;
+    case HYPER_EPS: return s->eps;
+    case HYPER_CLIP: return s->clip;
+    case HYPER_LR_PEAK: return s->rate.rate;
+    case HYPER_LR_FINAL: return s->rate.final;
+    case HYPER_LR_GAMMA: return s->rate.gamma;
     case HYPER_L2: return s->l2;
     case HYPER_L1: return s->l1;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
@@ -290,7 +303,7 @@ hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
 {
     const train_spec *s = &t->spec;
     const double base = u->scaled ? 1 : train_base(s, u->use->kind, step);
-    hyper_at at = {.t = step, .base = base, .type = s->dtype};
+    hyper_at at = {.t = step, .base = base, .type = u->type};
 
     if (u->by_row) {
         at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
@@ -347,6 +360,8 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
     trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + 1);
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
     t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
@@ -361,6 +376,7 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
 {
     t->values = values;
     t->seed = seed;
+    t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
 }
 

@@ -17,6 +17,7 @@ typedef struct use_state {
     bool used;   /* the training graph reads it */
     bool scaled; /* on a device: the graph multiplies by the base rate, the leaf holds none of it */
     shape leaf;  /* shape of the leaf */
+    dtype type;
     size_t count;
     void *host[USE_SLOTS]; /* where it is filled and read: the slots' own memory, or, for those on a
                             * device, what is copied there and back */
@@ -40,6 +41,7 @@ struct trainer {
     void *watch_user;
     train_follow_fn *follow;
     void *follow_user;
+    double *product;                       /* OPTIM_PRODUCT of each step */
     double *draw;                          /* start weights before initial scales, flat */
     void *stage;                           /* a device's vector in host memory; NULL: never yet */
     int32_t vectors;                       /* of a state */
@@ -65,6 +67,7 @@ typedef struct net {
     node *next_cot;   /* by tensor: see `adjoint` */
     node *given;      /* by tensor, oracle only: the leaf of the data loss's gradient */
     node *use;        /* by use: its leaf, NODE_NONE when it is none of the training graph's */
+    node *clipped;    /* by tensor: the gradient that enters the step */
     optim_step *step; /* by tensor */
     bool strided;     /* c is a leaf even where it is always 1: for reverse strides */
     bool adjoint;     /* the total takes <next_cot, next> in: leaves that are 0, whose tangents are
@@ -78,7 +81,9 @@ node trainer_inputs(trainer *t, job *j, net *n, node rows);
 node trainer_labels(trainer *t, job *j, node rows);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
-/* The optimiser's fragments on gradient nodes `grad` (by tensor). */
+/* Refuses what the optimiser does not have. */
+drmad_status trainer_check_update(drmad_ctx *ctx, const train_spec *s);
+/* Clipping and the optimiser's fragments on gradient nodes `grad` (by tensor). */
 drmad_status trainer_build_update(trainer *t, job *j, net *n, const node *grad);
 
 /* More slots, all NULL; *first is the number of the first. */
@@ -98,6 +103,12 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
 node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value);
 
 node trainer_base_leaf(trainer *t, job *j, const shape *s); /* the base rate, in shape *s */
+/* Whether the space tunes the base schedule, and whether tensor i's rate is the schedule's. */
+bool trainer_tunes_schedule(const trainer *t);
+bool trainer_follows(const trainer *t, int32_t tensor);
+/* gvalues += (d base rate of `step` / d values)' cot, and its transpose. */
+void trainer_scatter_rate(const trainer *t, int64_t step, double cot, double *gvalues);
+double trainer_rate_tangent(const trainer *t, int64_t step, const double *direction);
 
 /* Batch, hyperparameter leaves, base rate and c of step t into their slots. */
 drmad_status trainer_prepare(trainer *t, int64_t step);

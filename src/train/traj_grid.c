@@ -18,8 +18,12 @@
  * w_0 once, when a weight grows past a power of two; walking back is exact to one unit in the
  * last place of the largest |hat_i|.
  *
+ * Averaged squares of an optimiser are kept beside it, as cells (traj_cells.h); of the other
+ * buffers nothing is.
+ *
  * Record of step t in the log: [sign masks of step t, t < T] [for each tensor: doublings of tau
  * in unary, k, events of t-1 -> t]. */
+#include "train/traj_cells.h"
 #include "train/traj_code.h"
 #include <math.h>
 #include <string.h>
@@ -40,9 +44,10 @@ typedef struct grid {
     char *hat[2];    /* forwards: hat_t and, at the end, w_T itself; backwards: states t+1 and t */
     uint32_t *masks; /* of the step loaded last */
     size_t mask_words;
-    size_t fixed; /* bytes held besides the log */
-    double rate;  /* bytes a step, running mean */
-    bool coarsen; /* from the next step on */
+    size_t fixed;  /* bytes held besides the log */
+    cells squares; /* where spec.squares */
+    double rate;   /* bytes a step, running mean */
+    bool coarsen;  /* from the next step on */
     traj_scan_f32_fn *scan_f32;
     traj_scan_f64_fn *scan_f64;
 } grid;
@@ -109,6 +114,7 @@ static drmad_status grid_open(trajectory *tr)
     TRY(traj_hold(tr, traj_vector_bytes(s), 1, &g->hat[0]));
     TRY(traj_hold(tr, traj_vector_bytes(s), 1, &g->hat[1]));
     TRY(traj_hold(tr, g->mask_words, sizeof *g->masks, &g->masks));
+    if (s->squares) TRY(cells_open(tr, &g->squares));
     g->fixed = tr->stats.bytes_held;
     code_table_make(&g->table);
     choose_scan(g);
@@ -121,6 +127,7 @@ static void grid_close(trajectory *tr)
     grid *g = tr->kept;
 
     bits_close(&g->log);
+    cells_close(tr, &g->squares);
     mem_free(tr->ctx, g->start);
     mem_free(tr->ctx, g->at);
     mem_free(tr->ctx, g->hat[0]);
@@ -138,6 +145,7 @@ static drmad_status grid_begin(trajectory *tr)
     g->rate = 0;
     g->coarsen = false;
     bits_begin(&g->log, tr);
+    if (g->log.failed == DRMAD_OK && tr->spec.squares) return cells_begin(tr, &g->squares);
     return g->log.failed;
 }
 
@@ -267,9 +275,10 @@ static void put_masks(code_writer *out, const void *masks, size_t bytes)
 static void watch_limit(trajectory *tr, int64_t t, int64_t events)
 {
     grid *g = tr->kept;
+    double beside = tr->spec.squares ? (double)bits_where(&g->squares.log) / 8 : 0;
     double used = (double)bits_where(&g->log) / 8, step = used - (double)g->start[t] / 8;
     double chunk = BITS_CHUNK_WORDS * sizeof(uint64_t),
-           room = (double)tr->spec.memory - (double)g->fixed - 2 * chunk;
+           room = (double)tr->spec.memory - (double)g->fixed - beside - 2 * chunk;
 
     g->rate += t == 1 ? step : (step - g->rate) / RATE_MEMORY;
     g->coarsen = tr->spec.memory > 0 && events > 0 && used > room / 2 &&
@@ -311,6 +320,7 @@ static drmad_status grid_record(trajectory *tr, int64_t t, void *const state[], 
                     (long long)t);
     g->start[t] = bits_where(&g->log);
     TRY(put_record(tr, t, state[0], masks));
+    if (tr->spec.squares) TRY(cells_record(tr, &g->squares, t, state[tr->spec.squares]));
     if (t == 0) TRY(first_state(tr, state[0]));
     if (t > 0 && t < tr->spec.steps) watch_limit(tr, t, tr->stats.events - before);
     if (t < tr->spec.steps) goto done;
@@ -373,6 +383,11 @@ static drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
     if (g->mask_words) get_masks(g, t);
     *out = (traj_view){
         .now = {g->hat[0]}, .next = {g->hat[1]}, .masks = g->mask_words ? g->masks : NULL};
+    if (tr->spec.squares) {
+        cells_load(tr, &g->squares, t);
+        out->low = g->squares.low;
+        if (t == last) out->next[tr->spec.squares] = g->squares.last;
+    }
     return DRMAD_OK;
 }
 
@@ -383,7 +398,7 @@ size_t traj_grid_bytes(const traj_spec *s)
     double crossings = .03 * .11 / size_for(s) * (double)s->params->weights * (double)s->steps;
     size_t fixed = sizeof(grid) + (size_t)s->params->n * sizeof(cell) + 2 * traj_vector_bytes(s) +
                    ((size_t)s->steps + 1) * (sizeof(uint64_t) + s->mask_bytes);
-    size_t all = fixed + (size_t)(crossings * .9);
+    size_t all = fixed + (size_t)(crossings * .9) + (s->squares ? cells_bytes(s) : 0);
 
     return s->memory > 0 && all > s->memory && fixed < s->memory ? s->memory : all;
 }

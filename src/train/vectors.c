@@ -57,7 +57,7 @@ static bool on_host(const trainer *t, const use_state *u, use_slot what)
 
 static size_t cot_size(const trainer *t, const use_state *u)
 {
-    return on_host(t, u, USE_COT) ? t->size : sizeof(double);
+    return on_host(t, u, USE_COT) ? dtype_size(u->type) : sizeof(double);
 }
 
 drmad_status trainer_use_memory(trainer *t, int32_t use)
@@ -67,7 +67,7 @@ drmad_status trainer_use_memory(trainer *t, int32_t use)
 
     for (int k = 0; k < USE_SLOTS; k++) {
         void **slot = &t->slot[trainer_use_ref(t, use, (use_slot)k).slot];
-        const size_t size = k == USE_COT ? cot_size(t, u) : t->size;
+        const size_t size = k == USE_COT ? cot_size(t, u) : dtype_size(u->type);
         TRY(mem_alloc(t->ctx, u->count, size, &u->host[k]));
         if (on_host(t, u, (use_slot)k)) *slot = u->host[k];
         else TRY(backend_alloc(t->on, t->ctx, u->count, size, slot));
@@ -89,7 +89,7 @@ static drmad_status move_use(trainer *t, int32_t use, use_slot what, copy_way wa
 {
     const use_state *u = &t->use[use];
     void *slot = t->slot[trainer_use_ref(t, use, what).slot], *host = u->host[what];
-    const size_t bytes = u->count * (what == USE_COT ? cot_size(t, u) : t->size);
+    const size_t bytes = u->count * (what == USE_COT ? cot_size(t, u) : dtype_size(u->type));
 
     if (slot == host) return DRMAD_OK;
     if (way == COPY_UP) return t->on->copy(t->on, t->ctx, way, slot, host, bytes);

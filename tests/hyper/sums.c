@@ -6,8 +6,7 @@ static void draw(sums *q, drmad_ctx *ctx)
 
     *q = (sums){.ctx = ctx, .fail_at = -1};
     for (int i = 0; i < ROWS; i++) {
-        for (int k = 0; k < SIZE; k++)
-            q->a[i][k] = rng_normal(key, (uint64_t)(i * SIZE + k));
+        for (int k = 0; k < SIZE; k++) q->a[i][k] = rng_normal(key, (uint64_t)(i * SIZE + k));
         q->b[i] = rng_normal(key, (uint64_t)(1000 + i));
     }
 }
@@ -129,20 +128,55 @@ static int batch(void *user, uint64_t seed, int64_t step, int32_t *rows)
 /* ---- a run over it ---- */
 
 const hyper_decl every_kind[EVERY_KIND] = {
-    {.kind = HYPER_LR, .per = PER_TENSOR, .phases = 3, .transform = TRANSFORM_LOG, .low = 1e-4,
-     .high = 10, .start = 0.2},
-    {.kind = HYPER_MOMENTUM, .per = PER_LAYER, .phases = 2, .transform = TRANSFORM_LOGIT, .low = 0,
-     .high = 1, .start = 0.6},
-    {.kind = HYPER_WEIGHT_DECAY, .per = PER_UNIT_IN, .phases = 1, .transform = TRANSFORM_LOG,
-     .low = 1e-4, .high = 10, .start = 0.03},
-    {.kind = HYPER_L2, .per = PER_UNIT_OUT, .phases = 1, .transform = TRANSFORM_LOG, .low = 1e-4,
-     .high = 10, .start = 0.02},
-    {.kind = HYPER_L1, .per = PER_WEIGHT, .phases = 1, .transform = TRANSFORM_LOG, .low = 1e-4,
-     .high = 10, .start = 0.01},
-    {.kind = HYPER_INIT_SCALE, .per = PER_TENSOR, .phases = 1, .transform = TRANSFORM_LOG,
-     .low = 1e-4, .high = 10, .start = 1.2},
-    {.kind = HYPER_EXAMPLE_WEIGHT, .per = PER_EXAMPLE, .phases = 2, .transform = TRANSFORM_LOG,
-     .low = 1e-4, .high = 10, .start = 0.9},
+    {.kind = HYPER_LR,
+     .per = PER_TENSOR,
+     .phases = 3,
+     .transform = TRANSFORM_LOG,
+     .low = 1e-4,
+     .high = 10,
+     .start = 0.2},
+    {.kind = HYPER_MOMENTUM,
+     .per = PER_LAYER,
+     .phases = 2,
+     .transform = TRANSFORM_LOGIT,
+     .low = 0,
+     .high = 1,
+     .start = 0.6},
+    {.kind = HYPER_WEIGHT_DECAY,
+     .per = PER_UNIT_IN,
+     .phases = 1,
+     .transform = TRANSFORM_LOG,
+     .low = 1e-4,
+     .high = 10,
+     .start = 0.03},
+    {.kind = HYPER_L2,
+     .per = PER_UNIT_OUT,
+     .phases = 1,
+     .transform = TRANSFORM_LOG,
+     .low = 1e-4,
+     .high = 10,
+     .start = 0.02},
+    {.kind = HYPER_L1,
+     .per = PER_WEIGHT,
+     .phases = 1,
+     .transform = TRANSFORM_LOG,
+     .low = 1e-4,
+     .high = 10,
+     .start = 0.01},
+    {.kind = HYPER_INIT_SCALE,
+     .per = PER_TENSOR,
+     .phases = 1,
+     .transform = TRANSFORM_LOG,
+     .low = 1e-4,
+     .high = 10,
+     .start = 1.2},
+    {.kind = HYPER_EXAMPLE_WEIGHT,
+     .per = PER_EXAMPLE,
+     .phases = 2,
+     .transform = TRANSFORM_LOG,
+     .low = 1e-4,
+     .high = 10,
+     .start = 0.9},
 };
 
 drmad_status open_bench(bench *b, drmad_ctx *ctx, const hyper_decl *decl, int32_t n,

@@ -180,10 +180,8 @@ TEST(device_spills_by_replay)
     const bench_way way = {.steps = 40, .optim = {.buffer = true}};
     const size_t state = 2 * 32 * sizeof(double);
     const walk_spec within = {.trajectory = TRAJ_AUTO, .stride = 1, .memory = 20 * state};
-    const walk_spec spill = {.trajectory = TRAJ_REPLAY,
-                             .stride = 1,
-                             .memory = 9 * state,
-                             .spill_dir = test_scratch()};
+    const walk_spec spill = {
+        .trajectory = TRAJ_REPLAY, .stride = 1, .memory = 9 * state, .spill_dir = test_scratch()};
     const got want = walk_on(false, &way, every_kind, EVERY_KIND, &full);
     const got a = walk_on(true, &way, every_kind, EVERY_KIND, &within);
     const got b = walk_on(true, &way, every_kind, EVERY_KIND, &spill);
@@ -200,8 +198,8 @@ TEST(device_failures_end_the_run)
     fake_device *f = malloc(sizeof *f);
     walk_report r;
 
-    const got want = walk_on(false, &(bench_way){.steps = 9, .optim = {.buffer = true}},
-                             every_kind, EVERY_KIND, &replay);
+    const got want = walk_on(false, &(bench_way){.steps = 9, .optim = {.buffer = true}}, every_kind,
+                             EVERY_KIND, &replay);
 
     for (int32_t at = 0; at < 60; at += 7) {
         bench b;

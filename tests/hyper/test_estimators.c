@@ -316,6 +316,7 @@ TEST(what_an_estimator_cannot_see_is_refused_by_name)
 
     check_refused(&implicit, HYPER_LR, 1, "does not depend on how the optimiser got there");
     check_refused(&implicit, HYPER_MOMENTUM, 1, "does not depend on how the optimiser got there");
+    check_refused(&implicit, HYPER_LR_PEAK, 1, "does not depend on how the optimiser got there");
     check_refused(&implicit, HYPER_INIT_SCALE, 1, "does not depend on where training started");
     check_refused(&implicit, HYPER_L2, 3, "has no phases");
     check_refused(&truncated, HYPER_INIT_SCALE, 1, "is held fixed, and so are the initial weights");
@@ -360,6 +361,25 @@ TEST(settings_that_go_with_no_estimator_are_refused)
         CHECK_FAILS(t.ctx, toy_open(&t, &l2, 1, &bad[i].walk), DRMAD_E_CONFIG, bad[i].text);
         toy_close(&t);
     }
+}
+
+TEST(implicit_refuses_the_decay_of_adamw)
+{
+    const hyper_decl decay = {.kind = HYPER_WEIGHT_DECAY,
+                              .phases = 1,
+                              .transform = TRANSFORM_LOG,
+                              .low = 1e-3,
+                              .high = 1,
+                              .start = 0.05};
+    const walk_spec walk = estimate_by(&(estimator_spec){.kind = ESTIMATOR_IMPLICIT, .terms = 5});
+    toy t;
+
+    toy_init(&t, test_ctx());
+    t.spec.optim = (optim_spec){.kind = OPTIM_ADAM, .decoupled = true};
+    t.spec.beta1 = 0.9, t.spec.beta2 = 0.999, t.spec.eps = 1e-8;
+    CHECK_FAILS(t.ctx, toy_open(&t, &decay, 1, &walk), DRMAD_E_CONFIG,
+                "decoupled weight decay under an adaptive optimiser");
+    toy_close(&t);
 }
 
 /* ---- memory ---- */

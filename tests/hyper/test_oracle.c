@@ -90,14 +90,19 @@ TEST(oracle_path_only_is_full)
 /* Rates by the momentum's memory (docs/MATH.md) are exact too when summed over all steps. */
 TEST(oracle_rates_on_a_path_are_exact)
 {
-    const hyper_decl lr = {.kind = HYPER_LR, .per = PER_TENSOR, .phases = 1,
-                           .transform = TRANSFORM_LOG, .low = 1e-4, .high = 10, .start = 0.2};
+    const hyper_decl lr = {.kind = HYPER_LR,
+                           .per = PER_TENSOR,
+                           .phases = 1,
+                           .transform = TRANSFORM_LOG,
+                           .low = 1e-4,
+                           .high = 10,
+                           .start = 0.2};
     drmad_ctx *ctx = test_ctx();
     walk_report r;
     bench full, path;
 
-    CHECK_OK(ctx, open_bench(&full, ctx, &lr, 1,
-                             &(walk_spec){.trajectory = TRAJ_FULL, .stride = 1}));
+    CHECK_OK(ctx,
+             open_bench(&full, ctx, &lr, 1, &(walk_spec){.trajectory = TRAJ_FULL, .stride = 1}));
     CHECK_OK(ctx,
              open_bench(&path, ctx, &lr, 1,
                         &(walk_spec){.trajectory = TRAJ_FULL, .stride = 1, .path_only = true}));

@@ -142,9 +142,8 @@ TEST(strides_take_the_masks_of_their_batch)
     double *exact = NULL;
 
     for (int k = 0; k < 2; k++) {
-        const walk_spec walk = {.trajectory = k ? TRAJ_GRID : TRAJ_FULL,
-                                .quality = QUALITY_HIGH,
-                                .stride = 4};
+        const walk_spec walk = {
+            .trajectory = k ? TRAJ_GRID : TRAJ_FULL, .quality = QUALITY_HIGH, .stride = 4};
         walk_report r;
         toy t;
 

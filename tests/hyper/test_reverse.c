@@ -31,78 +31,6 @@ static void use_setting(toy *t, const setting *s)
     if (s->optim.form == FORM_MACLAURIN) t->spec.rate.rate = 0.8;
 }
 
-/* Fourth-order central difference along d, and how far the second-order one at twice the step is
- * off. */
-static double difference(toy *t, const double *d, double h, double *doubt)
-{
-    const int64_t n = t->s->total;
-    double f[4], *x = calloc((size_t)n, sizeof *x);
-    const double at[4] = {-2 * h, -h, h, 2 * h};
-
-    for (int k = 0; k < 4; k++) {
-        for (int64_t i = 0; i < n; i++) x[i] = t->values[i] + at[k] * d[i];
-        f[k] = toy_value(t, x);
-    }
-    free(x);
-    const double near = (f[2] - f[1]) / (2 * h), far = (f[3] - f[0]) / (4 * h);
-    *doubt = fabs(near - far) / 15;
-    return (4 * near - far) / 3;
-}
-
-static double inner(const double *a, const double *b, int64_t n)
-{
-    double s = 0;
-
-    for (int64_t i = 0; i < n; i++) s += a[i] * b[i];
-    return s;
-}
-
-/* One direction: the tolerance is 1e-6 of the slice's largest entry (times the direction's 1-norm)
- * while differences are good to that, else 1e-9 of it against forward mode. */
-static void check_direction(toy *t, const double *d, double largest, const char *what)
-{
-    const int64_t n = t->s->total;
-    double doubt, value, slope, norm = 0;
-    const double got = inner(t->grad, d, n), want = difference(t, d, 1e-3, &doubt);
-
-    for (int64_t i = 0; i < n; i++) norm += fabs(d[i]);
-    if (doubt < 1e-7 * largest) {
-        if (!(fabs(got - want) <= 1e-6 * largest * norm))
-            test_fail(__FILE__, __LINE__, "%s: %.12g, difference %.12g", what, got, want);
-        return;
-    }
-    CHECK_OK(t->ctx, walker_directional(t->w, t->values, d, 42, &t->valid, &value, &slope));
-    if (!(fabs(got - slope) <= 1e-9 * largest * norm))
-        test_fail(__FILE__, __LINE__, "%s: %.15g, forward mode %.15g (difference %.9g)", what, got,
-                  slope, want);
-}
-
-static void check_slice(toy *t, const hyper_slice *s, const char *setting_name)
-{
-    const int coordinates = test_count(2, 20), directions = test_count(1, 3);
-    const int64_t count = s->elements * s->phases;
-    double *d = calloc((size_t)t->s->total, sizeof *d), largest = 0;
-    char what[256];
-
-    for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(t->grad[s->offset + i]));
-    snprintf(what, sizeof what, "%s: %s (%lld values)", setting_name, s->name, (long long)count);
-    if (!(largest > 0)) test_fail(__FILE__, __LINE__, "%s: all zero", what);
-    for (int k = 0; k < coordinates && k < count; k++) {
-        const int64_t i = s->offset + (int64_t)rng_below((rng_key){5, (uint32_t)k, 1},
-                                                         (uint64_t)s->offset, (uint64_t)count);
-        d[i] = 1;
-        check_direction(t, d, largest, what);
-        d[i] = 0;
-    }
-    for (int k = 0; k < directions; k++) {
-        for (int64_t i = 0; i < count; i++)
-            d[s->offset + i] =
-                rng_normal((rng_key){6, (uint32_t)k, 1}, (uint64_t)i) / sqrt((double)count);
-        check_direction(t, d, largest, what);
-    }
-    free(d);
-}
-
 static void check_all(const setting *set, hyper_per per, int64_t phases)
 {
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
@@ -117,7 +45,7 @@ static void check_all(const setting *set, hyper_per per, int64_t phases)
     if (st == DRMAD_OK) {
         CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
         CHECK_NEAR(r.value.loss, toy_value(&t, t.values), 1e-14); /* two plans, one formula */
-        for (int32_t i = 0; i < t.s->n_slices; i++) check_slice(&t, &t.s->slices[i], set->name);
+        toy_check_slices(&t, set->name);
     }
     toy_close(&t);
 }

@@ -36,5 +36,7 @@ double toy_value(toy *t, const double *values);
 /* Every declaration that makes sense with granularity `per` and `phases` (0 = every step); gives
  * their number. */
 int32_t toy_declare(const toy *t, hyper_per per, int64_t phases, hyper_decl *out);
-enum { TOY_DECLS_MAX = 10 };
+enum { TOY_DECLS_MAX = 20 };
+/* t->grad against central differences and forward mode, slice by slice. */
+void toy_check_slices(toy *t, const char *setting_name);
 #endif

@@ -118,7 +118,7 @@ static void fragment_open(fragment *f, const setting *set, values *v, const int6
         f->in.state[1] = bind(f, "b", whole, v->b);
         f->in.h[OPTIM_MOMENTUM] = bind(f, "mu", use, shared(v->mu, s, h->mu));
     }
-    if (set->spec.dampening != 0) f->in.c = bind(f, "c", SHAPE(1, 1), &v->c);
+    if (set->spec.dampening != 0) f->in.number[OPTIM_GAIN] = bind(f, "c", SHAPE(1, 1), &v->c);
     f->step = optim_build(f->g, &f->spec, &f->in);
 }
 

@@ -4,7 +4,8 @@ import json
 import subprocess
 
 from support import BEFORE, BUILD, NEWEST, OLD, SCRATCH
-from support import do, each_of, environment, fresh, main, need, pairs, run, same, start
+from support import count, do, each, each_of, environment, fresh
+from support import main, need, pairs, run, same, start
 
 STUDY = """
 name: study
@@ -84,7 +85,53 @@ def workers_of_both_share_a_study(backend, version):
     check(url, version, trials)
 
 
+SIDE_BY_SIDE = """
+name: study
+seed: 4
+store: "{url}"
+parameters:
+  - {{name: x, low: 0, high: 10}}
+  - {{name: n, type: int, low: 1, high: 64, log: true}}
+  - {{name: kind, choices: [a, b]}}
+  - {{name: y, low: 1e-3, high: 1, log: true, when: kind == b}}
+search: {{trials: {trials}, sampler: {sampler}, startup: 6, enqueue: ["x=2"]}}
+objective: {{cmd: "sh {script} {{x}} {{n}}"}}
+"""
+SLOW = """sleep 0.0$(($2 % 8 + 2))
+awk "BEGIN { print ($1 - 3)^2 + log($2) }"
+"""
+TRIALS = count(20, 80)
+NONE = {"same": 0, "differs": 0, "other build": 0, "not suggested": 0}
+SAMPLERS = ("random", "sobol", "tpe", "gp", "cmaes")
+
+
+def suggestions_of_four_workers_are_made_again(sampler):
+    """Trials take 20 to 90 ms, so they end in another order than they began."""
+    url = fresh("postgres")
+    file = SCRATCH / f"side-by-side-{sampler}.yaml"
+    script = SCRATCH / "slow.sh"
+    script.write_text(SLOW)
+    file.write_text(SIDE_BY_SIDE.format(url=url, sampler=sampler, trials=TRIALS, script=script))
+    words = [str(BUILD / "drmad"), "worker", "-q", "--jobs", "1", str(file)]
+    workers = [
+        subprocess.Popen(words, env=environment(), cwd=SCRATCH, stdout=subprocess.DEVNULL)
+        for _ in range(4)
+    ]
+    for p in workers:
+        p.communicate(timeout=300)
+        need(p.returncode == 0, f"{p.args}: status {p.returncode}")
+    trials = do("drmad", url, "dump")
+    same([t["state"] for t in trials], ["COMPLETE"] * TRIALS, "states")
+    need(len({t["worker"] for t in trials}) == 4, "not all four worked")
+    notes = [t["system_attrs"]["drmad:sampler"] for t in trials]
+    same({n["sampler"] for n in notes}, {sampler}, "samplers")
+    beside = sum(any(o["start"] < t["start"] < o["complete"] for o in trials) for t in trials)
+    need(beside >= TRIALS // 2, f"{beside} of {TRIALS} began while others ran")
+    same(replay(url)["suggestions"], {**NONE, "same": TRIALS}, "made again")
+
+
 main(
-    each_of(drmad_tune_goes_on_with_optunas_study, pairs(versions=(OLD, BEFORE, NEWEST)))
+    each(suggestions_of_four_workers_are_made_again, SAMPLERS)
+    + each_of(drmad_tune_goes_on_with_optunas_study, pairs(versions=(OLD, BEFORE, NEWEST)))
     + each_of(workers_of_both_share_a_study, pairs())
 )

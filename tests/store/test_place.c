@@ -1,6 +1,7 @@
 /* URLs of every form, and that none shows its password. */
 #include "backends.h"
 #include "base/shared_library.h"
+#include "drmad/store.h"
 #include "store/store_inside.h"
 #include <unistd.h>
 
@@ -22,7 +23,10 @@ TEST(place_of_every_form_of_url)
         {"sqlite:///runs.db", "sqlite:///runs.db", "runs.db"},
         {"sqlite:////var/runs.db", "sqlite:////var/runs.db", "/var/runs.db"},
         {"journal:runs.log", "journal:runs.log", "runs.log"},
+        {"sqlite:a%23b%20%2323.db", "sqlite:a%23b%20%2323.db", "a#b%20#23.db"},
+        {"journal:%23", "journal:%23", "#"},
         {"postgresql://host/db", "postgresql://host/db", "postgresql://host/db"},
+        {"postgresql://host/d%23b", "postgresql://host/d%23b", "postgresql://host/d%23b"},
         {"postgres://host/db", "postgres://host/db", "postgresql://host/db"},
         {"postgresql+psycopg2://u:p@h/db", "postgresql+psycopg2://u:***@h/db",
          "postgresql://u:p@h/db"},
@@ -46,6 +50,28 @@ TEST(place_of_every_form_of_url)
         if (s.place) CHECK_STR(s.place, forms[i].place);
         free_place(&s);
     }
+}
+
+TEST(place_tells_whether_a_url_holds_a_password)
+{
+    static const char *const with[] = {"postgresql://u:p@h/db",
+                                       "store=postgres://u:a/b@h/db#study",
+                                       "--store=postgresql+psycopg2://u:p@/db",
+                                       "postgresql://h/db?connect_timeout=3&password=",
+                                       "postgresql://h/db?PASSWORD=a",
+                                       "postgresql://h/db?sslpassword=a"};
+    static const char *const without[] = {"postgresql://u@h:5432/db",
+                                          "postgresql://u:@h/db",
+                                          "postgresql://h/db?passfile=/x#a:b@c",
+                                          "sqlite:u:p@h.db",
+                                          "https://u:p@h/x",
+                                          "password=a",
+                                          ""};
+
+    for (size_t i = 0; i < COUNT(with); i++)
+        if (!drmad_store_has_password(with[i])) test_fail(__FILE__, __LINE__, "%s", with[i]);
+    for (size_t i = 0; i < COUNT(without); i++)
+        if (drmad_store_has_password(without[i])) test_fail(__FILE__, __LINE__, "%s", without[i]);
 }
 
 TEST(place_comes_from_the_environment_or_is_the_default)

@@ -25,6 +25,7 @@ class Problem:
         draw = torch.Generator().manual_seed(seed)
         count = train + valid + valid
         self.sizes, self.train, self.valid, self.activation = sizes, train, valid, activation
+        self.model = {"layers": sizes, "activation": activation}
         self.x = torch.randn(count, sizes[0], generator=draw, dtype=torch.float64).to(dtype)
         self.y = torch.randint(sizes[-1], (count,), generator=draw)
         self.y[: sizes[-1]] = torch.arange(sizes[-1])  # every class occurs
@@ -78,11 +79,7 @@ def drmad(call, problem, study, result):
                 "split": "sequential",
                 "scale": 1,
             },
-            "model": {
-                "layers": problem.sizes,
-                "activation": problem.activation,
-                "weights": str(f / "start.safetensors"),
-            },
+            "model": {**problem.model, "weights": str(f / "start.safetensors")},
             "output": {"dir": str(f / "run")},
         }
         (f / "study.yaml").write_text(json.dumps({**whole, **study}))  # JSON is YAML

@@ -72,6 +72,24 @@ static size_t gemm_work(const cpu_code *code, dtype t, gemm_shape s)
     return t == F32 ? gemm_f32_work(code->isa, &s) : gemm_f64_work(code->isa, &s);
 }
 
+static cpu_gemm make_conv(cpu_code *code, node n, bool first, size_t *packed)
+{
+    const plan *p = code->plan;
+    const plan_node *v = &p->node[n];
+    cpu_gemm g = {.a = cpu_memory(p, v->in[0].src, v->in[0].offset),
+                  .b = cpu_memory(p, v->in[1].src, v->in[1].offset),
+                  .c = cpu_memory(p, v->into, 0),
+                  .line = v->line,
+                  .conv = cpu_conv_of(code->isa, p, n),
+                  .packed = *packed};
+
+    g.conv.acc = !first;
+    *packed += round_up(g.conv.packed);
+    most(&code->scratch_bytes, *packed);
+    most(&code->work_bytes, g.conv.work);
+    return g;
+}
+
 static cpu_gemm make_gemm(cpu_code *code, const cpu_step *c, node n, bool first)
 {
     const plan *p = code->plan;
@@ -81,22 +99,25 @@ static cpu_gemm make_gemm(cpu_code *code, const cpu_step *c, node n, bool first)
     const int64_t size = (int64_t)dtype_size(v->type);
     cpu_gemm g = {.a = cpu_memory(p, v->in[0].src, v->in[0].offset),
                   .b = cpu_memory(p, v->in[1].src, v->in[1].offset),
-                  .c = cpu_memory(p, v->into, 0)};
+                  .c = cpu_memory(p, v->into, 0),
+                  .line = v->line,
+                  .a_matrix = (size_t)(a->dim[a->rank - 1] * a->dim[a->rank - 2] * size),
+                  .b_matrix = (size_t)(b->dim[b->rank - 1] * b->dim[b->rank - 2] * size)};
 
-    g.shape = (gemm_shape){.m = c->tile_rows,
+    g.shape = (gemm_shape){.m = v->line ? v->line : c->tile_rows,
                            .n = c->tile_cols,
-                           .k = a->dim[!r->attr.ta],
-                           .lda = a->dim[1],
-                           .ldb = b->dim[1],
+                           .k = a->dim[a->rank - (r->attr.ta ? 2 : 1)],
+                           .lda = a->dim[a->rank - 1],
+                           .ldb = b->dim[b->rank - 1],
                            .ta = r->attr.ta,
                            .tb = r->attr.tb,
                            .acc = !first};
-    g.shape.ldc = g.c.kind == SLOT_TILE ? c->tile_cols : r->shape.dim[1];
+    g.shape.ldc = g.c.kind == SLOT_TILE ? c->tile_cols : v->cols;
     g.a_row = (r->attr.ta ? 1 : g.shape.lda) * size;
     g.b_col = (r->attr.tb ? g.shape.ldb : 1) * size;
     for (int i = 0; i < 4; i++) { /* the last tiles are smaller */
         gemm_shape s = g.shape;
-        if (i & 1 && c->rows % c->tile_rows) s.m = c->rows % c->tile_rows;
+        if (i & 1 && !v->line && c->rows % c->tile_rows) s.m = c->rows % c->tile_rows;
         if (i & 2 && c->cols % c->tile_cols) s.n = c->cols % c->tile_cols;
         most(&code->work_bytes, gemm_work(code, v->type, s));
     }
@@ -107,6 +128,7 @@ static drmad_status bind_gemms(cpu_code *code, cpu_step *c)
 {
     const plan *p = code->plan;
     drmad_status st = mem_alloc(code->ctx, (size_t)c->plan->matmuls + 1, sizeof *c->gemm, &c->gemm);
+    size_t packed = 0;
 
     if (st != DRMAD_OK) return st;
     for (int32_t i = 0; i < c->plan->n; i++) {
@@ -117,7 +139,8 @@ static drmad_status bind_gemms(cpu_code *code, cpu_step *c)
             const plan_node *v = &p->node[p->order[c->plan->first + j]];
             first &= !(v->cls == PN_MATMUL && v->into == p->node[n].into);
         }
-        c->gemm[c->gemms++] = make_gemm(code, c, n, first);
+        c->gemm[c->gemms++] = p->node[n].op == OP_matmul ? make_gemm(code, c, n, first)
+                                                         : make_conv(code, n, first, &packed);
     }
     most(&code->tile_room,
          round_up((size_t)(c->tile_rows * c->tile_cols) * dtype_size(c->plan->type)));
@@ -146,8 +169,11 @@ static drmad_status bind_step(cpu_code *code, cpu_step *c, const plan_step *s)
 
     c->plan = s;
     if (s->matmuls + s->points + s->sums == 0) {
+        const node n = code->plan->order[s->first];
         most(&code->scratch_bytes, cpu_plain_scratch(code->plan, s));
-        most(&code->work_bytes, cpu_plain_work(code->isa, code->plan, s));
+        if (code->plan->node[n].op == OP_conv_dw) c->conv = cpu_conv_of(code->isa, code->plan, n);
+        most(&code->scratch_bytes, c->conv.sums);
+        most(&code->work_bytes, c->conv.work);
         return DRMAD_OK;
     }
     c->tile_rows = s->tile_rows, c->tile_cols = s->tile_cols;

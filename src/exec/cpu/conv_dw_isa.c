@@ -3,6 +3,7 @@
  * while the kernel runs along the pixels of a strip; then the tile is added to the sums,
  * [group][tap][from][to in whole vectors], which conv_put turns round. */
 #include "exec/cpu/conv_f32.h"
+#include "exec/cpu/turn.h"
 
 #define conv_dw_tile GEMM_ISA(conv_dw_tile)
 #define conv_put GEMM_ISA(conv_put)
@@ -68,29 +69,75 @@ static void run_rows(gemm_tile *t, int64_t run, int vecs)
     }
 }
 
+/* All taps together: tiles of x's neighbours, which are channels of several taps. */
+static void run_taps(const gemm_tile *of, const conv_pieces *p, int vecs)
+{
+    for (int64_t i = 0; i < p->count; i++) {
+        gemm_tile t = *of;
+        t.a += p->piece[i].a;
+        t.c += i * p->run * t.c_step;
+        run_rows(&t, p->run, vecs);
+    }
+}
+
+/* The lines of dy from which row tap `k` lies in the image. */
+static void list_reach(const dw_strip *d, gemm_tile *t, int64_t k)
+{
+    const conv_job *j = d->j;
+
+    t->piece = j->line, t->pieces = 0;
+    for (int64_t n = 0; n < d->s.images * d->s.lines; n++) {
+        const int64_t row = (d->s.line + n % d->s.lines) * j->y.step + j->at[0][k];
+        if (row < 0 || row >= j->y.ins) continue;
+        j->line[t->pieces++] =
+            (gemm_piece){.a = n / d->s.lines * d->f.image + row * d->f.pitch * conv_from(j->c),
+                         .b = n * j->x.outs * d->dy_step};
+    }
+}
+
+/* Tap by tap, each over the pixels from which it lies in the image. */
+static void run_row(const dw_strip *d, const gemm_tile *of, const conv_pieces *p, int64_t row,
+                    int vecs)
+{
+    const conv_job *j = d->j;
+    const int64_t from = conv_from_group(j->c);
+
+    for (int64_t s = 0; s < p->cols; s++) {
+        int64_t reach[2];
+        gemm_tile t = *of;
+        conv_reach(&j->x, j->x.outs, j->at[1][s], reach);
+        t.k = reach[1] - reach[0];
+        if (t.k == 0) t.pieces = 0;
+        t.a += (reach[0] * j->x.step + j->at[1][s]) * conv_from(j->c);
+        t.b += reach[0] * d->dy_step;
+        t.c += (row * p->cols + s) * from * t.c_step;
+        if (t.pieces > 0 || !t.acc) run_rows(&t, from, vecs);
+    }
+}
+
 static void run_strip(const dw_strip *d)
 {
     const conv_job *j = d->j;
-    const int64_t wide = conv_whole(conv_to_group(j->c));
     const conv_pieces p = conv_tap_pieces(j, 0, 0, d->f.pitch);
     const int64_t end = conv_whole(d->last) / VL, begin = d->first / VL;
     const even_cut cut = cut_evenly(end - begin, TILE_VECS);
     gemm_tile all = {.a_step = j->x.step * conv_from(j->c),
                      .b_step = d->dy_step,
-                     .c_step = wide,
+                     .c_step = conv_whole(conv_to_group(j->c)),
                      .tail = VL,
                      .by_col = true,
                      .acc = d->acc};
 
-    list_lines(d, &all);
-    for (int64_t v = begin, vecs; v < end; v += vecs) {
-        vecs = run_at(cut, v - begin);
-        for (int64_t i = 0; i < p.count; i++) {
+    for (int64_t row = 0; row < (j->apart ? p.rows : 1); row++) {
+        if (j->apart) list_reach(d, &all, row);
+        else list_lines(d, &all);
+        for (int64_t v = begin, vecs; v < end; v += vecs) {
             gemm_tile t = all;
-            t.a = d->f.at + p.piece[i].a + d->g * conv_from_group(j->c);
-            t.b = d->dy + v * VL;
-            t.c = d->sums + i * p.run * wide + v * VL;
-            run_rows(&t, p.run, (int)vecs);
+            vecs = run_at(cut, v - begin);
+            t.a = d->f.at + d->g * conv_from_group(j->c);
+            t.b = d->dy + v * VL, t.c = d->sums + v * VL;
+            if (j->apart) run_row(d, &t, &p, row, (int)vecs);
+            else run_taps(&t, &p, (int)vecs);
         }
     }
 }
@@ -120,33 +167,70 @@ void conv_dw_tile(const conv *c, const conv_memory *m, int64_t tile, void *work)
     } while (n < last);
 }
 
-enum { PUT_BLOCK = 8 };
+/* ---- from the sums to dw ---- */
 
-/* Row o of dw, [from][area], from columns o of the shares' sums, [area][from][wide]. */
-static void put_row(const conv *c, const float *sums, int64_t block, int64_t end, float *dw)
+enum { PUT_DEEP = 64, PUT_WIDE = 64 };
+
+/* Some rows and columns of the sums, in the order of dw's elements (channel, tap), all shares
+ * added in order. */
+typedef struct put_block {
+    const float *sums; /* of the group */
+    int64_t at, rows, o, cols;
+    float sum[PUT_DEEP][PUT_WIDE];
+} put_block;
+
+static void add_shares(const conv *c, put_block *b)
 {
     const int64_t area = conv_area(c), from = conv_from_group(c);
     const int64_t wide = conv_whole(conv_to_group(c)), share = c->v.groups * area * from * wide;
 
-    for (int64_t i = block; i < end; i++) {
-        for (int64_t t = 0; t < area; t++) {
-            const float *at = sums + (t * from + i) * wide;
-            float sum = c->acc ? dw[i * area + t] : 0;
-            for (int64_t s = 0; s < c->shares; s++) sum += at[s * share];
-            dw[i * area + t] = sum;
+    for (int64_t r = 0; r < b->rows; r++) {
+        const int64_t tap = (b->at + r) % area, channel = (b->at + r) / area;
+        const float *at = b->sums + (tap * from + channel) * wide + b->o;
+        for (int64_t q = 0; q < b->cols; q += VL) {
+            const int64_t live = wide - b->o - q;
+            vf sum = vf_zero();
+            for (int64_t s = 0; s < c->shares; s++, at += share)
+                sum += live < VL ? vf_load_n(at + q, (int)live) : vf_load(at + q);
+            at -= c->shares * share;
+            vf_store(&b->sum[r][q], sum);
         }
+    }
+}
+
+/* A square of the block, turned round, to dw. */
+static void put_square(const conv *c, const put_block *b, int64_t r, int64_t q, float *dw)
+{
+    const int64_t length = conv_area(c) * conv_from_group(c);
+    const int64_t rows = b->rows - r < TURN ? b->rows - r : TURN;
+    const int64_t cols = b->cols - q < TURN ? b->cols - q : TURN;
+    const float *row[TURN];
+    float square[TURN][TURN], *out[TURN];
+
+    for (int i = 0; i < TURN; i++)
+        row[i] = &b->sum[i < rows ? r + i : b->rows - 1][q], out[i] = square[i];
+    turn(row, out);
+    for (int64_t i = 0; i < cols; i++) {
+        float *to = dw + (b->o + q + i) * length + b->at + r;
+        for (int64_t k = 0; c->acc && k < rows; k++) square[i][k] += to[k];
+        memcpy(to, square[i], (size_t)rows * sizeof *to);
     }
 }
 
 void conv_put(const conv *c, const void *sums, void *dw, int64_t first, int64_t last)
 {
-    const int64_t area = conv_area(c), from = conv_from_group(c), to = conv_to_group(c);
-    const int64_t size = area * from * conv_whole(to);
+    const int64_t length = conv_area(c) * conv_from_group(c), to = conv_to_group(c);
 
-    for (int64_t block = 0; block < from; block += PUT_BLOCK) {
-        const int64_t end = block + PUT_BLOCK < from ? block + PUT_BLOCK : from;
-        for (int64_t o = first; o < last; o++)
-            put_row(c, (const float *)sums + o / to * size + o % to, block, end,
-                    (float *)dw + o * from * area);
+    for (int64_t o = first, cols; o < last; o += cols) {
+        const int64_t g = o / to, left = (g + 1) * to < last ? (g + 1) * to - o : last - o;
+        put_block b = {.sums = (const float *)sums + g * length * conv_whole(to), .o = o % to};
+        b.cols = cols = left < PUT_WIDE ? left : PUT_WIDE;
+        for (; b.at < length; b.at += b.rows) {
+            b.rows = length - b.at < PUT_DEEP ? length - b.at : PUT_DEEP;
+            add_shares(c, &b);
+            for (int64_t q = 0; q < cols; q += TURN)
+                for (int64_t r = 0; r < b.rows; r += TURN)
+                    put_square(c, &b, r, q, (float *)dw + g * to * length);
+        }
     }
 }

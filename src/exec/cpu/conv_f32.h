@@ -23,8 +23,8 @@ typedef struct conv_field {
 /* The taps of one pair of phases as pieces: `run` neighbouring floats each. Taps that lie beside
  * each other in a row of the operand are one piece. */
 typedef struct conv_pieces {
-    gemm_piece *piece; /* a: from a field's pixel (number * step + low) */
-    int64_t count, run;
+    gemm_piece *piece;              /* a: from a field's pixel (number * step + low) */
+    int64_t count, run, rows, cols; /* rows x cols taps */
 } conv_pieces;
 
 /* A convolution on its way: geometry, and the parts of `work`. */
@@ -33,6 +33,7 @@ typedef struct conv_job {
     conv_axis y, x;
     bool border;                   /* the window leaves the image: strips are copied */
     bool flat;                     /* a pixel for each pixel: a strip is one long line */
+    bool apart;                    /* or each tap runs over what it reaches, in place */
     int64_t images_max, lines_max; /* of a strip */
     int64_t *k[2], *at[2];         /* taps */
     gemm_piece *piece, *line;      /* of the taps; of a strip's lines (DW) */
@@ -48,6 +49,16 @@ void conv_job_open(conv_job *j, const conv *c, void *work); /* work NULL: to lea
 conv_strip conv_next(const conv_job *j, int64_t from, int64_t to);
 conv_field conv_fill(const conv_job *j, const float *in, const conv_strip *s);
 conv_pieces conv_tap_pieces(const conv_job *j, int64_t row_phase, int64_t col_phase, int64_t pitch);
+
+/* The result's pixels of a phase for which a tap at `at` meets the operand: reach[0] .. reach[1]. */
+static inline void conv_reach(const conv_axis *x, int64_t outs, int64_t at, int64_t reach[2])
+{
+    const int64_t first = at < 0 ? (-at + x->step - 1) / x->step : 0;
+    const int64_t end = x->ins > at ? (x->ins - at + x->step - 1) / x->step : 0;
+
+    reach[1] = end < outs ? end : outs;
+    reach[0] = first < reach[1] ? first : reach[1];
+}
 
 /* Panels of whole vectors, as even as can be. */
 static inline even_cut conv_panels(int64_t channels)

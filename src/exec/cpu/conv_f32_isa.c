@@ -3,8 +3,9 @@
  * packed for that: for each group and pair of phases, panel after panel, each taps x channels x
  * the panel's channels in whole vectors. Nothing is gathered: pixels of a line lie evenly apart. */
 #include "exec/cpu/conv_f32.h"
+#include "exec/cpu/turn.h"
 
-enum { DEEP_MAX = 1536, PACK_BLOCK = 8 }; /* DEEP_MAX x 2 vectors: 192 KiB */
+enum { DEEP_MAX = 1536, PACK_BLOCK = 64 }; /* DEEP_MAX x 2 vectors: 192 KiB */
 
 #define conv_sizes GEMM_ISA(conv_sizes)
 #define conv_pack GEMM_ISA(conv_pack)
@@ -24,36 +25,89 @@ void conv_sizes(conv *c)
 
 /* ---- weights ---- */
 
-/* One panel: channels first .. first + live of group g, to out[tap][channel][wide]. */
-typedef struct panel_of {
-    int64_t g, first, live, wide;
-    const int64_t *row, *col; /* taps */
-    int64_t rows, cols;
-} panel_of;
-
-static void pack_taps(const panel_of *p, const float *w, int64_t kernel_cols, int64_t step,
-                      float *out)
+/* Where the taps of one panel go: channel 0 of tap t at piece[t].b. */
+static void place_taps(const conv_job *j, int64_t g, int64_t first, int64_t wide)
 {
-    for (int64_t r = 0; r < p->rows; r++)
-        for (int64_t s = 0; s < p->cols; s++, out += step)
-            *out = w[p->row[r] * kernel_cols + p->col[s]];
+    const int64_t from = conv_from_group(j->c), whole = conv_whole(conv_to_group(j->c));
+    int64_t start = g * conv_area(j->c) * from * whole;
+
+    for (int64_t n = 0; n < j->y.phases * j->x.phases; n++) {
+        const int64_t rows = conv_taps(j->c, 0, n / j->x.phases, j->k[0], j->at[0]);
+        const int64_t cols = conv_taps(j->c, 1, n % j->x.phases, j->k[1], j->at[1]);
+        for (int64_t i = 0; i < rows * cols; i++)
+            j->piece[j->k[0][i / cols] * j->c->v.kernel[1] + j->k[1][i % cols]].b =
+                start + (first * rows * cols + i * wide) * from;
+        start += rows * cols * from * whole;
+    }
 }
 
-static void pack_panel(const conv *c, const panel_of *p, const float *w, float *out)
-{
-    const int64_t from = conv_from_group(c), to = conv_to_group(c), area = conv_area(c);
-    const bool back = c->op == CONV_DX; /* w[from][to] there, w[to][from] else */
-    const int64_t from_step = back ? to * area : area, to_step = back ? area : from * area;
+/* A stretch of w: `length` neighbours, tap and channel running on (y) or taps alone (dx), for
+ * `live` output channels `step` apart. */
+typedef struct stretch {
+    const float *w;
+    int64_t length, live, step, channel, wide;
+} stretch;
 
-    if (p->live < p->wide)
-        memset(out, 0, (size_t)(p->rows * p->cols * from * p->wide) * sizeof *out);
-    w += p->g * from * to * area + p->first * to_step;
-    for (int64_t block = 0; block < from; block += PACK_BLOCK) {
-        const int64_t end = block + PACK_BLOCK < from ? block + PACK_BLOCK : from;
+/* A square of it: neighbours from `at`, output channels from `o`. Beyond the last either repeats:
+ * a dead column or a second writing. */
+static void pack_square(const conv_job *j, const stretch *p, int64_t at, int64_t o, float *packed)
+{
+    const int64_t area = conv_area(j->c);
+    const float *row[TURN];
+    float *out[TURN];
+    int64_t tap = at % area, channel = p->channel + at / area;
+
+    for (int q = 0; q < TURN; q++) {
+        row[q] = p->w + (o + q < p->live ? o + q : p->live - 1) * p->step + at;
+        out[q] = packed + j->piece[tap].b + channel * p->wide + o;
+        if (++tap == area) tap = 0, channel++;
+    }
+    turn(row, out);
+}
+
+static void pack_few(const conv_job *j, const stretch *p, float *packed)
+{
+    const int64_t area = conv_area(j->c);
+
+    for (int64_t i = 0; i < p->length; i++)
         for (int64_t o = 0; o < p->live; o++)
-            for (int64_t i = block; i < end; i++)
-                pack_taps(p, w + i * from_step + o * to_step, c->v.kernel[1], from * p->wide,
-                          out + i * p->wide + o);
+            packed[j->piece[i % area].b + (p->channel + i / area) * p->wide + o] =
+                p->w[o * p->step + i];
+}
+
+static void pack_stretch(const conv_job *j, const stretch *p, float *packed)
+{
+    if (p->length < TURN) {
+        pack_few(j, p, packed);
+        return;
+    }
+    for (int64_t block = 0; block < p->length; block += PACK_BLOCK) {
+        const int64_t end = block + PACK_BLOCK < p->length ? block + PACK_BLOCK : p->length;
+        for (int64_t o = 0; o < p->live; o += TURN)
+            for (int64_t i = block; i < end; i += TURN)
+                pack_square(j, p, i + TURN < p->length ? i : p->length - TURN, o, packed);
+    }
+}
+
+static void pack_panel(const conv_job *j, int64_t g, int64_t first, int64_t wide, const float *w,
+                       float *packed)
+{
+    const conv *c = j->c;
+    const int64_t from = conv_from_group(c), to = conv_to_group(c), area = conv_area(c);
+    const bool back = c->op == CONV_DX; /* w[from][to][area] there, w[to][from][area] else */
+    stretch p = {.length = back ? area : from * area,
+                 .live = to - first < wide ? to - first : wide,
+                 .step = back ? area : from * area,
+                 .wide = wide};
+
+    w += g * from * to * area + first * p.step;
+    place_taps(j, g, first, wide);
+    if (p.live < wide)
+        for (int64_t t = 0; t < area; t++)
+            memset(packed + j->piece[t].b, 0, (size_t)(from * wide) * sizeof *packed);
+    for (int64_t i = 0; i < (back ? from : 1); i++) {
+        p.w = w + i * to * area, p.channel = i;
+        pack_stretch(j, &p, packed);
     }
 }
 
@@ -61,23 +115,12 @@ void conv_pack(const conv *c, const void *w, void *packed, void *work)
 {
     const int64_t to = conv_to_group(c);
     const even_cut cut = conv_panels(to);
-    float *out = packed;
     conv_job j;
 
     conv_job_open(&j, c, work);
-    const int64_t pairs = j.y.phases * j.x.phases;
-    for (int64_t n = 0; n < c->v.groups * pairs; n++) {
-        panel_of p = {.g = n / pairs, .row = j.k[0], .col = j.k[1]};
-        p.rows = conv_taps(c, 0, n % pairs / j.x.phases, j.k[0], j.at[0]);
-        p.cols = conv_taps(c, 1, n % j.x.phases, j.k[1], j.at[1]);
-        for (int64_t v = 0, vecs; v * VL < to; v += vecs) {
-            vecs = run_at(cut, v);
-            p.first = v * VL, p.wide = vecs * VL;
-            p.live = to - p.first < p.wide ? to - p.first : p.wide;
-            pack_panel(c, &p, w, out);
-            out += p.rows * p.cols * conv_from_group(c) * p.wide;
-        }
-    }
+    for (int64_t g = 0; g < c->v.groups; g++)
+        for (int64_t v = 0; v * VL < to; v += run_at(cut, v))
+            pack_panel(&j, g, v * VL, run_at(cut, v) * VL, w, packed);
 }
 
 /* ---- lines ---- */
@@ -94,6 +137,7 @@ typedef struct lines_of {
 /* All tiles of one line, `outs` pixels of the phase. */
 static void run_line(gemm_tile *t, int64_t outs, int vecs)
 {
+    if (outs == 0) return;
     const even_cut cut = cut_evenly(outs, conv_rows_max(vecs));
     const int64_t runs[2] = {cut.large, cut.runs - cut.large};
 
@@ -106,24 +150,100 @@ static void run_line(gemm_tile *t, int64_t outs, int vecs)
     }
 }
 
-/* The lines of the phase for one panel, which begins at channel `first` of the group. */
-static void run_panel(const lines_of *l, const gemm_tile *of, int64_t first, int vecs)
+/* The lines of the phase for one panel. */
+static void run_lines(const lines_of *l, const gemm_tile *of, int vecs)
 {
     const conv_job *j = l->j;
-    const int64_t from = conv_from(j->c), to = conv_to(j->c), row = j->x.outs * to;
+    const int64_t from = conv_from(j->c), row = j->x.outs * conv_to(j->c);
     const int64_t skip = (l->row_phase - l->s.line % j->y.phases + j->y.phases) % j->y.phases;
 
     for (int64_t i = 0; i < l->s.images; i++) {
         for (int64_t r = skip; r < l->s.lines; r += j->y.phases) {
             const int64_t down = (l->s.line + r) / j->y.phases * j->y.step + j->y.low - l->f.row;
             gemm_tile t = *of;
-            t.a = l->f.at + i * l->f.image + (down * l->f.pitch + j->x.low - l->f.col) * from +
-                  l->g * conv_from_group(j->c);
-            t.c = l->out + (i * l->s.lines + r) * row + l->col_phase * to +
-                  l->g * conv_to_group(j->c) + first;
+            t.a += i * l->f.image + (down * l->f.pitch + j->x.low - l->f.col) * from;
+            t.c += (i * l->s.lines + r) * row;
             run_line(&t, j->flat ? l->s.images * l->s.lines * l->outs : l->outs, vecs);
             if (j->flat) return;
         }
+    }
+}
+
+/* One panel, all its taps together. */
+static void run_taps(const lines_of *l, const gemm_tile *of, const conv_pieces *p, int vecs)
+{
+    const int64_t deep = p->run < DEEP_MAX ? DEEP_MAX / p->run : 1;
+    gemm_tile t = *of;
+
+    t.k = p->run;
+    for (int64_t i = 0; i < p->count; i++) p->piece[i].b = i * p->run * t.b_step;
+    for (int64_t i = 0; i == 0 || i < p->count; i += deep, t.acc = true) {
+        t.piece = p->piece + i;
+        t.pieces = p->count - i < deep ? p->count - i : deep;
+        run_lines(l, &t, vecs);
+    }
+}
+
+/* ---- lines, column by column of the window ---- */
+
+/* What a column's taps add to a line: to the pixels that they reach. The others are zeroed where
+ * nothing is there yet. */
+static void add_column(const gemm_tile *of, const int64_t reach[2], int64_t outs, int vecs)
+{
+    gemm_tile t = *of, none = *of;
+
+    none.pieces = 0;
+    if (!t.acc) run_line(&none, reach[0], vecs);
+    none.c = t.c + reach[1] * t.c_step;
+    if (!t.acc) run_line(&none, outs - reach[1], vecs);
+    t.c += reach[0] * t.c_step;
+    if (!t.acc || t.pieces > 0) run_line(&t, reach[1] - reach[0], vecs);
+}
+
+/* One column of `rows` taps, all lines of the phase. */
+static void run_column(const lines_of *l, const gemm_tile *of, int64_t rows, int64_t at, int vecs)
+{
+    const conv_job *j = l->j;
+    const int64_t skip = (l->row_phase - l->s.line % j->y.phases + j->y.phases) % j->y.phases;
+    int64_t reach[2];
+
+    conv_reach(&j->x, l->outs, at, reach);
+    for (int64_t n = 0; n < l->s.images * l->s.lines; n++) {
+        const int64_t down = (l->s.line + n % l->s.lines) / j->y.phases * j->y.step;
+        gemm_tile t = *of;
+        if (n % l->s.lines % j->y.phases != skip) continue;
+        for (int64_t k = 0; k < rows; k++) {
+            const int64_t y = down + j->at[0][k];
+            if (y < 0 || y >= j->y.ins) continue;
+            if (t.pieces++ == 0) t.piece += k;
+        }
+        t.a += n / l->s.lines * l->f.image +
+               (down * l->f.pitch + reach[0] * j->x.step + at) * conv_from(j->c);
+        t.c += n * j->x.outs * conv_to(j->c);
+        add_column(&t, reach, l->outs, vecs);
+    }
+}
+
+/* One panel: first the column that reaches most pixels, then the others. */
+static void run_columns(const lines_of *l, const gemm_tile *of, const conv_pieces *p, int vecs)
+{
+    const conv_job *j = l->j;
+    const int64_t from = conv_from_group(j->c);
+    int64_t most = 0, widest = -1, reach[2];
+    gemm_tile t = *of;
+
+    for (int64_t s = 0; s < p->cols; s++) {
+        conv_reach(&j->x, l->outs, j->at[1][s], reach);
+        if (reach[1] - reach[0] > widest) most = s, widest = reach[1] - reach[0];
+    }
+    t.k = from;
+    for (int64_t n = 0; n == 0 || n < p->cols; n++, t.acc = true) {
+        const int64_t s = n == 0 ? most : n <= most ? n - 1 : n;
+        for (int64_t r = 0; r < p->rows; r++)
+            p->piece[r] = (gemm_piece){.a = j->at[0][r] * l->f.pitch * conv_from(j->c),
+                                       .b = (r * p->cols + s) * from * t.b_step};
+        t.piece = p->piece;
+        run_column(l, &t, p->cols > 0 ? p->rows : 0, p->cols > 0 ? j->at[1][s] : 0, vecs);
     }
 }
 
@@ -131,27 +251,24 @@ static void run_panel(const lines_of *l, const gemm_tile *of, int64_t first, int
 static const float *run_panels(const lines_of *l, const float *w)
 {
     const conv_job *j = l->j;
-    const int64_t to = conv_to_group(j->c);
+    const int64_t to = conv_to_group(j->c), from = conv_from_group(j->c);
     const even_cut cut = conv_panels(to);
     const conv_pieces p = conv_tap_pieces(j, l->row_phase, l->col_phase, l->f.pitch);
-    const int64_t deep = p.run < DEEP_MAX ? DEEP_MAX / p.run : 1;
 
     for (int64_t v = 0, vecs; v * VL < to; v += vecs) {
         vecs = run_at(cut, v);
         const int64_t wide = vecs * VL, live = to - v * VL < wide ? to - v * VL : wide;
-        gemm_tile t = {.k = p.run,
+        gemm_tile t = {.a = l->f.at + l->g * from,
+                       .b = w,
+                       .c = l->out + l->col_phase * conv_to(j->c) + l->g * to + v * VL,
                        .a_step = j->x.step * conv_from(j->c),
                        .b_step = wide,
                        .c_step = j->x.phases * conv_to(j->c),
                        .tail = (int)(live - wide + VL),
                        .acc = j->c->acc};
-        for (int64_t i = 0; i < p.count; i++) p.piece[i].b = i * p.run * wide;
-        for (int64_t i = 0; i == 0 || i < p.count; i += deep, t.acc = true) {
-            t.piece = p.piece + i, t.b = w;
-            t.pieces = p.count - i < deep ? p.count - i : deep;
-            if (l->outs > 0) run_panel(l, &t, v * VL, (int)vecs);
-        }
-        w += p.count * p.run * wide;
+        if (l->outs > 0 && j->apart) run_columns(l, &t, &p, (int)vecs);
+        else if (l->outs > 0) run_taps(l, &t, &p, (int)vecs);
+        w += p.rows * p.cols * from * wide;
     }
     return w;
 }

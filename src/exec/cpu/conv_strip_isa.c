@@ -3,6 +3,17 @@
 
 enum { STRIP_BYTES = 256 << 10, CELL = 64 }; /* of the operand: a quarter of a usual L2 cache */
 
+/* Whether taps go apart: that adds to the result once for each column of the window, which so many
+ * channels outweigh (measured); fewer do where much of the border would be read. */
+static bool taps_apart(const conv_job *j)
+{
+    enum { DW_MIN = 16, FEW = 8, MANY = 32 };
+    const int64_t from = conv_from_group(j->c), wide = j->x.high - j->x.low;
+
+    if (!j->border || j->c->op == CONV_DW) return j->border && from >= DW_MIN;
+    return from >= MANY || (from >= FEW && 2 * wide >= 3 * j->x.ins);
+}
+
 static int64_t rows_of(const conv_axis *y, int64_t lines)
 {
     return ((lines - 1) / y->phases + 1) * y->step + y->span;
@@ -39,8 +50,10 @@ void conv_job_open(conv_job *j, const conv *c, void *work)
 {
     *j = (conv_job){.c = c, .y = conv_axis_of(c, 0), .x = conv_axis_of(c, 1)};
     j->border = j->y.low < 0 || j->y.high > j->y.ins || j->x.low < 0 || j->x.high > j->x.ins;
-    j->flat = !j->border && conv_area(c) == 1 && j->y.outs == j->y.ins && j->x.outs == j->x.ins &&
-              j->y.step * j->y.phases * j->x.step * j->x.phases == 1;
+    j->apart = taps_apart(j);
+    j->border &= !j->apart;
+    j->flat = !j->border && !j->apart && conv_area(c) == 1 && j->y.outs == j->y.ins &&
+              j->x.outs == j->x.ins && j->y.step * j->y.phases * j->x.step * j->x.phases == 1;
     size_strips(j);
     for (int i = 0; i < 2; i++) {
         j->k[i] = take(j, work, c->v.kernel[i], sizeof(int64_t));
@@ -122,7 +135,10 @@ conv_pieces conv_tap_pieces(const conv_job *j, int64_t row_phase, int64_t col_ph
     bool beside = j->c->v.groups == 1 && cols > 0;
 
     for (int64_t i = 1; i < cols; i++) beside &= j->at[1][i] == j->at[1][i - 1] + 1;
-    conv_pieces p = {.piece = j->piece, .run = beside ? cols * ch : conv_from_group(j->c)};
+    conv_pieces p = {.piece = j->piece,
+                     .rows = rows,
+                     .cols = cols,
+                     .run = beside ? cols * ch : conv_from_group(j->c)};
     for (int64_t r = 0; r < rows; r++)
         for (int64_t s = 0; s < (beside ? 1 : cols); s++)
             p.piece[p.count++].a = ((j->at[0][r] - j->y.low) * pitch + j->at[1][s] - j->x.low) * ch;

@@ -5,11 +5,12 @@
  *   lower*.c       group -> program: instructions, registers, where in-place results are written
  *   run_group.c    runs a step's products and program over its tiles
  *   run_plain.c    the steps that are neither: permutations, scatter, soft-max sums, ...
- *   run_conv.c, run_pool.c, run_draw.c   of these, convolutions, pooling, random numbers
+ *   run_conv.c, run_pool.c, run_draw.c   of these, weights of convolutions, pooling, draws
  *   backend_cpu.c  binding, lanes, the run loop */
 #ifndef CPU_H
 #define CPU_H
 #include "exec/backend.h"
+#include "exec/cpu/conv.h"
 #include "exec/cpu/tile.h"
 
 enum {
@@ -82,9 +83,13 @@ typedef struct cpu_group {
 } cpu_group;
 
 typedef struct cpu_gemm {
-    gemm_shape shape; /* of a whole tile */
+    gemm_shape shape; /* of a whole tile; of one matrix of a batch */
     cpu_slot a, b, c;
-    int64_t a_row, b_col; /* bytes from one row of C, one column of C, to the next */
+    int64_t a_row, b_col;      /* bytes from one row of C, one column of C, to the next */
+    int64_t line;              /* rows of C of one matrix; of one line of pixels; 0: neither */
+    size_t a_matrix, b_matrix; /* bytes from one matrix of a batch to the next */
+    conv conv;                 /* lines > 0: of this instead */
+    size_t packed;             /* its weight's place in cpu_code.scratch */
 } cpu_gemm;
 
 typedef struct cpu_step {
@@ -94,6 +99,7 @@ typedef struct cpu_step {
     cpu_group group;                                        /* no slots: nothing to run */
     int64_t rows, cols, tile_rows, tile_cols, down, across; /* the grid */
     bool spread;                                            /* worth more than one thread */
+    conv conv;                                              /* of a plain step */
 } cpu_step;
 
 /* What one thread needs for a tile. As many as threads; a tile takes a free one. */
@@ -115,7 +121,7 @@ typedef struct cpu_code {
     cpu_lane *lane;
     int32_t lanes;
     char *partial;                       /* sums of tiles, until they are added in order */
-    char *scratch;                       /* of plain steps */
+    char *scratch;                       /* of plain steps; packed weights of convolutions */
     size_t regs, slots, tiles, row_sums; /* most of any step: what a lane holds */
     size_t tile_room, work_bytes, partial_bytes, scratch_bytes;
     const bound_memory *memory; /* of the current run */
@@ -129,8 +135,8 @@ cpu_slot cpu_memory(const plan *p, node n, int64_t offset);
 void cpu_run_group(cpu_code *code, const cpu_step *s);
 void cpu_run_plain(cpu_code *code, const cpu_step *s);
 size_t cpu_plain_scratch(const plan *p, const plan_step *s);
-size_t cpu_plain_work(cpu_isa isa, const plan *p, const plan_step *s);
-cpu_lane *cpu_take_lane(cpu_code *code); /* one that nobody has; give it back */
+conv cpu_conv_of(cpu_isa isa, const plan *p, node n); /* the convolution of a node, prepared */
+cpu_lane *cpu_take_lane(cpu_code *code);              /* one that nobody has; give it back */
 void cpu_give_lane(cpu_lane *lane);
 void cpu_bad_index(cpu_code *code, int64_t index, int64_t rows);
 #endif

@@ -8,6 +8,7 @@
  * only when it is
  * transposed and large, where its columns would touch a cache line for each p. */
 #include "exec/cpu/gemm_f32.h"
+#include "exec/cpu/turn.h"
 
 #if defined(ISA_IS_avx512)
 enum { K_BLOCK = 224 }; /* 224 x 32 floats: 28 KiB; 104 to 224 are alike on Zen 4 (32 KiB) */
@@ -22,7 +23,6 @@ enum {
     LDA_IN_PLACE = 64,
     K_DOTS = 128,
     CHUNK = 8,
-    TURN = VL < CHUNK ? VL : CHUNK, /* a panel is whole vectors wide */
     GROUP = 4 * TILE_VECS * VL,
     BATCH = 8
 };
@@ -63,30 +63,15 @@ size_t GEMM_ISA(gemm_f32_work)(const gemm_shape *s)
     return (a + b) * sizeof(float);
 }
 
-/* out(p, j) = row[j][p], TURN values of p and of j: a transpose. */
-#if defined(ISA_IS_portable)
-INLINE void transpose(const float *const row[TURN], int64_t p, float *out, int64_t out_step)
+/* out(p, j) = row[j][p + from], TURN values of p and of j. */
+INLINE void transpose(const float *const row[TURN], int64_t from, float *out, int64_t out_step)
 {
-    for (int q = 0; q < TURN; q++)
-        for (int j = 0; j < TURN; j++) out[q * out_step + j] = row[j][p + q];
+    const float *at[TURN];
+    float *to[TURN];
+
+    UNROLL for (int q = 0; q < TURN; q++) at[q] = row[q] + from, to[q] = out + q * out_step;
+    turn(at, to);
 }
-#else
-/* Rows j and j + 4 share a register, so that three rounds of shuffles inside 128 bits do. */
-INLINE void transpose(const float *const row[TURN], int64_t p, float *out, int64_t out_step)
-{
-    for (int half = 0; half < 2; half++, p += 4, out += 4 * out_step) {
-        __m256 r[4];
-        UNROLL for (int j = 0; j < 4; j++) r[j] = _mm256_insertf128_ps(
-            _mm256_castps128_ps256(_mm_loadu_ps(row[j] + p)), _mm_loadu_ps(row[j + 4] + p), 1);
-        __m256 t0 = _mm256_unpacklo_ps(r[0], r[1]), t1 = _mm256_unpackhi_ps(r[0], r[1]);
-        __m256 t2 = _mm256_unpacklo_ps(r[2], r[3]), t3 = _mm256_unpackhi_ps(r[2], r[3]);
-        _mm256_storeu_ps(out, _mm256_shuffle_ps(t0, t2, 0x44));
-        _mm256_storeu_ps(out + out_step, _mm256_shuffle_ps(t0, t2, 0xee));
-        _mm256_storeu_ps(out + 2 * out_step, _mm256_shuffle_ps(t1, t3, 0x44));
-        _mm256_storeu_ps(out + 3 * out_step, _mm256_shuffle_ps(t1, t3, 0xee));
-    }
-}
-#endif
 
 /* out(p, i) = a[i * step + p] for four i. */
 static void turn_four(const float *a, int64_t step, int64_t k, float *out, int64_t out_step)

@@ -27,6 +27,42 @@ void cpu_bad_index(cpu_code *code, int64_t index, int64_t rows)
 
 /* ---- products ---- */
 
+static void convolve(const run *x, const cpu_gemm *g, const tile *t)
+{
+    const dtype type = x->step->plan->type;
+    const size_t row = (size_t)x->step->cols * dtype_size(type);
+    const conv_memory m = {(const void *)cpu_base(x->code, t->lane, &g->a, type),
+                           x->code->scratch + g->packed,
+                           (char *)cpu_base(x->code, t->lane, &g->c, type) +
+                               (g->c.kind == SLOT_TILE ? 0 : (size_t)t->r0 * row)};
+
+    conv_run(&g->conv, &m, t->r0 / g->line, t->r1 / g->line, t->lane->work);
+}
+
+static void call_gemm(const run *x, const gemm_shape *s, uintptr_t a, uintptr_t b, uintptr_t c,
+                      void *work)
+{
+    if (x->step->plan->type == F32)
+        gemm_f32(x->code->isa, s, (const float *)a, (const float *)b, (float *)c, work);
+    else gemm_f64(x->code->isa, s, (const double *)a, (const double *)b, (double *)c, work);
+}
+
+/* The matrices of a batch that a tile holds. */
+static void multiply_batch(const run *x, const cpu_gemm *g, const tile *t)
+{
+    const dtype type = x->step->plan->type;
+    const size_t from = (size_t)(t->r0 / g->line), to = (size_t)(t->r1 / g->line);
+    const size_t matrix = (size_t)(g->line * x->step->cols) * dtype_size(type);
+    const uintptr_t a = cpu_base(x->code, t->lane, &g->a, type);
+    const uintptr_t b = cpu_base(x->code, t->lane, &g->b, type);
+    uintptr_t c = cpu_base(x->code, t->lane, &g->c, type);
+
+    if (g->c.kind == SLOT_TILE) c -= from * matrix;
+    for (size_t i = from; i < to; i++)
+        call_gemm(x, &g->shape, a + i * g->a_matrix, b + i * g->b_matrix, c + i * matrix,
+                  t->lane->work);
+}
+
 static void multiply(const run *x, const cpu_gemm *g, const tile *t)
 {
     const dtype type = x->step->plan->type;
@@ -38,11 +74,14 @@ static void multiply(const run *x, const cpu_gemm *g, const tile *t)
 
     s.m = t->r1 - t->r0, s.n = t->c1 - t->c0;
     if (g->c.kind != SLOT_TILE) c += (uintptr_t)(t->r0 * s.ldc * size + t->c0 * size);
-    if (type == F32)
-        gemm_f32(x->code->isa, &s, (const float *)a, (const float *)b, (float *)c, t->lane->work);
-    else
-        gemm_f64(x->code->isa, &s, (const double *)a, (const double *)b, (double *)c,
-                 t->lane->work);
+    call_gemm(x, &s, a, b, c, t->lane->work);
+}
+
+static void run_product(const run *x, const cpu_gemm *g, const tile *t)
+{
+    if (g->conv.lines > 0) convolve(x, g, t);
+    else if (g->line) multiply_batch(x, g, t);
+    else multiply(x, g, t);
 }
 
 /* ---- loads ---- */
@@ -263,7 +302,7 @@ static void run_tile(void *arg, int64_t number)
     t.r1 = i + 1 < s->down ? t.r0 + s->tile_rows : s->rows;
     t.c1 = j + 1 < s->across ? t.c0 + s->tile_cols : s->cols;
     t.lane = cpu_take_lane(x->code);
-    for (int32_t k = 0; k < s->gemms; k++) multiply(x, &s->gemm[k], &t);
+    for (int32_t k = 0; k < s->gemms; k++) run_product(x, &s->gemm[k], &t);
     if (s->down * s->across == 1)
         t.r1 = s->group.rows, t.c1 = s->group.cols; /* perhaps one long row */
     if (s->group.slots) run_program(x, &t);
@@ -292,10 +331,22 @@ static void add_partials(const run *x, const cpu_sum *s)
     else *(double *)(void *)y = s->scale * sum;
 }
 
+static void pack_weights(cpu_code *code, const cpu_step *s)
+{
+    for (int32_t k = 0; k < s->gemms; k++) {
+        const cpu_gemm *g = &s->gemm[k];
+        if (g->conv.lines == 0) continue;
+        const uintptr_t w = cpu_base(code, &code->lane[0], &g->b, s->plan->type);
+        conv_pack(&g->conv, (const void *)w, code->scratch + g->packed, code->lane[0].work);
+    }
+}
+
 void cpu_run_group(cpu_code *code, const cpu_step *s)
 {
     run x = {code, s};
     const int64_t tiles = s->down * s->across;
+
+    pack_weights(code, s);
 
     if (s->spread) pool_run(code->ctx, tiles, run_tile, &x);
     else

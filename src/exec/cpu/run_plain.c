@@ -262,26 +262,12 @@ static void run_cast(plain *x)
                                                                          x->in[0]);
 }
 
-static bool is_conv(int32_t op)
-{
-    return op == OP_conv || op == OP_conv_dx || op == OP_conv_dw;
-}
-
-size_t cpu_plain_work(cpu_isa isa, const plan *p, const plan_step *s)
-{
-    const node n = p->order[s->first];
-    const int32_t op = p->node[n].op;
-
-    return op == OP_matmul || is_conv(op) ? plain_product_work(isa, p, n) : 0;
-}
-
 size_t cpu_plain_scratch(const plan *p, const plan_step *s)
 {
     const plan_node *v = &p->node[p->order[s->first]];
     const node_rec *r = graph_rec(p->g, p->order[s->first]);
 
     if (v->op == OP_sum) return (size_t)v->size * sizeof(double);
-    if (is_conv(v->op)) return plain_conv_scratch(p, r);
     if (v->op != OP_logsumexp) return 0;
     const shape *from = graph_shape(p->g, r->in[0]);
     const size_t cols = (size_t)from->dim[from->rank - 1];
@@ -303,10 +289,7 @@ void cpu_run_plain(cpu_code *code, const cpu_step *s)
         [OP_argmax] = run_argmax,
         [OP_rowmax] = run_rowmax,
         [OP_logsumexp] = run_logsumexp,
-        [OP_matmul] = plain_batched,
-        [OP_conv] = plain_conv,
-        [OP_conv_dx] = plain_conv,
-        [OP_conv_dw] = plain_conv,
+        [OP_conv_dw] = plain_conv_dw,
         [OP_sumpool] = plain_pool,
         [OP_spread] = plain_pool,
         [OP_maxpool_arg] = plain_pool,
@@ -319,7 +302,13 @@ void cpu_run_plain(cpu_code *code, const cpu_step *s)
     const plan *p = code->plan;
     const node n = p->order[s->plan->first];
     const plan_node *v = &p->node[n];
-    plain x = {.code = code, .p = p, .r = graph_rec(p->g, n), .v = v, .size = dtype_size(v->type)};
+    plain x = {.code = code,
+               .p = p,
+               .r = graph_rec(p->g, n),
+               .v = v,
+               .size = dtype_size(v->type),
+               .conv = &s->conv,
+               .macs = s->plan->macs};
 
     x.from = graph_shape(p->g, x.r->in[0]);
     if (v->op == OP_argmax) x.size = dtype_size(graph_dtype(p->g, x.r->in[0]));

@@ -12,7 +12,9 @@ typedef struct plain {
     const shape *from; /* of operand 0 */
     const char *in[2];
     char *out;
-    size_t size; /* of an element */
+    size_t size;      /* of an element */
+    const conv *conv; /* of conv_dw */
+    int64_t macs;
 } plain;
 
 /* Runs tile(x, i) for i in [0, tiles): on threads where `work`, multiply-adds or the like in all,
@@ -20,11 +22,7 @@ typedef struct plain {
 void plain_tiles(plain *x, int64_t tiles, int64_t work, pool_tile_fn *tile);
 bool plain_good_index(const plain *x, int64_t i, int64_t rows); /* else the run will fail */
 
-/* run_conv.c: convolutions, and products with a batch */
-void plain_conv(plain *x);
-void plain_batched(plain *x);
-size_t plain_conv_scratch(const plan *p, const node_rec *r);   /* bytes of cpu_code.scratch */
-size_t plain_product_work(cpu_isa isa, const plan *p, node n); /* and of each lane's work */
+void plain_conv_dw(plain *x); /* run_conv.c */
 
 /* run_pool.c: pooling, single elements by index */
 void plain_pool(plain *x);
