@@ -569,6 +569,12 @@ void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
     t->watch_user = user;
 }
 
+void trainer_follow(trainer *t, train_follow_fn *fn, void *user)
+{
+    t->follow = fn;
+    t->follow_user = user;
+}
+
 static drmad_status watch(trainer *t, int64_t steps)
 {
     const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
@@ -580,6 +586,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
                          train_report *out)
 {
     const double start = base_now();
+    const bool masks = t->spec.masks, apart = masks || t->follow; /* a step into other memory */
     drmad_status st = DRMAD_OK;
 
     *out = (train_report){0};
@@ -589,17 +596,17 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     TRY(trainer_start_state(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
-        void *const *from = t->state[t->now], *const *to =
-                                                  t->spec.masks ? t->state[1 - t->now] : from;
+        void *const *from = t->state[t->now], *const *to = apart ? t->state[1 - t->now] : from;
 
         TRY(base_stopped(t->ctx));
-        if (!t->spec.masks) TRY(record(t, tr, step, from)); /* the step overwrites it */
+        if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
         TRY(trainer_step_at(t, step, from, to));
-        if (t->spec.masks) TRY(record(t, tr, step, from));
-        if (t->spec.masks) t->now = 1 - t->now;
+        if (masks) TRY(record(t, tr, step, from));
+        if (apart) t->now = 1 - t->now;
         const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
         note_loss(t, step, loss, out);
         if (!isfinite(loss)) TRY(diverged(t, step, loss));
+        if (t->follow) TRY(t->follow(t->follow_user, step, from, to));
         TRY(watch(t, step + 1));
     }
     TRY(record(t, tr, t->spec.steps, t->state[t->now]));
