@@ -65,6 +65,14 @@ void plain_pool(plain *x)
 
 enum { TAKE = 16384 }; /* elements a tile */
 
+/* Is the index that of max-pooling images of this shape? Then it stays in its image. */
+static bool arg_of(const plain *x, const shape *images)
+{
+    const node_rec *index = graph_rec(x->p->g, x->r->in[1]);
+
+    return index->op == OP_maxpool_arg && shape_same(graph_shape(x->p->g, index->in[0]), images);
+}
+
 static void take_some(void *arg, int64_t tile)
 {
     const plain *x = arg;
@@ -72,7 +80,7 @@ static void take_some(void *arg, int64_t tile)
     const int64_t rows = shape_count(x->from), first = tile * TAKE;
     const int64_t end = first + TAKE < x->v->size ? first + TAKE : x->v->size;
 
-    for (int64_t i = first; i < end; i++)
+    for (int64_t i = first; i < end && !arg_of(x, x->from); i++)
         if (index[i] < 0 || index[i] >= rows) {
             plain_good_index(x, index[i], rows);
             return;
@@ -93,9 +101,10 @@ void plain_take(plain *x)
 static void put_some(const plain *x, int64_t first, int64_t end)
 {
     const int32_t *index = (const int32_t *)(const void *)x->in[1];
+    const bool known = arg_of(x, &x->r->shape);
 
     for (int64_t i = first; i < end; i++) {
-        if (!plain_good_index(x, index[i], x->v->size)) return;
+        if (!known && !plain_good_index(x, index[i], x->v->size)) return;
         if (x->size == 4)
             ((float *)(void *)x->out)[index[i]] += ((const float *)(const void *)x->in[0])[i];
         else ((double *)(void *)x->out)[index[i]] += ((const double *)(const void *)x->in[0])[i];
@@ -112,13 +121,9 @@ static void put_image(void *arg, int64_t n)
     put_some(x, n * some, (n + 1) * some);
 }
 
-/* An index of max-pooling stays in its image; any other may point anywhere. */
 void plain_put(plain *x)
 {
-    const node_rec *index = graph_rec(x->p->g, x->r->in[1]);
-
-    if (index->op == OP_maxpool_arg && x->r->shape.dim[0] == x->from->dim[0] &&
-        shape_same(graph_shape(x->p->g, index->in[0]), &x->r->shape)) {
+    if (arg_of(x, &x->r->shape)) {
         plain_tiles(x, x->from->dim[0], x->v->size, put_image);
         return;
     }
