@@ -119,19 +119,15 @@ static void set_active(walker *w, int64_t step)
     }
 }
 
-/* The averaged squares: those after the last step are given, the plan makes each from those after
- * it. */
-static drmad_status bind_squares(walker *w, const traj_view *v)
+/* The averaged squares: the plan makes those before a step from those after it, in place, from what
+ * the run has left in the trainer's own state. */
+static void bind_squares(walker *w, const traj_view *v)
 {
-    const int32_t k = optim_squares(&w->t->spec.optim);
-    drmad_status st = DRMAD_OK;
+    trainer *t = w->t;
+    const int32_t k = optim_squares(&t->spec.optim);
 
-    if (!w->squares_set) TRY(trainer_copy(w->t, w->squares, v->next[k]));
-    w->squares_set = true;
-    w->t->slot[SLOT_W1 + k] = w->squares;
-    w->t->slot[SLOT_LOW] = (void *)(uintptr_t)v->low;
-done:
-    return st;
+    t->slot[SLOT_W1 + k] = t->state[t->now][k];
+    t->slot[SLOT_LOW] = (void *)(uintptr_t)v->low;
 }
 
 static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
@@ -145,7 +141,7 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
         t->slot[SLOT_W1 + k] = (void *)(uintptr_t)v->next[k];
     }
     trainer_bind(t, SLOT_WCOT, w->cot);
-    if (w->squares) TRY(bind_squares(w, v));
+    if (w->squares) bind_squares(w, v);
     TRY(invert_rates(w));
     set_active(w, step);
     if (t->spec.oracle) {
@@ -386,7 +382,6 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         TRY(trainer_clear_sum(t, i));
     }
     r->growth = 1;
-    w->squares_set = false;
     for (int64_t step = T - 1, seen = T; step >= 0; step--) {
         TRY(base_stopped(w->ctx));
         const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */

@@ -34,8 +34,7 @@ struct walker {
     job *direction;      /* oracle: u of a reverse step */
     bool asks_gradient;  /* oracle: `back` reads dL/dw too */
     bool direction_asks; /* ... so does `direction` */
-    void *squares;       /* path: the averaged squares, walked back from cell to cell; NULL: none */
-    bool squares_set;
+    bool squares; /* the trajectory gives the averaged squares by their cells alone */
     bool *has_cot;       /* by use: the reverse plan gives its cotangent */
     int64_t *inverted;   /* by use: the fill of which USE_INVERSE holds the inverse */
     int64_t *tangent_of; /* by use: the fill whose tangent USE_TAN holds */

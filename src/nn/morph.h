@@ -8,9 +8,9 @@
  *            as the identity; its batch norm undoes itself by running statistics, those of a
  *            rectified normal of mean `bias` and deviation `weight` of the norm before
  *
- * A morph is the new net and, for each of its tensors, where it comes from; weights, the optimiser's
- * vectors and hyperparameters follow from that. Widening the same way twice makes the same net: the
- * copies are drawn from `seed`, as evenly as can be.
+ * A morph is the new net and, for each of its tensors, where it comes from; weights, the
+ * optimiser's vectors and hyperparameters follow from that. Widening the same way twice makes the
+ * same net: the copies are drawn from `seed`, as evenly as can be.
  * Checked: tests/train/test_morph.c, on all presets. */
 #ifndef MORPH_H
 #define MORPH_H

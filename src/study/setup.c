@@ -20,21 +20,6 @@ uint64_t setup_seed(const setup *s, const char *what, uint64_t number)
 
 /* ---- split ---- */
 
-static examples part_examples(const setup *s, int part)
-{
-    const split_part *p = &s->split->part[part];
-    const dataset *d = p->data ? p->data : s->train_data;
-
-    return (examples){.rows = d->rows,
-                      .type = d->dtype,
-                      .n = d->n,
-                      .width = d->width,
-                      .scale = s->cfg->set.data.scale,
-                      .list = p->index,
-                      .labels = p->labels,
-                      .count = p->n};
-}
-
 /* A share up to 1, a count above. */
 static int64_t used_examples(double asked, int64_t all)
 {
@@ -71,13 +56,14 @@ drmad_status setup_split(setup *s, uint64_t seed)
     drmad_status st = split_new(s->ctx, s->train_data, s->test_data, &spec, &fresh);
 
     if (st != DRMAD_OK) return st;
+    feed_forget(s->feed);
     split_free(s->split);
     s->split = fresh;
     s->split_seed = seed;
-    s->spec.train = part_examples(s, PART_TRAIN);
+    s->spec.train = setup_examples(s, PART_TRAIN);
     s->spec.train.count = used_examples(c->train.examples, s->spec.train.count);
-    s->valid = part_examples(s, PART_VALID);
-    s->test = part_examples(s, PART_TEST);
+    s->valid = setup_examples(s, PART_VALID);
+    s->test = setup_examples(s, PART_TEST);
     return choose_objective(s);
 }
 
@@ -262,7 +248,8 @@ static drmad_status read_own(setup *s, const setup *lender)
     const config_study *c = &s->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s));
+    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s, false));
+    TRY(setup_feed(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
                                                : setup_seed(s, "split", 0)));
@@ -324,6 +311,7 @@ void setup_free(setup *s)
     space_free(s->space);
     if (!s->model) params_free(s->params);
     nn_free(s->net);
+    feed_free(s->feed);
     split_free(s->split);
     if (!s->lent) {
         dataset_free(s->train_data);
@@ -398,6 +386,6 @@ setup_cost setup_cost_of(const setup *s)
     c.look = 1 + c.eval / (3 * c.run);
     c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
     if (s->model) return c;
-    c.bytes += (size_t)(s->train_data->n * s->train_data->width) * dtype_size(s->train_data->dtype);
+    c.bytes += setup_data_bytes(s);
     return c;
 }

@@ -15,6 +15,10 @@ typedef struct setup {
     const char *data_name, *data_sha256;
     dataset *train_data, *test_data; /* test_data NULL: test rows are split off too */
     bool lent;                       /* they are another set-up's */
+    feed *feed;                      /* NULL: all rows lie in memory, and none is varied */
+    augment augment;                 /* of training rows */
+    int32_t channels;                /* see `examples` */
+    double mean[EXAMPLES_CHANNELS_MAX], deviation[EXAMPLES_CHANNELS_MAX];
     split *split;
     uint64_t split_seed;
     nn_spec *net;        /* NULL with the caller's model */
@@ -64,9 +68,17 @@ typedef struct setup_cost {
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
 
+/* Gives *out: the data sets alone, pictures as they lie in their files, bad ones too. */
+drmad_status setup_survey(drmad_ctx *ctx, const config *cfg, setup **out);
+
 /* setup_data.c: the data sets of the study; those of the lender where they are the same. */
-drmad_status setup_open_data(setup *s);
+drmad_status setup_open_data(setup *s, bool survey);
 bool setup_borrow_data(setup *s, const setup *lender);
+
+/* The feed, where one is needed, and the keys about pictures. */
+drmad_status setup_feed(setup *s);
+examples setup_examples(const setup *s, int part);
+size_t setup_data_bytes(const setup *s); /* of rows in memory, or of what the feed decodes ahead */
 
 /* One seed for each use, all from the study's. */
 uint64_t setup_seed(const setup *s, const char *what, uint64_t number);

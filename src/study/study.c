@@ -221,6 +221,7 @@ drmad_status study_finish(drmad_study *s, const char *file)
     drmad_status st = DRMAD_OK;
 
     TRY(study_put(s, "seconds", json_real(base_now() - s->started)));
+    TRY(study_put_bad(s));
     if (file) {
         TRY(folder_json(s->f, file, s->result));
         TRY(study_say(s, "\nwritten to %s", folder_path(s->f)));

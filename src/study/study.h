@@ -104,6 +104,11 @@ drmad_status study_put_runs(drmad_study *st, const char *name, json_t *runs, con
 /* Random search as a baseline; *spent gets the training runs it took. */
 drmad_status study_random_search(drmad_study *st, double *spent);
 
+/* data_stat.c. Pictures that were left out; how fast one thread decodes them, where they are
+ * decoded during training (*speed, else 0). */
+drmad_status study_put_bad(drmad_study *s);
+drmad_status study_put_speed(drmad_study *s, double *speed);
+
 /* text.c. The study in a few lines. */
 drmad_status study_say_study(drmad_study *st);
 /* A table of runs: its head, one line. */

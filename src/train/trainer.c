@@ -340,21 +340,58 @@ done:
     return st;
 }
 
+bool trainer_fed(const trainer *t)
+{
+    return t->spec.train.feed && (t->spec.augment || !t->spec.train.rows);
+}
+
+/* The step's rows and which examples they show. */
+static drmad_status take_batch(trainer *t, int64_t step)
+{
+    const train_spec *s = &t->spec;
+    const feed_stream of = {.data = s->train.data,
+                            .list = s->train.list,
+                            .count = (int32_t)s->train.count,
+                            .batch = (int32_t)s->batch,
+                            .how = s->augment,
+                            .order = s->order,
+                            .steps = s->steps};
+    feed_batch b;
+    const drmad_status st = feed_take(s->train.feed, &of, t->seed, step, &b);
+
+    if (st != DRMAD_OK) return st;
+    memcpy(t->local, b.position, (size_t)s->batch * sizeof *t->local);
+    t->slot[SLOT_ROWS] = (void *)(uintptr_t)b.rows;
+    return DRMAD_OK;
+}
+
 /* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
  * example. */
 static drmad_status choose_batch(trainer *t, int64_t step)
 {
     const train_spec *s = &t->spec;
     const int32_t batch = (int32_t)s->batch, count = (int32_t)s->train.count;
+    drmad_status st = DRMAD_OK;
 
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
-    batch_indices(s->order, t->seed, step, batch, count, t->local);
+    if (trainer_fed(t)) {
+        TRY(take_batch(t, step));
+    } else {
+        batch_indices(s->order, t->seed, step, batch, count, t->local);
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    }
     for (int64_t i = 0; i < s->batch; i++) {
         t->index[i] = s->train.list[t->local[i]];
         t->batch_labels[i] = s->train.labels[t->local[i]];
     }
-    return DRMAD_OK;
+done:
+    return st;
+}
+
+drmad_status trainer_prepare_eval(trainer *t)
+{
+    return fill_leaves(t, t->spec.steps - 1);
 }
 
 drmad_status trainer_prepare(trainer *t, int64_t step)
@@ -369,7 +406,6 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     trainer_put(t, t->slot[SLOT_GAIN], 0, step + s->done > 0 ? 1 - s->optim.dampening : 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + s->done + 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
-    t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
     t->key[0] = (int32_t)(uint32_t)t->seed, t->key[1] = (int32_t)(uint32_t)(t->seed >> 32);
@@ -385,76 +421,6 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     t->seed = seed;
     t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
-}
-
-/* The start weights of a model of our own. */
-static void draw_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-
-    if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
-    else nn_draw(s->model, s->params, t->seed, t->draw);
-    for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
-}
-
-/* w = initial scales times the draw, in host memory; where the space has no say, the constant. */
-static void scale_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
-        if (p->role == PARAM_STAT) continue;
-        const use_state *us = u ? &t->use[u - s->space->uses] : NULL;
-        for (int64_t e = 0; e < p->count; e++) {
-            const double scale =
-                us ? trainer_get(t, us->host[USE_VALUE], use_index(&us->leaf, &p->shape, e))
-                   : s->init_scale;
-            trainer_put(t, w, p->offset + e, t->draw[p->offset + e] * scale);
-        }
-    }
-}
-
-drmad_status trainer_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-    drmad_status st = DRMAD_OK;
-    void *v = w;
-
-    if (s->oracle) TRY(trainer_ask_start(t, w));
-    else draw_start(t, w);
-    if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
-    TRY(trainer_fetch(t, w, &v));
-    for (int64_t i = 0; s->oracle && i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);
-    scale_start(t, v);
-    TRY(trainer_send(t, w));
-done:
-    return st;
-}
-
-/* Vector k of the state that the spec goes on from, zeros where there is none. */
-static drmad_status start_buffer(trainer *t, int32_t k, void *to)
-{
-    const int64_t total = t->spec.params->total;
-    const double *from = t->spec.buffers ? t->spec.buffers + (k - 1) * total : NULL;
-    drmad_status st = trainer_clear(t, to);
-    void *v;
-
-    if (st != DRMAD_OK || !from) return st;
-    TRY(trainer_fetch(t, to, &v));
-    for (int64_t i = 0; i < total; i++) trainer_put(t, v, i, from[i]);
-    TRY(trainer_send(t, to));
-done:
-    return st;
-}
-
-drmad_status trainer_start_state(trainer *t, void *const state[])
-{
-    drmad_status st = trainer_start(t, state[0]);
-
-    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = start_buffer(t, k, state[k]);
-    return st;
 }
 
 void trainer_masks_pack(trainer *t)

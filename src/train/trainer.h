@@ -50,6 +50,7 @@ struct trainer {
     int32_t masks;
     double *grad_sum; /* evaluation: flat */
     int64_t chunk;    /* evaluation: rows of a chunk */
+    int64_t seen;     /* evaluation: rows that counted */
 };
 
 /* The training graph of one step, on leaves bound to SLOT_W and the batch. */
@@ -104,6 +105,9 @@ double trainer_rate_tangent(const trainer *t, int64_t step, const double *direct
 
 /* Batch, hyperparameter leaves, base rate and c of step t into their slots. */
 drmad_status trainer_prepare(trainer *t, int64_t step);
+/* The leaves that an evaluation reads, of the last step, alone. */
+drmad_status trainer_prepare_eval(trainer *t);
+bool trainer_fed(const trainer *t); /* whether the rows of a step come from the feed */
 void trainer_restart(trainer *t, const double *values,
                      uint64_t seed); /* forgets what the leaves hold */
 hyper_at trainer_at(const trainer *t, const use_state *u,
