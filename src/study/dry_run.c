@@ -166,7 +166,9 @@ done:
 drmad_status drmad_study_dry_run(drmad_study *s)
 {
     drmad_status st = s->cfg->set.rally.n > 0 ? dry_rally(s) : dry_run(s);
+    double speed;
 
+    if (st == DRMAD_OK) st = study_put_speed(s, &speed);
     if (st == DRMAD_OK) st = study_finish(s, NULL);
     return study_end(s, st);
 }
