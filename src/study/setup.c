@@ -97,6 +97,28 @@ done:
     return st;
 }
 
+static void read_walk(setup *s)
+{
+    const config_study *c = &s->cfg->set;
+
+    s->walk = (walk_spec){.trajectory = (traj_kind)c->trajectory.kind,
+                          .quality = (traj_quality)c->trajectory.quality,
+                          .memory = (size_t)c->trajectory.memory,
+                          .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
+                          .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
+                          .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
+    s->walk.estimator = (estimator_spec){.kind = (estimator_kind)c->estimator.kind,
+                                         .last = c->estimator.last,
+                                         .rows = c->estimator.rows,
+                                         .solver = (solver_kind)c->estimator.solver,
+                                         .terms = c->estimator.terms,
+                                         .tolerance = c->estimator.tolerance,
+                                         .damping = c->estimator.damping,
+                                         .scale = c->estimator.scale,
+                                         .batches = c->estimator.batches};
+    if (c->estimator.scale == 0) s->walk.estimator.scale = c->optimizer.lr;
+}
+
 /* 0 for what the optimiser does not have. */
 static double number_or_none(double x)
 {
@@ -170,13 +192,9 @@ static void read_training(setup *s)
     t->steps = c->train.steps;
     t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
-    s->walk = (walk_spec){.trajectory = (traj_kind)c->trajectory.kind,
-                          .quality = (traj_quality)c->trajectory.quality,
-                          .memory = (size_t)c->trajectory.memory,
-                          .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
-                          .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
-                          .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
+    read_walk(s);
     t->masks = !s->model && c->trajectory.masks && s->net->masks > 0 &&
+               c->estimator.kind == CFG_ESTIMATOR_UNROLLED &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
     s->outer =
         (outer_spec){.kind = (outer_kind)c->outer.optimizer,
@@ -371,21 +389,53 @@ done:
 setup_cost setup_cost_of(const setup *s)
 {
     const double steps = (double)s->spec.steps;
+    const double products = s->walker ? (double)walker_products(s->walker) : 0;
     setup_cost c = {.run = steps};
+    double row; /* F's gradient of one example */
 
     if (s->model) { /* a second-order product is about two gradients */
-        c.eval = (double)s->objective.count / (double)s->spec.batch;
-        c.back = 2 * steps;
+        row = 1 / (double)s->spec.batch;
+        c.product = 2;
     } else {
         c.run *= (double)trainer_step_macs(s->trainer);
-        c.eval = 3 * (double)nn_macs(s->net) * (double)s->objective.count; /* W + (W + W') */
-        c.back = s->walker ? steps * (double)walker_step_macs(s->walker) : 0;
+        row = 3 * (double)nn_macs(s->net); /* W + (W + W') at most */
+        c.product = s->walker ? (double)walker_step_macs(s->walker) : 0;
     }
+    c.eval = row * (double)s->objective.count;
+    c.back = products * c.product + (s->walker ? row * (double)walker_rows(s->walker) : 0);
     c.meta = (c.run + c.eval + c.back) / c.run;
-    c.audit = 1 + (2 * c.eval + c.back) / c.run; /* a tangent costs about what an adjoint does */
+    /* a tangent costs about what an adjoint does */
+    c.audit = 1 + (2 * c.eval + steps * c.product) / c.run;
     c.look = 1 + c.eval / (3 * c.run);
     c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
     if (s->model) return c;
     c.bytes += setup_data_bytes(s);
     return c;
+}
+
+double setup_spent(const setup *s, const setup_cost *c, const walk_report *r)
+{
+    if (s->walk.estimator.kind != ESTIMATOR_IMPLICIT || r->products == 0) return c->meta;
+    return c->meta - (double)(walker_products(s->walker) - r->products) * c->product / c->run;
+}
+
+char *setup_way(const setup *s, char *buf, size_t size)
+{
+    const estimator_spec *e = &s->walk.estimator;
+    const char *kept = traj_kind_name(walker_kind(s->walker)), *name = estimator_name(e->kind);
+
+    switch (e->kind) {
+    case ESTIMATOR_UNROLLED: snprintf(buf, size, "trajectory %s", kept); break;
+    case ESTIMATOR_TRUNCATED:
+        snprintf(buf, size, "estimator %s (last %lld steps), trajectory %s", name,
+                 (long long)walker_products(s->walker), kept);
+        break;
+    case ESTIMATOR_ONE_STEP:
+        snprintf(buf, size, "estimator %s (%lld examples a step)", name, (long long)e->rows);
+        break;
+    case ESTIMATOR_IMPLICIT:
+        snprintf(buf, size, "estimator %s (%s)", name, solver_name(e->solver));
+        break;
+    }
+    return buf;
 }

@@ -63,10 +63,17 @@ space_facts setup_facts(const setup *s, int64_t meta_step);
 typedef struct setup_cost {
     /* A run, F with its gradient, a walk back: in multiply-adds; of an oracle's in gradients. */
     double run, eval, back;
+    double product;           /* one batch's second-order product, in the same unit */
     double meta, audit, look; /* in runs: a meta-step, an audit, a run with F alone */
     size_t bytes;             /* peak memory: data, plans, trajectory */
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
+/* Of a hypergradient that was made, in runs: fewer products than `meta` counts on may have done. */
+double setup_spent(const setup *s, const setup_cost *c, const walk_report *r);
+
+/* How hypergradients are made, for people: "trajectory grid", "estimator implicit (cg)", ... With a
+ * walker only. Always terminated; gives buf back. */
+char *setup_way(const setup *s, char *buf, size_t size);
 
 /* Gives *out: the data sets alone, pictures as they lie in their files, bad ones too. */
 drmad_status setup_survey(drmad_ctx *ctx, const config *cfg, setup **out);

@@ -59,9 +59,7 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
     return n->use[i];
 }
 
-/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
- * a constant 0. */
-static node leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
+node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
 {
     node leaf = trainer_use_leaf(t, j, n, kind, tensor);
     const int32_t rank = tensor < 0 ? 2 : t->spec.params->at[tensor].shape.rank;
@@ -160,8 +158,8 @@ static node penalties(trainer *t, job *j, net *n, node total)
 {
     for (int32_t i = 0; i < t->spec.params->n; i++) {
         const bool weight = t->spec.params->at[i].role == PARAM_WEIGHT;
-        node l2 = leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
-        node l1 = leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
+        node l2 = trainer_leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
+        node l1 = trainer_leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
 
         if (l2 != NODE_NONE) total = plus(j->g, total, nn_l2(j->g, n->w[i], l2));
         if (l1 != NODE_NONE) total = plus(j->g, total, nn_l1(j->g, n->w[i], l1));
@@ -204,7 +202,7 @@ static void build_loss(trainer *t, job *j, net *n)
     node table = batch_rows(t, j);
     node labels = trainer_labels(t, j, table);
     node z = nn_forward(j->g, s->model, n->w, trainer_inputs(t, j, n, table), &pass);
-    node smoothing = leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
+    node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
 
     n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);

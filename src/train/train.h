@@ -80,6 +80,12 @@ void trainer_free(trainer *t); /* NULL is fine */
 typedef drmad_status train_watch_fn(void *user, int64_t steps);
 void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user);
 
+/* Called after every step, when the last run's state is the new one: `from` and `to` are the states
+ * before and after it, until it returns. NULL: never again. */
+typedef drmad_status train_follow_fn(void *user, int64_t step, void *const from[],
+                                     void *const to[]);
+void trainer_follow(trainer *t, train_follow_fn *fn, void *user);
+
 /* One run with hyperparameters `values` (space->total doubles). Recorded into tr unless NULL. A
  * loss or weight that is not finite ends the run with DRMAD_E_DIVERGED. */
 drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,

@@ -407,76 +407,6 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
 }
 
-/* The start weights of a model of our own. */
-static void draw_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-
-    if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
-    else nn_draw(s->model, s->params, t->seed, t->draw);
-    for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
-}
-
-/* w = initial scales times the draw, in host memory; where the space has no say, the constant. */
-static void scale_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
-        if (p->role == PARAM_STAT) continue;
-        const use_state *us = u ? &t->use[u - s->space->uses] : NULL;
-        for (int64_t e = 0; e < p->count; e++) {
-            const double scale =
-                us ? trainer_get(t, us->host[USE_VALUE], use_index(&us->leaf, &p->shape, e))
-                   : s->init_scale;
-            trainer_put(t, w, p->offset + e, t->draw[p->offset + e] * scale);
-        }
-    }
-}
-
-drmad_status trainer_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-    drmad_status st = DRMAD_OK;
-    void *v = w;
-
-    if (s->oracle) TRY(trainer_ask_start(t, w));
-    else draw_start(t, w);
-    if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
-    TRY(trainer_fetch(t, w, &v));
-    for (int64_t i = 0; s->oracle && i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);
-    scale_start(t, v);
-    TRY(trainer_send(t, w));
-done:
-    return st;
-}
-
-/* Vector k of the state that the spec goes on from, zeros where there is none. */
-static drmad_status start_buffer(trainer *t, int32_t k, void *to)
-{
-    const int64_t total = t->spec.params->total;
-    const double *from = t->spec.buffers ? t->spec.buffers + (k - 1) * total : NULL;
-    drmad_status st = trainer_clear(t, to);
-    void *v;
-
-    if (st != DRMAD_OK || !from) return st;
-    TRY(trainer_fetch(t, to, &v));
-    for (int64_t i = 0; i < total; i++) trainer_put(t, v, i, from[i]);
-    TRY(trainer_send(t, to));
-done:
-    return st;
-}
-
-drmad_status trainer_start_state(trainer *t, void *const state[])
-{
-    drmad_status st = trainer_start(t, state[0]);
-
-    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = start_buffer(t, k, state[k]);
-    return st;
-}
-
 /* ---- the loop ---- */
 
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[])
@@ -529,6 +459,12 @@ void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
     t->watch_user = user;
 }
 
+void trainer_follow(trainer *t, train_follow_fn *fn, void *user)
+{
+    t->follow = fn;
+    t->follow_user = user;
+}
+
 static drmad_status watch(trainer *t, int64_t steps)
 {
     const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
@@ -540,6 +476,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
                          train_report *out)
 {
     const double start = base_now();
+    const bool masks = t->spec.masks, apart = masks || t->follow; /* a step into other memory */
     drmad_status st = DRMAD_OK;
 
     *out = (train_report){0};
@@ -549,17 +486,17 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     TRY(trainer_start_state(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
-        void *const *from = t->state[t->now], *const *to =
-                                                  t->spec.masks ? t->state[1 - t->now] : from;
+        void *const *from = t->state[t->now], *const *to = apart ? t->state[1 - t->now] : from;
 
         TRY(base_stopped(t->ctx));
-        if (!t->spec.masks) TRY(record(t, tr, step, from)); /* the step overwrites it */
+        if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
         TRY(trainer_step_at(t, step, from, to));
-        if (t->spec.masks) TRY(record(t, tr, step, from));
-        if (t->spec.masks) t->now = 1 - t->now;
+        if (masks) TRY(record(t, tr, step, from));
+        if (apart) t->now = 1 - t->now;
         const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
         note_loss(t, step, loss, out);
         if (!isfinite(loss)) TRY(diverged(t, step, loss));
+        if (t->follow) TRY(t->follow(t->follow_user, step, from, to));
         TRY(watch(t, step + 1));
     }
     TRY(record(t, tr, t->spec.steps, t->state[t->now]));
