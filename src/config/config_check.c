@@ -45,6 +45,11 @@ static drmad_status check_counts(const config *c)
                              (long long)s->train.batch, (long long)d->train);
     if (valid && d->valid == 0 && s->hyper.n > 0)
         return config_refuse(c, "data.valid", "is 0, but objective.data is valid");
+    if (s->train.examples <= 0)
+        return config_refuse(c, "train.examples", "is 0: a share up to 1 or a count is needed");
+    if (d->train > 0 && s->train.examples > (double)d->train)
+        return config_refuse(c, "train.examples", "%.17g, but data.train is %lld",
+                             s->train.examples, (long long)d->train);
     if (have > 0 && s->objective.examples > have)
         return config_refuse(c, "objective.examples", "%lld, but data.%s is %lld",
                              (long long)s->objective.examples, valid ? "valid" : "train",
@@ -120,6 +125,25 @@ static drmad_status check_trajectory(const config *c)
         return config_refuse(c, "trajectory.coverage", "tenth is only for kind: line");
     if (t->spill_dir[0] && t->kind != CFG_TRAJ_REPLAY)
         return config_refuse(c, "trajectory.spill_dir", "is only for kind: replay");
+    return DRMAD_OK;
+}
+
+/* Start files leave nothing open that other keys could say. */
+static drmad_status check_starts_from_files(const config *c)
+{
+    const config_study *s = &c->set;
+    char path[64];
+
+    if (s->optimizer.state[0] && !s->model.weights[0])
+        return config_refuse(c, "optimizer.state",
+                             "needs the weights it belongs to: model.weights");
+    for (int32_t i = 0; i < s->hyper.n && s->outer.start[0]; i++) {
+        snprintf(path, sizeof path, "hyper.%d.ties", (int)i);
+        if (s->hyper.at[i].ties.n > 0)
+            return config_refuse(c, path,
+                                 "outer.start has a value for each element: nothing can "
+                                 "be tied");
+    }
     return DRMAD_OK;
 }
 
@@ -256,8 +280,10 @@ drmad_status config_finish(config *c)
     TRY(check_model(c));
     TRY(config_check_optimizer(c));
     TRY(check_trajectory(c));
+    TRY(check_starts_from_files(c));
     TRY(check_objective(c));
     TRY(config_check_stages(c));
+    TRY(config_check_rally(c));
     TRY(resolve(c));
     for (int32_t i = 0; i < c->set.hyper.n; i++) TRY(check_hyper(c, i));
     TRY(config_check_starts(c));

@@ -86,8 +86,7 @@ static drmad_status open_trajectory(walker *w)
                     "trajectory.stride: fast steps over the buffers that momentum's hypergradient "
                     "is made of; use exact");
     TRY(check_path(w, traj_kind_name(kind)));
-    if (!w->exact && w->kept.squares && kind == TRAJ_GRID)
-        TRY(trainer_vector(w->t, (size_t)s->params->total, &w->squares));
+    w->squares = !w->exact && w->kept.squares && kind == TRAJ_GRID;
     st = space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
 done:
     return st;
@@ -169,7 +168,6 @@ void walker_free(walker *w)
         trainer_vector_free(w->t, w->t->slot[w->square_slot]);
         w->t->slot[w->square_slot] = NULL;
     }
-    trainer_vector_free(w->t, w->squares);
     rates_free(w);
     implicit_close(w);
     traj_free(w->tr);

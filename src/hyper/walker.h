@@ -20,6 +20,7 @@ typedef struct rate_series {
     double *sum;  /* [steps][count]: <u, p>/N, then F */
     double *raw;  /* the same, by displacement; NULL where it is a phase's */
     double *scratch;
+    double *first; /* [count]: <b~_0, b_0> */
 } rate_series;
 
 struct walker {
@@ -34,8 +35,7 @@ struct walker {
     job *direction;      /* oracle: u of a reverse step */
     bool asks_gradient;  /* oracle: `back` reads dL/dw too */
     bool direction_asks; /* ... so does `direction` */
-    void *squares;       /* path: the averaged squares, walked back from cell to cell; NULL: none */
-    bool squares_set;
+    bool squares; /* the trajectory gives the averaged squares by their cells alone */
     bool *has_cot;       /* by use: the reverse plan gives its cotangent */
     int64_t *inverted;   /* by use: the fill of which USE_INVERSE holds the inverse */
     int64_t *tangent_of; /* by use: the fill whose tangent USE_TAN holds */
@@ -80,7 +80,7 @@ size_t rates_bytes(const walker *w);
 rate_series *rates_of(const walker *w, int32_t use); /* NULL: none */
 void rates_begin(walker *w);
 void rates_note(walker *w, rate_series *r, int64_t step);
-void rates_collect(walker *w, double *dvalues);
+drmad_status rates_collect(walker *w, double *dvalues);
 /* One reverse step on `view`, and its cotangents into dvalues: back.c. Batch and leaves of the step
  * are in place. */
 drmad_status walker_reverse_step(walker *w, int64_t step, const traj_view *view, double *dvalues);

@@ -236,5 +236,6 @@ void space_free(space *s)
     mem_free(s->ctx, s->slices);
     mem_free(s->ctx, s->uses);
     mem_free(s->ctx, s->use_of);
+    mem_free(s->ctx, s->start);
     mem_free(s->ctx, s);
 }

@@ -1,7 +1,7 @@
 /* Study file -> objects. */
 #include "study/setup.h"
 #include "base/file.h"
-#include "data/safetensors.h"
+#include "study/start.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <stdio.h>
@@ -20,19 +20,12 @@ uint64_t setup_seed(const setup *s, const char *what, uint64_t number)
 
 /* ---- split ---- */
 
-static examples part_examples(const setup *s, int part)
+/* A share up to 1, a count above. */
+static int64_t used_examples(double asked, int64_t all)
 {
-    const split_part *p = &s->split->part[part];
-    const dataset *d = p->data ? p->data : s->train_data;
+    const double n = asked <= 1 ? fmax(1, floor(asked * (double)all)) : asked;
 
-    return (examples){.rows = d->rows,
-                      .type = d->dtype,
-                      .n = d->n,
-                      .width = d->width,
-                      .scale = s->cfg->set.data.scale,
-                      .list = p->index,
-                      .labels = p->labels,
-                      .count = p->n};
+    return n < (double)all ? (int64_t)n : all;
 }
 
 /* The first objective.examples of the examples that F is taken on. */
@@ -63,12 +56,14 @@ drmad_status setup_split(setup *s, uint64_t seed)
     drmad_status st = split_new(s->ctx, s->train_data, s->test_data, &spec, &fresh);
 
     if (st != DRMAD_OK) return st;
+    feed_forget(s->feed);
     split_free(s->split);
     s->split = fresh;
     s->split_seed = seed;
-    s->spec.train = part_examples(s, PART_TRAIN);
-    s->valid = part_examples(s, PART_VALID);
-    s->test = part_examples(s, PART_TEST);
+    s->spec.train = setup_examples(s, PART_TRAIN);
+    s->spec.train.count = used_examples(c->train.examples, s->spec.train.count);
+    s->valid = setup_examples(s, PART_VALID);
+    s->test = setup_examples(s, PART_TEST);
     return choose_objective(s);
 }
 
@@ -274,7 +269,8 @@ static drmad_status read_own(setup *s, const setup *lender)
     const config_study *c = &s->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s));
+    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s, false));
+    TRY(setup_feed(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
                                                : setup_seed(s, "split", 0)));
@@ -320,6 +316,7 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const 
     s->model = m;
     TRY(m ? read_given(s) : read_own(s, lender));
     read_training(s);
+    TRY(start_read(s));
     TRY(read_hyper(s));
     *out = s, s = NULL;
 done:
@@ -335,6 +332,7 @@ void setup_free(setup *s)
     space_free(s->space);
     if (!s->model) params_free(s->params);
     nn_free(s->net);
+    feed_free(s->feed);
     split_free(s->split);
     if (!s->lent) {
         dataset_free(s->train_data);
@@ -344,6 +342,8 @@ void setup_free(setup *s)
     mem_free(s->ctx, s->ties);
     mem_free(s->ctx, s->start);
     mem_free(s->ctx, s->pull);
+    mem_free(s->ctx, s->buffers);
+    mem_free(s->ctx, s->start_values);
     mem_free(s->ctx, s);
 }
 
@@ -414,6 +414,7 @@ drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o)
     space *fresh = NULL;
 
     TRY(space_new(s->ctx, s->params, &facts, s->decl, s->decls, &fresh));
+    TRY(start_space(s, fresh));
     if (o) TRY(outer_loosen(o, fresh));
     walker_free(s->walker);
     trainer_free(s->trainer);
@@ -450,7 +451,7 @@ setup_cost setup_cost_of(const setup *s)
     c.look = 1 + c.eval / (3 * c.run);
     c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
     if (s->model) return c;
-    c.bytes += (size_t)(s->train_data->n * s->train_data->width) * dtype_size(s->train_data->dtype);
+    c.bytes += setup_data_bytes(s);
     return c;
 }
 

@@ -5,22 +5,6 @@
 
 enum { CIFAR_PIXELS = 64 }; /* stem: auto */
 
-static drmad_status build_mlp(setup *s)
-{
-    const config_model *m = &s->cfg->set.model;
-    const dataset *d = s->train_data;
-    const int32_t layers = m->layers.n - 1;
-    int64_t size[COUNT(m->layers.at)];
-
-    memcpy(size, m->layers.at, sizeof size);
-    if (size[0] == 0) size[0] = d->width;
-    if (size[layers] == 0) size[layers] = d->classes;
-    if (size[0] != d->width)
-        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row",
-                             (long long)size[0], d->name, (long long)d->width);
-    return nn_mlp(s->ctx, size, layers, (nn_kind)(NN_TANH + m->activation), &s->net);
-}
-
 /* One more than the largest token. */
 static int64_t vocabulary_of(const dataset *d)
 {
@@ -41,6 +25,11 @@ static drmad_status input_shape(const setup *s, bool tokens, shape *out)
 
     *out = d->row;
     if (d->row.rank == 2) *out = SHAPE(d->row.dim[0], d->row.dim[1], 1);
+    if (!tokens && d->dtype == I32)
+        return config_refuse(s->cfg, "data",
+                             "rows of %s are whole numbers (i32), which only nets that begin with "
+                             "an embedding read; save them as u8 or f32",
+                             d->name);
     if (!tokens) return DRMAD_OK;
     if (d->row.rank != 1 || d->width < 2 || (d->dtype != I32 && d->dtype != U8))
         return config_refuse(s->cfg, "data",
@@ -49,6 +38,26 @@ static drmad_status input_shape(const setup *s, bool tokens, shape *out)
                              d->name);
     *out = SHAPE(d->width - 1);
     return DRMAD_OK;
+}
+
+static drmad_status build_mlp(setup *s)
+{
+    const config_model *m = &s->cfg->set.model;
+    const dataset *d = s->train_data;
+    const int32_t layers = m->layers.n - 1;
+    int64_t size[COUNT(m->layers.at)];
+
+    memcpy(size, m->layers.at, sizeof size);
+    if (size[0] == 0) size[0] = d->width;
+    if (size[layers] == 0) size[layers] = d->classes;
+    shape row;
+
+    if (size[0] != d->width)
+        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row",
+                             (long long)size[0], d->name, (long long)d->width);
+    const drmad_status st = input_shape(s, false, &row);
+    if (st != DRMAD_OK) return st;
+    return nn_mlp(s->ctx, size, layers, (nn_kind)(NN_TANH + m->activation), &s->net);
 }
 
 static drmad_status build_preset(setup *s)

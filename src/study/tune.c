@@ -1,4 +1,5 @@
 /* The main job: train, walk back, move h, and so on; then retrain and compare. */
+#include "study/rally.h"
 #include "study/stages.h"
 #include "study/tuning.h"
 #include <math.h>
@@ -402,6 +403,7 @@ drmad_status drmad_study_tune(drmad_study *s, int resume)
     tuning t = {0};
 
     if (s->cfg->set.stages.n > 0) return study_run_stages(s, resume != 0);
+    if (s->cfg->set.rally.n > 0) return study_run_rally(s, resume != 0);
     if (s->cfg->set.parameters.n > 0) return drmad_study_work(s); /* it goes on by itself */
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "tune", true, true));

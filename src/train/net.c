@@ -68,6 +68,41 @@ node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor
     return g_fill(j->g, t->spec.dtype, shape_ones(rank), value);
 }
 
+/* a + b, where NODE_NONE is zero. */
+static node plus(graph *g, node a, node b)
+{
+    return a == NODE_NONE ? b : b == NODE_NONE ? a : g_add(g, a, b);
+}
+
+/* `value` along the last dimension, [1, channels], as constants. */
+static node by_channel(const trainer *t, job *j, const double *value)
+{
+    const int64_t c = t->spec.train.channels;
+    node all = NODE_NONE;
+
+    for (int64_t i = 0; i < c; i++) {
+        node one = g_fill(j->g, t->spec.dtype, SHAPE(1, 1), value[i]);
+        all = plus(j->g, all, g_pad(j->g, one, 1, i, c));
+    }
+    return all;
+}
+
+/* x [B, width], channels running fastest: less their mean, over their deviation. */
+static node standardise(const trainer *t, job *j, node x)
+{
+    const examples *e = &t->spec.train;
+    const shape flat = *graph_shape(j->g, x);
+    const shape s = e->channels ? SHAPE(shape_count(&flat) / e->channels, e->channels) : flat;
+    double inverse[EXAMPLES_CHANNELS_MAX];
+
+    if (e->channels == 0) return x;
+    for (int32_t i = 0; i < e->channels; i++) inverse[i] = 1 / e->deviation[i];
+    x = g_reshape(j->g, x, s);
+    x = g_sub(j->g, x, g_bcast(j->g, by_channel(t, j, e->mean), s));
+    x = g_mul(j->g, x, g_bcast(j->g, by_channel(t, j, inverse), s));
+    return g_reshape(j->g, x, flat);
+}
+
 node trainer_inputs(trainer *t, job *j, net *n, node rows)
 {
     const nn_spec *m = t->spec.model;
@@ -78,6 +113,7 @@ node trainer_inputs(trainer *t, job *j, net *n, node rows)
     for (int32_t i = 0; i < m->input.rank; i++) s.dim[i + 1] = m->input.dim[i];
     if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 0, s.dim[1]), I32);
     node x = g_scale(j->g, g_cast(j->g, rows, t->spec.dtype), t->spec.train.scale);
+    x = standardise(t, j, x);
     node scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
     if (scale != NODE_NONE) x = g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
     return g_reshape(j->g, x, s);
@@ -93,11 +129,14 @@ node trainer_labels(trainer *t, job *j, node rows)
                     (slot_ref){SLOT_LABELS, 0});
 }
 
-/* The rows of the batch, gathered from the table. */
+/* The rows of the batch: as the feed gives them, or gathered from the table. */
 static node batch_rows(trainer *t, job *j)
 {
     const examples *e = &t->spec.train;
-    node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), (slot_ref){SLOT_ROWS, 0});
+    const slot_ref at = {SLOT_ROWS, 0};
+
+    if (trainer_fed(t)) return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
+    node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), at);
     node index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
 
     return g_gather(j->g, rows, index);
@@ -113,12 +152,6 @@ static node weigh(trainer *t, job *j, node rows, node weight)
         weight = g_reshape(j->g, weight, SHAPE(batch, 1));
     else weight = g_bcast(j->g, g_reshape(j->g, weight, SHAPE(1, 1)), SHAPE(batch, 1));
     return g_mul(j->g, rows, weight);
-}
-
-/* a + b, where NODE_NONE is zero. */
-static node plus(graph *g, node a, node b)
-{
-    return a == NODE_NONE ? b : b == NODE_NONE ? a : g_add(g, a, b);
 }
 
 static node penalties(trainer *t, job *j, net *n, node total)

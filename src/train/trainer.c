@@ -120,6 +120,7 @@ static drmad_status buffers_new(trainer *t)
     const int32_t fixed = SLOT_FIXED_COUNT + t->masks + USE_SLOTS * s->space->n_uses;
     drmad_status st = DRMAD_OK;
     int32_t first;
+    double product = 1;
 
     TRY(trainer_add_slots(t, fixed, &first));
     for (int i = 0; i < 2; i++)
@@ -132,8 +133,9 @@ static drmad_status buffers_new(trainer *t)
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
     TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
+    for (int64_t k = 0; k < s->done; k++) product = optim_product(&s->optim, k, product);
     for (int64_t k = 0; k < s->steps; k++)
-        t->product[k] = optim_product(&s->optim, k, k > 0 ? t->product[k - 1] : 1);
+        t->product[k] = product = optim_product(&s->optim, s->done + k, product);
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
@@ -247,6 +249,11 @@ const void *trainer_weights(const trainer *t)
     return t->state[t->now][0];
 }
 
+const void *trainer_buffer(const trainer *t, int32_t k)
+{
+    return t->state[t->now][k];
+}
+
 drmad_status trainer_read_weights(trainer *t, const void **out)
 {
     void *w;
@@ -336,21 +343,58 @@ done:
     return st;
 }
 
+bool trainer_fed(const trainer *t)
+{
+    return t->spec.train.feed && (t->spec.augment || !t->spec.train.rows);
+}
+
+/* The step's rows and which examples they show. */
+static drmad_status take_batch(trainer *t, int64_t step)
+{
+    const train_spec *s = &t->spec;
+    const feed_stream of = {.data = s->train.data,
+                            .list = s->train.list,
+                            .count = (int32_t)s->train.count,
+                            .batch = (int32_t)s->batch,
+                            .how = s->augment,
+                            .order = s->order,
+                            .steps = s->steps};
+    feed_batch b;
+    const drmad_status st = feed_take(s->train.feed, &of, t->seed, step, &b);
+
+    if (st != DRMAD_OK) return st;
+    memcpy(t->local, b.position, (size_t)s->batch * sizeof *t->local);
+    t->slot[SLOT_ROWS] = (void *)(uintptr_t)b.rows;
+    return DRMAD_OK;
+}
+
 /* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
  * example. */
 static drmad_status choose_batch(trainer *t, int64_t step)
 {
     const train_spec *s = &t->spec;
     const int32_t batch = (int32_t)s->batch, count = (int32_t)s->train.count;
+    drmad_status st = DRMAD_OK;
 
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
-    batch_indices(s->order, t->seed, step, batch, count, t->local);
+    if (trainer_fed(t)) {
+        TRY(take_batch(t, step));
+    } else {
+        batch_indices(s->order, t->seed, step, batch, count, t->local);
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    }
     for (int64_t i = 0; i < s->batch; i++) {
         t->index[i] = s->train.list[t->local[i]];
         t->batch_labels[i] = s->train.labels[t->local[i]];
     }
-    return DRMAD_OK;
+done:
+    return st;
+}
+
+drmad_status trainer_prepare_eval(trainer *t)
+{
+    return fill_leaves(t, t->spec.steps - 1);
 }
 
 drmad_status trainer_prepare(trainer *t, int64_t step)
@@ -363,10 +407,9 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
     trainer_put(t, t->slot[SLOT_FADE], 0, trainer_fade(t, step));
-    trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
-    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + 1);
+    trainer_put(t, t->slot[SLOT_GAIN], 0, step + s->done > 0 ? 1 - s->optim.dampening : 1);
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + s->done + 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
-    t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
     t->key[0] = (int32_t)(uint32_t)t->seed, t->key[1] = (int32_t)(uint32_t)(t->seed >> 32);
@@ -430,11 +473,27 @@ done:
     return st;
 }
 
+/* Vector k of the state that the spec goes on from, zeros where there is none. */
+static drmad_status start_buffer(trainer *t, int32_t k, void *to)
+{
+    const int64_t total = t->spec.params->total;
+    const double *from = t->spec.buffers ? t->spec.buffers + (k - 1) * total : NULL;
+    drmad_status st = trainer_clear(t, to);
+    void *v;
+
+    if (st != DRMAD_OK || !from) return st;
+    TRY(trainer_fetch(t, to, &v));
+    for (int64_t i = 0; i < total; i++) trainer_put(t, v, i, from[i]);
+    TRY(trainer_send(t, to));
+done:
+    return st;
+}
+
 drmad_status trainer_start_state(trainer *t, void *const state[])
 {
     drmad_status st = trainer_start(t, state[0]);
 
-    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = trainer_clear(t, state[k]);
+    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = start_buffer(t, k, state[k]);
     return st;
 }
 

@@ -56,6 +56,7 @@ struct trainer {
     int32_t masks;
     double *grad_sum; /* evaluation: flat */
     int64_t chunk;    /* evaluation: rows of a chunk */
+    int64_t seen;     /* evaluation: rows that counted */
 };
 
 /* The training graph of one step, on leaves bound to SLOT_W and the batch. */
@@ -119,6 +120,9 @@ double trainer_rate_tangent(const trainer *t, int64_t step, const double *direct
 
 /* Batch, hyperparameter leaves, base rate and c of step t into their slots. */
 drmad_status trainer_prepare(trainer *t, int64_t step);
+/* The leaves that an evaluation reads, of the last step, alone. */
+drmad_status trainer_prepare_eval(trainer *t);
+bool trainer_fed(const trainer *t); /* whether the rows of a step come from the feed */
 void trainer_restart(trainer *t, const double *values,
                      uint64_t seed); /* forgets what the leaves hold */
 hyper_at trainer_at(const trainer *t, const use_state *u,
@@ -136,7 +140,7 @@ drmad_status trainer_clear_sum(trainer *t, int32_t use);
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
 /* w_0 of (values, seed), flat; draw holds it without initial scales. */
 drmad_status trainer_start(trainer *t, void *w);
-/* The whole state before step 0: those weights, and buffers of zeros. */
+/* The whole state before step 0: those weights, and the optimiser's buffers. */
 drmad_status trainer_start_state(trainer *t, void *const state[]);
 drmad_status trainer_ask_start(trainer *t, void *w);
 drmad_status trainer_ask_batch(trainer *t, int64_t step);

@@ -67,10 +67,11 @@ typedef struct traj_view {
 } traj_view;
 
 typedef struct traj_stats {
-    size_t bytes_held;  /* largest sum of chunks, index and vectors held at any time */
-    int64_t events;     /* grid: crossings logged */
-    int64_t coarsened;  /* grid: times the limit made it coarser */
-    int64_t recomputed; /* replay: steps run again */
+    size_t bytes_logged; /* grid: of the crossings, masks and cells of the whole run */
+    size_t bytes_held;   /* largest sum of chunks, index and vectors held at any time */
+    int64_t events;      /* grid: crossings logged */
+    int64_t coarsened;   /* grid: times the limit made it coarser */
+    int64_t recomputed;  /* replay: steps run again */
     size_t bytes_spilled;
 } traj_stats;
 

@@ -299,7 +299,8 @@ TEST(logsumexp_survives_extremes)
 /* Columns too wide for one sub-tile, rows too short for one, and tiles enough for partial sums. */
 TEST(large_groups_are_right)
 {
-    static const dims shapes[] = {{40, 3000}, {5000, 13}, {1, 100000}, {100000, 1}, {300, 784}};
+    static const dims shapes[] = {{40, 3000}, {5000, 13}, {1, 100000}, {100000, 1},
+                                  {300, 784}, {30000, 6}, {4000, 20}};
 
     for (size_t i = 0; i < COUNT(shapes); i++) {
         rx x;

@@ -80,6 +80,22 @@ TEST(device_every_form_of_sgd_is_as_on_the_host)
     }
 }
 
+TEST(device_adam_is_as_on_the_host)
+{
+    const optim_spec form[] = {{.kind = OPTIM_ADAM, .decoupled = true},
+                               {.kind = OPTIM_NADAM, .momentum_decay = 0.004},
+                               {.kind = OPTIM_RMSPROP, .centered = true, .clip = CLIP_NORM}};
+    hyper_decl decl[EVERY_KIND];
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < EVERY_KIND; i++)
+        if (every_kind[i].kind != HYPER_MOMENTUM) decl[n++] = every_kind[i];
+    for (size_t k = 0; k < COUNT(form); k++) {
+        const bench_way way = {.steps = 12, .optim = form[k]};
+        check_same(&way, decl, n, &replay);
+    }
+}
+
 TEST(device_every_granularity_is_as_on_the_host)
 {
     const hyper_per per[] = {PER_GLOBAL,  PER_LAYER,    PER_TENSOR,
