@@ -21,6 +21,7 @@ typedef struct parts {
     job *j;
     net *n;
     node *grad, *grad_leaf, *hess; /* by tensor */
+    node *given;                   /* oracle only: its H u */
     node *u, *step_u;              /* cotangents of the gradient: as it is, clipped */
     node *squares, *squares_next;  /* the averaged squares v, a leaf of v' */
     node *cot[OPTIM_VECTORS], *out[OPTIM_VECTORS]; /* by vector of a state, by tensor */
@@ -34,9 +35,9 @@ typedef struct parts {
 
 static void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad, p->grad_leaf, p->u,       p->step_u,   p->squares, p->squares_next,
-                   p->hess, p->use_grad,  p->use_cot, p->momentum, p->list,    p->mapped,
-                   p->from, p->to,        p->rate[0], p->rate[1]};
+    void *all[] = {p->grad,   p->grad_leaf, p->u,        p->step_u,  p->squares,  p->squares_next,
+                   p->hess,   p->given,     p->use_grad, p->use_cot, p->momentum, p->list,
+                   p->mapped, p->from,      p->to,       p->rate[0], p->rate[1]};
 
     net_free(ctx, p->n);
     for (int k = 0; k < OPTIM_VECTORS; k++) mem_free(ctx, p->cot[k]);
@@ -49,8 +50,8 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = (OPTIM_PAIRS + 2) * n + 2 * uses + 2 * (size_t)w->sums +
                        RATE_SLOTS * (size_t)w->rates + (size_t)w->t->masks;
-    node **by_tensor[] = {&p->grad,    &p->grad_leaf,    &p->u,   &p->step_u,
-                          &p->squares, &p->squares_next, &p->hess};
+    node **by_tensor[] = {&p->grad,    &p->grad_leaf,    &p->u,    &p->step_u,
+                          &p->squares, &p->squares_next, &p->hess, &p->given};
     drmad_status st = DRMAD_OK;
 
     *p =
@@ -71,18 +72,12 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->mapped));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->from));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->to));
+    for (size_t i = 0; i < n; i++) p->given[i] = NODE_NONE;
     for (size_t i = 0; i < uses; i++) p->use_grad[i] = p->use_cot[i] = NODE_NONE;
     for (size_t i = 0; i < n; i++) p->squares[i] = NODE_NONE;
     p->rate_cot = NODE_NONE;
 done:
     return st;
-}
-
-static bool about_optimiser(hyper_kind k)
-{
-    for (int h = 0; h < OPTIM_HYPERS; h++)
-        if (optim_kind_of((optim_hyper)h) == k) return true;
-    return k == HYPER_CLIP;
 }
 
 /* Loss, dL/dw, and dL/dh of the uses in the loss. */
@@ -209,16 +204,20 @@ static drmad_status build_second_order(walker *w, parts *p)
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_grad[i] != NODE_NONE) p->use_cot[i] = p->to[n++];
     for (int32_t i = 0; w->t->spec.oracle && i < p->tensors; i++) {
-        const node hu = job_leaf(p->j, "H u", w->t->spec.dtype, w->t->spec.params->at[i].shape,
-                                 trainer_tensor_ref(w->t, SLOT_HU, i));
-        p->hess[i] = p->hess[i] == NODE_NONE ? hu : g_add(g, p->hess[i], hu);
+        p->given[i] = job_leaf(p->j, "H u", w->t->spec.dtype, w->t->spec.params->at[i].shape,
+                               trainer_tensor_ref(w->t, SLOT_HU, i));
+        p->hess[i] = p->hess[i] == NODE_NONE ? p->given[i] : g_add(g, p->hess[i], p->given[i]);
     }
+done:
+    return st;
+}
+
+static void add_hessian(parts *p)
+{
     for (int32_t i = 0; i < p->tensors; i++)
         if (p->hess[i] != NODE_NONE)
             p->out[0][i] =
-                p->out[0][i] == NODE_NONE ? p->hess[i] : g_add(g, p->out[0][i], p->hess[i]);
-done:
-    return st;
+                p->out[0][i] == NODE_NONE ? p->hess[i] : g_add(p->j->g, p->out[0][i], p->hess[i]);
 }
 
 /* The transposed sums of the momentum on a path without b (optim.h). */
@@ -447,6 +446,21 @@ static drmad_status put_cotangent(walker *w, parts *p, int32_t i)
     return job_output(j, cot, to, sum);
 }
 
+static drmad_status put_cotangents(walker *w, parts *p)
+{
+    const trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < p->uses; i++) {
+        w->has_cot[i] = p->use_cot[i] != NODE_NONE;
+        if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
+            w->has_cot[i] = true; /* from the oracle itself */
+        else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
+    }
+done:
+    return st;
+}
+
 static drmad_status put_outputs(walker *w, parts *p)
 {
     trainer *t = w->t;
@@ -461,12 +475,7 @@ static drmad_status put_outputs(walker *w, parts *p)
         for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
-    for (int32_t i = 0; i < p->uses; i++) {
-        w->has_cot[i] = p->use_cot[i] != NODE_NONE;
-        if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
-            w->has_cot[i] = true; /* from the oracle itself */
-        else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
-    }
+    TRY(put_cotangents(w, p));
     if (p->rate_cot != NODE_NONE)
         TRY(job_output(j, p->rate_cot, (slot_ref){SLOT_LR_COT, 0}, NODE_NONE));
     for (int32_t k = 0; k < w->sums; k++) {
@@ -547,6 +556,7 @@ drmad_status walker_build_back(walker *w)
     TRY(build_gradient(w, &p));
     TRY(build_optimiser(w, &p));
     TRY(build_second_order(w, &p));
+    add_hessian(&p);
     build_momentum_sums(w, &p);
     TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
@@ -555,6 +565,57 @@ drmad_status walker_build_back(walker *w)
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));
     w->asks_gradient = w->t->spec.oracle && job_reads(w->back, SLOT_G);
+done:
+    parts_free(w->ctx, &p);
+    return st;
+}
+
+/* Decay inside the optimiser: training ends where dL/dw + wd w = 0, decoupled or not. */
+static void add_decay(walker *w, parts *p, int32_t i)
+{
+    graph *g = p->j->g;
+    const space *s = w->t->spec.space;
+    const hyper_use *u = space_find(s, HYPER_WEIGHT_DECAY, i);
+    node wd = trainer_leaf_or(w->t, p->j, p->n, HYPER_WEIGHT_DECAY, i, w->t->spec.weight_decay);
+
+    if (wd == NODE_NONE) return;
+    node decay = g_mul(g, g_bcast(g, wd, *graph_shape(g, p->u[i])), p->u[i]);
+    p->hess[i] = p->hess[i] == NODE_NONE ? decay : g_add(g, p->hess[i], decay);
+    if (u)
+        p->use_cot[u - s->uses] =
+            g_sum_to(g, g_mul(g, p->u[i], p->n->w[i]), w->t->use[u - s->uses].leaf);
+}
+
+/* The same products for a u and an r~' from outside, without a step around them. */
+drmad_status walker_build_products(walker *w)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+    parts p = {0};
+
+    TRY(job_new(w->ctx, t->on, &w->back));
+    TRY(parts_new(w, w->back, &p));
+    p.vectors = 1;
+    TRY(build_gradient(w, &p));
+    for (int32_t i = 0; i < p.tensors; i++) {
+        const param *q = &t->spec.params->at[i];
+        const bool statistic = q->role == PARAM_STAT;
+        node given = job_leaf(p.j, statistic ? "dF/d(statistic)" : "u", t->spec.dtype, q->shape,
+                              trainer_tensor_ref(t, statistic ? SLOT_WCOT : SLOT_U, i));
+        p.u[i] = statistic ? NODE_NONE : given;
+        p.cot[0][i] = statistic ? given : NODE_NONE;
+    }
+    TRY(build_second_order(w, &p));
+    for (int32_t i = 0; i < p.tensors; i++) {
+        if (p.u[i] != NODE_NONE) add_decay(w, &p, i);
+        p.out[0][i] = p.hess[i];
+    }
+    TRY(substitute_zeros_and_masks(w, &p));
+    for (int32_t i = 0; i < p.tensors; i++) /* the oracle's H u, to which nothing comes, is there */
+        if (p.out[0][i] != p.given[i])
+            TRY(job_output(p.j, p.out[0][i], trainer_tensor_ref(t, SLOT_HU, i), p.given[i]));
+    TRY(put_cotangents(w, &p));
+    TRY(job_compile(p.j));
 done:
     parts_free(w->ctx, &p);
     return st;

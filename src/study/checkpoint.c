@@ -42,10 +42,19 @@ static void cut_section(char *text, const char *name)
     else *from = '\0';
 }
 
+/* The same for the first line that starts so. */
+static void cut_line(char *text, const char *name)
+{
+    char *from = strstr(text, name), *to = from ? strchr(from + 1, '\n') : NULL;
+
+    if (to) memmove(from, to, strlen(to) + 1);
+}
+
 drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT])
 {
     static const char *const ignored[] = {
         "\noutput:", "\nbudget:", "\nthreads:", "\nstore:", "\nworker:"};
+    static const char *const of_data[] = {"\n  memory:", "\n  workers:", "\n  ahead:"};
     drmad_status st = DRMAD_OK;
     char *text = NULL;
     const void *more = s->s->data_sha256;
@@ -57,6 +66,7 @@ drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT])
     }
     TRY(config_print(s->cfg, &text));
     for (size_t i = 0; i < COUNT(ignored); i++) cut_section(text, ignored[i]);
+    for (size_t i = 0; i < COUNT(of_data); i++) cut_line(text, of_data[i]); /* comes first */
     TRY(blob_sha256(s->ctx, text, strlen(text), more, bytes, out));
 done:
     mem_free(s->ctx, text);
@@ -168,7 +178,7 @@ done:
 static drmad_status start_anew(drmad_study *s)
 {
     static const char *const old[] = {"result.json", checkpoint_name, "hyperparameters.safetensors",
-                                      "weights.safetensors"};
+                                      "weights.safetensors", "state.safetensors"};
     drmad_status st = DRMAD_OK;
 
     if (folder_has(s->f, checkpoint_name))
