@@ -111,6 +111,10 @@ static drmad_status check_settings(const walker *w)
                     "trajectory.kind: %s keeps states that estimator.kind: %s does not walk back; "
                     "leave it auto",
                     traj_kind_name(kept), estimator_name(e->kind));
+    if (e->kind == ESTIMATOR_IMPLICIT && w->t->spec.regress.to != REGRESS_NONE)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "regress.to: the regression fades with the steps, and estimator.kind: implicit "
+                    "needs one loss for all of them; use unrolled");
     if (e->kind == ESTIMATOR_IMPLICIT && decays_by_the_way(w))
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "estimator.kind: implicit needs a minimum of a loss, and decoupled weight decay "

@@ -1,40 +1,42 @@
 /* The one-step estimator: during the run, after each step,
  *
- *   w~ = dF/dw at w_{t+1}, on `rows` examples of the objective drawn for the step;  b~ = 0
+ *   w~ = dF/dw at w_{t+1}, on `rows` examples of the objective chosen for the step;  b~ = 0
  *   h~ += J_t' w~          one reverse step, whose w~ and b~ for the step before are thrown away
  *
  * so nothing of the run is kept. An oracle's F is taken on the first `rows` examples each time.
  * Source, and what differs: walk.h. Checked: tests/hyper/test_estimators.c. */
 #include "hyper/walker.h"
-#include <string.h>
 
 typedef struct one_step {
     walker *w;
     const double *values;
     const examples *objective;
-    int64_t rows;
-    int32_t *list, *labels, *drawn; /* [rows] */
-    double *ignored, *sum;          /* [space->total] */
+    double *ignored, *sum; /* [space->total] */
 } one_step;
 
-static drmad_status look(one_step *o, int64_t step)
+/* The step's examples: one of the windows of `rows` that cover the objective's list in order, the
+ * last one shifted to fit. No list of its own, so that a feed knows it again. */
+static examples window_of(const one_step *o, int64_t step)
 {
-    trainer *t = o->w->t;
+    const trainer *t = o->w->t;
+    const int64_t rows = o->w->spec.estimator.rows;
     examples few = *o->objective;
+
+    if (rows >= few.count) return few;
+    const rng_key key = {t->seed, (uint32_t)step, rng_site("one-step")};
+    int64_t first = rows * (int64_t)rng_below(key, 0, (uint64_t)((few.count + rows - 1) / rows));
+    if (first + rows > few.count) first = few.count - rows;
+    few.count = rows;
+    if (!t->spec.oracle) few.list += first, few.labels += first;
+    return few;
+}
+
+static drmad_status look(const one_step *o, int64_t step)
+{
+    const examples few = window_of(o, step);
     eval_result f;
 
-    few.count = o->rows;
-    if (!t->spec.oracle && o->rows < o->objective->count) {
-        const uint64_t seed = rng_u64((rng_key){t->seed, 0, rng_site("one-step")}, 0);
-        batch_indices(BATCH_SHUFFLE, seed, step, (int32_t)o->rows, (int32_t)o->objective->count,
-                      o->drawn);
-        for (int64_t i = 0; i < o->rows; i++) {
-            o->list[i] = o->objective->list[o->drawn[i]];
-            o->labels[i] = o->objective->labels[o->drawn[i]];
-        }
-        few.list = o->list, few.labels = o->labels;
-    }
-    return trainer_eval(t, &few, o->values, &f, o->w->dw, o->ignored);
+    return trainer_eval(o->w->t, &few, o->values, &f, o->w->dw, o->ignored);
 }
 
 static drmad_status follow(void *user, int64_t step, void *const from[], void *const to[])
@@ -57,14 +59,9 @@ drmad_status walker_one_step(walker *w, const double *values, uint64_t seed,
                              const examples *objective, walk_report *r, double *sum)
 {
     const size_t total = (size_t)w->t->spec.space->total + 1;
-    const int64_t most = w->spec.estimator.rows;
     one_step o = {.w = w, .values = values, .objective = objective, .sum = sum};
     drmad_status st = DRMAD_OK;
 
-    o.rows = most < objective->count ? most : objective->count;
-    TRY(mem_alloc(w->ctx, (size_t)o.rows, sizeof *o.list, &o.list));
-    TRY(mem_alloc(w->ctx, (size_t)o.rows, sizeof *o.labels, &o.labels));
-    TRY(mem_alloc(w->ctx, (size_t)o.rows, sizeof *o.drawn, &o.drawn));
     TRY(mem_alloc(w->ctx, total, sizeof *o.ignored, &o.ignored));
     for (int32_t i = 0; i < w->t->spec.space->n_uses; i++) {
         w->inverted[i] = -1;
@@ -76,9 +73,6 @@ drmad_status walker_one_step(walker *w, const double *values, uint64_t seed,
     r->growth = 1;
 done:
     trainer_follow(w->t, NULL, NULL);
-    mem_free(w->ctx, o.list);
-    mem_free(w->ctx, o.labels);
-    mem_free(w->ctx, o.drawn);
     mem_free(w->ctx, o.ignored);
     return st;
 }

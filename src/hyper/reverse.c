@@ -12,28 +12,11 @@
  * hypergradient needs it on a path without b.
  * Checked: tests/hyper/, against differences of whole runs in double and against forward mode. */
 #include "ad/ad.h"
-#include "hyper/walker.h"
+#include "hyper/parts.h"
 #include <math.h>
 #include <string.h>
 
-/* Everything the reverse graph is made of; arrays by tensor or by use. */
-typedef struct parts {
-    job *j;
-    net *n;
-    node *grad, *grad_leaf, *hess; /* by tensor */
-    node *given;                   /* oracle only: its H u */
-    node *u, *step_u;              /* cotangents of the gradient: as it is, clipped */
-    node *squares, *squares_next;  /* the averaged squares v, a leaf of v' */
-    node *cot[OPTIM_VECTORS], *out[OPTIM_VECTORS]; /* by vector of a state, by tensor */
-    node *use_grad, *use_cot;                      /* by use */
-    node rate_cot;                                 /* of the base rate */
-    node *rate[RATE_SLOTS];                        /* by rate series; NODE_NONE = 0 */
-    optim_momentum *momentum;                      /* by sum */
-    node *list, *mapped, *from, *to;               /* scratch */
-    int32_t tensors, uses, vectors;
-} parts;
-
-static void parts_free(drmad_ctx *ctx, parts *p)
+void parts_free(drmad_ctx *ctx, parts *p)
 {
     void *all[] = {p->grad,   p->grad_leaf, p->u,        p->step_u,  p->squares,  p->squares_next,
                    p->hess,   p->given,     p->use_grad, p->use_cot, p->momentum, p->list,
@@ -45,7 +28,7 @@ static void parts_free(drmad_ctx *ctx, parts *p)
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
 }
 
-static drmad_status parts_new(walker *w, job *j, parts *p)
+drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = (OPTIM_PAIRS + 2) * n + 2 * uses + 2 * (size_t)w->sums +
@@ -80,8 +63,7 @@ done:
     return st;
 }
 
-/* Loss, dL/dw, and dL/dh of the uses in the loss. */
-static drmad_status build_gradient(walker *w, parts *p)
+drmad_status parts_gradient(walker *w, parts *p)
 {
     graph *g = p->j->g;
     const space *s = w->t->spec.space;
@@ -182,7 +164,7 @@ done:
 /* H u and the mixed products, by one JVP. Running statistics r enter the total as <c, r'> with
  * c = 0, whose tangent is r~': so the same JVP adds (dr'/dw)' r~' to H u, (dr'/dh)' r~' to h~, and
  * gives r~ = (dr'/dr)' r~'. */
-static drmad_status build_second_order(walker *w, parts *p)
+drmad_status parts_second_order(walker *w, parts *p)
 {
     graph *g = p->j->g;
     drmad_status st = DRMAD_OK;
@@ -408,7 +390,7 @@ done:
 
 /* Zeros for the leaves whose tangents carried the running statistics' adjoint; ReLU masks of the
  * true run in place of those of the path (DESIGN section 2, the grid's rules). */
-static drmad_status substitute_zeros_and_masks(walker *w, parts *p)
+drmad_status parts_substitute(walker *w, parts *p)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
@@ -446,7 +428,7 @@ static drmad_status put_cotangent(walker *w, parts *p, int32_t i)
     return job_output(j, cot, to, sum);
 }
 
-static drmad_status put_cotangents(walker *w, parts *p)
+drmad_status parts_put_cotangents(walker *w, parts *p)
 {
     const trainer *t = w->t;
     drmad_status st = DRMAD_OK;
@@ -475,7 +457,7 @@ static drmad_status put_outputs(walker *w, parts *p)
         for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
-    TRY(put_cotangents(w, p));
+    TRY(parts_put_cotangents(w, p));
     if (p->rate_cot != NODE_NONE)
         TRY(job_output(j, p->rate_cot, (slot_ref){SLOT_LR_COT, 0}, NODE_NONE));
     for (int32_t k = 0; k < w->sums; k++) {
@@ -553,69 +535,18 @@ drmad_status walker_build_back(walker *w)
     TRY(job_new(w->ctx, w->t->on, &w->back));
     TRY(parts_new(w, w->back, &p));
     p.n->strided = w->spec.stride > 1;
-    TRY(build_gradient(w, &p));
+    TRY(parts_gradient(w, &p));
     TRY(build_optimiser(w, &p));
-    TRY(build_second_order(w, &p));
+    TRY(parts_second_order(w, &p));
     add_hessian(&p);
     build_momentum_sums(w, &p);
     TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
-    TRY(substitute_zeros_and_masks(w, &p));
+    TRY(parts_substitute(w, &p));
     TRY(put_outputs(w, &p));
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));
     w->asks_gradient = w->t->spec.oracle && job_reads(w->back, SLOT_G);
-done:
-    parts_free(w->ctx, &p);
-    return st;
-}
-
-/* Decay inside the optimiser: training ends where dL/dw + wd w = 0, decoupled or not. */
-static void add_decay(walker *w, parts *p, int32_t i)
-{
-    graph *g = p->j->g;
-    const space *s = w->t->spec.space;
-    const hyper_use *u = space_find(s, HYPER_WEIGHT_DECAY, i);
-    node wd = trainer_leaf_or(w->t, p->j, p->n, HYPER_WEIGHT_DECAY, i, w->t->spec.weight_decay);
-
-    if (wd == NODE_NONE) return;
-    node decay = g_mul(g, g_bcast(g, wd, *graph_shape(g, p->u[i])), p->u[i]);
-    p->hess[i] = p->hess[i] == NODE_NONE ? decay : g_add(g, p->hess[i], decay);
-    if (u)
-        p->use_cot[u - s->uses] =
-            g_sum_to(g, g_mul(g, p->u[i], p->n->w[i]), w->t->use[u - s->uses].leaf);
-}
-
-/* The same products for a u and an r~' from outside, without a step around them. */
-drmad_status walker_build_products(walker *w)
-{
-    trainer *t = w->t;
-    drmad_status st = DRMAD_OK;
-    parts p = {0};
-
-    TRY(job_new(w->ctx, t->on, &w->back));
-    TRY(parts_new(w, w->back, &p));
-    p.vectors = 1;
-    TRY(build_gradient(w, &p));
-    for (int32_t i = 0; i < p.tensors; i++) {
-        const param *q = &t->spec.params->at[i];
-        const bool statistic = q->role == PARAM_STAT;
-        node given = job_leaf(p.j, statistic ? "dF/d(statistic)" : "u", t->spec.dtype, q->shape,
-                              trainer_tensor_ref(t, statistic ? SLOT_WCOT : SLOT_U, i));
-        p.u[i] = statistic ? NODE_NONE : given;
-        p.cot[0][i] = statistic ? given : NODE_NONE;
-    }
-    TRY(build_second_order(w, &p));
-    for (int32_t i = 0; i < p.tensors; i++) {
-        if (p.u[i] != NODE_NONE) add_decay(w, &p, i);
-        p.out[0][i] = p.hess[i];
-    }
-    TRY(substitute_zeros_and_masks(w, &p));
-    for (int32_t i = 0; i < p.tensors; i++) /* the oracle's H u, to which nothing comes, is there */
-        if (p.out[0][i] != p.given[i])
-            TRY(job_output(p.j, p.out[0][i], trainer_tensor_ref(t, SLOT_HU, i), p.given[i]));
-    TRY(put_cotangents(w, &p));
-    TRY(job_compile(p.j));
 done:
     parts_free(w->ctx, &p);
     return st;

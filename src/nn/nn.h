@@ -114,6 +114,7 @@ typedef struct nn_pass {
     node *kinks; /* [masks]: takes the step() nodes of dense ReLUs; or NULL */
     node *next;  /* [tensors]: takes the next values of running statistics, NODE_NONE for the
                   * other tensors; or NULL */
+    node *outputs; /* [layers]: takes what each layer gives; or NULL */
 } nn_pass;
 
 /* Of an evaluation. */

@@ -215,6 +215,7 @@ node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass
     for (int32_t i = 0; pass->next && i < s->tensors; i++) pass->next[i] = NODE_NONE;
     out = x;
     for (int32_t i = 0; i < s->n; i++) out = y[i] = build_layer(g, s, w, y, i, x, pass);
+    if (pass->outputs) memcpy(pass->outputs, y, (size_t)s->n * sizeof *y);
     mem_free(graph_ctx(g), y);
     return out;
 }

@@ -38,6 +38,8 @@ static const struct {
                               "it is about examples", false, true, false},
     [HYPER_LOSS_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_CLASS), "it is about the loss", false, true,
                            false},
+    [HYPER_REGRESS] = {BIT(PER_GLOBAL) | BIT(PER_LAYER) | BIT(PER_TENSOR), "it is about layers",
+                       true, true, true},
     [HYPER_CLIP] = {BIT(PER_GLOBAL), "it is one number for all gradients", false, true, true},
     [HYPER_LR_PEAK] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
     [HYPER_LR_FINAL] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
@@ -72,7 +74,8 @@ static bool matches(const char *list, const char *name)
 
 bool space_reaches(const hyper_decl *d, const param *p)
 {
-    bool weights_only = d->kind == HYPER_L2 || d->kind == HYPER_L1 || d->kind == HYPER_WEIGHT_DECAY;
+    bool weights_only = d->kind == HYPER_L2 || d->kind == HYPER_L1 ||
+                        d->kind == HYPER_WEIGHT_DECAY || d->kind == HYPER_REGRESS;
 
     if (p->role == PARAM_STAT) return false;
     if (d->match) return matches(d->match, p->name);

@@ -196,19 +196,22 @@ static void read_training(setup *s)
     t->masks = !s->model && c->trajectory.masks && s->net->masks > 0 &&
                c->estimator.kind == CFG_ESTIMATOR_UNROLLED &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
-    s->outer =
-        (outer_spec){.kind = (outer_kind)c->outer.optimizer,
-                     .lr = c->outer.lr,
-                     .momentum = c->outer.momentum,
-                     .beta1 = c->outer.beta1,
-                     .beta2 = c->outer.beta2,
-                     .eps = 1e-8,
-                     .trust = c->outer.trust && !c->outer.fresh_seed && !c->outer.fresh_split,
-                     .fresh = c->outer.fresh_seed || c->outer.fresh_split,
-                     .max_growth = c->outer.max_growth,
-                     .audit_every = c->outer.audit_every,
-                     .patience = c->outer.patience,
-                     .tolerance = c->outer.tolerance};
+    t->regress = (regress_spec){
+        .to = (regress_to)c->regress.to, .weight = c->regress.weight, .until = c->regress.until};
+    /* what the net before was like makes F another function too */
+    const bool fresh = c->outer.fresh_seed || c->outer.fresh_split || t->regress.to != REGRESS_NONE;
+    s->outer = (outer_spec){.kind = (outer_kind)c->outer.optimizer,
+                            .lr = c->outer.lr,
+                            .momentum = c->outer.momentum,
+                            .beta1 = c->outer.beta1,
+                            .beta2 = c->outer.beta2,
+                            .eps = 1e-8,
+                            .trust = c->outer.trust && !fresh,
+                            .fresh = fresh,
+                            .max_growth = c->outer.max_growth,
+                            .audit_every = c->outer.audit_every,
+                            .patience = c->outer.patience,
+                            .tolerance = c->outer.tolerance};
 }
 
 /* New splits must leave the test set alone, and mix up what belongs to one example. */
@@ -338,6 +341,7 @@ void setup_free(setup *s)
     mem_free(s->ctx, s->decl);
     mem_free(s->ctx, s->ties);
     mem_free(s->ctx, s->start);
+    mem_free(s->ctx, s->pull);
     mem_free(s->ctx, s->buffers);
     mem_free(s->ctx, s->start_values);
     mem_free(s->ctx, s);
@@ -351,9 +355,47 @@ drmad_status setup_run(setup *s, bool walk)
     trainer_free(s->trainer);
     s->walker = NULL, s->trainer = NULL;
     TRY(trainer_new(s->ctx, &s->spec, &s->trainer));
+    TRY(trainer_pull(s->trainer, s->pull));
     if (walk) TRY(walker_new(s->ctx, s->trainer, &s->walk, &s->walker));
 done:
     return st;
+}
+
+drmad_status setup_pull_to(setup *s, const double *flat)
+{
+    const size_t n = (size_t)s->params->total;
+    drmad_status st = DRMAD_OK;
+
+    if (s->spec.regress.to == REGRESS_NONE) return DRMAD_OK;
+    if (!s->pull) TRY(mem_alloc(s->ctx, n, sizeof *s->pull, &s->pull));
+    memcpy(s->pull, flat, n * sizeof *s->pull);
+    TRY(trainer_pull(s->trainer, s->pull));
+done:
+    return st;
+}
+
+drmad_status setup_pull_to_last(setup *s)
+{
+    const size_t n = (size_t)s->params->total;
+    drmad_status st = DRMAD_OK;
+    double *flat = NULL;
+    const void *w;
+
+    if (s->spec.regress.to == REGRESS_NONE) return DRMAD_OK;
+    TRY(mem_alloc(s->ctx, n, sizeof *flat, &flat));
+    TRY(trainer_read_weights(s->trainer, &w));
+    for (size_t i = 0; i < n; i++) flat[i] = trainer_get(s->trainer, w, (int64_t)i);
+    TRY(setup_pull_to(s, flat));
+done:
+    mem_free(s->ctx, flat);
+    return st;
+}
+
+drmad_status setup_pull_to_nothing(setup *s)
+{
+    mem_free(s->ctx, s->pull);
+    s->pull = NULL;
+    return trainer_pull(s->trainer, NULL);
 }
 
 space_facts setup_facts(const setup *s, int64_t meta_step)

@@ -31,6 +31,7 @@ typedef struct setup {
     int32_t decls;
     double *start, *buffers; /* weights and the optimiser's buffers from files, or NULL */
     st_file *start_values;  /* of the hyperparameters, or NULL */
+    double *pull;  /* weights of the last meta-step's net, flat; NULL: none */
     space *space;
     trainer *trainer;
     walker *walker; /* NULL without hyperparameters */
@@ -49,6 +50,12 @@ drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o);
 
 /* Trainer and walker anew on the space as it is. `walk` false: no walker. */
 drmad_status setup_run(setup *s, bool walk);
+
+/* With regress.to, from here on runs are pulled towards: the weights of the last run; those of
+ * `flat`; nothing. */
+drmad_status setup_pull_to_last(setup *s);
+drmad_status setup_pull_to(setup *s, const double *flat);
+drmad_status setup_pull_to_nothing(setup *s);
 
 /* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);

@@ -143,6 +143,7 @@ static drmad_status meta_step(drmad_study *s, tuning *t, outer_report *r)
         goto done;
     }
     t->spent += setup_spent(s->s, &cost, &r->walk);
+    if (r->verdict == OUTER_MOVED) TRY(setup_pull_to_last(s->s));
     if (r->audited) t->spent += cost.audit;
     json_t *event = step_json(r, t->spent);
     if (event && json_array_append(t->path, event) != 0)
@@ -328,6 +329,7 @@ static drmad_status retrain(drmad_study *s, tuning *t, summary *tuned)
     t->o = NULL;
     TRY(study_save_values(s, "hyperparameters.safetensors", t->values));
     TRY(study_keep(s, t->tied, t->values));
+    TRY(setup_pull_to_nothing(s->s));
     TRY(study_say_values(s, t->values));
     TRY(study_clean_report(s, t->values));
     TRY(study_say_header(s));

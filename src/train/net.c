@@ -190,18 +190,21 @@ static node statistics_term(trainer *t, job *j, net *n)
 }
 
 /* The data loss by our own graph. */
-static void build_loss(trainer *t, job *j, net *n)
+static drmad_status build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+    nn_pass pass = {.train = true,
+                    .key = step_key(t, j),
+                    .rate = trainer_use_leaf(t, j, n, HYPER_DROPOUT, -1),
+                    .kinks = n->kinks,
+                    .next = n->next};
 
-    const nn_pass pass = {.train = true,
-                          .key = step_key(t, j),
-                          .rate = trainer_use_leaf(t, j, n, HYPER_DROPOUT, -1),
-                          .kinks = n->kinks,
-                          .next = n->next};
+    TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *pass.outputs, &pass.outputs));
     node table = batch_rows(t, j);
     node labels = trainer_labels(t, j, table);
-    node z = nn_forward(j->g, s->model, n->w, trainer_inputs(t, j, n, table), &pass);
+    node x = trainer_inputs(t, j, n, table);
+    node z = nn_forward(j->g, s->model, n->w, x, &pass);
     node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
 
@@ -209,11 +212,15 @@ static void build_loss(trainer *t, job *j, net *n)
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
+    TRY(trainer_regression(t, j, n, x, &pass, &n->total));
     if (n->adjoint) n->total = plus(j->g, n->total, statistics_term(t, j, n));
+done:
+    mem_free(t->ctx, pass.outputs);
+    return st;
 }
 
 /* The data loss by the oracle: its gradient is a leaf. */
-static void build_given(trainer *t, job *j, net *n)
+static drmad_status build_given(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
 
@@ -222,6 +229,7 @@ static void build_given(trainer *t, job *j, net *n)
                                trainer_tensor_ref(t, SLOT_G, i));
     n->loss = NODE_NONE;
     n->total = penalties(t, j, n, NODE_NONE);
+    return trainer_regression(t, j, n, NODE_NONE, NULL, &n->total);
 }
 
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
@@ -234,8 +242,7 @@ drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
         n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
                            trainer_tensor_ref(t, SLOT_W, i));
     }
-    if (s->oracle) build_given(t, j, n);
-    else build_loss(t, j, n);
+    TRY(s->oracle ? build_given(t, j, n) : build_loss(t, j, n));
     if (n->total != NODE_NONE) {
         node one = g_ones_like(j->g, n->total);
         TRY(ad_vjp(j->g, 1, &n->total, &one, s->params->n, n->w, grad));

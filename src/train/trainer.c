@@ -110,6 +110,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
+    if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
     TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
@@ -210,6 +211,7 @@ void trainer_free(trainer *t)
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
     if (t->slot) trainer_vector_free(t, t->slot[SLOT_WGRAD]);
+    if (t->slot) trainer_vector_free(t, t->slot[SLOT_PREVIOUS]);
     for (int i = 0; i < 2; i++)
         for (int32_t k = 0; k < t->vectors; k++) trainer_vector_free(t, t->state[i][k]);
     mem_free(t->ctx, t->slot);
@@ -284,6 +286,7 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_LR_GAMMA: return s->rate.gamma;
     case HYPER_L2: return s->l2;
     case HYPER_L1: return s->l1;
+    case HYPER_REGRESS: return s->regress.weight;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
     case HYPER_INIT_SCALE: return s->init_scale;
     default: return 1;
@@ -387,6 +390,7 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     TRY(fill_leaves(t, step));
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
+    trainer_put(t, t->slot[SLOT_FADE], 0, trainer_fade(t, step));
     trainer_put(t, t->slot[SLOT_GAIN], 0, step + s->done > 0 ? 1 - s->optim.dampening : 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + s->done + 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];

@@ -39,6 +39,7 @@ struct trainer {
     int64_t watch_every;
     train_watch_fn *watch;
     void *watch_user;
+    bool pulled; /* SLOT_PREVIOUS holds a net */
     train_follow_fn *follow;
     void *follow_user;
     double *product;                       /* OPTIM_PRODUCT of each step */
@@ -102,6 +103,12 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
 /* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
  * a constant 0. */
 node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value);
+
+/* Adds the regression to *total. x: the net's input, and `pass` the pass with its outputs; unused,
+ * and NULL, for weights. */
+drmad_status trainer_regression(trainer *t, job *j, net *n, node x, const nn_pass *pass,
+                                node *total);
+double trainer_fade(const trainer *t, int64_t step);
 
 node trainer_base_leaf(trainer *t, job *j, const shape *s); /* the base rate, in shape *s */
 /* Whether the space tunes the base schedule, and whether tensor i's rate is the schedule's. */

@@ -270,7 +270,7 @@ TEST(one_step_draws_its_rows)
     for (int k = 0; k < 2; k++) {
         toy t;
         toy_init(&t, test_ctx());
-        open_one_step(&t, k == 0 ? 3 : 10, &l2, 1);
+        open_one_step(&t, k == 0 ? 5 : 10, &l2, 1);
         for (uint64_t seed = 0; seed < RUNS; seed++) {
             double few;
             CHECK_OK(t.ctx, walker_gradient(t.w, t.values, seed, &t.valid, &r, t.grad));
