@@ -12,9 +12,9 @@ struct drmad_study {
     config *cfg;
     drmad_model *model;      /* the caller's, or NULL */
     struct session *session; /* with the store, or NULL: session.h */
-    char *given, *base;      /* with parameters or stages: the study as YAML before `auto`s are
+    char *given, *base; /* with parameters, stages or a rally: the study as YAML before `auto`s are
                                 replaced, the same for its trials */
-    bool foreign;            /* its command comes from a store and is not run */
+    bool foreign;       /* its command comes from a store and is not run */
     drmad_objective_fn *objective; /* of the caller, or NULL */
     void *objective_user;
     space *kept_space; /* of the values that the last call came to */
@@ -97,6 +97,9 @@ void study_runs_free(study_runs *r);
  * run are written (of one run also where no seeds are asked for). */
 drmad_status study_retrain(drmad_study *st, const char *name, const double *values, bool keep,
                            summary *out);
+
+/* Outcomes, one a seed, under `name` in the result and as a line of the table. */
+drmad_status study_put_runs(drmad_study *st, const char *name, json_t *runs, const summary *m);
 
 /* Random search as a baseline; *spent gets the training runs it took. */
 drmad_status study_random_search(drmad_study *st, double *spent);

@@ -66,7 +66,6 @@ drmad_status cells_open(trajectory *tr, cells *c)
                     s->memory_of_squares, (long long)s->steps);
     TRY(traj_hold(tr, (size_t)s->steps + 1, sizeof *c->start, &c->start));
     TRY(traj_hold(tr, total, sizeof *c->k, &c->k));
-    TRY(traj_hold(tr, traj_vector_bytes(s), 1, &c->last));
     TRY(traj_hold(tr, traj_vector_bytes(s), 1, &c->low));
 done:
     return st;
@@ -77,7 +76,6 @@ void cells_close(trajectory *tr, cells *c)
     bits_close(&c->log);
     mem_free(tr->ctx, c->start);
     mem_free(tr->ctx, c->k);
-    mem_free(tr->ctx, c->last);
     mem_free(tr->ctx, c->low);
 }
 
@@ -156,9 +154,7 @@ drmad_status cells_record(trajectory *tr, cells *c, int64_t t, const void *v)
         next = i + 1;
     }
     put_gap(c, total - next, rice);
-    if (t < s->steps) return c->log.failed;
-    memcpy(c->last, v, traj_vector_bytes(s));
-    return bits_end(&c->log);
+    return t < s->steps ? c->log.failed : bits_end(&c->log);
 }
 
 /* ---- reading ---- */
@@ -243,8 +239,8 @@ void cells_load(trajectory *tr, cells *c, int64_t t)
     else lows_f64(c, &o, n, c->low);
 }
 
-/* 2 vectors, half a one for k, and 2.2 for the rises (grid.md, section 3: 1.7 to 2.5). */
+/* One vector, half a one for k, and 2.2 for the rises (grid.md, section 3: 1.7 to 2.5). */
 size_t cells_bytes(const traj_spec *s)
 {
-    return (size_t)(4.7 * (double)traj_vector_bytes(s)) + ((size_t)s->steps + 1) * sizeof(uint64_t);
+    return (size_t)(3.7 * (double)traj_vector_bytes(s)) + ((size_t)s->steps + 1) * sizeof(uint64_t);
 }

@@ -15,7 +15,7 @@ typedef struct cells {
     bits log;
     uint64_t *start;  /* of each record, in bits */
     int16_t *k;       /* [total]; CELL_NONE before the first gradient */
-    void *last, *low; /* v_T; low_t of the state loaded last */
+    void *low;       /* of the state loaded last */
     int64_t events;   /* of the record before */
 } cells;
 

@@ -18,7 +18,9 @@
  * w_0 once, when a weight grows past a power of two; walking back is exact to one unit in the
  * last place of the largest |hat_i|.
  *
- * Averaged squares of an optimiser are kept beside it, as cells (traj_cells.h); of the other
+ * An optimiser that divides by averaged squares moves all weights by about the rate, however large
+ * they are; there tau is at most so many first steps long, and doubles while steps grow beyond it
+ * (warm-up). Its averaged squares are kept beside the weights, as cells (traj_cells.h); of the other
  * buffers nothing is.
  *
  * Record of step t in the log: [sign masks of step t, t < T] [for each tensor: doublings of tau
@@ -32,6 +34,8 @@ typedef struct cell { /* one tensor */
     code_span span;
     double size;      /* tau is size * rms */
     double expected;  /* crossings a step, running mean */
+    double most;      /* tau where steps are measured: the largest it may become by doubling */
+    double share;     /* of the weights that crossed in the last step */
     unsigned doubled; /* times at the current step */
     bool late;        /* started at zero */
 } cell;
@@ -62,6 +66,10 @@ enum { SMALL_SHARE = 8, TAU_BITS = 8, RATE_MEMORY = 8, UNARY_MAX = 32 };
  * of .994). */
 static const double tau_size[3][2] = {{.22, .11}, {.11, .055}, {.033, .033}};
 static const double small_size = .75, long_run = 1000;
+/* tau over the root mean square of the first step, [quality]. LeNet-5, AdamW, T = 400: smallest
+ * cosine .999 at 1, .994 at 2, .962 at 3 (bench/bench_grid_nets.c); by the weights' size alone .989
+ * at twice the crossings. */
+static const double first_steps[3] = {2.5, 1.75, .5}, grown = .75;
 
 static double size_for(const traj_spec *s)
 {
@@ -166,7 +174,8 @@ static double sum_squares(const traj_spec *s, const void *w, const param *p)
 }
 
 /* Root mean square that sets tau of tensor `i`: a weight's own; else, or where that is zero, of
- * its layer's weights; where those are zero too or absent, its own again. */
+ * its layer's weights, or of weight and bias of a norm; where those are zero too or absent, its own
+ * again. */
 static double scale_of(const traj_spec *s, const void *w, int32_t i)
 {
     const param *p = &s->params->at[i], *q = s->params->at;
@@ -175,7 +184,8 @@ static double scale_of(const traj_spec *s, const void *w, int32_t i)
 
     if (p->role == PARAM_WEIGHT && own != 0) return own;
     for (int32_t j = 0; j < s->params->n; j++) {
-        if (q[j].layer != p->layer || q[j].role != PARAM_WEIGHT) continue;
+        const bool scales = q[j].role == PARAM_WEIGHT || q[j].role == PARAM_NORM;
+        if (q[j].layer != p->layer || !scales) continue;
         sum += sum_squares(s, w, &q[j]);
         count += q[j].count;
     }
@@ -207,6 +217,8 @@ static drmad_status set_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
     grid *g = tr->kept;
     cell *c = &g->at[i];
     const param *p = &tr->spec.params->at[i];
+
+    if (p->role == PARAM_STAT) return DRMAD_OK; /* no step backwards reads them: tau stays 0 */
     double tau = c->size * scale_of(&tr->spec, w, i);
 
     for (int64_t j = 0; j < p->count && !isfinite(tau); j++)
@@ -231,6 +243,38 @@ static drmad_status first_state(trajectory *tr, const void *w)
     return DRMAD_OK;
 }
 
+/* The root mean square of what has moved since the start; 0 for nothing. */
+static double first_step(const trajectory *tr, int32_t i, const void *w)
+{
+    const grid *g = tr->kept;
+    const param *p = &tr->spec.params->at[i];
+    double sum = 0;
+    int64_t moved = 0;
+
+    for (int64_t j = p->offset; j < p->offset + p->count; j++) {
+        const double d = value(&tr->spec, w, j) - value(&tr->spec, g->hat[0], j);
+        sum += d * d;
+        moved += d != 0;
+    }
+    return moved > 0 && isfinite(sum) ? sqrt(sum / (double)moved) : 0;
+}
+
+/* tau by the first step, before anything is rounded to it; later twice as large where most weights
+ * cross in each step. */
+static void fit_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
+{
+    grid *g = tr->kept;
+    cell *c = &g->at[i];
+
+    if (t == 1) {
+        const double tau = few_bits(first_steps[tr->spec.quality] * first_step(tr, i, w));
+        c->most = c->span.tau;
+        if (tau > 0 && tau < c->span.tau) c->span.tau = tau;
+    } else if (c->share > grown && 2 * c->span.tau <= c->most) {
+        c->span.tau *= 2, c->doubled++;
+    }
+}
+
 static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, const void *w,
                                int64_t t)
 {
@@ -239,6 +283,7 @@ static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, cons
     drmad_status st = DRMAD_OK;
 
     c->doubled = 0;
+    if (tr->spec.squares && !c->late) fit_tau(tr, i, w, t);
     if (c->late) TRY(set_tau(tr, i, w, t));
     if (g->coarsen && c->span.tau > 0 && c->doubled < UNARY_MAX) c->span.tau *= 2, c->doubled++;
     code_put(out, (1ull << c->doubled) - 1, c->doubled + 1);
@@ -254,6 +299,7 @@ static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, cons
     if (n < 0) return not_finite(tr, i, -1 - n, w, t);
     tr->stats.events += n;
     c->expected = (c->expected + (double)n) / 2;
+    c->share = (double)n / (double)c->span.count;
 done:
     return st;
 }
@@ -326,6 +372,8 @@ static drmad_status grid_record(trajectory *tr, int64_t t, void *const state[], 
     if (t < tr->spec.steps) goto done;
     memcpy(g->hat[1], state[0], traj_vector_bytes(&tr->spec));
     TRY(bits_end(&g->log));
+    tr->stats.bytes_logged = (size_t)(bits_where(&g->log) / 8);
+    if (tr->spec.squares) tr->stats.bytes_logged += (size_t)(bits_where(&g->squares.log) / 8);
 done:
     return st;
 }
@@ -386,7 +434,6 @@ static drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
     if (tr->spec.squares) {
         cells_load(tr, &g->squares, t);
         out->low = g->squares.low;
-        if (t == last) out->next[tr->spec.squares] = g->squares.last;
     }
     return DRMAD_OK;
 }

@@ -138,6 +138,77 @@ TEST(adaptive_forward_mode_is_the_walk_back)
     }
 }
 
+/* ---- the schedule's parameters ---- */
+
+/* With a multiplier on some tensors, so that both ways into the parameters are there. */
+static void check_schedule(schedule_kind kind, int64_t warmup, hyper_kind second,
+                           const walk_spec *walk)
+{
+    static const double milestones[] = {5, 11};
+    const hyper_decl decls[] = {
+        {.kind = HYPER_LR_PEAK, .phases = 1, .low = 1e-4, .high = 10, .start = 0.05},
+        {.kind = second, .phases = 1, .low = 0.01, .high = 0.9, .start = 0.3},
+        {.kind = HYPER_LR,
+         .per = PER_TENSOR,
+         .match = "layers.1.*",
+         .phases = 3,
+         .low = 0.01,
+         .high = 10,
+         .start = 1,
+         .multiplier = true},
+    };
+    walk_report r;
+    toy t;
+
+    toy_init(&t, test_ctx());
+    t.spec.optim = (optim_spec){.kind = OPTIM_ADAM, .decoupled = true, .eps_inside = true};
+    t.spec.weight_decay = 0.02;
+    t.spec.rate = (schedule){.kind = kind,
+                             .warmup = warmup,
+                             .steps = 20,
+                             .every = 4,
+                             .stretch = 2,
+                             .power = 1.5,
+                             .rise = 0.3,
+                             .initial = 0.2,
+                             .milestone = milestones,
+                             .milestones = COUNT(milestones)};
+    drmad_status st = toy_open(&t, decls, COUNT(decls), walk);
+    if (st == DRMAD_OK) st = walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad);
+    CHECK_OK(t.ctx, st);
+    if (st == DRMAD_OK) {
+        toy_check_slices(&t, hyper_kind_of(second)->word);
+        check_forward(&t, hyper_kind_of(second)->word);
+    }
+    toy_close(&t);
+}
+
+TEST(adaptive_parameters_of_the_schedule_equal_differences)
+{
+    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
+
+    check_schedule(SCHEDULE_COSINE, 5, HYPER_LR_FINAL, &walk);
+    check_schedule(SCHEDULE_POLYNOMIAL, 0, HYPER_LR_FINAL, &walk);
+    check_schedule(SCHEDULE_ONE_CYCLE, 0, HYPER_LR_FINAL, &walk);
+    check_schedule(SCHEDULE_RESTARTS, 2, HYPER_LR_FINAL, &walk);
+    check_schedule(SCHEDULE_STEP, 2, HYPER_LR_GAMMA, &walk);
+    check_schedule(SCHEDULE_MULTI_STEP, 0, HYPER_LR_GAMMA, &walk);
+}
+
+TEST(a_schedule_that_no_rate_follows_is_refused)
+{
+    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
+    const hyper_decl decls[] = {
+        {.kind = HYPER_LR_PEAK, .phases = 1, .low = 1e-4, .high = 10, .start = 0.05},
+        {.kind = HYPER_LR, .phases = 1, .low = 1e-4, .high = 10, .start = 0.05},
+    };
+    toy t;
+
+    toy_init(&t, test_ctx());
+    CHECK_FAILS(t.ctx, toy_open(&t, decls, COUNT(decls), &walk), DRMAD_E_CONFIG, "lr_peak");
+    toy_close(&t);
+}
+
 /* ---- on a path ---- */
 
 /* The setting without the kinds that a path cannot serve. */

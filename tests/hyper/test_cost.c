@@ -14,7 +14,8 @@ static const shape_of nets[] = {
     {3, {784, 800, 800, 10}, 128},
 };
 
-static void check_cost(const shape_of *n, bool path_only, bool momentum, int64_t want_all)
+static void check_optimiser(const shape_of *n, bool path_only, const optim_spec *o, bool momentum,
+                            int64_t want_all)
 {
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1, .path_only = path_only};
     hyper_decl decls[] = {
@@ -30,6 +31,7 @@ static void check_cost(const shape_of *n, bool path_only, bool momentum, int64_t
     toy_init(&t, test_ctx());
     for (int32_t i = 0; i < ROWS; i++) index[i] = i % TOY_CLASSES;
     t.spec.dtype = F32;
+    t.spec.optim = *o;
     t.layers = n->layers;
     memcpy(t.sizes, n->sizes, sizeof n->sizes);
     t.spec.batch = n->batch;
@@ -55,6 +57,11 @@ static void check_cost(const shape_of *n, bool path_only, bool momentum, int64_t
     free(rows);
 }
 
+static void check_cost(const shape_of *n, bool path_only, bool momentum, int64_t want_all)
+{
+    check_optimiser(n, path_only, &(const optim_spec){.buffer = true}, momentum, want_all);
+}
+
 TEST(steps_cost_what_they_must)
 {
     for (size_t i = 0; i < COUNT(nets); i++) {
@@ -68,4 +75,18 @@ TEST(steps_cost_what_they_must)
 TEST(momentum_on_a_path_costs_the_gradient)
 {
     for (size_t i = 0; i < COUNT(nets); i++) check_cost(&nets[i], true, true, 4);
+}
+
+/* Adam's gradient is read from the averages where they are kept; on a grid, and behind clipping by
+ * norm, it is formed. */
+TEST(adam_costs_the_gradient_only_on_a_path)
+{
+    const optim_spec adam = {.kind = OPTIM_ADAM, .decoupled = true};
+    const optim_spec clipped = {.kind = OPTIM_ADAM, .clip = CLIP_NORM};
+
+    for (size_t i = 0; i < COUNT(nets); i++) {
+        check_optimiser(&nets[i], false, &adam, false, 3);
+        check_optimiser(&nets[i], true, &adam, false, 4);
+        check_optimiser(&nets[i], false, &clipped, false, 4);
+    }
 }

@@ -113,6 +113,77 @@ TEST(oracle_rates_on_a_path_are_exact)
     close_bench(&path, ctx);
 }
 
+/* Every kind but momentum and, on a path, betas; and those of Adam. */
+static int32_t adam_kinds(bool betas, hyper_decl *out)
+{
+    static const struct {
+        hyper_kind kind;
+        double start, high;
+    } more[] = {{HYPER_EPS, 0.05, 1},
+                {HYPER_CLIP, 0.3, 10},
+                {HYPER_BETA1, 0.7, 0.95},
+                {HYPER_BETA2, 0.8, 0.95}};
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < EVERY_KIND; i++)
+        if (every_kind[i].kind != HYPER_MOMENTUM) out[n++] = every_kind[i];
+    for (size_t i = 0; i < (betas ? COUNT(more) : 2); i++)
+        out[n++] = (hyper_decl){.kind = more[i].kind,
+                                .phases = 2,
+                                .transform = TRANSFORM_LOG,
+                                .low = 1e-4,
+                                .high = more[i].high,
+                                .start = more[i].start};
+    return n;
+}
+
+enum { ADAM_KINDS = EVERY_KIND + 4 };
+static const bench_way adamw = {
+    .steps = 12, .optim = {.kind = OPTIM_ADAM, .decoupled = true, .clip = CLIP_NORM}};
+
+/* The direction needs the gradient itself here, which the oracle is asked for first. */
+TEST(oracle_adam_hypergradients_are_right)
+{
+    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
+    drmad_ctx *ctx = test_ctx();
+    double value, slope, want = 0;
+    hyper_decl decl[ADAM_KINDS];
+    walk_report r;
+    bench b;
+
+    CHECK_OK(ctx, open_bench_as(&b, ctx, decl, adam_kinds(true, decl), &walk, &adamw));
+    CHECK_OK(ctx, walker_gradient(b.w, b.values, 3, &b.valid, &r, b.grad));
+    for (int64_t i = 0; i < b.s->total; i++) check_entry(&b, ctx, i);
+    for (int64_t i = 0; i < b.s->total; i++) {
+        b.raw[i] = rng_normal((rng_key){8, 0, 0}, (uint64_t)i);
+        want += b.raw[i] * b.grad[i];
+    }
+    CHECK_OK(ctx, walker_directional(b.w, b.values, b.raw, 3, &b.valid, &value, &slope));
+    CHECK_NEAR(slope, want, 1e-12);
+    close_bench(&b, ctx);
+}
+
+TEST(oracle_adam_on_a_path_is_exact)
+{
+    drmad_ctx *ctx = test_ctx();
+    hyper_decl decl[ADAM_KINDS];
+    const int32_t n = adam_kinds(false, decl);
+    walk_report r;
+    bench full, path;
+
+    CHECK_OK(ctx, open_bench_as(&full, ctx, decl, n,
+                                &(walk_spec){.trajectory = TRAJ_FULL, .stride = 1}, &adamw));
+    CHECK_OK(ctx,
+             open_bench_as(&path, ctx, decl, n,
+                           &(walk_spec){.trajectory = TRAJ_FULL, .stride = 1, .path_only = true},
+                           &adamw));
+    CHECK_OK(ctx, walker_gradient(full.w, full.values, 3, &full.valid, &r, full.grad));
+    CHECK_OK(ctx, walker_gradient(path.w, path.values, 3, &path.valid, &r, path.grad));
+    for (int64_t i = 0; i < full.s->total; i++) CHECK_NEAR(path.grad[i], full.grad[i], 1e-12);
+    close_bench(&full, ctx);
+    close_bench(&path, ctx);
+}
+
 TEST(oracle_failures_end_the_run)
 {
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};

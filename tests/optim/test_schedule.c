@@ -1,5 +1,6 @@
 /* Base learning rates against the formulas in PyTorch's documentation (torch.optim.lr_scheduler:
- * CosineAnnealingLR, LinearLR, StepLR, and SequentialLR for the rise before them). */
+ * CosineAnnealingLR, LinearLR, StepLR, and SequentialLR for the rise before them; for the others see
+ * tests/torch/test_optimizers.py), and their slopes against differences. */
 #include "optim/schedule.h"
 #include "test.h"
 
@@ -56,4 +57,44 @@ TEST(a_rise_as_long_as_the_run_divides_by_nothing)
 
     CHECK_NEAR(schedule_at(&s, T - 1), 0.3, 1e-15);
     CHECK(isfinite(schedule_at(&s, T)));
+}
+
+/* Every schedule is a polynomial in final and rate, and in gamma of degree 3 at most over these
+ * steps, so central differences are good to h^2. */
+TEST(slopes_of_schedules_are_what_differences_show)
+{
+    static const double milestones[] = {4, 9, 9, 20};
+    const double h = 1e-4;
+    double reached[3] = {0};
+
+    for (int kind = SCHEDULE_CONSTANT; kind < SCHEDULE_TABLE; kind++)
+        for (int64_t t = 0; t < T; t++) {
+            schedule s = {.kind = (schedule_kind)kind,
+                          .rate = 0.3,
+                          .final = 0.1,
+                          .gamma = 0.5,
+                          .every = 10,
+                          .stretch = 2,
+                          .power = 1.5,
+                          .rise = 0.3,
+                          .initial = 0.2,
+                          .milestone = milestones,
+                          .milestones = COUNT(milestones),
+                          .warmup = kind == SCHEDULE_ONE_CYCLE ? 0 : RISE,
+                          .steps = T};
+            const schedule_slope d = schedule_slope_at(&s, t);
+            const double got[] = {d.rate, d.final, d.gamma};
+            double *const by[] = {&s.rate, &s.final, &s.gamma};
+            for (int k = 0; k < 3; k++) {
+                const double x = *by[k];
+                *by[k] = x + h;
+                const double up = schedule_at(&s, t);
+                *by[k] = x - h;
+                const double down = schedule_at(&s, t);
+                *by[k] = x;
+                CHECK_NEAR(got[k], (up - down) / (2 * h), 1e-8);
+                reached[k] = fmax(reached[k], fabs(got[k]));
+            }
+        }
+    for (int k = 0; k < 3; k++) CHECK(reached[k] > 0.1);
 }

@@ -108,9 +108,9 @@ class Knobs:
 
 
 def train(problem, knobs, o, steps, size):
-    """T steps of torch.optim.SGD's update on the graph, from the scaled start; `o` holds what no
-    knob sets: lr, momentum, dampening, nesterov, weight_decay, decoupled, form. Gives the last
-    w."""
+    """T steps of torch.optim's update on the graph, from the scaled start; `o` holds what no knob
+    sets: kind, lr, momentum, dampening, nesterov, weight_decay, decoupled, form, eps_inside. Gives
+    the last w."""
     w = {k: v * knobs.at("init_scale", k, 0, 1.0) for k, v in problem.w.items()}
     for v in w.values():
         if not v.requires_grad:
@@ -129,6 +129,8 @@ def train(problem, knobs, o, steps, size):
 
 
 def update(w, b, grads, knobs, o, t):
+    if o.get("kind", "sgd") != "sgd":
+        return adaptive(w, b, grads, knobs, o, t)
     after, buffers = {}, {}
     for k, g in grads.items():
         lr = knobs.at("lr", k, t, o["lr"])
@@ -144,6 +146,35 @@ def update(w, b, grads, knobs, o, t):
         s = p + mu * buffers[k] if o.get("nesterov") else buffers[k]
         after[k] = x - lr * s
     return after, buffers
+
+
+def adaptive(w, state, grads, knobs, o, t):
+    """Adam, AdamW, NAdam and RMSprop (without momentum) as in torch.optim, on the graph. The
+    state of a tensor: average gradient, average square, NAdam's product."""
+    after, kept = {}, {}
+    kind, psi = o["kind"], 0.004
+    for k, g in grads.items():
+        m, v, product = state[k] if state else (0, 0, 1)
+        lr = knobs.at("lr", k, t, o["lr"])
+        decay = knobs.at("weight_decay", k, t, o.get("weight_decay", 0.0))
+        b1 = knobs.at("beta1", k, t, 0.9)
+        b2 = knobs.at("beta2", k, t, 0.99 if kind == "rmsprop" else 0.999)
+        eps = knobs.at("eps", k, t, 1e-8)
+        x = w[k] * (1 - lr * decay) if kind == "adamw" else w[k]
+        p = g if kind == "adamw" else g + decay * w[k]
+        m, v = b1 * m + (1 - b1) * p, b2 * v + (1 - b2) * p * p
+        square = v if kind == "rmsprop" else v / (1 - b2 ** (t + 1))
+        root = (square + eps).sqrt() if o.get("eps_inside") else square.sqrt() + eps
+        if kind == "rmsprop":
+            s = p
+        elif kind == "nadam":
+            mu, ahead = (b1 * (1 - 0.5 * 0.96 ** ((t + i) * psi)) for i in (1, 2))
+            product = product * mu
+            s = (1 - mu) / (1 - product) * p + ahead / (1 - product * ahead) * m
+        else:
+            s = m / (1 - b1 ** (t + 1))
+        after[k], kept[k] = x - lr * s / root, (m, v, product)
+    return after, kept
 
 
 def report(name, errors):

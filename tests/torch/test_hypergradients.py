@@ -5,6 +5,7 @@ import sys
 
 import torch
 
+import nets
 from bridge import Knobs, Problem, drmad, report, train
 
 STEPS, BATCH = 20, 10
@@ -43,8 +44,25 @@ DECLARATIONS = {
         {"example_weight": (1, 60)},
     ),
 }
+ADAPTIVE = {
+    "beta1": (
+        {"kind": "beta1", "per": "tensor", "start": 0.8},
+        {f"beta1/{n}": (1, 1) for n in TENSORS},
+    ),
+    "beta2": (
+        {"kind": "beta2", "per": "global", "phases": 2, "start": 0.9},
+        {"beta2": (2, 1)},
+    ),
+    "eps": (
+        {"kind": "eps", "per": "layer", "start": 1e-3},
+        {f"eps/layers.{i}": (1, 1) for i in range(3)},
+    ),
+}
 ALL = list(DECLARATIONS)
 WITHOUT_BUFFER = [k for k in ALL if k != "momentum"]
+DECLARATIONS |= ADAPTIVE
+WITH_BETAS = WITHOUT_BUFFER + list(ADAPTIVE)
+WITH_ALPHA = WITHOUT_BUFFER + ["beta2", "eps"]
 
 # name, the optimiser beyond rate, kinds
 SETTINGS = [
@@ -55,6 +73,11 @@ SETTINGS = [
     ("decoupled", {"momentum": 0.8, "decoupled": True}, ALL),
     ("decoupled_nesterov", {"momentum": 0.8, "decoupled": True, "nesterov": True}, ALL),
     ("maclaurin", {"momentum": 0.8, "form": "maclaurin"}, ALL),
+    ("rmsprop", {"kind": "rmsprop"}, WITH_ALPHA),
+    ("adam", {"kind": "adam"}, WITH_BETAS),
+    ("adam_eps_inside", {"kind": "adam", "eps_inside": True}, WITH_BETAS),
+    ("adamw", {"kind": "adamw"}, WITH_BETAS),
+    ("nadam", {"kind": "nadam"}, WITH_BETAS),
 ]
 
 
@@ -104,6 +127,53 @@ def check_f64(name, optimizer, kinds):
     )
 
 
+class LeNet:
+    """LeNet-5, small, on random images of 16 x 16; what bridge.train and bridge.drmad read."""
+
+    def __init__(self):
+        draw = torch.Generator().manual_seed(4)
+        self.twin = nets.LeNet5(1, 16, 4, 6).double()
+        self.model = {"preset": "lenet5", "width": 6}
+        self.train, self.valid = 60, 30
+        count = self.train + 2 * self.valid
+        self.x = torch.randn(count, 16, 16, 1, generator=draw, dtype=torch.float64)
+        self.y = torch.arange(count) % 4
+        self.w = nets.parameters(self.twin)
+
+    batch, objective = Problem.batch, Problem.objective
+
+    def outputs(self, w, x):
+        return torch.func.functional_call(self.twin, w, (x.permute(0, 3, 1, 2),))
+
+
+def check_lenet(name, optimizer):
+    problem = LeNet()
+    declarations = {
+        "lr": {"kind": "lr", "per": "tensor", "phases": 4, "start": optimizer["lr"]},
+        "weight_decay": {"kind": "weight_decay", "per": "tensor", "match": "*", "start": 0.03},
+    }
+    slices = {f"lr/{k}": ("lr", 4) for k in problem.w}
+    slices |= {f"weight_decay/{k}": ("weight_decay", 1) for k in problem.w}
+    h = {
+        k: torch.full((n, 1), declarations[d]["start"], dtype=torch.float64, requires_grad=True)
+        for k, (d, n) in slices.items()
+    }
+    study = {
+        "train": {"steps": STEPS, "batch": BATCH, "order": "sequential"},
+        "optimizer": optimizer,
+        "trajectory": {"kind": "full"},
+        "hyper": list(declarations.values()),
+    }
+    name = f"torch_hypergradients/lenet_{name}"
+    try:
+        got = drmad("why", problem, study, "hypergradients.safetensors")
+    except RuntimeError as e:
+        return report(name, [e])
+    w = train(problem, Knobs(h, STEPS), optimizer, STEPS, BATCH)
+    want = dict(zip(h, torch.autograd.grad(problem.objective(w), list(h.values()))))
+    return report(name, list(differences(got, want)))
+
+
 def check_f32_relu():
     """Kind by kind: the kinks meet the same signs, single precision moves the rest a little."""
     name = "torch_hypergradients/relu_f32"
@@ -131,6 +201,8 @@ def check_f32_relu():
 def main():
     failed = sum(check_f64(*s) for s in SETTINGS)
     failed += check_f32_relu()
+    failed += check_lenet("sgd", {"lr": 0.05, "momentum": 0.9})
+    failed += check_lenet("adamw", {"kind": "adamw", "lr": 0.002, "eps_inside": True})
     return 1 if failed else 0
 
 
