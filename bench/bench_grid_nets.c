@@ -15,15 +15,19 @@ typedef struct setting {
 
 #define ADAMW "optimizer.kind=adamw optimizer.eps_inside=true optimizer.weight_decay=0.01 "
 #define SGD "optimizer.kind=sgd optimizer.momentum=0.9 optimizer.weight_decay=0.001 "
+#define BN "{kind: batch_norm}, {kind: relu}"
+#define CONV(out) "{kind: conv, out: " out ", kernel: 5, padding: 2, bias: false}, " BN
+#define POOL "{kind: max_pool, kernel: 2}"
 #define LENET_BN                                                                                   \
-    "model.net=[{kind: conv, out: 8, size: 5, pad: 2, bias: false}, {kind: batch_norm}, "          \
-    "{kind: relu}, {kind: max_pool, size: 2}, {kind: conv, out: 16, size: 5, pad: 2, bias: "       \
-    "false}, {kind: batch_norm}, {kind: relu}, {kind: max_pool, size: 2}, {kind: flatten}, "       \
-    "{kind: linear}]"
+    "model.net=[" CONV("8") ", " POOL                                                              \
+                            ", " CONV("16") ", " POOL                                              \
+                                            ", {kind: flatten}, {kind: linear, out: 10}]"
 
 static const setting settings[] = {
     {"lenet sgd", "model.preset=lenet5", SGD "optimizer.lr=0.02", "400", "grid_cosine_lenet"},
     {"lenet adamw", "model.preset=lenet5", ADAMW "optimizer.lr=0.002", "400", "grid_cosine_adamw"},
+    {"lenet bn sgd", LENET_BN, SGD "optimizer.lr=0.02", "400", "grid_cosine_lenet_bn"},
+    {"lenet bn adamw", LENET_BN, ADAMW "optimizer.lr=0.002", "400", "grid_cosine_adamw_bn"},
     {"mlp adamw", "model.layers=[auto, 50, 50, 50, auto]", ADAMW "optimizer.lr=0.001", "600",
      "grid_cosine_adamw_mlp"},
 };

@@ -19,8 +19,7 @@
  * last place of the largest |hat_i|.
  *
  * An optimiser that divides by averaged squares moves all weights by about the rate, however large
- * they are; there tau is at most so many first steps long, and doubles while steps grow beyond it
- * (warm-up). Its averaged squares are kept beside the weights, as cells (traj_cells.h); of the other
+ * they are; there tau is so many first steps long, and doubles while steps grow beyond it (warm-up). Its averaged squares are kept beside the weights, as cells (traj_cells.h); of the other
  * buffers nothing is.
  *
  * Record of step t in the log: [sign masks of step t, t < T] [for each tensor: doublings of tau
@@ -66,10 +65,10 @@ enum { SMALL_SHARE = 8, TAU_BITS = 8, RATE_MEMORY = 8, UNARY_MAX = 32 };
  * of .994). */
 static const double tau_size[3][2] = {{.22, .11}, {.11, .055}, {.033, .033}};
 static const double small_size = .75, long_run = 1000;
-/* tau over the root mean square of the first step, [quality]. LeNet-5, AdamW, T = 400: smallest
- * cosine .999 at 1, .994 at 2, .962 at 3 (bench/bench_grid_nets.c); by the weights' size alone .989
- * at twice the crossings. */
-static const double first_steps[3] = {2.5, 1.75, .5}, grown = .75;
+/* tau over the root mean square of a usual step, [quality]. LeNet-5, AdamW, T = 400: smallest cosine
+ * .999 at 1, .994 at 2, .962 at 3 (bench/bench_grid_nets.c); by the weights' size alone .989 at
+ * twice the crossings. */
+static const double first_steps[3] = {2.5, 1.6, .5}, grown = .75;
 
 static double size_for(const traj_spec *s)
 {
@@ -259,14 +258,14 @@ static double first_step(const trajectory *tr, int32_t i, const void *w)
  * cross in each step. */
 static void fit_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
 {
+    const double steps = first_steps[tr->spec.quality] / tr->spec.first_step;
     grid *g = tr->kept;
     cell *c = &g->at[i];
 
     if (t == 1) {
-        const double tau = few_bits(first_steps[tr->spec.quality] * first_step(tr, i, w));
-        c->most = c->span.tau;
-        if (tau > 0 && tau < c->span.tau) c->span.tau = tau;
-    } else if (c->share > grown && 2 * c->span.tau <= c->most) {
+        const double tau = few_bits(steps * first_step(tr, i, w));
+        if (tau > 0) c->span.tau = tau;
+    } else if (c->share > grown) {
         c->span.tau *= 2, c->doubled++;
     }
 }
@@ -279,7 +278,7 @@ static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, cons
     drmad_status st = DRMAD_OK;
 
     c->doubled = 0;
-    if (tr->spec.squares && !c->late) fit_tau(tr, i, w, t);
+    if (tr->spec.first_step > 0 && !c->late) fit_tau(tr, i, w, t);
     if (c->late) TRY(set_tau(tr, i, w, t));
     if (g->coarsen && c->span.tau > 0 && c->doubled < UNARY_MAX) c->span.tau *= 2, c->doubled++;
     code_put(out, (1ull << c->doubled) - 1, c->doubled + 1);
