@@ -9,7 +9,7 @@
 enum { PAIRS_MAX = 32 };
 
 typedef struct setting {
-    const char *name, *model, *optimizer, *steps;
+    const char *name, *model, *init, *optimizer, *steps;
     const char *line; /* of the benchmark that it counts for */
 } setting;
 
@@ -24,12 +24,15 @@ typedef struct setting {
                                             ", {kind: flatten}, {kind: linear, out: 10}]"
 
 static const setting settings[] = {
-    {"lenet sgd", "model.preset=lenet5", SGD "optimizer.lr=0.02", "400", "grid_cosine_lenet"},
-    {"lenet adamw", "model.preset=lenet5", ADAMW "optimizer.lr=0.002", "400", "grid_cosine_adamw"},
-    {"lenet bn sgd", LENET_BN, SGD "optimizer.lr=0.02", "400", "grid_cosine_lenet_bn"},
-    {"lenet bn adamw", LENET_BN, ADAMW "optimizer.lr=0.002", "400", "grid_cosine_adamw_bn"},
-    {"mlp adamw", "model.layers=[auto, 50, 50, 50, auto]", ADAMW "optimizer.lr=0.001", "600",
-     "grid_cosine_adamw_mlp"},
+    {"lenet sgd", "model.preset=lenet5", "pytorch", SGD "optimizer.lr=0.02", "400",
+     "grid_cosine_lenet"},
+    {"lenet adamw", "model.preset=lenet5", "pytorch", ADAMW "optimizer.lr=0.002", "400",
+     "grid_cosine_adamw"},
+    {"lenet bn sgd", LENET_BN, "kaiming", SGD "optimizer.lr=0.02", "400", "grid_cosine_lenet_bn"},
+    {"lenet bn adamw", LENET_BN, "kaiming", ADAMW "optimizer.lr=0.002", "400",
+     "grid_cosine_adamw_bn"},
+    {"mlp adamw", "model.layers=[auto, 50, 50, 50, auto]", "pytorch", ADAMW "optimizer.lr=0.001",
+     "600", "grid_cosine_adamw_mlp"},
 };
 
 typedef struct quality {
@@ -46,6 +49,7 @@ static void open_setting(lab *l, const setting *s, int seed, const char *kind)
     PAIR("data.train=15000");
     PAIR("data.valid=1000");
     PAIR("%s", s->model);
+    PAIR("model.init=%s", s->init);
     PAIR("train.steps=%s", s->steps);
     snprintf(words, sizeof words, "%s", s->optimizer);
     for (char *w = strtok(words, " "); w; w = strtok(NULL, " ")) PAIR("%s", w);
