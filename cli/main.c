@@ -31,6 +31,7 @@ const command *const commands[] = {
     &cmd_store_stop,
     &cmd_store_views,
     &cmd_data,
+    &cmd_data_stat,
     &cmd_version,
     &cmd_completion,
     &cmd_help,

@@ -43,6 +43,9 @@ DRMAD_API drmad_status drmad_study_check(drmad_study *s);
 DRMAD_API drmad_status drmad_study_explain(drmad_study *s);
 /* What tune would cost: training-run equivalents, hours, peak memory. Trains nothing. */
 DRMAD_API drmad_status drmad_study_dry_run(drmad_study *s);
+/* What the study's data are like: classes, sizes, every picture decoded once, bad ones named, and
+ * how fast one core decodes them. Trains nothing; bad pictures are no error here. */
+DRMAD_API drmad_status drmad_study_data(drmad_study *s);
 
 /* The last call's result: one JSON object, or text for people. "" when nothing has run. */
 DRMAD_API const char *drmad_study_result_json(const drmad_study *s);

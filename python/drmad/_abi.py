@@ -79,7 +79,7 @@ drmad_gradient_fn = CFUNCTYPE(
     POINTER(c_double),
 )
 # int drmad_product_fn(void *user, uint64_t seed, int64_t step, const void *w, const void *u, const
-#     void *weights, int forward, void *g, void *hu, void *rows)
+#     void *weights, int way, void *g, void *hu, void *rows)
 drmad_product_fn = CFUNCTYPE(
     c_int,
     c_void_p,
@@ -170,6 +170,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_study_explain": (c_int, [c_void_p]),
     # drmad_status drmad_study_dry_run(drmad_study *s)
     "drmad_study_dry_run": (c_int, [c_void_p]),
+    # drmad_status drmad_study_data(drmad_study *s)
+    "drmad_study_data": (c_int, [c_void_p]),
     # const char *drmad_study_result_json(const drmad_study *s)
     "drmad_study_result_json": (c_char_p, [c_void_p]),
     # const char *drmad_study_result_text(const drmad_study *s)

@@ -37,6 +37,7 @@ WEIGHTS_ONLY = ("weight_decay", "l2", "l1")
 # Kinds of a study file that live inside the library's own loss or data; a module brings its own.
 NATIVE_ONLY = {
     "label_smoothing": "your loss_fn computes the loss, so it belongs there",
+    "dropout": "your module draws its own masks, so it belongs there",
     "input_scale": "your loader and module see the inputs, so it belongs there",
     "loss_weight": "your loss_fn computes the loss; tune example_weight instead",
 }

@@ -257,6 +257,27 @@ done:
     return st;
 }
 
+drmad_status config_drop(config *c, const char *key, int32_t i)
+{
+    drmad_status st = DRMAD_OK;
+    target t;
+    spot s;
+
+    TRY(spot_of_key(c, key, &s));
+    TRY(find_target(c, &s, &t));
+    int32_t *n = field_of(t.base, t.k->at);
+    if (t.k->type != TYPE_LIST || i < 0 || i >= *n)
+        return FAIL(c->ctx, DRMAD_E_INTERNAL, "%s has no entry %d", key, (int)i);
+    const size_t size = t.k->of->size;
+    char *at = field_of(t.base, t.k->items + size * (size_t)i);
+    record_free(c, t.k->of, at);
+    memmove(at, at + size, size * (size_t)(*n - i - 1));
+    memset(at + size * (size_t)(*n - i - 1), 0, size);
+    *n -= 1;
+done:
+    return st;
+}
+
 drmad_status config_get(const config *c, const char *key, char **out)
 {
     drmad_status st = DRMAD_OK;

@@ -73,6 +73,8 @@ drmad_status config_read(config *c, const char *source, const char *text, size_t
 /* "outer.lr", "0.02"; "hyper.0.start", "1e-3"; "model.layers", "[784, 10]": as if the file said
  * so. */
 drmad_status config_set(config *c, const char *key, const char *value);
+/* Takes entry `i` out of the list `key`. */
+drmad_status config_drop(config *c, const char *key, int32_t i);
 /* The value of a scalar key as a file would say it; gives *out, from the context's memory. */
 drmad_status config_get(const config *c, const char *key, char **out);
 /* Checks what hangs together and replaces every `auto` that follows from other keys. */

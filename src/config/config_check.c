@@ -45,6 +45,11 @@ static drmad_status check_counts(const config *c)
                              (long long)s->train.batch, (long long)d->train);
     if (valid && d->valid == 0 && s->hyper.n > 0)
         return config_refuse(c, "data.valid", "is 0, but objective.data is valid");
+    if (s->train.examples <= 0)
+        return config_refuse(c, "train.examples", "is 0: a share up to 1 or a count is needed");
+    if (d->train > 0 && s->train.examples > (double)d->train)
+        return config_refuse(c, "train.examples", "%.17g, but data.train is %lld",
+                             s->train.examples, (long long)d->train);
     if (have > 0 && s->objective.examples > have)
         return config_refuse(c, "objective.examples", "%lld, but data.%s is %lld",
                              (long long)s->objective.examples, valid ? "valid" : "train",
@@ -123,6 +128,25 @@ static drmad_status check_trajectory(const config *c)
     return DRMAD_OK;
 }
 
+/* Start files leave nothing open that other keys could say. */
+static drmad_status check_starts_from_files(const config *c)
+{
+    const config_study *s = &c->set;
+    char path[64];
+
+    if (s->optimizer.state[0] && !s->model.weights[0])
+        return config_refuse(c, "optimizer.state",
+                             "needs the weights it belongs to: model.weights");
+    for (int32_t i = 0; i < s->hyper.n && s->outer.start[0]; i++) {
+        snprintf(path, sizeof path, "hyper.%d.ties", (int)i);
+        if (s->hyper.at[i].ties.n > 0)
+            return config_refuse(c, path,
+                                 "outer.start has a value for each element: nothing can "
+                                 "be tied");
+    }
+    return DRMAD_OK;
+}
+
 /* What a trial runs must be there; the parameters themselves are the business of space/. */
 static drmad_status check_objective(const config *c)
 {
@@ -163,6 +187,8 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_LR_GAMMA, "optimizer.gamma", &s->optimizer.gamma},
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
+                {HYPER_DROPOUT, "model.dropout", &s->model.dropout},
+                {HYPER_REGRESS, "regress.weight", &s->regress.weight},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
                 {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};
 
@@ -208,6 +234,9 @@ static drmad_status check_hyper(const config *c, int32_t i)
     if (h->phases > c->set.train.steps)
         return config_refuse(c, path, "%lld phases, but train.steps is %lld", (long long)h->phases,
                              (long long)c->set.train.steps);
+    snprintf(path, sizeof path, "hyper.%d.kind", (int)i);
+    if (h->kind == HYPER_REGRESS && c->set.regress.to == CFG_REGRESS_NONE)
+        return config_refuse(c, path, "regress needs regress.to: activations or weights");
     return DRMAD_OK;
 }
 
@@ -252,8 +281,10 @@ drmad_status config_finish(config *c)
     TRY(check_model(c));
     TRY(config_check_optimizer(c));
     TRY(check_trajectory(c));
+    TRY(check_starts_from_files(c));
     TRY(check_objective(c));
     TRY(config_check_stages(c));
+    TRY(config_check_rally(c));
     TRY(resolve(c));
     for (int32_t i = 0; i < c->set.hyper.n; i++) TRY(check_hyper(c, i));
     TRY(config_check_starts(c));

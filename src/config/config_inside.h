@@ -83,6 +83,8 @@ bool config_own_test(int kind); /* whether the kind may bring a test set by itse
 drmad_status config_check_optimizer(config *c);
 /* Part of config_finish: order and shares of `stages`, words of `compare`. */
 drmad_status config_check_stages(config *c);
+/* Part of config_finish: what goes with `rally`, its `auto`s. */
+drmad_status config_check_rally(config *c);
 /* ... and once `auto`s are numbers: what a search chooses must be able to start refinement. */
 drmad_status config_check_starts(const config *c);
 /* The key by which the rest of the study says something about a kind; NULL where there is none.

@@ -4,6 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Whole numbers are token ids. */
+static drmad_status check_tokens(drmad_ctx *ctx, const char *name, const array *rows, size_t n)
+{
+    const size_t width = n / (size_t)rows->shape.dim[0];
+
+    for (size_t i = 0; i < n; i++) {
+        const int32_t id = ((const int32_t *)rows->data)[i];
+        if (id < 0 || id >= TOKENS_MAX)
+            return FAIL(ctx, DRMAD_E_DATA,
+                        "%s: row %zu, element %zu: %d, expected a token id, 0 "
+                        "to %d",
+                        name, i / width, i % width, (int)id, TOKENS_MAX - 1);
+    }
+    return DRMAD_OK;
+}
+
 static drmad_status check_rows(drmad_ctx *ctx, const char *name, const array *rows)
 {
     char text[160];
@@ -14,9 +30,7 @@ static drmad_status check_rows(drmad_ctx *ctx, const char *name, const array *ro
         return FAIL(ctx, DRMAD_E_DATA,
                     "%s: rows have shape %s, expected 1 to 2^31-1 rows of 1 element or more", name,
                     text);
-    if (rows->dtype != U8 && rows->dtype != F32 && rows->dtype != F64)
-        return FAIL(ctx, DRMAD_E_DATA, "%s: rows are %s, expected u8, f32 or f64", name,
-                    dtype_name(rows->dtype));
+    if (rows->dtype == I32) return check_tokens(ctx, name, rows, n);
     if (rows->dtype == U8) return DRMAD_OK;
     for (size_t i = 0; i < n; i++) {
         const double x = rows->dtype == F32 ? (double)((const float *)rows->data)[i]

@@ -6,7 +6,7 @@
 #define DATASET_H
 #include "data/array.h"
 
-enum { CLASSES_MAX = 65536 };
+enum { CLASSES_MAX = 65536, TOKENS_MAX = 1 << 24 };
 
 typedef struct picture_set picture_set; /* data/pictures.h */
 
@@ -41,7 +41,10 @@ drmad_status dataset_read(drmad_ctx *ctx, const char *name, const char *rows_pat
  *   "cifar"             dir with data_batch_1.bin to 5 and test_batch.bin (CIFAR-10), or train.bin
  *                       and test.bin (CIFAR-100, its 100 classes); rows u8 [32,32,3]
  *   "folder"            train_rows: a folder of class folders, test_rows: another or none; rows
- *                       u8 [size,size,3] */
+ *                       u8 [size,size,3]
+ *   "shards"            train_rows: tar files (shards.h), test_rows: others or none; rows as of a
+ *                       folder
+ *   "npz", "safetensors"  file, and in place of paths the names of the arrays in it */
 typedef struct source_spec {
     const char *kind, *dir, *file;
     const char *train_rows, *train_labels, *test_rows, *test_labels;
@@ -67,5 +70,6 @@ typedef struct source {
 
 drmad_status source_check_pair(drmad_ctx *ctx, const dataset *train, const dataset *test);
 
-extern const source source_files, source_mnist, source_digits, source_cifar, source_folder;
+extern const source source_files, source_mnist, source_digits, source_cifar, source_folder,
+    source_shards, source_npz, source_safetensors;
 #endif

@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { DEPTH_MAX = 16 };
+enum { DEPTH_MAX = 16, SKIPPED_TOLD = 8 };
 
 typedef struct lister {
     drmad_ctx *ctx;
@@ -103,13 +103,16 @@ static drmad_status add_file(lister *l, const char *path, const char *name, off_
     const bool picture = is_picture(name);
 
     if (!picture || size == 0 || size > IMAGE_BYTES_MAX) {
-        l->set->skipped++;
-        if (l->skip) return DRMAD_OK;
-        return FAIL(l->ctx, DRMAD_E_DATA,
-                    "%s: %s; remove it, or leave such files out (data.bad_images: skip)", path,
-                    !picture    ? "is not called .jpg, .jpeg or .png as a picture is"
-                    : size == 0 ? "is empty"
-                                : "is larger than 64 MiB");
+        const char *why = !picture    ? "is not called .jpg, .jpeg or .png as a picture is"
+                          : size == 0 ? "is empty"
+                                      : "is larger than 64 MiB";
+        if (!l->skip)
+            return FAIL(l->ctx, DRMAD_E_DATA,
+                        "%s: %s; remove it, or leave such files out (data.bad_images: skip)", path,
+                        why);
+        if (l->set->skipped++ < SKIPPED_TOLD)
+            base_log(l->ctx, LOG_WARN, "passed over: %s %s", path, why);
+        return DRMAD_OK;
     }
     TRY(image_names_add(l->ctx, &l->set->names, name, &e.name));
     TRY(image_set_add(l->set, &e));

@@ -19,10 +19,7 @@ drmad_status image_set_new(drmad_ctx *ctx, image_set **out)
 void image_set_free(image_set *s)
 {
     if (!s) return;
-    for (int32_t i = 0; i < s->shards; i++) {
-        if (s->shard[i].file >= 0) close(s->shard[i].file);
-        blob_free(s->ctx, &s->shard[i].bytes);
-    }
+    for (int32_t i = 0; i < s->shards; i++) blob_free(s->ctx, &s->shard[i].bytes);
     mem_free(s->ctx, s->shard);
     mem_free(s->ctx, s->root);
     mem_free(s->ctx, s->at);
@@ -133,25 +130,33 @@ done:
     return st;
 }
 
-drmad_status image_set_load(const image_set *s, int32_t i, image_bytes *room, blob *out)
+static drmad_status load_member(const image_shard *from, const image_entry *e, image_bytes *b,
+                                blob *out)
 {
-    const image_entry *e = &s->at[i];
     drmad_status st;
 
-    image_set_name(s, i, room->name, sizeof room->name);
-    *out = (blob){.name = room->name};
-    if (s->root) return load_file(s, i, room, out);
-    const image_shard *from = &s->shard[e->shard];
     out->size = (size_t)e->bytes;
-    if (from->file < 0) {
+    if (from->bytes.at) {
         out->at = from->bytes.at + e->offset;
         return DRMAD_OK;
     }
-    TRY(room_for(room, out->size + 1));
-    TRY(read_at(room, from->file, e->offset, out->size));
-    out->at = room->at;
+    const int file = open(from->name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (file < 0) return FAIL(b->ctx, DRMAD_E_IO, "%s: %s", b->name, strerror(errno));
+    TRY(room_for(b, out->size + 1));
+    TRY(read_at(b, file, e->offset, out->size));
+    out->at = b->at;
 done:
+    close(file);
     return st;
+}
+
+drmad_status image_set_load(const image_set *s, int32_t i, image_bytes *room, blob *out)
+{
+    const image_entry *e = &s->at[i];
+
+    image_set_name(s, i, room->name, sizeof room->name);
+    *out = (blob){.name = room->name};
+    return s->root ? load_file(s, i, room, out) : load_member(&s->shard[e->shard], e, room, out);
 }
 
 drmad_status image_set_sha256(const image_set *s, char out[SHA256_TEXT])

@@ -21,11 +21,10 @@ typedef struct image_names {
     size_t used, room;
 } image_names;
 
-/* A tar file that is open, or, where it was packed, its content. */
+/* A tar file; of one that was packed the content. */
 typedef struct image_shard {
     const char *name;
-    int file; /* -1: in memory */
-    blob bytes;
+    blob bytes; /* at NULL: they lie in the file, which is opened for each picture */
 } image_shard;
 
 typedef struct image_set {
@@ -33,8 +32,8 @@ typedef struct image_set {
     char *root; /* folder: what names are relative to; shards: NULL */
     image_entry *at;
     int32_t n, room;
-    image_names names, classes; /* classes: of a folder, in order */
-    int32_t class_count;        /* 0: not known yet */
+    image_names names, classes; /* classes: of a folder, in order; of shards their own names */
+    int32_t class_count;
     image_shard *shard;
     int32_t shards, skipped; /* skipped: left out already for their name or size */
 } image_set;

@@ -5,8 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const source *const sources[] = {&source_files, &source_mnist, &source_digits, &source_cifar,
-                                        &source_folder};
+static const source *const sources[] = {&source_files, &source_mnist,      &source_digits,
+                                        &source_cifar, &source_folder,     &source_shards,
+                                        &source_npz,   &source_safetensors};
 
 drmad_status source_open(drmad_ctx *ctx, const source_spec *spec, dataset **train, dataset **test)
 {
@@ -20,9 +21,10 @@ drmad_status source_open(drmad_ctx *ctx, const source_spec *spec, dataset **trai
         *train = *test = NULL;
         return st;
     }
-    return FAIL(ctx, DRMAD_E_CONFIG,
-                "data source \"%s\": expected files, mnist, synthetic-digits, cifar or folder",
-                spec->kind);
+    return FAIL(
+        ctx, DRMAD_E_CONFIG,
+        "data source \"%s\": expected files, mnist, synthetic-digits, cifar, folder or shards",
+        spec->kind);
 }
 
 /* Both parts must be of one kind: a test set of other rows would be read as noise. */

@@ -1,6 +1,7 @@
-/* Sources of pictures: CIFAR's binary files and folders. */
+/* Sources of pictures: CIFAR's binary files, folders, shards. */
 #include "base/file.h"
 #include "data/pictures.h"
+#include "data/shards.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -128,7 +129,18 @@ done:
 
 const source source_cifar = {"cifar", open_cifar};
 
-/* ---- folders ---- */
+/* ---- folders and shards ---- */
+
+/* Takes both sets. */
+static drmad_status open_sets(drmad_ctx *ctx, const source_spec *s, image_set *first,
+                              image_set *second, dataset **out[2])
+{
+    drmad_status st = pictures_new(ctx, s->train_rows, s, first, out[0]);
+
+    if (st == DRMAD_OK && second) return pictures_new(ctx, s->test_rows, s, second, out[1]);
+    image_set_free(second);
+    return st;
+}
 
 static drmad_status open_folder(drmad_ctx *ctx, const source_spec *s, dataset **train,
                                 dataset **test)
@@ -139,13 +151,11 @@ static drmad_status open_folder(drmad_ctx *ctx, const source_spec *s, dataset **
     if (!s->train_rows)
         return FAIL(ctx, DRMAD_E_CONFIG, "data source folder: expected the folder of training");
     TRY(folder_list(ctx, s->train_rows, NULL, s->skip_bad, &first));
+    if (s->classes > 0 && s->classes != first->class_count)
+        TRY(FAIL(ctx, DRMAD_E_CONFIG, "data.classes: %d; %s has %d folders", s->classes,
+                 s->train_rows, first->class_count));
     if (s->test_rows) TRY(folder_list(ctx, s->test_rows, first, s->skip_bad, &second));
-    st = pictures_new(ctx, s->train_rows, s, first, train); /* takes it */
-    first = NULL;
-    if (st == DRMAD_OK && second) {
-        st = pictures_new(ctx, s->test_rows, s, second, test);
-        second = NULL;
-    }
+    return open_sets(ctx, s, first, second, (dataset * *[]){train, test});
 done:
     image_set_free(first);
     image_set_free(second);
@@ -153,3 +163,25 @@ done:
 }
 
 const source source_folder = {"folder", open_folder};
+
+static drmad_status open_shards(drmad_ctx *ctx, const source_spec *s, dataset **train,
+                                dataset **test)
+{
+    image_set *first = NULL, *second = NULL;
+    shards_spec spec;
+    drmad_status st;
+
+    if (!s->train_rows)
+        return FAIL(ctx, DRMAD_E_CONFIG, "data source shards: expected those of training");
+    spec = (shards_spec){s->train_rows, s->dir, s->classes, s->memory, s->skip_bad};
+    TRY(shards_list(ctx, &spec, &first));
+    spec.names = s->test_rows, spec.classes = first->class_count;
+    if (s->test_rows) TRY(shards_list(ctx, &spec, &second));
+    return open_sets(ctx, s, first, second, (dataset * *[]){train, test});
+done:
+    image_set_free(first);
+    image_set_free(second);
+    return st;
+}
+
+const source source_shards = {"shards", open_shards};

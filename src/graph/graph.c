@@ -163,6 +163,11 @@ node graph_add(graph *g, const node_rec *rec)
     return *slot - 1;
 }
 
+node graph_find(const graph *g, const node_rec *rec)
+{
+    return g->size > 0 ? *find_slot(g, rec) - 1 : NODE_NONE;
+}
+
 int32_t graph_size(const graph *g)
 {
     return g->size;

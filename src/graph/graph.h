@@ -48,6 +48,8 @@ drmad_ctx *graph_ctx(const graph *g);
 /* Adds `rec`, or finds its equal. Leaves are never merged. For ops/ and ad/; everybody else calls
  * the g_ builders. */
 node graph_add(graph *g, const node_rec *rec);
+/* The equal of `rec`, NODE_NONE where there is none. */
+node graph_find(const graph *g, const node_rec *rec);
 /* Records the error; it sticks. Gives NODE_NONE. */
 node graph_fail(graph *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same for a failure met by someone who builds, whose text is the context's: `st` sticks. */

@@ -38,14 +38,15 @@ done:
     return st;
 }
 
-/* What a device summed over the steps of a phase, at the phase's first step. */
+/* What a device summed over the steps of a phase, at the last of them to be walked: the phase's
+ * first; one-step walks forward, so there at each. */
 static drmad_status collect_sum(walker *w, int32_t use, int64_t step, double *dvalues)
 {
     trainer *t = w->t;
     const use_state *u = &t->use[use];
     hyper_at at = trainer_at(t, u, step);
 
-    if (step > 0 &&
+    if (estimator_walks(w) && step > w->first &&
         space_phase(t->spec.space, u->use, step - 1) == space_phase(t->spec.space, u->use, step))
         return DRMAD_OK;
     const drmad_status st = trainer_take_sum(t, use);
@@ -150,10 +151,20 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
             TRY(trainer_ask_gradient(t, step, v->now[0], trainer_example_weights(t, USE_VALUE),
                                      t->slot[SLOT_G], &loss));
         TRY(job_run(w->direction, t->slot));
-        TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], true,
+        TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], PRODUCT_BACK,
                                 w->asks_gradient ? t->slot[SLOT_G] : NULL));
     }
     TRY(job_run(w->back, t->slot));
+done:
+    return st;
+}
+
+drmad_status walker_reverse_step(walker *w, int64_t step, const traj_view *v, double *dvalues)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(reverse_step(w, step, v));
+    TRY(collect(w, step, 1, dvalues));
 done:
     return st;
 }
@@ -260,6 +271,32 @@ done:
     return st;
 }
 
+/* Of a run that goes on from a buffer b_0 the transposed sums have one term more, <z, b_0>: it is
+ * what the steps before the first one left. */
+static void collect_buffer(walker *w, double *dvalues)
+{
+    trainer *t = w->t;
+    const double *b = t->spec.buffers; /* of SGD: one */
+
+    for (int32_t k = 0; b && k < w->sums; k++) {
+        const momentum_sum *m = &w->sum[k];
+        const use_state *u = &t->use[m->use];
+        const param *p = &t->spec.params->at[u->use->tensor];
+        const hyper_slice *slice = &t->spec.space->slices[u->use->slice];
+        void *cot = t->slot[m->slot + 1], *z = t->slot[m->slot + 2];
+        hyper_at at = trainer_at(t, u, 0);
+
+        for (size_t e = 0; e < u->count; e++) trainer_put(t, cot, (int64_t)e, 0);
+        for (int64_t e = 0; e < p->count; e++) {
+            const int64_t to = use_index(&u->leaf, &p->shape, e);
+            const double x = trainer_get(t, z, e) * b[p->offset + e];
+            trainer_put(t, cot, to, trainer_get(t, cot, to) + x);
+        }
+        at.t = (m->phase * t->spec.steps + slice->phases - 1) / slice->phases;
+        space_scatter(t->spec.space, u->use, &at, cot, dvalues);
+    }
+}
+
 static drmad_status check_growth(walker *w, int64_t step, double first, walk_report *r)
 {
     double norm;
@@ -344,7 +381,7 @@ done:
 drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
 {
     trainer *t = w->t;
-    const int64_t T = t->spec.steps, look = T / 50 + 1;
+    const int64_t T = t->spec.steps, look = (T - w->first) / 50 + 1;
     stride_rule rule = {.curvature = HUGE_VAL};
     drmad_status st = DRMAD_OK;
     double first;
@@ -356,19 +393,21 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         TRY(trainer_clear_sum(t, i));
     }
     r->growth = 1;
-    for (int64_t step = T - 1, seen = T; step >= 0; step--) {
+    for (int64_t step = T - 1, seen = T; step >= w->first; step--) {
         TRY(base_stopped(w->ctx));
         const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */
         if (w->spec.tenth) TRY(reverse_tenth(w, &step, dvalues));
         else TRY(reverse_block(w, &rule, &step, dvalues));
         r->steps += !rest;
-        if (seen - step >= look || step == 0) {
+        if (seen - step >= look || step == w->first) {
             TRY(check_growth(w, step, first, r));
             seen = step;
         }
     }
+    if (w->first > 0) goto done;
     TRY(trainer_prepare(t, 0));
-    rates_collect(w, dvalues);
+    TRY(rates_collect(w, dvalues));
+    collect_buffer(w, dvalues);
     TRY(collect_start(w, dvalues));
 done:
     return st;

@@ -60,6 +60,7 @@ static drmad_status series_new(walker *w, int32_t use, bool every)
     for (int k = 0; k < RATE_SLOTS; k++)
         TRY(mem_alloc(w->ctx, count, t->size, &t->slot[r->slot + k]));
     TRY(mem_alloc(w->ctx, count, sizeof *r->back, &r->back));
+    TRY(mem_alloc(w->ctx, count, sizeof *r->first, &r->first));
     TRY(mem_alloc(w->ctx, steps, sizeof *r->mu, &r->mu));
     TRY(mem_alloc(w->ctx, steps * count, sizeof *r->sum, &r->sum));
     if (!every) return DRMAD_OK;
@@ -86,7 +87,7 @@ void rates_free(walker *w)
 {
     for (int32_t i = 0; i < w->rates; i++) {
         rate_series *r = &w->rate[i];
-        void *all[] = {r->back, r->mu, r->sum, r->raw, r->scratch};
+        void *all[] = {r->back, r->mu, r->sum, r->raw, r->scratch, r->first};
         for (int k = 0; k < RATE_SLOTS; k++) {
             mem_free(w->ctx, w->t->slot[r->slot + k]);
             w->t->slot[r->slot + k] = NULL;
@@ -102,7 +103,8 @@ size_t rates_bytes(const walker *w)
 
     for (int32_t i = 0; i < w->rates; i++) {
         const size_t count = w->t->use[w->rate[i].use].count;
-        numbers += (size_t)w->t->spec.steps * (w->rate[i].raw ? 2 * count + 4 : count + 1) + count;
+        numbers +=
+            (size_t)w->t->spec.steps * (w->rate[i].raw ? 2 * count + 4 : count + 1) + 2 * count;
     }
     return numbers * sizeof(double);
 }
@@ -181,7 +183,7 @@ static void filter(const walker *w, rate_series *r, size_t e)
 {
     const train_spec *s = &w->t->spec;
     const size_t count = w->t->use[r->use].count;
-    double b = 0;
+    double b = r->first[e] != 0 ? r->first[e] / r->back[e] : 0;
 
     for (int64_t t = 0; t < s->steps; t++) {
         double *x = &r->sum[(size_t)t * count + e];
@@ -226,12 +228,34 @@ static void blend(const walker *w, rate_series *r, size_t e)
     }
 }
 
-void rates_collect(walker *w, double *dvalues)
+/* A run that goes on from a buffer b_0 has it as the p of a step before the first: its <u, p>/N,
+ * times its share of b, is <b~_0, b_0> over b~_0 on numbers. */
+static drmad_status note_buffer(walker *w, rate_series *r)
 {
     trainer *t = w->t;
+    const use_state *u = &t->use[r->use];
+    const param *p = &t->spec.params->at[u->use->tensor];
+    drmad_status st = DRMAD_OK;
+    void *cot;
+
+    memset(r->first, 0, u->count * sizeof *r->first);
+    if (!t->spec.buffers) return DRMAD_OK;
+    TRY(trainer_fetch(t, w->cot[1], &cot));
+    for (int64_t e = 0; e < p->count; e++)
+        r->first[use_index(&u->leaf, &p->shape, e)] +=
+            trainer_get(t, cot, p->offset + e) * t->spec.buffers[p->offset + e];
+done:
+    return st;
+}
+
+drmad_status rates_collect(walker *w, double *dvalues)
+{
+    trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
 
     for (int32_t k = 0; k < w->rates; k++) {
         rate_series *r = &w->rate[k];
+        TRY(note_buffer(w, r));
         const use_state *u = &t->use[r->use];
         void *cot = u->host[USE_COT];
         for (size_t e = 0; e < u->count; e++) {
@@ -246,4 +270,6 @@ void rates_collect(walker *w, double *dvalues)
             space_scatter(t->spec.space, u->use, &at, cot, dvalues);
         }
     }
+done:
+    return st;
 }

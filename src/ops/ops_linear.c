@@ -139,6 +139,88 @@ static bool sum_infer(graph *g, node_rec *rec)
     return true;
 }
 
+enum { DEPTH = 6, RANK_MIN = 3 }; /* of a sum taken apart; of images and sequences */
+
+/* The sum of x over axes as a record, which may be in the graph. */
+static node_rec sum_of(graph *g, node x, uint32_t axes)
+{
+    node_rec r = {.op = OP_sum, .in = {x, NODE_NONE, NODE_NONE}, .attr.axes = axes};
+
+    sum_infer(g, &r);
+    return r;
+}
+
+/* In x = a * b: the operand that does not change along the axes, 0 or 1; -1: neither. */
+static int constant_factor(const graph *g, const node_rec *x, uint32_t axes)
+{
+    for (int k = 0; k < 2; k++) {
+        const node_rec *b = graph_rec(g, x->in[k]);
+        const shape *from = graph_shape(g, b->in[0]);
+        bool constant = b->op == OP_bcast;
+        for (int32_t i = 0; constant && i < from->rank; i++)
+            constant = !(axes >> i & 1) || from->dim[i] == 1;
+        if (constant) return k;
+    }
+    return -1;
+}
+
+/* What is to be summed anew; nothing else. */
+typedef struct fresh {
+    node of;
+    bool many; /* more than one */
+} fresh;
+
+/* The sums over the axes that are not in the graph yet, of those that make up the sum of x when it
+ * is taken apart: sum(a + b) = sum a + sum b, sum(a v) = v sum a for a v constant along them. */
+static void find_fresh(graph *g, node x, uint32_t axes, int depth, fresh *f)
+{
+    const node_rec *r = graph_rec(g, x), s = sum_of(g, x, axes);
+    const int k = r->op == OP_mul ? constant_factor(g, r, axes) : -1;
+
+    if (f->many || graph_find(g, &s) != NODE_NONE) return;
+    if (depth > 0 && (r->op == OP_add || r->op == OP_sub || r->op == OP_scale)) {
+        find_fresh(g, r->in[0], axes, depth - 1, f);
+        if (r->op != OP_scale) find_fresh(g, r->in[1], axes, depth - 1, f);
+    } else if (depth > 0 && k >= 0) {
+        find_fresh(g, r->in[1 - k], axes, depth - 1, f);
+    } else {
+        f->many = f->of != NODE_NONE && f->of != x;
+        f->of = x;
+    }
+}
+
+static node apart(graph *g, node x, uint32_t axes, int depth)
+{
+    const node_rec r = *graph_rec(g, x), s = sum_of(g, x, axes);
+    const node found = graph_find(g, &s);
+
+    if (found != NODE_NONE) return found;
+    const int k = r.op == OP_mul ? constant_factor(g, &r, axes) : -1;
+    if (depth > 0 && r.op == OP_scale)
+        return g_scale(g, apart(g, r.in[0], axes, depth - 1), r.attr.f);
+    if (depth > 0 && (r.op == OP_add || r.op == OP_sub)) {
+        node a = apart(g, r.in[0], axes, depth - 1), b = apart(g, r.in[1], axes, depth - 1);
+        return r.op == OP_add ? g_add(g, a, b) : g_sub(g, a, b);
+    }
+    if (depth == 0 || k < 0) return graph_add(g, &s);
+    node v = graph_rec(g, r.in[k])->in[0], a = apart(g, r.in[1 - k], axes, depth - 1);
+    return g_mul(g, a, g_bcast(g, v, *graph_shape(g, a)));
+}
+
+/* Where a sum is made of others that are there (at most one is new), no pass over the elements is
+ * needed for it: the backward pass of a norm needs two sums of its images, not three, one of
+ * which would have to wait for the others. */
+static bool comes_apart(graph *g, const node_rec *rec)
+{
+    const node_rec *x = graph_rec(g, rec->in[0]);
+    fresh f = {NODE_NONE, false};
+    const bool sum = x->op == OP_add || x->op == OP_sub || x->op == OP_scale || x->op == OP_mul;
+
+    if (!sum || x->shape.rank < RANK_MIN || shape_count(&rec->shape) == 1) return false;
+    find_fresh(g, rec->in[0], rec->attr.axes, DEPTH, &f);
+    return !f.many;
+}
+
 static node sum_fold(graph *g, node_rec *rec)
 {
     const node_rec *x = graph_rec(g, rec->in[0]);
@@ -149,7 +231,7 @@ static node sum_fold(graph *g, node_rec *rec)
         int64_t terms = shape_count(&x->shape) / shape_count(&rec->shape);
         return g_fill(g, (dtype)rec->dtype, rec->shape, x->attr.f * (double)terms);
     }
-    return NODE_NONE;
+    return comes_apart(g, rec) ? apart(g, rec->in[0], rec->attr.axes, DEPTH) : NODE_NONE;
 }
 
 static node sum_transpose(graph *g, node y, int i, node c)

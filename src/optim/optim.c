@@ -21,6 +21,14 @@ int32_t optim_vectors(const optim_spec *o)
     return family(o)->vectors(o);
 }
 
+const char *optim_vector_name(const optim_spec *o, int32_t k)
+{
+    if (o->kind == OPTIM_ADAM || o->kind == OPTIM_NADAM) return k == 1 ? "exp_avg" : "exp_avg_sq";
+    if (o->kind == OPTIM_SGD) return "momentum_buffer";
+    if (k == 1) return "square_avg";
+    return k == 2 && o->centered ? "grad_avg" : "momentum_buffer";
+}
+
 int32_t optim_squares(const optim_spec *o)
 {
     return family(o)->squares;

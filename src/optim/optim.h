@@ -30,6 +30,8 @@ typedef struct optim_spec {
 drmad_status optim_check(drmad_ctx *ctx,
                          const optim_spec *o); /* refuses what PyTorch refuses, by name */
 int32_t optim_vectors(const optim_spec *o);    /* of a state, the weights included */
+/* What torch calls vector k >= 1 in an optimiser's state_dict: "momentum_buffer", "exp_avg". */
+const char *optim_vector_name(const optim_spec *o, int32_t k);
 int32_t optim_squares(const optim_spec *o); /* which of them averages squared gradients; -1: none */
 
 /* The hyperparameters of a step, and their kinds in a space. */

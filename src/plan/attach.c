@@ -17,6 +17,7 @@ static node add_copy(plan *p, plan_ref ref, dtype t, int64_t count)
 
     *v = (plan_node){.cls = PN_POINT,
                      .op = -1,
+                     .of = NODE_NONE,
                      .type = t,
                      .n_in = 1,
                      .count = count,
@@ -115,7 +116,7 @@ static bool depends(plan_work *w, node v, node u)
     return w->mark[u] == w->stamp;
 }
 
-static drmad_status add_edge(plan_work *w, node from, node to)
+drmad_status plan_add_edge(plan_work *w, node from, node to)
 {
     drmad_status st = DRMAD_OK;
 
@@ -141,7 +142,7 @@ static drmad_status order_readers(plan_work *w, int32_t i, bool *clash)
         if (!reads(&p->node[v], leaf, &hard)) continue;
         if (v == y) *clash = hard;
         else if (depends(w, v, y)) *clash = true;
-        else TRY(add_edge(w, v, y));
+        else TRY(plan_add_edge(w, v, y));
     }
 done:
     return st;

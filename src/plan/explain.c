@@ -54,7 +54,7 @@ static void add_place(const plan *p, text *t, const plan_node *v)
 static void explain_node(const plan *p, node n, void (*line)(void *, const char *), void *user)
 {
     const plan_node *v = &p->node[n];
-    const node_rec *r = v->op >= 0 ? graph_rec(p->g, n) : NULL;
+    const node_rec *r = v->op >= 0 ? graph_rec(p->g, v->of) : NULL;
     char dims[128];
     text t = {.used = 0};
 

@@ -51,6 +51,7 @@ static drmad_status run_passes(plan *p)
     plan_work w = {.p = p};
     const size_t room = (size_t)graph_size(p->g) + 2 * (size_t)p->outs;
 
+    w.room = (int32_t)room;
     TRY(mem_alloc(p->ctx, room, sizeof *w.cluster, &w.cluster));
     TRY(mem_alloc(p->ctx, room, sizeof *w.next, &w.next));
     TRY(mem_alloc(p->ctx, room, sizeof *w.mark, &w.mark));
@@ -58,6 +59,7 @@ static drmad_status run_passes(plan *p)
     TRY(plan_trace(p));
     TRY(plan_attach(&w));
     TRY(plan_group(&w));
+    TRY(plan_recompute(&w));
     TRY(plan_schedule(&w));
     TRY(plan_place(&w));
     count(p);

@@ -4,6 +4,7 @@
  *   trace     live nodes; views and broadcasts become ways of reading (plan_access), not work
  *   attach    outputs get their nodes; who must read a leaf before it is overwritten
  *   group     elementwise nodes, reductions and the products they hang on join into steps
+ *   recompute large values that are cheap are computed by each reader and not kept
  *   schedule  steps in an order that keeps few results alive
  *   place     results share one arena: best fit, in place where an operand dies
  *
@@ -25,6 +26,7 @@ typedef struct plan_target {
     bool fuse;         /* false: each node is a step of its own; for tests */
     size_t tile_bytes; /* a product is cut into tiles of this size when elementwise work follows */
     int64_t tile_macs; /* and of this much work, so that threads can share it */
+    size_t recompute_bytes; /* smaller values are kept rather than computed again; 0: all are */
     bool (*supports)(int32_t op, dtype t);
 } plan_target;
 
@@ -75,6 +77,7 @@ typedef struct place {
 typedef struct plan_node {
     plan_class cls;
     int32_t op; /* -1: a copy that the plan added */
+    node of;    /* the graph's node that it computes; another's where it computes it again */
     dtype type;
     int32_t n_in;
     plan_access in[OPERANDS_MAX];

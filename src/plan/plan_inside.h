@@ -24,16 +24,19 @@ typedef struct plan_work {
     int32_t *mark;    /* by node: visited when equal to `stamp` */
     int32_t stamp;
     node *stack;
+    int32_t room; /* of the arrays by node, and of plan->node */
 } plan_work;
 
 drmad_status plan_trace(plan *p);
 plan_ref plan_resolve(const graph *g, node n);
 drmad_status plan_attach(plan_work *w);
 drmad_status plan_group(plan_work *w);
+drmad_status plan_recompute(plan_work *w);
 drmad_status plan_schedule(plan_work *w);
 drmad_status plan_place(plan_work *w);
 
 /* Calls fn for every node that v must come after: what it reads, and `from` of its edges. */
 typedef void plan_dep_fn(void *user, node dep, bool hard);
 void plan_deps(const plan_work *w, node v, plan_dep_fn *fn, void *user);
+drmad_status plan_add_edge(plan_work *w, node from, node to);
 #endif

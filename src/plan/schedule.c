@@ -128,7 +128,7 @@ static int32_t take_best(order *o, int32_t step)
 /* Multiply-adds of a product or convolution; those of its border are counted as if they were. */
 static int64_t macs_of(const plan *p, node v)
 {
-    const node_rec *r = v < graph_size(p->g) ? graph_rec(p->g, v) : graph_rec(p->g, NODE_NONE);
+    const node_rec *r = graph_rec(p->g, p->node[v].of);
     const shape *a = graph_shape(p->g, r->in[0]), *b = graph_shape(p->g, r->in[1]);
     const int64_t taps = (int64_t)r->attr.window.kernel[0] * r->attr.window.kernel[1];
 

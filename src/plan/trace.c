@@ -273,7 +273,7 @@ drmad_status plan_trace(plan *p)
 
     for (node n = 0; n < size; n++)
         p->node[n] = (plan_node){
-            .op = graph_rec(g, n)->op, .type = graph_dtype(g, n), .into = n, .last = -1};
+            .op = graph_rec(g, n)->op, .of = n, .type = graph_dtype(g, n), .into = n, .last = -1};
     for (int32_t i = 0; i < p->outs; i++) need(p, plan_resolve(g, p->out[i].y).base);
     for (node n = size - 1; n >= 0; n--) { /* operands have smaller indices */
         plan_node *v = &p->node[n];

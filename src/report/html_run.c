@@ -208,6 +208,33 @@ static void put_comparison(html *h, const run_view *r)
     put_gain(h, r);
 }
 
+/* ---- the stages of a rally ---- */
+
+static void put_rally(html *h, const run_view *r)
+{
+    static const char *const keys[] = {"stage",       "examples", "steps",     "parameters",
+                                       "meta_steps",  "start",    "objective", "largest_growth",
+                                       "worst_audit", "runs"};
+    const json_t *legs = get(r, "rally"), *leg;
+    size_t i;
+
+    if (!legs) return;
+    html_section(h, "rally", "Stages");
+    html_table(h, "rally",
+               "stage|examples|steps|weights|meta-steps|objective at the start|at the best|growth|"
+               "worst audit|cost in runs",
+               false);
+    json_array_foreach((json_t *)legs, i, leg)
+    {
+        html_row(h);
+        for (size_t k = 0; k < COUNT(keys); k++) html_cell_number(h, real_of(leg, keys[k]));
+        html_row_end(h);
+    }
+    html_table_end(h, false);
+    html_note(h, "An audit is what the hypergradient said over what is exact: 1 is right. The "
+                 "stages' own pages are made from their folders.");
+}
+
 /* ---- health ---- */
 
 static void put_line(html *h, const char *text)
@@ -240,6 +267,7 @@ static void put_health(html *h, const run_view *r)
 {
     const json_t *steps = get(r, "path"), *note;
     const double growth = real_of(r->result, "largest_growth");
+    const double residual = real_of(r->result, "largest_residual");
     const char *kind = json_string_value(get(r, "trajectory"));
     char line[200];
     int back = 0;
@@ -248,7 +276,10 @@ static void put_health(html *h, const run_view *r)
     if (!steps) return;
     html_section(h, "health", "Health");
     text_put(&h->t, "<ul>\n");
-    if (isfinite(growth)) {
+    if (isfinite(residual)) {
+        snprintf(line, sizeof line, "implicit: the residual was at most %.2g of |dF/dw|", residual);
+        put_line(h, line);
+    } else if (isfinite(growth) && !(kind && strcmp(kind, "none") == 0)) {
         snprintf(line, sizeof line, "|dF/dw| grew at most %.3g-fold on the way back (%s)", growth,
                  kind ? kind : "?");
         put_line(h, line);
@@ -437,6 +468,7 @@ drmad_status html_run(drmad_ctx *ctx, const char *folder, char **out)
     html_open(&h, ctx, r->name);
     put_head(&h, r);
     put_comparison(&h, r);
+    put_rally(&h, r);
     put_health(&h, r);
     TRY(put_paths(&h, r));
     TRY(run_values(&h, r));

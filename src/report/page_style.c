@@ -4,12 +4,14 @@
 #include "report/html.h"
 
 #define LIGHT                                                                                      \
-    "--paper:#fff;--card:#f7f8fa;--ink:#1c2430;--soft:#5b6675;--line:#d5dae1;--grid:#e7eaef;"      \
+    "--paper:#fff;--card:#f7f8fa;--edge:#1c243033;--ink:#1c2430;--soft:#5b6675;--line:#d5dae1;--"  \
+    "grid:#e7eaef;"                                                                                \
     "--c:#2f62c4;--best:#d6400f;--p:#a86a00;--f:#c22f3d;--r:#1f8a4c;--w:#7a8594;--accent:#2f62c4;" \
     "--k0:#2f62c4;--k1:#c2570c;--k2:#1f8a4c;--k3:#a13fb0;--k4:#0f8a94;--k5:#b3304f;--k6:#7a6a00;"  \
     "--k7:#5d6470"
 #define DARK                                                                                       \
-    "--paper:#14181f;--card:#1b212a;--ink:#e4e8ee;--soft:#9aa6b5;--line:#3a4452;--grid:#29313c;"   \
+    "--paper:#14181f;--card:#1b212a;--edge:#9aa6b55e;--ink:#e4e8ee;--soft:#9aa6b5;--line:#3a4452;" \
+    "--grid:#29313c;"                                                                              \
     "--c:#7fa8f5;--best:#ff8f5e;--p:#e0a83a;--f:#ff7b86;--r:#5fd08d;--w:#8b97a6;--accent:#7fa8f5;" \
     "--k0:#7fa8f5;--k1:#ff9d52;--k2:#5fd08d;--k3:#d88ae6;--k4:#52ccd6;--k5:#ff86a1;--k6:#d9c64a;"  \
     "--k7:#aab4c2"
@@ -74,6 +76,15 @@ const char html_style[] =
     ".legend span{overflow-wrap:anywhere}\n"
     ".legend i{display:inline-block;width:.75em;height:.75em;border-radius:2px;"
     "margin-right:.4em}\n"
+    /* an edge with more behind it is shaded, until one has scrolled there */
+    "figure,pre{--under:var(--card)}.scroll{--under:var(--paper)}\n"
+    "figure,.scroll,pre{background:"
+    "linear-gradient(to right,var(--under) 12px,transparent) left/32px 100% no-repeat local,"
+    "linear-gradient(to left,var(--under) 12px,transparent) right/32px 100% no-repeat local,"
+    "linear-gradient(to right,var(--edge),transparent) left/12px 100% no-repeat scroll,"
+    "linear-gradient(to left,var(--edge),transparent) right/12px 100% no-repeat scroll,"
+    "var(--under)}\n"
+    "@media(max-width:520px){.figures:not(.wide):not(.small) svg text{font-size:14.5px}}\n"
     ".scroll{overflow-x:auto;max-height:460px;overflow-y:auto}\n"
     "table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}\n"
     "th{position:sticky;top:0;background:var(--paper);color:var(--soft);font-weight:600}\n"

@@ -65,6 +65,7 @@ typedef struct hyper_slice {
 /* What a graph binds: the leaf of one kind for one tensor (or for the data).
  *   tensors          the tensor's rank: [1,1], [1,in], [out,1] or [out,in]; of a bias [1] or [n]
  *   label_smoothing  [1,1] against targets [B,K]
+ *   dropout          [1,1]
  *   input_scale      [1,1] or [1,d] against inputs [B,d]
  *   clip             [1]; lr_peak, lr_final, lr_gamma are no leaves but parameters of the schedule
  *   example_weight, loss_weight    [1], [K] (by label), [N] (by example); with hyper_at.rows only
@@ -86,6 +87,7 @@ typedef struct space {
     int64_t total;   /* elements of h */
     int64_t limit;   /* of total */
     int32_t *use_of; /* space_find's table */
+    double *start;   /* [total], of space_start_at; NULL: the slices' */
 } space;
 
 /* Refuses by name (DRMAD_E_CONFIG) every declaration that makes no sense. */
@@ -127,7 +129,9 @@ void space_scatter(const space *s, const hyper_use *u, const hyper_at *at, const
  * multiplier) does. Phase k covers the steps floor(k T/K) .. floor((k+1) T/K) - 1. */
 int64_t space_phase(const space *s, const hyper_use *u, int64_t t);
 
+/* Each slice's start; or, once space_start_at was called, those values, which are copied. */
 void space_start(const space *s, double *raw);
+drmad_status space_start_at(space *s, const double *values);
 void space_clamp(const space *s, double *raw); /* into the bounds */
 /* The value at x in [0, 1] of the slice's range, evenly spread in its logarithm under log, else in
  * the value: what a search without gradients draws from. Not finite when a bound is not. */

@@ -10,6 +10,7 @@
  * there. */
 #include "space/space.h"
 #include <math.h>
+#include <string.h>
 
 /* Beyond these a raw value can move no more in double: exp overflows, 1 - s rounds to zero. */
 #define LOG_RAW_MAX 700.0
@@ -69,12 +70,26 @@ static int64_t slice_end(const hyper_slice *sl)
 
 void space_start(const space *s, double *raw)
 {
+    if (s->start) {
+        space_raw(s, s->start, raw);
+        return;
+    }
     for (int32_t j = 0; j < s->n_slices; j++) {
         const hyper_slice *sl = &s->slices[j];
         double r = clamp_raw(sl, to_raw(sl, sl->start));
 
         for (int64_t i = sl->offset; i < slice_end(sl); i++) raw[i] = r;
     }
+}
+
+drmad_status space_start_at(space *s, const double *values)
+{
+    drmad_status st = DRMAD_OK;
+
+    if (!s->start) TRY(mem_alloc(s->ctx, (size_t)s->total + 1, sizeof *s->start, &s->start));
+    memcpy(s->start, values, (size_t)s->total * sizeof *values);
+done:
+    return st;
 }
 
 void space_clamp(const space *s, double *raw)

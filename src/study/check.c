@@ -1,7 +1,6 @@
 /* drmad check: the derivatives of the user's own study, in double, against forward mode and
- * differences. drmad explain: the plans. --dry-run: what tuning would cost. */
-#include "study/stages.h"
-#include "train/trainer.h"
+ * differences. drmad explain: the plans. */
+#include "study/study.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,110 +177,34 @@ static void reverse_plan(void *of, void (*line)(void *, const char *), void *use
     walker_explain(of, line, user);
 }
 
+/* What a hypergradient costs beside the run whose it is. */
+static drmad_status explain_cost(drmad_study *s)
+{
+    const setup_cost c = setup_cost_of(s->s);
+    drmad_status st = DRMAD_OK;
+    char way[128];
+
+    TRY(study_put(s, "runs_per_meta_step", json_real(c.meta)));
+    TRY(study_say(s,
+                  "hypergradient: %s: %.2f training runs, of which 1 the run, %.2f F and its "
+                  "gradient, %.2f the way back (%s%lld second-order products)",
+                  setup_way(s->s, way, sizeof way), c.meta, c.eval / c.run, c.back / c.run,
+                  s->s->walk.estimator.kind == ESTIMATOR_IMPLICIT ? "at most " : "",
+                  (long long)walker_products(s->s->walker)));
+done:
+    return st;
+}
+
 drmad_status drmad_study_explain(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
 
     TRY(study_begin(s, "explain", s->cfg->set.hyper.n > 0, false));
     TRY(explain(s, "training step", training_plan, s->s->trainer));
-    if (s->s->walker) TRY(explain(s, "reverse step", reverse_plan, s->s->walker));
-    TRY(study_finish(s, NULL));
-done:
-    return study_end(s, st);
-}
-
-/* ---- dry run ---- */
-
-/* Seconds of one training step, from a few of them on scratch states. */
-static drmad_status time_step(drmad_study *s, double *seconds)
-{
-    trainer *t = s->s->trainer;
-    const int64_t steps = s->s->spec.steps < 50 ? s->s->spec.steps : 50;
-    drmad_status st = DRMAD_OK;
-    double *raw = NULL, *values = NULL, start = 0;
-
-    TRY(mem_alloc(s->ctx, (size_t)s->s->space->total + 1, sizeof *raw, &raw));
-    TRY(mem_alloc(s->ctx, (size_t)s->s->space->total + 1, sizeof *values, &values));
-    space_start(s->s->space, raw);
-    space_values(s->s->space, raw, values);
-    trainer_restart(t, values, 0);
-    TRY(trainer_prepare(t, 0));
-    TRY(trainer_start_state(t, t->state[0]));
-    for (int64_t k = 0; k < steps; k++) {
-        if (k == steps / 5) start = base_now(); /* the first ones warm the caches */
-        TRY(trainer_step_at(t, k, t->state[0], t->spec.masks ? t->state[1] : t->state[0]));
+    if (s->s->walker) {
+        TRY(explain(s, "reverse step", reverse_plan, s->s->walker));
+        TRY(explain_cost(s));
     }
-    *seconds = (base_now() - start) / (double)(steps - steps / 5);
-done:
-    mem_free(s->ctx, raw);
-    mem_free(s->ctx, values);
-    return st;
-}
-
-/* In training runs. */
-typedef struct bill {
-    double tuning, audits, last, retrain, random, sum;
-} bill;
-
-static bill bill_of(const drmad_study *s, const setup_cost *cost)
-{
-    const config_study *c = &s->cfg->set;
-    const double seeds = (double)c->retrain.seeds, steps = (double)c->outer.steps;
-    bill b = {.tuning = cost->meta * steps, .last = cost->look, .retrain = fmax(1, 2 * seeds)};
-
-    if (c->budget.runs > 0) b.tuning = fmin(b.tuning, c->budget.runs);
-    if (c->outer.audit_every > 0)
-        b.audits = ceil(steps / (double)c->outer.audit_every) * cost->audit;
-    if (c->baselines.random > 0) b.random = (double)c->baselines.random + seeds;
-    b.sum = b.tuning + b.audits + b.last + b.retrain + b.random;
-    return b;
-}
-
-static const char *duration(double s, char *buf, size_t size)
-{
-    if (s < 120) snprintf(buf, size, "%.3g s", s);
-    else if (s < 7200) snprintf(buf, size, "%.3g minutes", s / 60);
-    else snprintf(buf, size, "%.3g hours", s / 3600);
-    return buf;
-}
-
-static drmad_status say_cost(drmad_study *s, const setup_cost *cost, const bill *b, double step)
-{
-    const double seconds = b->sum * step * (double)s->cfg->set.train.steps;
-    const char *kind = traj_kind_name(walker_kind(s->s->walker));
-    drmad_status st = DRMAD_OK;
-    char time[32];
-
-    TRY(study_put(s, "runs", json_real(b->sum)));
-    TRY(study_put(s, "runs_per_meta_step", json_real(cost->meta)));
-    TRY(study_put(s, "hours", json_real(seconds / 3600)));
-    TRY(study_put(s, "step_seconds", json_real(step)));
-    TRY(study_put(s, "peak_bytes", json_integer((json_int_t)cost->bytes)));
-    TRY(study_put(s, "trajectory", json_string(kind)));
-    TRY(study_say(s,
-                  "work       %.1f training runs: tuning %.1f (%.2f a meta-step), audits %.1f, "
-                  "last move %.1f, retraining %.0f, random search %.0f",
-                  b->sum, b->tuning, cost->meta, b->audits, b->last, b->retrain, b->random));
-    TRY(study_say(s, "time       about %s at %.3g ms a step (measured, %d threads)",
-                  duration(seconds, time, sizeof time), 1e3 * step, drmad_ctx_threads(s->ctx)));
-    TRY(study_say(s, "memory     %.1f MiB at the peak; trajectory %s",
-                  (double)cost->bytes / 1048576, kind));
-done:
-    return st;
-}
-
-drmad_status drmad_study_dry_run(drmad_study *s)
-{
-    drmad_status st = DRMAD_OK;
-    double step;
-
-    TRY(config_need_hyper(s->cfg));
-    TRY(study_begin(s, "dry run", true, false));
-    const setup_cost cost = setup_cost_of(s->s);
-    const bill b = bill_of(s, &cost);
-    TRY(time_step(s, &step));
-    if (s->cfg->set.stages.n > 0) TRY(stage_say_split(s));
-    TRY(say_cost(s, &cost, &b, step)); /* with stages: of one refinement */
     TRY(study_finish(s, NULL));
 done:
     return study_end(s, st);

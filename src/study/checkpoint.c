@@ -42,10 +42,19 @@ static void cut_section(char *text, const char *name)
     else *from = '\0';
 }
 
+/* The same for the first line that starts so. */
+static void cut_line(char *text, const char *name)
+{
+    char *from = strstr(text, name), *to = from ? strchr(from + 1, '\n') : NULL;
+
+    if (to) memmove(from, to, strlen(to) + 1);
+}
+
 drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT])
 {
     static const char *const ignored[] = {
         "\noutput:", "\nbudget:", "\nthreads:", "\nstore:", "\nworker:"};
+    static const char *const of_data[] = {"\n  memory:", "\n  workers:", "\n  ahead:"};
     drmad_status st = DRMAD_OK;
     char *text = NULL;
     const void *more = s->s->data_sha256;
@@ -57,6 +66,7 @@ drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT])
     }
     TRY(config_print(s->cfg, &text));
     for (size_t i = 0; i < COUNT(ignored); i++) cut_section(text, ignored[i]);
+    for (size_t i = 0; i < COUNT(of_data); i++) cut_line(text, of_data[i]); /* comes first */
     TRY(blob_sha256(s->ctx, text, strlen(text), more, bytes, out));
 done:
     mem_free(s->ctx, text);
@@ -77,14 +87,15 @@ drmad_status tuning_save(drmad_study *s, tuning *t)
     snprintf(tied, sizeof tied, "%lld", (long long)t->tied);
     const double charged[] = {t->spent, base_now() - s->started};
     const st_tensor at[] = {{"outer", F64, SHAPE((int64_t)n), state},
-                            {"charged", F64, SHAPE((int64_t)COUNT(charged)), charged}};
+                            {"charged", F64, SHAPE((int64_t)COUNT(charged)), charged},
+                            {"pull", F64, SHAPE(s->s->params->total), s->s->pull}};
     const st_text text[] = {{"study_sha256", print},
                             {"log_bytes", bytes},
                             {"tied", tied},
                             {"stopped", t->stopped},
                             {"unstable", t->unstable ? "1" : "0"},
                             {"path", path}};
-    const st_file file = {(int32_t)COUNT(at), (int32_t)COUNT(text), at, text};
+    const st_file file = {(int32_t)COUNT(at) - !s->s->pull, (int32_t)COUNT(text), at, text};
     TRY(folder_tensors(s->f, checkpoint_name, &file));
     t->saved = base_now();
     base_log(s->ctx, LOG_DETAIL, "checkpoint after meta-step %lld", (long long)outer_steps(t->o));
@@ -120,6 +131,20 @@ static drmad_status numbers(drmad_study *s, const st_file *f, const char *name, 
     return DRMAD_OK;
 }
 
+static drmad_status restore_pull(drmad_study *s, const st_file *f)
+{
+    const size_t n = (size_t)s->s->params->total;
+    drmad_status st = DRMAD_OK;
+    double *flat = NULL;
+
+    TRY(mem_alloc(s->ctx, n, sizeof *flat, &flat));
+    TRY(numbers(s, f, "pull", n, flat));
+    TRY(setup_pull_to(s->s, flat));
+done:
+    mem_free(s->ctx, flat);
+    return st;
+}
+
 /* The outer state, in the space of the ties that held. */
 static drmad_status restore_outer(drmad_study *s, const st_file *f, tuning *t)
 {
@@ -135,6 +160,7 @@ static drmad_status restore_outer(drmad_study *s, const st_file *f, tuning *t)
     }
     double *to = outer_state(t->o, &n);
     TRY(numbers(s, f, "outer", n, to));
+    if (safetensors_find(f, "pull")) TRY(restore_pull(s, f));
 done:
     return st;
 }
@@ -168,7 +194,7 @@ done:
 static drmad_status start_anew(drmad_study *s)
 {
     static const char *const old[] = {"result.json", checkpoint_name, "hyperparameters.safetensors",
-                                      "weights.safetensors"};
+                                      "weights.safetensors", "state.safetensors"};
     drmad_status st = DRMAD_OK;
 
     if (folder_has(s->f, checkpoint_name))

@@ -58,6 +58,18 @@ void summary_close(summary *m)
     m->test_error_sd = n > 1 ? sqrt(fmax(0, (m->square - n * mean * mean) / (n - 1))) : NAN;
 }
 
+drmad_status study_put_runs(drmad_study *s, const char *name, json_t *runs, const summary *m)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(study_put(s, name,
+                  json_pack("{s:o,s:o,s:O}", "mean", study_outcome_json(&m->mean), "test_error_sd",
+                            study_real(m->test_error_sd), "runs", runs)));
+    TRY(study_say_runs(s, name, m));
+done:
+    return st;
+}
+
 drmad_status study_retrain(drmad_study *s, const char *name, const double *values, bool keep,
                            summary *out)
 {
@@ -71,11 +83,10 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
     *out = (summary){.mean.diverged_at = -1};
     for (int64_t i = 0; i < seeds || (keep && i == 0); i++) {
         TRY(study_run(s, values, setup_seed(s->s, "retrain", (uint64_t)i), &o));
-        if (keep && o.finite) {
-            TRY(study_save_weights(s));
-            keep = false;
-        }
+        if (keep && o.finite) TRY(study_save_weights(s));
+        if (i >= seeds) TRY(study_put(s, "kept", study_outcome_json(&o)));
         if (i >= seeds) break;
+        keep = keep && !o.finite;
         summary_add(out, &o);
         json_t *j = study_outcome_json(&o);
         TRY(study_event(s, stage, (double)i + 1, (double)seeds,
@@ -86,10 +97,7 @@ drmad_status study_retrain(drmad_study *s, const char *name, const double *value
     }
     if (seeds == 0) goto done;
     summary_close(out);
-    TRY(study_put(s, name,
-                  json_pack("{s:o,s:o,s:O}", "mean", study_outcome_json(&out->mean),
-                            "test_error_sd", study_real(out->test_error_sd), "runs", runs)));
-    TRY(study_say_runs(s, name, out));
+    TRY(study_put_runs(s, name, runs, out));
 done:
     json_decref(runs);
     return st;

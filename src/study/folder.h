@@ -6,6 +6,7 @@
  *   result.json                   tune, train: what came out
  *   hyperparameters.safetensors   tune
  *   weights.safetensors           tune, train
+ *   state.safetensors             tune, train, with output.state
  *   why.json                      why
  *   search.json refine.json retrain.json   tune with stages: what each left, see stages.h
  *   hypergradients.safetensors    why: dF/dh, h not transformed

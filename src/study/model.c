@@ -1,7 +1,9 @@
 /* Models that the caller computes, studies over them, and the values that a study came to. */
 #include "study/model.h"
+#include "study/start.h"
 #include "study/study.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 drmad_status drmad_model_new(drmad_ctx *ctx, const char *name, int doubles, drmad_model **out)
@@ -139,8 +141,10 @@ drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *c
 static drmad_status check_keys(const config *cfg)
 {
     static const char *const own[] = {"data", "model"};
-    static const char *const keys[] = {"train.batch", "train.order", "train.loss",
-                                       "train.label_smoothing", "outer.fresh_split"};
+    static const char *const keys[] = {
+        "train.batch",           "train.order",       "train.loss",
+        "train.label_smoothing", "outer.fresh_split", "train.examples",
+        "optimizer.state",       "output.state",      "rally"};
     char where[128];
 
     for (size_t i = 0; i < COUNT(own); i++) {
@@ -194,6 +198,9 @@ drmad_status model_check_study(const drmad_model *m, const config *cfg)
     if (m->factor && m->factors < cfg->set.train.steps)
         TRY(config_refuse(cfg, "train.steps", "%lld; the schedule ends after %lld",
                           (long long)cfg->set.train.steps, (long long)m->factors));
+    if (cfg->set.regress.to == CFG_REGRESS_ACTIVATIONS)
+        TRY(config_refuse(cfg, "regress.to", "activations of %s are not seen; weights can be used",
+                          m->name));
     TRY(check_keys(cfg));
     TRY(check_hyper(m, cfg));
 done:
@@ -244,6 +251,7 @@ drmad_status study_keep_saved(drmad_study *s, int64_t meta_steps)
     const setup *u = s->s;
     drmad_status st = DRMAD_OK;
     st_file *f = NULL;
+    char path[1200];
     int64_t tied = 0;
 
     for (int64_t next = 0; next >= 0 && next < meta_steps;) {
@@ -253,14 +261,8 @@ drmad_status study_keep_saved(drmad_study *s, int64_t meta_steps)
     TRY(folder_read_tensors(s->f, "hyperparameters.safetensors", &f));
     if (!f) goto done;
     TRY(study_keep(s, tied, NULL));
-    for (int32_t i = 0; i < s->kept_space->n_slices; i++) {
-        const hyper_slice *c = &s->kept_space->slices[i];
-        const st_tensor *t = safetensors_find(f, c->name);
-        if (!t || t->dtype != F64 || shape_count(&t->shape) != c->phases * c->elements)
-            TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/hyperparameters.safetensors: no values of %s",
-                     folder_path(s->f), c->name));
-        memcpy(s->kept + c->offset, t->data, (size_t)(c->phases * c->elements) * sizeof(double));
-    }
+    snprintf(path, sizeof path, "%s/hyperparameters.safetensors", folder_path(s->f));
+    TRY(start_values(s->kept_space, path, f, s->kept));
 done:
     mem_free(s->ctx, f);
     return st;

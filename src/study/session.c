@@ -26,6 +26,10 @@ drmad_status session_print(const config *c, session_text what, char **out)
         copy->set.budget = (config_budget){0};
         copy->set.stages.n = copy->set.compare.n = 0;
     }
+    if (what != SESSION_KEPT && c->set.rally.n > 0) {
+        copy->set.budget = (config_budget){0};
+        copy->set.rally.n = 0;
+    }
     if (what == SESSION_TRIAL) copy->set.parameters.n = copy->set.search.constraints.n = 0;
     if (what == SESSION_COMPARED) {
         copy->set.name = copy->set.data.dir = none;

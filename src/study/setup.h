@@ -4,6 +4,7 @@
 #ifndef SETUP_H
 #define SETUP_H
 #include "config/config.h"
+#include "data/safetensors.h"
 #include "hyper/outer.h"
 #include "study/model.h"
 
@@ -14,6 +15,10 @@ typedef struct setup {
     const char *data_name, *data_sha256;
     dataset *train_data, *test_data; /* test_data NULL: test rows are split off too */
     bool lent;                       /* they are another set-up's */
+    feed *feed;                      /* NULL: all rows lie in memory, and none is varied */
+    augment augment;                 /* of training rows */
+    int32_t channels;                /* see `examples` */
+    double mean[EXAMPLES_CHANNELS_MAX], deviation[EXAMPLES_CHANNELS_MAX];
     split *split;
     uint64_t split_seed;
     nn_spec *net;        /* NULL with the caller's model */
@@ -24,7 +29,9 @@ typedef struct setup {
     hyper_decl *decl;
     hyper_tie *ties; /* of all declarations */
     int32_t decls;
-    double *start; /* weights from a file, or NULL */
+    double *start, *buffers; /* weights and the optimiser's buffers from files, or NULL */
+    st_file *start_values;  /* of the hyperparameters, or NULL */
+    double *pull;  /* weights of the last meta-step's net, flat; NULL: none */
     space *space;
     trainer *trainer;
     walker *walker; /* NULL without hyperparameters */
@@ -44,6 +51,12 @@ drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o);
 /* Trainer and walker anew on the space as it is. `walk` false: no walker. */
 drmad_status setup_run(setup *s, bool walk);
 
+/* With regress.to, from here on runs are pulled towards: the weights of the last run; those of
+ * `flat`; nothing. */
+drmad_status setup_pull_to_last(setup *s);
+drmad_status setup_pull_to(setup *s, const double *flat);
+drmad_status setup_pull_to_nothing(setup *s);
+
 /* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
@@ -57,14 +70,29 @@ space_facts setup_facts(const setup *s, int64_t meta_step);
 typedef struct setup_cost {
     /* A run, F with its gradient, a walk back: in multiply-adds; of an oracle's in gradients. */
     double run, eval, back;
+    double product;           /* one batch's second-order product, in the same unit */
     double meta, audit, look; /* in runs: a meta-step, an audit, a run with F alone */
     size_t bytes;             /* peak memory: data, plans, trajectory */
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
+/* Of a hypergradient that was made, in runs: fewer products than `meta` counts on may have done. */
+double setup_spent(const setup *s, const setup_cost *c, const walk_report *r);
+
+/* How hypergradients are made, for people: "trajectory grid", "estimator implicit (cg)", ... With a
+ * walker only. Always terminated; gives buf back. */
+char *setup_way(const setup *s, char *buf, size_t size);
+
+/* Gives *out: the data sets alone, pictures as they lie in their files, bad ones too. */
+drmad_status setup_survey(drmad_ctx *ctx, const config *cfg, setup **out);
 
 /* setup_data.c: the data sets of the study; those of the lender where they are the same. */
-drmad_status setup_open_data(setup *s);
+drmad_status setup_open_data(setup *s, bool survey);
 bool setup_borrow_data(setup *s, const setup *lender);
+
+/* The feed, where one is needed, and the keys about pictures. */
+drmad_status setup_feed(setup *s);
+examples setup_examples(const setup *s, int part);
+size_t setup_data_bytes(const setup *s); /* of rows in memory, or of what the feed decodes ahead */
 
 /* One seed for each use, all from the study's. */
 uint64_t setup_seed(const setup *s, const char *what, uint64_t number);

@@ -125,11 +125,11 @@ static drmad_status find_places(const setup *s, places *p)
 {
     const config_data *d = &s->cfg->set.data;
     const char *name[] = {d->images, d->labels, d->test_images, d->test_labels, d->file};
-    const bool arrays = d->kind == CFG_DATA_NPZ || d->kind == CFG_DATA_SAFETENSORS;
+    const bool inside = d->kind == CFG_DATA_NPZ || d->kind == CFG_DATA_SAFETENSORS ||
+                        d->kind == CFG_DATA_SHARDS; /* names in a file, or a list */
 
     snprintf(p->dir, PATH_SIZE, "%s", d->dir);
-    for (int i = 0; i < 5; i++)
-        join(arrays && i < 4 ? "" : d->dir, name[i], p->at[i]); /* arrays are names, not files */
+    for (int i = 0; i < 5; i++) join(inside && i < 4 ? "" : d->dir, name[i], p->at[i]);
     if (d->kind == CFG_DATA_FOLDER) find_folders(d, p);
     return d->kind == CFG_DATA_MNIST ? mnist_folder(s->ctx, d->dir, p->dir, PATH_SIZE) : DRMAD_OK;
 }
@@ -139,7 +139,7 @@ static const char *given(const char *text)
     return text[0] ? text : NULL;
 }
 
-drmad_status setup_open_data(setup *s)
+drmad_status setup_open_data(setup *s, bool survey)
 {
     const config_data *d = &s->cfg->set.data;
     const int64_t memory = d->memory > 0 ? d->memory : machine_memory() / 4;
@@ -151,8 +151,8 @@ drmad_status setup_open_data(setup *s)
                         .size = (int32_t)d->size,
                         .center = d->center,
                         .memory = (size_t)memory,
-                        .originals = d->crop == CFG_CROP_RANDOM_RESIZED,
-                        .skip_bad = d->bad_images == CFG_BAD_SKIP};
+                        .originals = survey || d->crop == CFG_CROP_RANDOM_RESIZED,
+                        .skip_bad = survey || d->bad_images == CFG_BAD_SKIP};
     places *p = NULL;
     drmad_status st;
 
@@ -166,5 +166,124 @@ drmad_status setup_open_data(setup *s)
     s->data_sha256 = s->train_data->sha256;
 done:
     mem_free(s->ctx, p);
+    return st;
+}
+
+/* Augmentation works on squares of three bytes a pixel. */
+static bool is_picture(const dataset *d)
+{
+    return d->dtype == U8 && d->row.rank == 3 && d->row.dim[0] == d->row.dim[1] &&
+           d->row.dim[2] == IMAGE_CHANNELS;
+}
+
+static drmad_status read_augment(setup *s)
+{
+    static const image_crop crops[] = {[CFG_CROP_CENTER] = CROP_CENTER,
+                                       [CFG_CROP_RANDOM] = CROP_RANDOM,
+                                       [CFG_CROP_RANDOM_RESIZED] = CROP_RANDOM_RESIZED};
+    const config_data *d = &s->cfg->set.data;
+    const bool jitter = d->jitter.n == 3;
+    char text[96];
+
+    s->augment = (augment){.crop = crops[d->crop],
+                           .pad = (int32_t)d->pad,
+                           .least = d->crop_area,
+                           .flip = d->flip,
+                           .brightness = jitter ? d->jitter.at[0] : 0,
+                           .contrast = jitter ? d->jitter.at[1] : 0,
+                           .saturation = jitter ? d->jitter.at[2] : 0};
+    s->spec.augment = augment_any(&s->augment) ? &s->augment : NULL;
+    if (!s->spec.augment || is_picture(s->train_data)) return DRMAD_OK;
+    return config_refuse(s->cfg, "data.crop",
+                         "crop, flip and jitter are for u8 [side,side,3]; a row of %s is %s %s",
+                         s->train_data->name, dtype_name(s->train_data->dtype),
+                         shape_print(&s->train_data->row, text, sizeof text));
+}
+
+/* Mean and deviation a channel; one number is for all of them. */
+static drmad_status read_channels(setup *s)
+{
+    const config_data *d = &s->cfg->set.data;
+    const shape *row = &s->train_data->row;
+    const int64_t last = row->rank == 3 ? row->dim[2] : 1;
+    const int32_t n = d->mean.n > d->std.n ? d->mean.n : d->std.n;
+
+    if (n == 0) return DRMAD_OK;
+    s->channels = n > 1 || last <= EXAMPLES_CHANNELS_MAX ? (int32_t)last : 1;
+    if (n > 1 && n != last)
+        return config_refuse(s->cfg, d->mean.n > 1 ? "data.mean" : "data.std",
+                             "%d numbers; %s has %lld channels", (int)n, s->train_data->name,
+                             (long long)last);
+    for (int32_t i = 0; i < s->channels; i++) {
+        s->mean[i] = d->mean.n == 0 ? 0 : d->mean.at[d->mean.n == 1 ? 0 : i];
+        s->deviation[i] = d->std.n == 0 ? 1 : d->std.at[d->std.n == 1 ? 0 : i];
+    }
+    return DRMAD_OK;
+}
+
+drmad_status setup_feed(setup *s)
+{
+    const config_data *d = &s->cfg->set.data;
+    const int threads = drmad_ctx_threads(s->ctx);
+    const feed_spec spec = {.workers = d->workers < 0 ? threads : (int32_t)d->workers,
+                            .ahead = (int32_t)d->ahead,
+                            .skip_bad = d->bad_images == CFG_BAD_SKIP};
+    drmad_status st;
+
+    TRY(read_augment(s));
+    TRY(read_channels(s));
+    if (s->spec.augment || !s->train_data->rows || (s->test_data && !s->test_data->rows))
+        st = feed_new(s->ctx, &spec, &s->feed);
+done:
+    return st;
+}
+
+examples setup_examples(const setup *s, int part)
+{
+    const split_part *p = &s->split->part[part];
+    const dataset *d = p->data ? p->data : s->train_data;
+    examples e = {.rows = d->rows,
+                  .type = d->dtype,
+                  .n = d->n,
+                  .width = d->width,
+                  .scale = s->cfg->set.data.scale,
+                  .channels = s->channels,
+                  .feed = s->feed,
+                  .data = d,
+                  .list = p->index,
+                  .labels = p->labels,
+                  .count = p->n};
+
+    memcpy(e.mean, s->mean, sizeof e.mean);
+    memcpy(e.deviation, s->deviation, sizeof e.deviation);
+    return e;
+}
+
+size_t setup_data_bytes(const setup *s)
+{
+    const dataset *const of[] = {s->train_data, s->test_data};
+    const feed_stream batch = {.data = s->train_data, .batch = (int32_t)s->spec.batch};
+    size_t n = s->feed ? feed_bytes(s->feed, &batch) : 0;
+
+    for (int i = 0; i < 2; i++)
+        if (of[i] && of[i]->rows) n += (size_t)(of[i]->n * of[i]->width) * dtype_size(of[i]->dtype);
+    return n;
+}
+
+drmad_status setup_survey(drmad_ctx *ctx, const config *cfg, setup **out)
+{
+    drmad_status st;
+    setup *s = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *s, &s));
+    s->ctx = ctx;
+    s->cfg = cfg;
+    TRY(drmad_ctx_set_threads(ctx, (int)cfg->set.threads));
+    TRY(setup_open_data(s, true));
+    TRY(read_augment(s));
+    *out = s, s = NULL;
+done:
+    setup_free(s);
     return st;
 }

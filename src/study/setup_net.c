@@ -1,25 +1,10 @@
 /* The net that a study's `model:` describes, for the rows of its data. */
+#include "nn/morph.h"
 #include "study/setup.h"
 #include <stdio.h>
 #include <string.h>
 
 enum { CIFAR_PIXELS = 64 }; /* stem: auto */
-
-static drmad_status build_mlp(setup *s)
-{
-    const config_model *m = &s->cfg->set.model;
-    const dataset *d = s->train_data;
-    const int32_t layers = m->layers.n - 1;
-    int64_t size[COUNT(m->layers.at)];
-
-    memcpy(size, m->layers.at, sizeof size);
-    if (size[0] == 0) size[0] = d->width;
-    if (size[layers] == 0) size[layers] = d->classes;
-    if (size[0] != d->width)
-        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row",
-                             (long long)size[0], d->name, (long long)d->width);
-    return nn_mlp(s->ctx, size, layers, (nn_kind)(NN_TANH + m->activation), &s->net);
-}
 
 /* One more than the largest token. */
 static int64_t vocabulary_of(const dataset *d)
@@ -41,6 +26,11 @@ static drmad_status input_shape(const setup *s, bool tokens, shape *out)
 
     *out = d->row;
     if (d->row.rank == 2) *out = SHAPE(d->row.dim[0], d->row.dim[1], 1);
+    if (!tokens && d->dtype == I32)
+        return config_refuse(s->cfg, "data",
+                             "rows of %s are whole numbers (i32), which only nets that begin with "
+                             "an embedding read; save them as u8 or f32",
+                             d->name);
     if (!tokens) return DRMAD_OK;
     if (d->row.rank != 1 || d->width < 2 || (d->dtype != I32 && d->dtype != U8))
         return config_refuse(s->cfg, "data",
@@ -49,6 +39,26 @@ static drmad_status input_shape(const setup *s, bool tokens, shape *out)
                              d->name);
     *out = SHAPE(d->width - 1);
     return DRMAD_OK;
+}
+
+static drmad_status build_mlp(setup *s)
+{
+    const config_model *m = &s->cfg->set.model;
+    const dataset *d = s->train_data;
+    const int32_t layers = m->layers.n - 1;
+    int64_t size[COUNT(m->layers.at)];
+
+    memcpy(size, m->layers.at, sizeof size);
+    if (size[0] == 0) size[0] = d->width;
+    if (size[layers] == 0) size[layers] = d->classes;
+    shape row;
+
+    if (size[0] != d->width)
+        return config_refuse(s->cfg, "model.layers", "%lld inputs; %s has %lld a row",
+                             (long long)size[0], d->name, (long long)d->width);
+    const drmad_status st = input_shape(s, false, &row);
+    if (st != DRMAD_OK) return st;
+    return nn_mlp(s->ctx, size, layers, (nn_kind)(NN_TANH + m->activation), &s->net);
 }
 
 static drmad_status build_preset(setup *s)
@@ -179,6 +189,25 @@ static drmad_status check_net_output(const setup *s)
     return DRMAD_OK;
 }
 
+/* What `model.grow` makes of the net. */
+static drmad_status grow(setup *s)
+{
+    const config_model *c = &s->cfg->set.model;
+    drmad_status st = DRMAD_OK;
+    morph *m = NULL;
+
+    for (int32_t i = 0; i < c->grow.n; i++) {
+        TRY(morph_parse(s->net, c->grow.at[i], (uint64_t)i, &m));
+        nn_free(s->net);
+        s->net = m->net, m->net = NULL;
+        morph_free(m);
+        m = NULL;
+    }
+done:
+    morph_free(m);
+    return st;
+}
+
 drmad_status setup_net(setup *s)
 {
     const config_model *m = &s->cfg->set.model;
@@ -187,6 +216,7 @@ drmad_status setup_net(setup *s)
     if (m->net.n > 0) TRY(build_list(s));
     else if (m->preset != NN_MLP) TRY(build_preset(s));
     else TRY(build_mlp(s));
+    TRY(grow(s));
     s->net->draws = (nn_draws){
         .kind = (nn_init)m->init, .bias = (nn_bias_init)m->init_bias, .std = m->init_std};
     TRY(check_net_output(s));

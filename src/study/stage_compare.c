@@ -19,9 +19,9 @@ static drmad_status set_store(const pipeline *p, const char *word, drmad_study *
     const size_t n = mark ? (size_t)(mark - c->store) : strlen(c->store);
     drmad_status st = DRMAD_OK;
 
-    TRY(stage_set(sub, "name", "%s-%s", c->name, word));
+    TRY(sub_set(sub, "name", "%s-%s", c->name, word));
     if (n == 0) TRY(config_set(sub->cfg, "store", ""));
-    else TRY(stage_set(sub, "store", "%.*s#%s-%s", (int)n, c->store, name, word));
+    else TRY(sub_set(sub, "store", "%.*s#%s-%s", (int)n, c->store, name, word));
 done:
     return st;
 }
@@ -36,7 +36,7 @@ static drmad_status set_budget(const pipeline *p, drmad_study *sub, double *shar
     *share = 1 - stage_of(p, CFG_STAGE_RETRAIN)->share;
     if (c->budget.runs > 0 || c->budget.minutes > 0) return DRMAD_OK;
     *share = 1;
-    return stage_set(sub, "budget.runs", "%.17g", spent);
+    return sub_set(sub, "budget.runs", "%.17g", spent);
 }
 
 static drmad_status set_stages(const pipeline *p, const char *word, double share, drmad_study *sub)
@@ -48,15 +48,15 @@ static drmad_status set_stages(const pipeline *p, const char *word, double share
 
     if (t && t->loosen > 0) snprintf(loosen, sizeof loosen, "%lld", (long long)t->loosen);
     if (strcmp(word, "refine") == 0)
-        return stage_set(sub, "stages",
-                         "[{run: refine, share: %.17g, steps: 1000000000, loosen: %s}, "
-                         "{run: retrain, share: 0, seeds: %lld}]",
-                         share, loosen, seeds);
+        return sub_set(sub, "stages",
+                       "[{run: refine, share: %.17g, steps: 1000000000, loosen: %s}, "
+                       "{run: retrain, share: 0, seeds: %lld}]",
+                       share, loosen, seeds);
     if (strcmp(word, "random") == 0) TRY(config_set(sub->cfg, "search.sampler", "random"));
     TRY(config_set(sub->cfg, "search.trials", "none"));
-    TRY(stage_set(sub, "stages",
-                  "[{run: search, share: %.17g}, {run: retrain, share: 0, top: %zu, seeds: %lld}]",
-                  share, candidates(p), seeds));
+    TRY(sub_set(sub, "stages",
+                "[{run: search, share: %.17g}, {run: retrain, share: 0, top: %zu, seeds: %lld}]",
+                share, candidates(p), seeds));
 done:
     return st;
 }
@@ -71,7 +71,7 @@ static drmad_status make_study(const pipeline *p, const char *word, drmad_study 
     TRY(study_from_text(p->s->ctx, p->s->given, &sub));
     sub->lender = p->s->s;
     TRY(set_store(p, word, sub));
-    TRY(stage_set(sub, "output.dir", "%s/compare/%s", folder_path(p->s->f), word));
+    TRY(sub_set(sub, "output.dir", "%s/compare/%s", folder_path(p->s->f), word));
     TRY(config_set(sub->cfg, "compare", "[]"));
     TRY(set_budget(p, sub, &share));
     TRY(set_stages(p, word, share, sub));
@@ -84,12 +84,12 @@ done:
 
 static drmad_status compare_one(pipeline *p, const char *word)
 {
-    stage_voice voice = {p, word};
+    sub_voice voice = {p->s, word};
     drmad_status st = DRMAD_OK;
     drmad_study *sub = NULL;
 
     TRY(make_study(p, word, &sub));
-    stage_listen(sub, &voice);
+    sub_listen(sub, &voice);
     base_log(p->s->ctx, LOG_INFO, "the same budget for %s alone", word);
     st = drmad_study_tune(sub, p->resume);
     if (st == DRMAD_E_DIVERGED) st = DRMAD_OK; /* a comparison may come to nothing */

@@ -22,10 +22,10 @@ static drmad_status loosen(drmad_study *sub, int64_t each)
         if (h->ties.n > 0 || h->per == PER_GLOBAL || h->per == PER_EXAMPLE || h->per == PER_CLASS)
             continue;
         snprintf(key, sizeof key, "hyper.%d.ties", (int)i);
-        if (h->per == PER_LAYER) TRY(stage_set(sub, key, "[{per: global, until: %lld}]", until));
+        if (h->per == PER_LAYER) TRY(sub_set(sub, key, "[{per: global, until: %lld}]", until));
         else
-            TRY(stage_set(sub, key, "[{per: global, until: %lld}, {per: layer, until: %lld}]",
-                          until, 2 * until));
+            TRY(sub_set(sub, key, "[{per: global, until: %lld}, {per: layer, until: %lld}]", until,
+                        2 * until));
     }
 done:
     return st;
@@ -39,11 +39,11 @@ drmad_status stage_refined_study(const pipeline *p, const json_t *params, const 
     drmad_study *sub = NULL;
 
     *out = NULL;
-    TRY(stage_vary(p, params, dir, &sub));
+    TRY(sub_new(p->s, params, dir, &sub));
     TRY(loosen(sub, t->loosen));
-    TRY(stage_set(sub, "outer.steps", "%lld", (long long)t->steps));
-    TRY(stage_set(sub, "retrain.seeds", "0"));
-    TRY(stage_set(sub, "baselines.random", "0"));
+    TRY(sub_set(sub, "outer.steps", "%lld", (long long)t->steps));
+    TRY(sub_set(sub, "retrain.seeds", "0"));
+    TRY(sub_set(sub, "baselines.random", "0"));
     TRY(study_finish_load(sub));
     *out = sub, sub = NULL;
 done:
@@ -110,7 +110,7 @@ static void share_out(const pipeline *p, const start *from, double dear, drmad_s
 
 static drmad_status refine_one(pipeline *p, const start *from)
 {
-    stage_voice voice = {p, from->name};
+    sub_voice voice = {p->s, from->name};
     drmad_status st = DRMAD_OK;
     drmad_study *sub = NULL;
     double dear;
@@ -118,7 +118,7 @@ static drmad_status refine_one(pipeline *p, const start *from)
     TRY(stage_refined_study(p, json_object_get(from->from, "params"), from->folder, &sub));
     TRY(dearness(p, sub, &dear));
     share_out(p, from, dear, sub);
-    stage_listen(sub, &voice);
+    sub_listen(sub, &voice);
     base_log(p->s->ctx, LOG_INFO, "refining %s", from->name);
     st = drmad_study_tune(sub, p->resume);
     if (st == DRMAD_E_DIVERGED) { /* the others may do better; the result says what was tried */

@@ -159,7 +159,7 @@ static drmad_status open_candidate(pipeline *p, const candidate *c, drmad_study 
     drmad_status st = DRMAD_OK;
 
     if (c->refined) return stage_refined_study(p, params, c->folder, out);
-    TRY(stage_vary(p, params, c->folder, out));
+    TRY(sub_new(p->s, params, c->folder, out));
     TRY(study_finish_load(*out));
 done:
     if (st != DRMAD_OK) {
@@ -174,14 +174,14 @@ static drmad_status train_rest(pipeline *p, const candidate *c, json_t *entry)
 {
     const size_t n = (size_t)stage_of(p, CFG_STAGE_RETRAIN)->seeds;
     const json_t *runs = json_object_get(entry, "runs");
-    stage_voice voice = {p, c->name};
+    sub_voice voice = {p->s, c->name};
     drmad_status st = DRMAD_OK;
     drmad_study *sub = NULL;
     double *values = NULL;
 
     if (json_array_size(runs) >= n) return put_mean(p, entry);
     TRY(open_candidate(p, c, &sub));
-    stage_listen(sub, &voice);
+    sub_listen(sub, &voice);
     TRY(study_begin(sub, "retrain", false, true));
     if (!c->refined) TRY(study_files(sub));
     TRY(load_values(sub, c->refined, &values));

@@ -122,16 +122,16 @@ done:
 drmad_status stage_search(pipeline *p)
 {
     const config_study *c = &p->s->cfg->set;
-    stage_voice voice = {p, ""};
+    sub_voice voice = {p->s, ""};
     drmad_status st = DRMAD_OK;
     drmad_study *sub = NULL;
 
     TRY(study_from_text(p->s->ctx, p->s->given, &sub));
     sub->lender = p->s->s;
     TRY(config_set(sub->cfg, "store", c->store));
-    TRY(stage_set(sub, "output.dir", "%s", folder_path(p->s->f)));
+    TRY(sub_set(sub, "output.dir", "%s", folder_path(p->s->f)));
     TRY(study_finish_load(sub));
-    stage_listen(sub, &voice);
+    sub_listen(sub, &voice);
     TRY(drmad_study_work(sub));
     TRY(record(p, sub));
 done:

@@ -1,12 +1,8 @@
 /* A pipeline: its stages in order, their records, the result. */
 #include "study/stages.h"
-#include "base/file.h"
 #include "study/session.h"
 #include "study/tuning.h"
-#include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *const words[STAGES_MAX] = {"search", "refine", "retrain"};
@@ -29,49 +25,31 @@ static void file_name(cfg_stage_run run, char *name, size_t size)
 
 double stage_number(const pipeline *p, cfg_stage_run run, const char *key)
 {
-    return json_number_value(json_object_get(p->record[run], key));
+    return record_number(p->record[run], key);
 }
 
 bool stage_done(const pipeline *p, cfg_stage_run run)
 {
-    const char *status = json_string_value(json_object_get(p->record[run], "status"));
-
-    return status && strcmp(status, "done") == 0;
+    return record_done(p->record[run]);
 }
 
 drmad_status stage_put(pipeline *p, cfg_stage_run run, const char *key, json_t *value)
 {
-    if (!value || json_object_set_new(p->record[run], key, value) != 0)
-        return FAIL(p->s->ctx, DRMAD_E_NOMEM, "out of memory for the record of %s", words[run]);
-    return DRMAD_OK;
+    return record_put(p->s, p->record[run], key, value);
 }
 
 drmad_status stage_begin(pipeline *p, cfg_stage_run run)
 {
-    drmad_status st = DRMAD_OK;
-
     if (p->record[run]) return DRMAD_OK;
-    p->record[run] = json_object();
-    TRY(stage_put(p, run, "stage", json_string(words[run])));
-    TRY(stage_put(p, run, "status", json_string("running")));
-    TRY(stage_put(p, run, "study_sha256", json_string(p->print)));
-    TRY(stage_put(p, run, "runs", json_real(0)));
-    TRY(stage_put(p, run, "seconds", json_real(0)));
-done:
-    return st;
+    return record_new(p->s, words[run], p->print, &p->record[run]);
 }
 
 drmad_status stage_save(pipeline *p, cfg_stage_run run, double runs, double seconds)
 {
-    drmad_status st = DRMAD_OK;
     char name[32];
 
-    TRY(stage_put(p, run, "runs", json_real(stage_number(p, run, "runs") + runs)));
-    TRY(stage_put(p, run, "seconds", json_real(stage_number(p, run, "seconds") + seconds)));
     file_name(run, name, sizeof name);
-    TRY(folder_json(p->s->f, name, p->record[run]));
-done:
-    return st;
+    return record_save(p->s, name, p->record[run], runs, seconds);
 }
 
 drmad_status stage_end(pipeline *p, cfg_stage_run run)
@@ -88,12 +66,6 @@ done:
     return st;
 }
 
-/* A positive rest: a limit of 0 would be none. */
-static double rest(double budget, double share, double spent)
-{
-    return budget > 0 ? fmax(budget * share - spent, 1e-9) : 0;
-}
-
 void stage_left(const pipeline *p, cfg_stage_run run, double *runs, double *seconds)
 {
     const config_study *c = &p->s->cfg->set;
@@ -107,93 +79,11 @@ void stage_left(const pipeline *p, cfg_stage_run run, double *runs, double *seco
         spent_runs += stage_number(p, k, "runs");
         spent_seconds += stage_number(p, k, "seconds");
     }
-    *runs = rest(c->budget.runs, share, spent_runs);
-    *seconds = rest(60 * c->budget.minutes, share, spent_seconds);
-}
-
-/* ---- studies of a stage ---- */
-
-drmad_status stage_set(drmad_study *s, const char *key, const char *fmt, ...)
-{
-    char value[1200];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(value, sizeof value, fmt, ap);
-    va_end(ap);
-    return config_set(s->cfg, key, value);
-}
-
-static drmad_status set_param(drmad_study *s, const char *key, const json_t *value)
-{
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-    drmad_status st = DRMAD_OK;
-
-    if (!text) TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for a parameter"));
-    TRY(config_set(s->cfg, key, json_is_string(value) ? json_string_value(value) : text));
-done:
-    free(text);
-    return st;
-}
-
-drmad_status stage_vary(const pipeline *p, const json_t *params, const char *dir, drmad_study **out)
-{
-    drmad_status st = DRMAD_OK;
-    drmad_study *s = NULL;
-    const char *key;
-    json_t *value;
-
-    *out = NULL;
-    TRY(study_from_text(p->s->ctx, p->s->base, &s));
-    s->lender = p->s->s;
-    json_object_foreach((json_t *)params, key, value) TRY(set_param(s, key, value));
-    TRY(stage_set(s, "output.dir", "%s/%s", folder_path(p->s->f), dir));
-    *out = s, s = NULL;
-done:
-    drmad_study_free(s);
-    return st;
-}
-
-static void on_event(void *user, const char *stage, double done, double total, const char *json)
-{
-    const stage_voice *v = user;
-    json_t *event = json_loads(json, 0, NULL);
-
-    if (v->name[0]) json_object_set_new(event, "of", json_string(v->name));
-    study_event(v->p->s, stage, done, total, event);
-}
-
-void stage_listen(drmad_study *s, stage_voice *v)
-{
-    drmad_study_set_events(s, on_event, v);
+    *runs = record_rest(c->budget.runs, share, spent_runs);
+    *seconds = record_rest(60 * c->budget.minutes, share, spent_seconds);
 }
 
 /* ---- opening ---- */
-
-static drmad_status fingerprint(pipeline *p)
-{
-    return tuning_fingerprint(p->s, p->print);
-}
-
-static drmad_status read_record(pipeline *p, cfg_stage_run run)
-{
-    drmad_status st = DRMAD_OK;
-    char name[32], *text = NULL;
-
-    file_name(run, name, sizeof name);
-    TRY(folder_read_text(p->s->f, name, &text));
-    if (!text) goto done;
-    p->record[run] = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    const char *whose = json_string_value(json_object_get(p->record[run], "study_sha256"));
-    if (!whose) TRY(FAIL(p->s->ctx, DRMAD_E_STORAGE, "%s/%s: damaged", folder_path(p->s->f), name));
-    if (strcmp(whose, p->print) != 0)
-        TRY(FAIL(p->s->ctx, DRMAD_E_CONFIG,
-                 "%s/%s: of another study or other data; leave --resume out to start anew",
-                 folder_path(p->s->f), name));
-done:
-    mem_free(p->s->ctx, text);
-    return st;
-}
 
 /* Nothing of an older run may pass for this one's. What the store has stays: a search goes on. */
 static drmad_status start_anew(pipeline *p)
@@ -222,9 +112,13 @@ done:
 static drmad_status open_folder(pipeline *p)
 {
     drmad_status st = DRMAD_OK;
+    char name[32];
 
     if (!p->resume || !folder_has(p->s->f, "study.yaml")) return start_anew(p);
-    for (int k = 0; k < STAGES_MAX; k++) TRY(read_record(p, (cfg_stage_run)k));
+    for (int k = 0; k < STAGES_MAX; k++) {
+        file_name((cfg_stage_run)k, name, sizeof name);
+        TRY(record_read(p->s, name, p->print, &p->record[k]));
+    }
     TRY(folder_log_open(p->s->f, INT64_MAX));
 done:
     return st;
@@ -307,7 +201,7 @@ drmad_status study_run_stages(drmad_study *s, bool resume)
     TRY(check_own(s));
     TRY(study_begin(s, "pipeline", false, true));
     p.run = setup_cost_of(s->s).run;
-    TRY(fingerprint(&p));
+    TRY(tuning_fingerprint(s, p.print));
     TRY(open_folder(&p));
     st = run_all(&p);
     if (st == DRMAD_E_INTERRUPTED || st == DRMAD_E_TERMINATED)

@@ -17,7 +17,8 @@
  * Costs are in runs: one is the multiply-adds of a training run of the study as it stands. */
 #ifndef STAGES_H
 #define STAGES_H
-#include "study/study.h"
+#include "study/record.h"
+#include "study/sub.h"
 
 enum { STAGES_MAX = CFG_END_stage_run };
 
@@ -45,19 +46,6 @@ drmad_status stage_put(pipeline *p, cfg_stage_run run, const char *key, json_t *
 /* What is left of the budget to the end of this stage's share; 0: no limit is set. */
 void stage_left(const pipeline *p, cfg_stage_run run, double *runs, double *seconds);
 double stage_number(const pipeline *p, cfg_stage_run run, const char *key);
-
-/* The study with the values of a trial's `params` (NULL: none) and the run folder `dir` within
- * the pipeline's; to be finished by study_finish_load. Gives *out. */
-drmad_status stage_vary(const pipeline *p, const json_t *params, const char *dir,
-                        drmad_study **out);
-drmad_status stage_set(drmad_study *s, const char *key, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-/* Its events become the pipeline's, with `name` in them. */
-typedef struct stage_voice {
-    pipeline *p;
-    const char *name;
-} stage_voice;
-void stage_listen(drmad_study *s, stage_voice *v);
 
 drmad_status stage_search(pipeline *p);
 drmad_status stage_refine(pipeline *p);

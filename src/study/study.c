@@ -1,5 +1,6 @@
 /* The public calls' frame: loading, events, results, and what several calls need. */
 #include "study/session.h"
+#include "study/start.h"
 #include "base/version.h"
 #include "data/fetch.h"
 #include "drmad/info.h"
@@ -53,7 +54,7 @@ drmad_status study_finish_load(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
 
-    if (s->cfg->set.parameters.n > 0 || s->cfg->set.stages.n > 0) {
+    if (s->cfg->set.parameters.n + s->cfg->set.stages.n + s->cfg->set.rally.n > 0) {
         TRY(session_print(s->cfg, SESSION_KEPT, &s->given));
         TRY(session_print(s->cfg, SESSION_TRIAL, &s->base));
     }
@@ -220,6 +221,7 @@ drmad_status study_finish(drmad_study *s, const char *file)
     drmad_status st = DRMAD_OK;
 
     TRY(study_put(s, "seconds", json_real(base_now() - s->started)));
+    TRY(study_put_bad(s));
     if (file) {
         TRY(folder_json(s->f, file, s->result));
         TRY(study_say(s, "\nwritten to %s", folder_path(s->f)));
@@ -252,41 +254,18 @@ done:
 drmad_status study_save_weights(drmad_study *s)
 {
     const setup *u = s->s;
-    const size_t size = dtype_size(u->spec.dtype);
     drmad_status st = DRMAD_OK;
-    st_tensor *at = NULL;
     const void *w;
 
     TRY(trainer_read_weights(u->trainer, &w));
-    TRY(mem_alloc(s->ctx, (size_t)u->params->n, sizeof *at, &at));
-    for (int32_t i = 0; i < u->params->n; i++) {
-        const param *p = &u->params->at[i];
-        at[i] = (st_tensor){p->name, u->spec.dtype, p->shape,
-                            (const char *)w + (size_t)p->offset * size};
-    }
-    const st_text text[] = {{"format", "pt"}, {"study", s->cfg->set.name}};
-    const st_file file = {u->params->n, 2, at, text};
-    TRY(folder_tensors(s->f, "weights.safetensors", &file));
+    TRY(start_save_weights(s->f, "weights.safetensors", u, w));
+    if (s->cfg->set.output.state)
+        TRY(start_save_trained(s->f, "state.safetensors", u));
 done:
-    mem_free(s->ctx, at);
     return st;
 }
 
 drmad_status study_save_values(drmad_study *s, const char *name, const double *values)
 {
-    const space *h = s->s->space;
-    drmad_status st = DRMAD_OK;
-    st_tensor *at = NULL;
-
-    TRY(mem_alloc(s->ctx, (size_t)h->n_slices + 1, sizeof *at, &at));
-    for (int32_t i = 0; i < h->n_slices; i++) {
-        const hyper_slice *c = &h->slices[i];
-        at[i] = (st_tensor){c->name, F64, SHAPE(c->phases, c->elements), values + c->offset};
-    }
-    const st_text text[] = {{"study", s->cfg->set.name}};
-    const st_file file = {h->n_slices, 1, at, text};
-    TRY(folder_tensors(s->f, name, &file));
-done:
-    mem_free(s->ctx, at);
-    return st;
+    return start_save_values(s->f, name, s->s, s->s->space, values);
 }

@@ -12,9 +12,9 @@ struct drmad_study {
     config *cfg;
     drmad_model *model;      /* the caller's, or NULL */
     struct session *session; /* with the store, or NULL: session.h */
-    char *given, *base;      /* with parameters or stages: the study as YAML before `auto`s are
+    char *given, *base; /* with parameters, stages or a rally: the study as YAML before `auto`s are
                                 replaced, the same for its trials */
-    bool foreign;            /* its command comes from a store and is not run */
+    bool foreign;       /* its command comes from a store and is not run */
     drmad_objective_fn *objective; /* of the caller, or NULL */
     void *objective_user;
     space *kept_space; /* of the values that the last call came to */
@@ -98,8 +98,16 @@ void study_runs_free(study_runs *r);
 drmad_status study_retrain(drmad_study *st, const char *name, const double *values, bool keep,
                            summary *out);
 
+/* Outcomes, one a seed, under `name` in the result and as a line of the table. */
+drmad_status study_put_runs(drmad_study *st, const char *name, json_t *runs, const summary *m);
+
 /* Random search as a baseline; *spent gets the training runs it took. */
 drmad_status study_random_search(drmad_study *st, double *spent);
+
+/* data_stat.c. Pictures that were left out; how fast one thread decodes them, where they are
+ * decoded during training (*speed, else 0). */
+drmad_status study_put_bad(drmad_study *s);
+drmad_status study_put_speed(drmad_study *s, double *speed);
 
 /* text.c. The study in a few lines. */
 drmad_status study_say_study(drmad_study *st);

@@ -29,7 +29,8 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     node labels = trainer_labels(t, j, rows);
     node x = trainer_inputs(t, j, n, rows);
     scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
-    node z = nn_forward(j->g, s->model, n->w, x, &(const nn_pass){.key = NODE_NONE});
+    const nn_pass pass = nn_evaluation();
+    node z = nn_forward(j->g, s->model, n->w, x, &pass);
     node loss = nn_row_loss(j->g, s->loss, z, labels, NODE_NONE);
     node total = g_dot(j->g, weight, loss), one = g_ones_like(j->g, total);
 
@@ -73,13 +74,14 @@ static void chunk_free(trainer *t, chunk *c)
 
 static drmad_status chunk_new(trainer *t, const examples *e, chunk *c)
 {
+    const size_t n = (size_t)t->chunk;
     drmad_status st = DRMAD_OK;
 
     *c = (chunk){0};
-    TRY(mem_alloc(t->ctx, (size_t)(t->chunk * e->width), dtype_size(e->type), &c->rows));
-    TRY(mem_alloc(t->ctx, (size_t)t->chunk, sizeof *c->labels, &c->labels));
-    TRY(mem_alloc(t->ctx, (size_t)t->chunk, t->size, &c->weight));
-    TRY(mem_alloc(t->ctx, (size_t)t->chunk, t->size, &c->row_loss));
+    if (e->rows) TRY(mem_alloc(t->ctx, n * (size_t)e->width, dtype_size(e->type), &c->rows));
+    TRY(mem_alloc(t->ctx, n, sizeof *c->labels, &c->labels));
+    TRY(mem_alloc(t->ctx, n, t->size, &c->weight));
+    TRY(mem_alloc(t->ctx, n, t->size, &c->row_loss));
     t->slot[SLOT_ROWS] = c->rows;
     t->slot[SLOT_LABELS] = c->labels;
     t->slot[SLOT_ROW_WEIGHT] = c->weight;
@@ -88,7 +90,7 @@ done:
     return st;
 }
 
-static void chunk_fill(const trainer *t, const examples *e, int64_t first, chunk *c)
+static void chunk_copy(const trainer *t, const examples *e, int64_t first, chunk *c)
 {
     const size_t row = (size_t)e->width * dtype_size(e->type);
 
@@ -102,6 +104,27 @@ static void chunk_fill(const trainer *t, const examples *e, int64_t first, chunk
     }
 }
 
+/* Rows from the feed, as evaluation sees them: not varied, bad ones with weight 0. */
+static drmad_status chunk_take(trainer *t, const examples *e, int64_t first, chunk *c)
+{
+    const feed_stream of = {.data = e->data,
+                            .list = e->list,
+                            .count = (int32_t)e->count,
+                            .batch = (int32_t)t->chunk,
+                            .all = true,
+                            .steps = (e->count + t->chunk - 1) / t->chunk};
+    feed_batch b;
+    const drmad_status st = feed_take(e->feed, &of, 0, first / t->chunk, &b);
+
+    if (st != DRMAD_OK) return st;
+    t->slot[SLOT_ROWS] = (void *)(uintptr_t)b.rows;
+    for (int64_t i = 0; i < t->chunk; i++) {
+        c->labels[i] = e->labels[b.position[i]];
+        trainer_put(t, c->weight, i, b.good[i]);
+    }
+    return DRMAD_OK;
+}
+
 static void add_grad(trainer *t, double *dvalues)
 {
     for (int64_t i = 0; i < t->spec.params->total; i++)
@@ -113,7 +136,7 @@ static void add_grad(trainer *t, double *dvalues)
     space_scatter(t->spec.space, u, &at, us->host[USE_COT], dvalues);
 }
 
-/* Runs every chunk; the sums go to *out, row losses to row_loss where given. */
+/* Runs every chunk; the means go to *out, row losses to row_loss where given. */
 static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *out, double *dvalues,
                           double *row_loss)
 {
@@ -121,20 +144,26 @@ static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *ou
     double loss = 0, correct = 0;
     chunk c;
 
+    t->seen = 0;
     TRY(chunk_new(t, e, &c));
     t->slot[SLOT_W] = t->state[t->now][0];
     for (int64_t first = 0; first < e->count; first += t->chunk) {
         TRY(base_stopped(t->ctx));
-        chunk_fill(t, e, first, &c);
+        if (e->rows) chunk_copy(t, e, first, &c);
+        else TRY(chunk_take(t, e, first, &c));
         TRY(job_run(j, t->slot));
         loss += trainer_get(t, t->slot[SLOT_LOSS], 0);
         correct += trainer_get(t, t->slot[SLOT_CORRECT], 0);
         if (dvalues) add_grad(t, dvalues);
-        for (int64_t i = 0; row_loss && i < t->chunk && first + i < e->count; i++)
-            row_loss[first + i] = trainer_get(t, c.row_loss, i);
+        for (int64_t i = 0; i < t->chunk && first + i < e->count; i++) {
+            const double weight = trainer_get(t, c.weight, i);
+            t->seen += weight != 0;
+            if (row_loss) row_loss[first + i] = weight * trainer_get(t, c.row_loss, i);
+        }
     }
-    out->loss = loss / (double)e->count;
-    out->error = 1 - correct / (double)e->count;
+    if (t->seen == 0) TRY(FAIL(t->ctx, DRMAD_E_DATA, "evaluation: no picture can be read"));
+    out->loss = loss / (double)t->seen;
+    out->error = 1 - correct / (double)t->seen;
 done:
     chunk_free(t, &c);
     return st;
@@ -144,6 +173,7 @@ static drmad_status check_examples(const trainer *t, const examples *e)
 {
     const examples *own = &t->spec.train;
 
+    if (!e->rows && !e->feed) return FAIL(t->ctx, DRMAD_E_INTERNAL, "evaluation: no rows");
     if (e->count < 1) return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: no examples");
     if (e->width != own->width || e->type != own->type)
         return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: rows of %lld %s, training has %lld %s",
@@ -163,7 +193,7 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
     TRY(check_examples(t, e));
     if (!*j) TRY(eval_job(t, grad, j));
     trainer_restart(t, values, t->seed);
-    TRY(trainer_prepare(t, t->spec.steps - 1)); /* the last phase's input scale */
+    TRY(trainer_prepare_eval(t)); /* the last phase's input scale */
     if (grad) {
         memset(t->grad_sum, 0, (size_t)t->spec.params->total * sizeof *t->grad_sum);
         memset(dvalues, 0, (size_t)t->spec.space->total * sizeof *dvalues);
@@ -171,8 +201,8 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
     }
     TRY(sweep(t, *j, e, out, grad ? dvalues : NULL, NULL));
     for (int64_t i = 0; grad && i < t->spec.params->total; i++)
-        dw[i] = t->grad_sum[i] / (double)e->count;
-    for (int64_t i = 0; grad && i < t->spec.space->total; i++) dvalues[i] /= (double)e->count;
+        dw[i] = t->grad_sum[i] / (double)t->seen;
+    for (int64_t i = 0; grad && i < t->spec.space->total; i++) dvalues[i] /= (double)t->seen;
     if (!isfinite(out->loss))
         st = FAIL(t->ctx, DRMAD_E_DIVERGED, "evaluation loss %g after %lld steps", out->loss,
                   (long long)t->spec.steps);
@@ -190,7 +220,7 @@ drmad_status trainer_row_losses(trainer *t, const examples *e, const double *val
     TRY(check_examples(t, e));
     if (!t->eval) TRY(eval_job(t, false, &t->eval));
     trainer_restart(t, values, t->seed);
-    TRY(trainer_prepare(t, t->spec.steps - 1)); /* the last phase's input scale */
+    TRY(trainer_prepare_eval(t)); /* the last phase's input scale */
     TRY(sweep(t, t->eval, e, &ignored, NULL, loss));
 done:
     return st;

@@ -59,15 +59,48 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
     return n->use[i];
 }
 
-/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
- * a constant 0. */
-static node leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
+node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
 {
     node leaf = trainer_use_leaf(t, j, n, kind, tensor);
     const int32_t rank = tensor < 0 ? 2 : t->spec.params->at[tensor].shape.rank;
 
     if (leaf != NODE_NONE || value == 0) return leaf;
     return g_fill(j->g, t->spec.dtype, shape_ones(rank), value);
+}
+
+/* a + b, where NODE_NONE is zero. */
+static node plus(graph *g, node a, node b)
+{
+    return a == NODE_NONE ? b : b == NODE_NONE ? a : g_add(g, a, b);
+}
+
+/* `value` along the last dimension, [1, channels], as constants. */
+static node by_channel(const trainer *t, job *j, const double *value)
+{
+    const int64_t c = t->spec.train.channels;
+    node all = NODE_NONE;
+
+    for (int64_t i = 0; i < c; i++) {
+        node one = g_fill(j->g, t->spec.dtype, SHAPE(1, 1), value[i]);
+        all = plus(j->g, all, g_pad(j->g, one, 1, i, c));
+    }
+    return all;
+}
+
+/* x [B, width], channels running fastest: less their mean, over their deviation. */
+static node standardise(const trainer *t, job *j, node x)
+{
+    const examples *e = &t->spec.train;
+    const shape flat = *graph_shape(j->g, x);
+    const shape s = e->channels ? SHAPE(shape_count(&flat) / e->channels, e->channels) : flat;
+    double inverse[EXAMPLES_CHANNELS_MAX];
+
+    if (e->channels == 0) return x;
+    for (int32_t i = 0; i < e->channels; i++) inverse[i] = 1 / e->deviation[i];
+    x = g_reshape(j->g, x, s);
+    x = g_sub(j->g, x, g_bcast(j->g, by_channel(t, j, e->mean), s));
+    x = g_mul(j->g, x, g_bcast(j->g, by_channel(t, j, inverse), s));
+    return g_reshape(j->g, x, flat);
 }
 
 node trainer_inputs(trainer *t, job *j, net *n, node rows)
@@ -80,6 +113,7 @@ node trainer_inputs(trainer *t, job *j, net *n, node rows)
     for (int32_t i = 0; i < m->input.rank; i++) s.dim[i + 1] = m->input.dim[i];
     if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 0, s.dim[1]), I32);
     node x = g_scale(j->g, g_cast(j->g, rows, t->spec.dtype), t->spec.train.scale);
+    x = standardise(t, j, x);
     node scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
     if (scale != NODE_NONE) x = g_mul(j->g, x, g_bcast(j->g, scale, *graph_shape(j->g, x)));
     return g_reshape(j->g, x, s);
@@ -95,11 +129,14 @@ node trainer_labels(trainer *t, job *j, node rows)
                     (slot_ref){SLOT_LABELS, 0});
 }
 
-/* The rows of the batch, gathered from the table. */
+/* The rows of the batch: as the feed gives them, or gathered from the table. */
 static node batch_rows(trainer *t, job *j)
 {
     const examples *e = &t->spec.train;
-    node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), (slot_ref){SLOT_ROWS, 0});
+    const slot_ref at = {SLOT_ROWS, 0};
+
+    if (trainer_fed(t)) return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
+    node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), at);
     node index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
 
     return g_gather(j->g, rows, index);
@@ -117,18 +154,12 @@ static node weigh(trainer *t, job *j, node rows, node weight)
     return g_mul(j->g, rows, weight);
 }
 
-/* a + b, where NODE_NONE is zero. */
-static node plus(graph *g, node a, node b)
-{
-    return a == NODE_NONE ? b : b == NODE_NONE ? a : g_add(g, a, b);
-}
-
 static node penalties(trainer *t, job *j, net *n, node total)
 {
     for (int32_t i = 0; i < t->spec.params->n; i++) {
         const bool weight = t->spec.params->at[i].role == PARAM_WEIGHT;
-        node l2 = leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
-        node l1 = leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
+        node l2 = trainer_leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
+        node l1 = trainer_leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
 
         if (l2 != NODE_NONE) total = plus(j->g, total, nn_l2(j->g, n->w[i], l2));
         if (l1 != NODE_NONE) total = plus(j->g, total, nn_l1(j->g, n->w[i], l1));
@@ -139,10 +170,8 @@ static node penalties(trainer *t, job *j, net *n, node total)
 /* The key of the step's random masks; NODE_NONE where the net draws none. */
 static node step_key(trainer *t, job *j)
 {
-    for (int32_t i = 0; i < t->spec.model->n; i++)
-        if (t->spec.model->at[i].kind == NN_DROPOUT)
-            return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
-    return NODE_NONE;
+    if (!nn_draws_masks(t->spec.model)) return NODE_NONE;
+    return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
 }
 
 /* <c, r'> over the running statistics, c leaves of value 0. */
@@ -161,26 +190,37 @@ static node statistics_term(trainer *t, job *j, net *n)
 }
 
 /* The data loss by our own graph. */
-static void build_loss(trainer *t, job *j, net *n)
+static drmad_status build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+    nn_pass pass = {.train = true,
+                    .key = step_key(t, j),
+                    .rate = trainer_use_leaf(t, j, n, HYPER_DROPOUT, -1),
+                    .kinks = n->kinks,
+                    .next = n->next};
 
-    const nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
+    TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *pass.outputs, &pass.outputs));
     node table = batch_rows(t, j);
     node labels = trainer_labels(t, j, table);
-    node z = nn_forward(j->g, s->model, n->w, trainer_inputs(t, j, n, table), &pass);
-    node smoothing = leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
+    node x = trainer_inputs(t, j, n, table);
+    node z = nn_forward(j->g, s->model, n->w, x, &pass);
+    node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
 
     n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
+    TRY(trainer_regression(t, j, n, x, &pass, &n->total));
     if (n->adjoint) n->total = plus(j->g, n->total, statistics_term(t, j, n));
+done:
+    mem_free(t->ctx, pass.outputs);
+    return st;
 }
 
 /* The data loss by the oracle: its gradient is a leaf. */
-static void build_given(trainer *t, job *j, net *n)
+static drmad_status build_given(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
 
@@ -189,6 +229,7 @@ static void build_given(trainer *t, job *j, net *n)
                                trainer_tensor_ref(t, SLOT_G, i));
     n->loss = NODE_NONE;
     n->total = penalties(t, j, n, NODE_NONE);
+    return trainer_regression(t, j, n, NODE_NONE, NULL, &n->total);
 }
 
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
@@ -201,8 +242,7 @@ drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
         n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
                            trainer_tensor_ref(t, SLOT_W, i));
     }
-    if (s->oracle) build_given(t, j, n);
-    else build_loss(t, j, n);
+    TRY(s->oracle ? build_given(t, j, n) : build_loss(t, j, n));
     if (n->total != NODE_NONE) {
         node one = g_ones_like(j->g, n->total);
         TRY(ad_vjp(j->g, 1, &n->total, &one, s->params->n, n->w, grad));

@@ -4,7 +4,7 @@
  * Ownership: trainer_new borrows everything in the spec. Threads: one trainer, one thread. */
 #ifndef TRAIN_H
 #define TRAIN_H
-#include "data/split.h"
+#include "data/feed.h"
 #include "nn/nn.h"
 #include "optim/optim.h"
 #include "optim/schedule.h"
@@ -12,17 +12,33 @@
 #include "train/oracle.h"
 #include "train/trajectory.h"
 
+enum { EXAMPLES_CHANNELS_MAX = 4 };
+
 /* Rows of a data set, by a list of row numbers. Everything is borrowed. */
 typedef struct examples {
-    const void *rows; /* [n, width] */
+    const void *rows; /* [n, width]; NULL: they come from `feed` */
     dtype type;
     int64_t n, width;
-    double scale;          /* inputs are rows * scale */
+    double scale;          /* inputs are rows * scale; with channels, see there */
     const int32_t *list;   /* [count]: row numbers */
     const int32_t *labels; /* [count]: of those rows */
     int64_t count;
-    int part; /* oracle: 0 training, 1 validation, 2 test; of the rest only count then */
+    int part;            /* oracle: 0 training, 1 validation, 2 test; of the rest only count then */
+    feed *feed;          /* NULL: rows lie in memory and none is varied */
+    const dataset *data; /* for the feed */
+    /* Of the last dimension of a row: inputs are (rows * scale - mean) / deviation. 0: none. */
+    int32_t channels;
+    double mean[EXAMPLES_CHANNELS_MAX], deviation[EXAMPLES_CHANNELS_MAX];
 } examples;
+
+/* A pull towards the trained net of the meta-step before: regress.c. */
+typedef enum regress_to { REGRESS_NONE, REGRESS_ACTIVATIONS, REGRESS_WEIGHTS } regress_to;
+
+typedef struct regress_spec {
+    regress_to to;
+    double weight; /* where the space has no say */
+    double until;  /* the share of the steps over which it fades to 0; 0: it does not fade */
+} regress_spec;
 
 typedef struct train_spec {
     dtype dtype;
@@ -39,9 +55,15 @@ typedef struct train_spec {
     int64_t steps, batch;
     batch_order order;
     examples train;
+    const augment *augment; /* of training rows, by their feed; NULL: none */
     const space *space;
     const double *start; /* fixed start weights, flat, or NULL: drawn from the run's seed */
+    /* The optimiser's buffers that go with them, [optim_vectors - 1] flat, or NULL: zeros; and its
+     * steps so far. */
+    const double *buffers;
+    int64_t done;
     bool masks;          /* a step gives the ReLU sign masks out */
+    regress_spec regress;
 } train_spec;
 
 /* The constant or scheduled value of a kind at a step, where the space has no say. */
@@ -63,10 +85,20 @@ typedef struct train_report {
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out);
 void trainer_free(trainer *t); /* NULL is fine */
 
+/* With regress.to: the weights that runs are pulled towards from now on, flat; NULL: none, as it is
+ * at first. */
+drmad_status trainer_pull(trainer *t, const double *w);
+
 /* Called after every `every` steps but the last, when the weights are those of the steps done so
  * far: trainer_eval may look at them. A failure ends the run with it. `every` 0: never again. */
 typedef drmad_status train_watch_fn(void *user, int64_t steps);
 void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user);
+
+/* Called after every step, when the last run's state is the new one: `from` and `to` are the states
+ * before and after it, until it returns. NULL: never again. */
+typedef drmad_status train_follow_fn(void *user, int64_t step, void *const from[],
+                                     void *const to[]);
+void trainer_follow(trainer *t, train_follow_fn *fn, void *user);
 
 /* One run with hyperparameters `values` (space->total doubles). Recorded into tr unless NULL. A
  * loss or weight that is not finite ends the run with DRMAD_E_DIVERGED. */
@@ -78,16 +110,17 @@ typedef struct eval_result {
     double error; /* fraction wrong */
 } eval_result;
 
-/* Evaluates the weights of the last run. dw (flat, params->total) and dvalues (space->total) take
- * dF/dw and dF/dh; both NULL for the values alone. */
+/* Evaluates the weights of the last run, over all rows but bad pictures. dw (flat, params->total)
+ * and dvalues (space->total) take dF/dw and dF/dh; both NULL for the values alone. */
 drmad_status trainer_eval(trainer *t, const examples *e, const double *values, eval_result *out,
                           double *dw, double *dvalues);
 
-/* Losses of single rows with the weights of the last run, [e->count]. */
+/* Losses of single rows with the weights of the last run, [e->count]; 0 of a bad picture. */
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
-/* The same in host memory, until the trainer is used again. */
+const void *trainer_buffer(const trainer *t, int32_t k); /* vector k of the state, likewise */
+/* The weights in host memory, until the trainer is used again. */
 drmad_status trainer_read_weights(trainer *t, const void **out);
 size_t trainer_bytes(const trainer *t); /* memory held, plans included */
 /* One line a step of the plan. */

@@ -94,25 +94,6 @@ done:
     return st;
 }
 
-static drmad_status masks_new(trainer *t)
-{
-    const train_spec *s = &t->spec;
-    drmad_status st = DRMAD_OK;
-
-    TRY(mem_alloc(t->ctx, (size_t)t->masks, sizeof *t->mask_size, &t->mask_size));
-    for (int32_t i = 0; i < s->model->n; i++) {
-        const nn_layer *l = &s->model->at[i];
-        if (l->mask < 0) continue;
-        const size_t n = (size_t)(s->batch * shape_count(&l->shape));
-        t->mask_size[l->mask] = (int64_t)n;
-        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, l->mask).slot]));
-        t->mask_bytes += (n + 7) / 8;
-    }
-    TRY(mem_alloc(t->ctx, t->mask_bytes, 1, &t->mask_bits));
-done:
-    return st;
-}
-
 static drmad_status buffers_new(trainer *t)
 {
     const train_spec *s = &t->spec;
@@ -120,6 +101,7 @@ static drmad_status buffers_new(trainer *t)
     const int32_t fixed = SLOT_FIXED_COUNT + t->masks + USE_SLOTS * s->space->n_uses;
     drmad_status st = DRMAD_OK;
     int32_t first;
+    double product = 1;
 
     TRY(trainer_add_slots(t, fixed, &first));
     for (int i = 0; i < 2; i++)
@@ -128,16 +110,18 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
+    if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
     TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
+    for (int64_t k = 0; k < s->done; k++) product = optim_product(&s->optim, k, product);
     for (int64_t k = 0; k < s->steps; k++)
-        t->product[k] = optim_product(&s->optim, k, k > 0 ? t->product[k - 1] : 1);
+        t->product[k] = product = optim_product(&s->optim, s->done + k, product);
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
     TRY(uses_new(t));
-    if (s->masks) TRY(masks_new(t));
+    if (s->masks) TRY(trainer_masks_new(t));
 done:
     return st;
 }
@@ -184,6 +168,9 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
         return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
                     (long long)shape_count(&s->model->input), (long long)s->train.width);
+    if (space_has(s->space, HYPER_DROPOUT) && !(s->model && nn_draws_masks(s->model)))
+        return FAIL(ctx, DRMAD_E_CONFIG, "hyper: dropout: the model has no dropout layer%s",
+                    s->model ? "; presets have them where model.dropout is above 0" : "");
     if (s->masks && s->model->masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
     return trainer_check_update(ctx, s);
@@ -224,6 +211,7 @@ void trainer_free(trainer *t)
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
     if (t->slot) trainer_vector_free(t, t->slot[SLOT_WGRAD]);
+    if (t->slot) trainer_vector_free(t, t->slot[SLOT_PREVIOUS]);
     for (int i = 0; i < 2; i++)
         for (int32_t k = 0; k < t->vectors; k++) trainer_vector_free(t, t->state[i][k]);
     mem_free(t->ctx, t->slot);
@@ -243,6 +231,11 @@ void trainer_free(trainer *t)
 const void *trainer_weights(const trainer *t)
 {
     return t->state[t->now][0];
+}
+
+const void *trainer_buffer(const trainer *t, int32_t k)
+{
+    return t->state[t->now][k];
 }
 
 drmad_status trainer_read_weights(trainer *t, const void **out)
@@ -293,6 +286,7 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_LR_GAMMA: return s->rate.gamma;
     case HYPER_L2: return s->l2;
     case HYPER_L1: return s->l1;
+    case HYPER_REGRESS: return s->regress.weight;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
     case HYPER_INIT_SCALE: return s->init_scale;
     default: return 1;
@@ -333,21 +327,58 @@ done:
     return st;
 }
 
+bool trainer_fed(const trainer *t)
+{
+    return t->spec.train.feed && (t->spec.augment || !t->spec.train.rows);
+}
+
+/* The step's rows and which examples they show. */
+static drmad_status take_batch(trainer *t, int64_t step)
+{
+    const train_spec *s = &t->spec;
+    const feed_stream of = {.data = s->train.data,
+                            .list = s->train.list,
+                            .count = (int32_t)s->train.count,
+                            .batch = (int32_t)s->batch,
+                            .how = s->augment,
+                            .order = s->order,
+                            .steps = s->steps};
+    feed_batch b;
+    const drmad_status st = feed_take(s->train.feed, &of, t->seed, step, &b);
+
+    if (st != DRMAD_OK) return st;
+    memcpy(t->local, b.position, (size_t)s->batch * sizeof *t->local);
+    t->slot[SLOT_ROWS] = (void *)(uintptr_t)b.rows;
+    return DRMAD_OK;
+}
+
 /* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
  * example. */
 static drmad_status choose_batch(trainer *t, int64_t step)
 {
     const train_spec *s = &t->spec;
     const int32_t batch = (int32_t)s->batch, count = (int32_t)s->train.count;
+    drmad_status st = DRMAD_OK;
 
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
-    batch_indices(s->order, t->seed, step, batch, count, t->local);
+    if (trainer_fed(t)) {
+        TRY(take_batch(t, step));
+    } else {
+        batch_indices(s->order, t->seed, step, batch, count, t->local);
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    }
     for (int64_t i = 0; i < s->batch; i++) {
         t->index[i] = s->train.list[t->local[i]];
         t->batch_labels[i] = s->train.labels[t->local[i]];
     }
-    return DRMAD_OK;
+done:
+    return st;
+}
+
+drmad_status trainer_prepare_eval(trainer *t)
+{
+    return fill_leaves(t, t->spec.steps - 1);
 }
 
 drmad_status trainer_prepare(trainer *t, int64_t step)
@@ -359,10 +390,10 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     TRY(fill_leaves(t, step));
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
-    trainer_put(t, t->slot[SLOT_GAIN], 0, step > 0 ? 1 - s->optim.dampening : 1);
-    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + 1);
+    trainer_put(t, t->slot[SLOT_FADE], 0, trainer_fade(t, step));
+    trainer_put(t, t->slot[SLOT_GAIN], 0, step + s->done > 0 ? 1 - s->optim.dampening : 1);
+    *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + s->done + 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
-    t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     t->slot[SLOT_LABELS] = t->batch_labels;
     t->slot[SLOT_INDEX] = t->index;
     t->key[0] = (int32_t)(uint32_t)t->seed, t->key[1] = (int32_t)(uint32_t)(t->seed >> 32);
@@ -378,84 +409,6 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     t->seed = seed;
     t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
-}
-
-/* The start weights of a model of our own. */
-static void draw_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-
-    if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
-    else nn_draw(s->model, s->params, t->seed, t->draw);
-    for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
-}
-
-/* w = initial scales times the draw, in host memory; where the space has no say, the constant. */
-static void scale_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
-        if (p->role == PARAM_STAT) continue;
-        const use_state *us = u ? &t->use[u - s->space->uses] : NULL;
-        for (int64_t e = 0; e < p->count; e++) {
-            const double scale =
-                us ? trainer_get(t, us->host[USE_VALUE], use_index(&us->leaf, &p->shape, e))
-                   : s->init_scale;
-            trainer_put(t, w, p->offset + e, t->draw[p->offset + e] * scale);
-        }
-    }
-}
-
-drmad_status trainer_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-    drmad_status st = DRMAD_OK;
-    void *v = w;
-
-    if (s->oracle) TRY(trainer_ask_start(t, w));
-    else draw_start(t, w);
-    if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
-    TRY(trainer_fetch(t, w, &v));
-    for (int64_t i = 0; s->oracle && i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);
-    scale_start(t, v);
-    TRY(trainer_send(t, w));
-done:
-    return st;
-}
-
-drmad_status trainer_start_state(trainer *t, void *const state[])
-{
-    drmad_status st = trainer_start(t, state[0]);
-
-    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = trainer_clear(t, state[k]);
-    return st;
-}
-
-void trainer_masks_pack(trainer *t)
-{
-    unsigned char *bits = t->mask_bits;
-
-    for (int32_t l = 0; l < t->masks; l++) {
-        const void *mask = t->slot[trainer_mask_ref(t, l).slot];
-        const int64_t n = t->mask_size[l];
-        memset(bits, 0, (size_t)(n + 7) / 8);
-        for (int64_t i = 0; i < n; i++)
-            bits[i >> 3] |= (unsigned char)((trainer_get(t, mask, i) != 0) << (i & 7));
-        bits += (n + 7) / 8;
-    }
-}
-
-void trainer_masks_unpack(trainer *t, const unsigned char *bits)
-{
-    for (int32_t l = 0; l < t->masks; l++) {
-        void *mask = t->slot[trainer_mask_ref(t, l).slot];
-        const int64_t n = t->mask_size[l];
-        for (int64_t i = 0; i < n; i++) trainer_put(t, mask, i, bits[i >> 3] >> (i & 7) & 1);
-        bits += (n + 7) / 8;
-    }
 }
 
 /* ---- the loop ---- */
@@ -510,6 +463,12 @@ void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
     t->watch_user = user;
 }
 
+void trainer_follow(trainer *t, train_follow_fn *fn, void *user)
+{
+    t->follow = fn;
+    t->follow_user = user;
+}
+
 static drmad_status watch(trainer *t, int64_t steps)
 {
     const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
@@ -521,6 +480,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
                          train_report *out)
 {
     const double start = base_now();
+    const bool masks = t->spec.masks, apart = masks || t->follow; /* a step into other memory */
     drmad_status st = DRMAD_OK;
 
     *out = (train_report){0};
@@ -530,17 +490,17 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     TRY(trainer_start_state(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
-        void *const *from = t->state[t->now], *const *to =
-                                                  t->spec.masks ? t->state[1 - t->now] : from;
+        void *const *from = t->state[t->now], *const *to = apart ? t->state[1 - t->now] : from;
 
         TRY(base_stopped(t->ctx));
-        if (!t->spec.masks) TRY(record(t, tr, step, from)); /* the step overwrites it */
+        if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
         TRY(trainer_step_at(t, step, from, to));
-        if (t->spec.masks) TRY(record(t, tr, step, from));
-        if (t->spec.masks) t->now = 1 - t->now;
+        if (masks) TRY(record(t, tr, step, from));
+        if (apart) t->now = 1 - t->now;
         const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
         note_loss(t, step, loss, out);
         if (!isfinite(loss)) TRY(diverged(t, step, loss));
+        if (t->follow) TRY(t->follow(t->follow_user, step, from, to));
         TRY(watch(t, step + 1));
     }
     TRY(record(t, tr, t->spec.steps, t->state[t->now]));

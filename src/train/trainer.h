@@ -6,6 +6,9 @@
 
 typedef enum use_slot { USE_VALUE, USE_COT, USE_TAN, USE_INVERSE, USE_SLOTS } use_slot;
 
+/* As drmad/model.h numbers them. */
+typedef enum product_way { PRODUCT_BACK, PRODUCT_FORWARD, PRODUCT_ALONE } product_way;
+
 /* One use of the space: its leaf and when it was last filled. */
 typedef struct use_state {
     const hyper_use *use;
@@ -36,6 +39,9 @@ struct trainer {
     int64_t watch_every;
     train_watch_fn *watch;
     void *watch_user;
+    bool pulled; /* SLOT_PREVIOUS holds a net */
+    train_follow_fn *follow;
+    void *follow_user;
     double *product;                       /* OPTIM_PRODUCT of each step */
     double *draw;                          /* start weights before initial scales, flat */
     void *stage;                           /* a device's vector in host memory; NULL: never yet */
@@ -50,6 +56,7 @@ struct trainer {
     int32_t masks;
     double *grad_sum; /* evaluation: flat */
     int64_t chunk;    /* evaluation: rows of a chunk */
+    int64_t seen;     /* evaluation: rows that counted */
 };
 
 /* The training graph of one step, on leaves bound to SLOT_W and the batch. */
@@ -93,6 +100,15 @@ void trainer_bind(trainer *t, slot_id first, void *const state[]);
 /* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant
  * serves. */
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
+/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
+ * a constant 0. */
+node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value);
+
+/* Adds the regression to *total. x: the net's input, and `pass` the pass with its outputs; unused,
+ * and NULL, for weights. */
+drmad_status trainer_regression(trainer *t, job *j, net *n, node x, const nn_pass *pass,
+                                node *total);
+double trainer_fade(const trainer *t, int64_t step);
 
 node trainer_base_leaf(trainer *t, job *j, const shape *s); /* the base rate, in shape *s */
 /* Whether the space tunes the base schedule, and whether tensor i's rate is the schedule's. */
@@ -104,6 +120,9 @@ double trainer_rate_tangent(const trainer *t, int64_t step, const double *direct
 
 /* Batch, hyperparameter leaves, base rate and c of step t into their slots. */
 drmad_status trainer_prepare(trainer *t, int64_t step);
+/* The leaves that an evaluation reads, of the last step, alone. */
+drmad_status trainer_prepare_eval(trainer *t);
+bool trainer_fed(const trainer *t); /* whether the rows of a step come from the feed */
 void trainer_restart(trainer *t, const double *values,
                      uint64_t seed); /* forgets what the leaves hold */
 hyper_at trainer_at(const trainer *t, const use_state *u,
@@ -121,7 +140,7 @@ drmad_status trainer_clear_sum(trainer *t, int32_t use);
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
 /* w_0 of (values, seed), flat; draw holds it without initial scales. */
 drmad_status trainer_start(trainer *t, void *w);
-/* The whole state before step 0: those weights, and buffers of zeros. */
+/* The whole state before step 0: those weights, and the optimiser's buffers. */
 drmad_status trainer_start_state(trainer *t, void *const state[]);
 drmad_status trainer_ask_start(trainer *t, void *w);
 drmad_status trainer_ask_batch(trainer *t, int64_t step);
@@ -129,17 +148,18 @@ drmad_status trainer_ask_batch(trainer *t, int64_t step);
 void *trainer_example_weights(const trainer *t, use_slot what);
 drmad_status trainer_ask_gradient(trainer *t, int64_t step, const void *w, const void *weights,
                                   void *g, double *loss);
-/* HU = H u at w; the gradient there into g unless NULL; rows into the weights' cotangent where
- * `back`. */
-drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u, bool back,
-                                 void *g);
+/* HU = H u at w; the gradient there into g unless NULL; rows into the weights' cotangent but on the
+ * way forward. */
+drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u,
+                                 product_way way, void *g);
 /* trainer_eval by the oracle. */
 drmad_status trainer_ask_value(trainer *t, const examples *e, eval_result *out, double *dw,
                                double *dvalues);
 /* F's slope along a tangent of the last run's end. */
 drmad_status trainer_ask_slope(trainer *t, const examples *e, const void *u, double *value,
                                double *slope);
-/* Packs and unpacks the sign masks of one step. */
+drmad_status trainer_masks_new(trainer *t); /* memory for the sign masks of a step */
+/* Packs and unpacks them. */
 void trainer_masks_pack(trainer *t);
 void trainer_masks_unpack(trainer *t, const unsigned char *bits);
 

@@ -186,7 +186,8 @@ static double sum_squares(const traj_spec *s, const void *w, const param *p)
 }
 
 /* Root mean square that sets tau of tensor `i`: a weight's own; else, or where that is zero, of
- * its layer's weights; where those are zero too or absent, its own again. */
+ * its layer's weights, or of weight and bias of a norm; where those are zero too or absent, its own
+ * again. */
 static double scale_of(const traj_spec *s, const void *w, int32_t i)
 {
     const param *p = &s->params->at[i], *q = s->params->at;
@@ -195,7 +196,8 @@ static double scale_of(const traj_spec *s, const void *w, int32_t i)
 
     if (p->role == PARAM_WEIGHT && own != 0) return own;
     for (int32_t j = 0; j < s->params->n; j++) {
-        if (q[j].layer != p->layer || q[j].role != PARAM_WEIGHT) continue;
+        const bool scales = q[j].role == PARAM_WEIGHT || q[j].role == PARAM_NORM;
+        if (q[j].layer != p->layer || !scales) continue;
         sum += sum_squares(s, w, &q[j]);
         count += q[j].count;
     }
@@ -227,6 +229,8 @@ static drmad_status set_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
     grid *g = tr->kept;
     cell *c = &g->at[i];
     const param *p = &tr->spec.params->at[i];
+
+    if (p->role == PARAM_STAT) return DRMAD_OK; /* no step backwards reads them: tau stays 0 */
     double tau = c->size * scale_of(&tr->spec, w, i);
 
     for (int64_t j = 0; j < p->count && !isfinite(tau); j++)

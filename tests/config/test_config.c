@@ -327,7 +327,9 @@ TEST(every_key_of_the_table_is_set_by_name)
     config *c = read_text(ctx, "hyper: [{kind: lr, per: layer, ties: [{per: global, until: 3}]}]\n"
                                "parameters: [{name: a, low: 0, high: 1, choices: [a, 2]}]\n"
                                "stages: [search]\n"
-                               "model: {net: [{kind: linear, from: [input], mean: [0], std: [1]}]}");
+                               "model: {net: [{kind: linear, from: [input], mean: [0], "
+                               "std: [1]}]}\n"
+                               "rally: [{steps: 3}]");
     char *before = NULL, *after = NULL;
 
     CHECK_OK(ctx, config_print(c, &before));

@@ -90,7 +90,6 @@ TEST(arrays_that_make_no_dataset_are_refused)
         {U8, I32, {.rank = 2, .dim = {0, 2}}, {.rank = 1, .dim = {0}}, "shape [0,2]"},
         {U8, I32, {.rank = 2, .dim = {2, 0}}, {.rank = 1, .dim = {2}}, "shape [2,0]"},
         {U8, I32, {.rank = 0}, {.rank = 0}, "shape []"},
-        {I32, I32, {.rank = 2, .dim = {2, 2}}, {.rank = 1, .dim = {2}}, "rows are i32"},
         {U8, F32, {.rank = 2, .dim = {2, 2}}, {.rank = 1, .dim = {2}}, "labels are f32"},
         {U8, I32, {.rank = 2, .dim = {2, 2}}, {.rank = 2, .dim = {2, 1}}, "[2,1], expected one"},
         {U8, I32, {.rank = 2, .dim = {2, 2}}, {.rank = 1, .dim = {3}}, "3 labels for 2 rows"},

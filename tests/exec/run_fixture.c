@@ -170,6 +170,7 @@ void rx_check(rx *x, int n, const plan_output *out, double tol)
     for (int tiles = 0; tiles < 3; tiles++) {
         x->target.fuse = tiles < 2;
         if (tiles == 1) x->target.tile_bytes = 512, x->target.tile_macs = 1000;
+        if (tiles == 1) x->target.recompute_bytes = 1;
         compare_all(x, n, out, 1, false, want, same, tol,
                     tiles == 0   ? "fused"
                     : tiles == 1 ? "small tiles"

@@ -299,7 +299,8 @@ TEST(logsumexp_survives_extremes)
 /* Columns too wide for one sub-tile, rows too short for one, and tiles enough for partial sums. */
 TEST(large_groups_are_right)
 {
-    static const dims shapes[] = {{40, 3000}, {5000, 13}, {1, 100000}, {100000, 1}, {300, 784}};
+    static const dims shapes[] = {{40, 3000}, {5000, 13}, {1, 100000}, {100000, 1},
+                                  {300, 784}, {30000, 6}, {4000, 20}};
 
     for (size_t i = 0; i < COUNT(shapes); i++) {
         rx x;
@@ -346,6 +347,25 @@ TEST(large_images_are_right)
         rx_check(&x, COUNT(out), out, t == F32 ? 2e-5 : 1e-13);
         rx_close(&x);
     }
+}
+
+/* Elements in the lanes of a vector and behind the last whole one; indices beyond 32 bits are out
+ * of reach. */
+TEST(draws_have_the_bits_of_the_generator)
+{
+    rx x;
+    void *y[1];
+    rx_open(&x, F32, 1);
+    node key = rx_index(&x, 4, 1 << 30);
+    const uint32_t *k = x.data[graph_rec(x.g, key)->attr.n];
+    const rng_key at = {(uint64_t)k[1] << 32 | k[0], k[2], 77};
+    const plan_output out = {g_uniform(x.g, key, 77, F32, SHAPE(10007)), -1};
+    CHECK(rx_run(&x, 1, &out, 2, false, y));
+    for (uint64_t i = 0; i < 10007; i++)
+        if (((float *)y[0])[i] != rng_uniform_f32(at, i))
+            test_fail(__FILE__, __LINE__, "element %d", (int)i);
+    free(y[0]);
+    rx_close(&x);
 }
 
 static void overflow_index(rx *x, node index)

@@ -19,9 +19,9 @@ typedef struct fake_device {
     drmad_ctx *ctx; /* of the graphs */
     char *memory;
     size_t used;
-    int32_t live;         /* allocations not given back, and programs */
-    int64_t vectors;      /* copies between host and device of more than one number */
-    int64_t numbers;      /* of one */
+    int32_t live;    /* allocations not given back, and programs */
+    int64_t vectors; /* copies between host and device of more than one number */
+    int64_t numbers; /* of one */
     int64_t runs;
     int32_t fail_copy_at; /* that copy fails; -1: none */
     int32_t copies;

@@ -35,7 +35,14 @@ static void check_optimiser(const shape_of *n, bool path_only, const optim_spec 
     t.layers = n->layers;
     memcpy(t.sizes, n->sizes, sizeof n->sizes);
     t.spec.batch = n->batch;
-    t.spec.train = (examples){rows, F32, ROWS, n->sizes[0], 1, index, index, ROWS, 0};
+    t.spec.train = (examples){.rows = rows,
+                              .type = F32,
+                              .n = ROWS,
+                              .width = n->sizes[0],
+                              .scale = 1,
+                              .list = index,
+                              .labels = index,
+                              .count = ROWS};
     for (int32_t l = 0; l < n->layers; l++) {
         all += n->sizes[l] * n->sizes[l + 1];
         rest += l > 0 ? n->sizes[l] * n->sizes[l + 1] : 0;

@@ -8,20 +8,70 @@ typedef struct setting {
     double momentum, weight_decay, dampening;
     schedule_kind schedule;
     int64_t warmup;
+    bool goes_on; /* from weights and a buffer that another run left */
 } setting;
 
 static const setting settings[] = {
-    {"plain SGD", {.buffer = false}, 0, 0, 0, SCHEDULE_CONSTANT, 0},
-    {"momentum", {.buffer = true}, 0.7, 0, 0, SCHEDULE_CONSTANT, 0},
-    {"dampening", {.buffer = true, .dampening = 0.3}, 0.7, 0.01, 0, SCHEDULE_CONSTANT, 0},
-    {"nesterov", {.buffer = true, .nesterov = true}, 0.7, 0.01, 0, SCHEDULE_COSINE, 5},
-    {"decoupled", {.buffer = true, .decoupled = true}, 0.7, 0.02, 0, SCHEDULE_CONSTANT, 0},
-    {"decoupled, plain", {.buffer = false, .decoupled = true}, 0, 0.02, 0, SCHEDULE_LINEAR, 0},
-    {"maclaurin", {.form = FORM_MACLAURIN, .buffer = true}, 0.7, 0, 0, SCHEDULE_CONSTANT, 0},
+    {"plain SGD", {.buffer = false}, 0, 0, 0, SCHEDULE_CONSTANT, 0, false},
+    {"momentum", {.buffer = true}, 0.7, 0, 0, SCHEDULE_CONSTANT, 0, false},
+    {"dampening", {.buffer = true, .dampening = 0.3}, 0.7, 0.01, 0, SCHEDULE_CONSTANT, 0, false},
+    {"nesterov", {.buffer = true, .nesterov = true}, 0.7, 0.01, 0, SCHEDULE_COSINE, 5, false},
+    {"decoupled", {.buffer = true, .decoupled = true}, 0.7, 0.02, 0, SCHEDULE_CONSTANT, 0, false},
+    {"decoupled, plain",
+     {.buffer = false, .decoupled = true},
+     0,
+     0.02,
+     0,
+     SCHEDULE_LINEAR,
+     0,
+     false},
+    {"maclaurin", {.form = FORM_MACLAURIN, .buffer = true}, 0.7, 0, 0, SCHEDULE_CONSTANT, 0, false},
+    {"going on", {.buffer = true, .dampening = 0.3}, 0.7, 0, 0, SCHEDULE_CONSTANT, 0, true},
+    {"nesterov, going on",
+     {.buffer = true, .nesterov = true},
+     0.7,
+     0.01,
+     0,
+     SCHEDULE_COSINE,
+     5,
+     true},
+    {"maclaurin, going on",
+     {.form = FORM_MACLAURIN, .buffer = true},
+     0.7,
+     0,
+     0,
+     SCHEDULE_CONSTANT,
+     0,
+     true},
 };
+
+enum { TOY_FLAT = 256 }; /* more than the toy's flat buffer */
+
+/* Weights and a buffer as large as gradients of the toy are: .1 to 1. */
+static void go_on(toy *t)
+{
+    static double start[TOY_FLAT], buffer[TOY_FLAT];
+    param_table *p;
+
+    CHECK_OK(t->ctx, params_new(t->ctx, &p));
+    CHECK_OK(t->ctx, nn_mlp(t->ctx, t->sizes, t->layers, t->activation, &t->net));
+    CHECK_OK(t->ctx, nn_params(t->net, p));
+    CHECK(p->total <= TOY_FLAT);
+    for (int32_t i = 0; i < p->n; i++)
+        for (int64_t e = 0; e < p->at[i].count; e++) {
+            const rng_key key = {8, (uint32_t)i, 2};
+            start[p->at[i].offset + e] = 0.4 * rng_normal(key, (uint64_t)(2 * e));
+            buffer[p->at[i].offset + e] = 0.3 * rng_normal(key, (uint64_t)(2 * e + 1));
+        }
+    params_free(p);
+    t->spec.start = start;
+    t->spec.buffers = buffer;
+    t->spec.done = 9;
+}
 
 static void use_setting(toy *t, const setting *s)
 {
+    if (s->goes_on) go_on(t);
     t->spec.optim = s->optim;
     t->spec.momentum = s->momentum;
     t->spec.weight_decay = s->weight_decay;

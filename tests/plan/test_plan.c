@@ -13,7 +13,12 @@ static bool no_tanh(int32_t op, dtype t)
     return !(op == OP_tanh && t == F32);
 }
 
-static const plan_target device = {"test", 64, true, 256 << 10, 24 << 20, all_ops};
+static const plan_target device = {.name = "test",
+                                   .align = 64,
+                                   .fuse = true,
+                                   .tile_bytes = 256 << 10,
+                                   .tile_macs = 24 << 20,
+                                   .supports = all_ops};
 
 typedef struct px {
     drmad_ctx *ctx;

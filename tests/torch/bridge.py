@@ -25,6 +25,7 @@ class Problem:
         draw = torch.Generator().manual_seed(seed)
         count = train + valid + valid
         self.sizes, self.train, self.valid, self.activation = sizes, train, valid, activation
+        self.dtype = dtype
         self.model = {"layers": sizes, "activation": activation}
         self.x = torch.randn(count, sizes[0], generator=draw, dtype=torch.float64).to(dtype)
         self.y = torch.randint(sizes[-1], (count,), generator=draw)
@@ -68,7 +69,7 @@ def drmad(call, problem, study, result):
         np.save(f / "y.npy", problem.y.numpy())
         save_file({k: v.numpy() for k, v in problem.w.items()}, f / "start.safetensors")
         whole = {
-            "dtype": "f64" if problem.x.dtype == torch.float64 else "f32",
+            "dtype": "f64" if problem.dtype == torch.float64 else "f32",
             "data": {
                 "kind": "npy",
                 "images": str(f / "x.npy"),

@@ -23,7 +23,7 @@ class Case:
     def __init__(self, name, model, twin, size=8, channels=3, classes=4):
         draw = torch.Generator().manual_seed(3)
         self.name, self.model, self.twin = name, model, twin.double()
-        self.train, self.valid = TRAIN, VALID
+        self.train, self.valid, self.dtype = TRAIN, VALID, torch.float64
         count = TRAIN + 2 * VALID
         self.x = torch.randn(count, size, size, channels, generator=draw, dtype=torch.float64)
         self.y = torch.arange(count) % classes

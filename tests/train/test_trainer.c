@@ -272,7 +272,14 @@ static void open_run(run *r, const trial *c)
         .label_smoothing = c->loss == LOSS_CROSS_ENTROPY ? constant * 0.15 : 0,
         .steps = T,
         .batch = B,
-        .train = {r->rows, F64, N, IN, 0.8, r->list, r->labels, N, 0},
+        .train = {.rows = r->rows,
+                  .type = F64,
+                  .n = N,
+                  .width = IN,
+                  .scale = 0.8,
+                  .list = r->list,
+                  .labels = r->labels,
+                  .count = N},
     };
     CHECK_OK(ctx, params_new(ctx, &r->params));
     CHECK_OK(ctx, nn_params(r->net, r->params));
@@ -361,7 +368,14 @@ TEST(evaluation_is_the_plain_mean)
     run r;
 
     open_run(&r, &trials[3]);
-    const examples all = {r.rows, F64, N, IN, 0.8, r.list, r.eval_labels, EVAL_ROWS, 0};
+    const examples all = {.rows = r.rows,
+                          .type = F64,
+                          .n = N,
+                          .width = IN,
+                          .scale = 0.8,
+                          .list = r.list,
+                          .labels = r.eval_labels,
+                          .count = EVAL_ROWS};
     CHECK_OK(test_ctx(), trainer_run(r.t, r.values, SEED, NULL, &ignored));
     train_plain(&r, &ignored);
     CHECK_OK(test_ctx(), trainer_eval(r.t, &all, r.values, &f, NULL, NULL));
@@ -392,7 +406,14 @@ TEST(gradients_of_the_evaluation_are_the_plain_mean)
     run r;
 
     open_run(&r, &trials[3]);
-    const examples all = {r.rows, F64, N, IN, 0.8, r.list, r.eval_labels, EVAL_ROWS, 0};
+    const examples all = {.rows = r.rows,
+                          .type = F64,
+                          .n = N,
+                          .width = IN,
+                          .scale = 0.8,
+                          .list = r.list,
+                          .labels = r.eval_labels,
+                          .count = EVAL_ROWS};
     CHECK_OK(test_ctx(), mem_alloc(test_ctx(), (size_t)r.params->total, sizeof *dw, &dw));
     CHECK_OK(test_ctx(), mem_alloc(test_ctx(), (size_t)r.s->total, sizeof *dw, &dvalues));
     CHECK_OK(test_ctx(), trainer_run(r.t, r.values, SEED, NULL, &ignored));

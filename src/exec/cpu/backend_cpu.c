@@ -18,6 +18,7 @@ static const plan_target target = {
     .fuse = true,
     .tile_bytes = 512 << 10,
     .tile_macs = 24 << 20,
+    .recompute_bytes = 512 << 10,
     .supports = supports,
 };
 

@@ -217,10 +217,10 @@ static operand unary(lower *l, const plan_node *v, int32_t y)
 }
 
 /* A value that is another one times a factor. */
-static bool is_factor(lower *l, const plan_node *v, node n, operand *o)
+static bool is_factor(lower *l, const plan_node *v, operand *o)
 {
     if (v->op == OP_scale) {
-        *o = times(lower_get(l, &v->in[0]), graph_rec(l->p->g, n)->attr.f);
+        *o = times(lower_get(l, &v->in[0]), graph_rec(l->p->g, v->of)->attr.f);
         return true;
     }
     if (v->op != OP_mul) return false;
@@ -248,7 +248,7 @@ static void emit_node(lower *l, node n)
     operand o;
 
     if (!lower_is_point(l, n) || l->gone[n]) return;
-    const bool factor = is_factor(l, v, n, &o);
+    const bool factor = is_factor(l, v, &o);
     const int32_t y = v->kept ? lower_dense(l, n, 0) : factor ? -1 : lower_reg(l);
     if (!factor) o = compute(l, v, n, y);
     if (v->kept && (o.slot != y || o.factor != 1)) {

@@ -4,10 +4,16 @@
 #include "exec/cpu/ew_isa.h"
 #include "tensor/window.h"
 
+enum { POOL_BLOCK = 256 }; /* elements whose largest so far stay nearby */
+
 typedef struct pool_row {
     const window *v;
-    int64_t y, w, c, taps; /* row; its pixels, channels, taps of a window */
-    int64_t image;         /* elements before the image, for max_row's indices */
+    int64_t y, w, c; /* row; its pixels, channels */
+    int64_t image;   /* elements before the image, for max_row's indices */
+    /* Where element j of a block of `pixels` pixels beside each other begins: its own channel of
+     * the first pixel under its window. 0 pixels: not in use. */
+    int32_t begin[POOL_BLOCK];
+    int64_t pixels;
 } pool_row;
 
 typedef struct pool_fns {

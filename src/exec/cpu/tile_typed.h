@@ -38,17 +38,67 @@ static void NAME(onehot)(int64_t rows, int64_t cols, void *y_, const int32_t *in
     }
 }
 
-static void NAME(add_rows)(int64_t rows, int64_t cols, void *y_, const void *a_, const void *b_)
+static void NAME(add_wide_rows)(int64_t rows, int64_t cols, real *restrict y, const real *a,
+                                const real *b)
 {
-    real *restrict y = y_;
-    const real *a = a_, *b = b_;
-
     if (b)
         for (int64_t r = 0; r < rows; r++, a += cols, b += cols)
             for (int64_t c = 0; c < cols; c++) y[c] += a[c] * b[c];
     else
         for (int64_t r = 0; r < rows; r++, a += cols)
             for (int64_t c = 0; c < cols; c++) y[c] += a[c];
+}
+
+enum { NAME(STRIP) = 16, NAME(NARROW) = 8, NAME(WIDE) = 128 };
+
+/* A strip of columns, whose sums stay in registers. */
+static void NAME(add_strip)(int64_t rows, int64_t cols, real *restrict y, const real *a,
+                            const real *b)
+{
+    real s[NAME(STRIP)];
+
+    for (int c = 0; c < NAME(STRIP); c++) s[c] = y[c];
+    if (b)
+        for (int64_t r = 0; r < rows; r++, a += cols, b += cols)
+            for (int c = 0; c < NAME(STRIP); c++) s[c] += a[c] * b[c];
+    else
+        for (int64_t r = 0; r < rows; r++, a += cols)
+            for (int c = 0; c < NAME(STRIP); c++) s[c] += a[c];
+    for (int c = 0; c < NAME(STRIP); c++) y[c] = s[c];
+}
+
+/* Rows so short that as many as make up some strips are added as if they were one. */
+static void NAME(add_narrow_rows)(int64_t rows, int64_t cols, real *restrict y, const real *a,
+                                  const real *b)
+{
+    enum { TOGETHER = NAME(STRIP) };
+    const int64_t n = TOGETHER * cols, whole = rows / TOGETHER;
+    real s[TOGETHER * NAME(NARROW)] = {0};
+
+    for (int64_t c = 0; c < n; c += NAME(STRIP))
+        NAME(add_strip)(whole, n, s + c, a + c, b ? b + c : NULL);
+    for (int64_t k = 0; k < TOGETHER; k++)
+        for (int64_t c = 0; c < cols; c++) y[c] += s[k * cols + c];
+    NAME(add_wide_rows)(rows % TOGETHER, cols, y, a + whole * n, b ? b + whole * n : NULL);
+}
+
+static void NAME(add_rows)(int64_t rows, int64_t cols, void *y_, const void *a_, const void *b_)
+{
+    real *y = y_;
+    const real *a = a_, *b = b_;
+    int64_t c = 0;
+
+    if (cols <= NAME(NARROW)) {
+        NAME(add_narrow_rows)(rows, cols, y, a, b);
+        return;
+    }
+    if (cols <= NAME(WIDE))
+        for (; c + NAME(STRIP) <= cols; c += NAME(STRIP))
+            NAME(add_strip)(rows, cols, y + c, a + c, b ? b + c : NULL);
+    if (c == 0) NAME(add_wide_rows)(rows, cols, y, a, b);
+    for (int64_t r = 0; r < rows && c > 0; r++)
+        for (int64_t i = c; i < cols; i++)
+            y[i] += b ? a[r * cols + i] * b[r * cols + i] : a[r * cols + i];
 }
 
 /* Over a row, or the products of two. */
