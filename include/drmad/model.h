@@ -40,10 +40,11 @@ typedef int drmad_gradient_fn(void *user, uint64_t seed, int64_t step, const voi
                               const void *weights, void *g, double *loss);
 
 /* hu = (d2L_t/dw dw) u + what u does through the state that step t leaves behind (docs/MATH.md,
- * "State"); g = dL_t/dw unless NULL; rows[i] = <dl_i/dw, u> / B unless NULL. `forward` 0: on the
- * way back, steps descending; 1: on the way forward with a tangent u of w, steps ascending. */
+ * "State"); g = dL_t/dw unless NULL; rows[i] = <dl_i/dw, u> / B unless NULL. `way` 0: on the way
+ * back, steps descending; 1: on the way forward with a tangent u of w, steps ascending; 2: the
+ * product alone, of any step: no state takes part in it or moves. */
 typedef int drmad_product_fn(void *user, uint64_t seed, int64_t step, const void *w, const void *u,
-                             const void *weights, int forward, void *g, void *hu, void *rows);
+                             const void *weights, int way, void *g, void *hu, void *rows);
 
 /* The mean loss (without weights and penalties) over one part of the data (0 training,
  * 1 validation, 2 test) with the weights w that the last run ended with; *error: the share of wrong

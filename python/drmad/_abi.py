@@ -79,7 +79,7 @@ drmad_gradient_fn = CFUNCTYPE(
     POINTER(c_double),
 )
 # int drmad_product_fn(void *user, uint64_t seed, int64_t step, const void *w, const void *u, const
-#     void *weights, int forward, void *g, void *hu, void *rows)
+#     void *weights, int way, void *g, void *hu, void *rows)
 drmad_product_fn = CFUNCTYPE(
     c_int,
     c_void_p,

@@ -11,6 +11,7 @@ An oracle has
     lay_out(offsets, size)                         where each tensor lies in the flat vectors
     start(seed, w), gradient(seed, step, w, weights, g) -> loss,
     product(seed, step, w, u, weights, forward, g, hu, rows),
+    aside()                                        a context for products alone (way 2)
     evaluate(part, examples, w, u, dw) -> (loss, error, slope), examples(seed, step, out)
 with the meanings of include/drmad/model.h; vectors are one-dimensional tensors or None. Where its
 `device` is not the CPU the vectors live there too (device.py), and no step copies one.
@@ -22,6 +23,7 @@ import ctypes
 import functools
 import math
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -32,6 +34,7 @@ from ._memory import tensor
 from .device import Device, callbacks
 from .errors import ConfigError, UsageError
 
+FORWARD, ALONE = 1, 2  # ways of a product: drmad/model.h
 VIEWS = 1024  # vectors looked at in place before the list of them is begun anew
 
 _inside = threading.local()
@@ -209,20 +212,21 @@ class Bridge:
         if self.progress:
             self.progress.tick("step", step)
 
-    def _product(self, seed, step, w, u, weights, forward, g, hu, rows) -> None:
-        self.oracle.product(
-            seed,
-            step,
-            self._vector(w),
-            self._vector(u),
-            self._weights(weights),
-            bool(forward),
-            self._vector(g),
-            self._vector(hu),
-            self._view(rows, self.oracle.batch),
-        )
-        if self.progress:
-            self.progress.tick("audit" if forward else "back", step)
+    def _product(self, seed, step, w, u, weights, way, g, hu, rows) -> None:
+        with self.oracle.aside() if way == ALONE else nullcontext():
+            self.oracle.product(
+                seed,
+                step,
+                self._vector(w),
+                self._vector(u),
+                self._weights(weights),
+                way == FORWARD,
+                self._vector(g),
+                self._vector(hu),
+                self._view(rows, self.oracle.batch),
+            )
+        if self.progress and way != ALONE:
+            self.progress.tick("audit" if way == FORWARD else "back", step)
 
     def _evaluate(self, part, examples, w, u, dw, loss, error, slope) -> None:
         f, wrong, along = self.oracle.evaluate(

@@ -284,6 +284,10 @@ class Oracle:
         if rows is not None:
             rows.copy_(done.rows)
 
+    def aside(self):
+        """A context whose products leave the state out."""
+        return self.state.aside()
+
     def _dual(self, step: int, batch: Any, ask: _Product) -> _Done:
         """Forward over reverse. On the way back the state's cotangent rides on the same pass: of
         L + e <r~, s> the gradient's tangent in e is (ds/dw)' r~."""

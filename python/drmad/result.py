@@ -179,8 +179,11 @@ class Result:
         kind = self.run.get("trajectory", "?")
         growth = self.run.get("largest_growth")
         lines = [f"{self.status}: {self.run.get('stopped_because', '')}"]
-        if growth is not None:
+        if growth is not None and kind != "none":
             lines.append(f"|dF/dw| grew at most {growth:.3g}-fold on the way back ({kind})")
+        residual = self.run.get("largest_residual")
+        if residual is not None:
+            lines.append(f"implicit: the residual was at most {residual:.2g} of |dF/dw|")
         if audits:
             lines.append(f"{len(audits)} audits: the slope was {100 * max(off):.2g} % off at worst")
         lines.append(f"{back} of {len(path)} meta-steps were taken back")

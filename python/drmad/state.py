@@ -124,6 +124,15 @@ class State:
             for n, b in kept.items():
                 self[n] = b
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """No pass within hands a cotangent back."""
+        kept, self.cotangent = self.cotangent, None
+        try:
+            yield
+        finally:
+            self.cotangent = kept
+
     def before(self, step: int) -> list[torch.Tensor]:
         """The values before `step`; batch norms are linear in theirs, any value will do."""
         return self.history.get(step) or [self[n].detach() for n in self.names]

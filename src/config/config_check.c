@@ -187,6 +187,8 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_LR_GAMMA, "optimizer.gamma", &s->optimizer.gamma},
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
+                {HYPER_DROPOUT, "model.dropout", &s->model.dropout},
+                {HYPER_REGRESS, "regress.weight", &s->regress.weight},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
                 {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};
 
@@ -232,6 +234,9 @@ static drmad_status check_hyper(const config *c, int32_t i)
     if (h->phases > c->set.train.steps)
         return config_refuse(c, path, "%lld phases, but train.steps is %lld", (long long)h->phases,
                              (long long)c->set.train.steps);
+    snprintf(path, sizeof path, "hyper.%d.kind", (int)i);
+    if (h->kind == HYPER_REGRESS && c->set.regress.to == CFG_REGRESS_NONE)
+        return config_refuse(c, path, "regress needs regress.to: activations or weights");
     return DRMAD_OK;
 }
 

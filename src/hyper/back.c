@@ -38,14 +38,15 @@ done:
     return st;
 }
 
-/* What a device summed over the steps of a phase, at the phase's first step. */
+/* What a device summed over the steps of a phase, at the last of them to be walked: the phase's
+ * first; one-step walks forward, so there at each. */
 static drmad_status collect_sum(walker *w, int32_t use, int64_t step, double *dvalues)
 {
     trainer *t = w->t;
     const use_state *u = &t->use[use];
     hyper_at at = trainer_at(t, u, step);
 
-    if (step > 0 &&
+    if (estimator_walks(w) && step > w->first &&
         space_phase(t->spec.space, u->use, step - 1) == space_phase(t->spec.space, u->use, step))
         return DRMAD_OK;
     const drmad_status st = trainer_take_sum(t, use);
@@ -150,10 +151,20 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
             TRY(trainer_ask_gradient(t, step, v->now[0], trainer_example_weights(t, USE_VALUE),
                                      t->slot[SLOT_G], &loss));
         TRY(job_run(w->direction, t->slot));
-        TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], true,
+        TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], PRODUCT_BACK,
                                 w->asks_gradient ? t->slot[SLOT_G] : NULL));
     }
     TRY(job_run(w->back, t->slot));
+done:
+    return st;
+}
+
+drmad_status walker_reverse_step(walker *w, int64_t step, const traj_view *v, double *dvalues)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(reverse_step(w, step, v));
+    TRY(collect(w, step, 1, dvalues));
 done:
     return st;
 }
@@ -370,7 +381,7 @@ done:
 drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
 {
     trainer *t = w->t;
-    const int64_t T = t->spec.steps, look = T / 50 + 1;
+    const int64_t T = t->spec.steps, look = (T - w->first) / 50 + 1;
     stride_rule rule = {.curvature = HUGE_VAL};
     drmad_status st = DRMAD_OK;
     double first;
@@ -382,17 +393,18 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         TRY(trainer_clear_sum(t, i));
     }
     r->growth = 1;
-    for (int64_t step = T - 1, seen = T; step >= 0; step--) {
+    for (int64_t step = T - 1, seen = T; step >= w->first; step--) {
         TRY(base_stopped(w->ctx));
         const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */
         if (w->spec.tenth) TRY(reverse_tenth(w, &step, dvalues));
         else TRY(reverse_block(w, &rule, &step, dvalues));
         r->steps += !rest;
-        if (seen - step >= look || step == 0) {
+        if (seen - step >= look || step == w->first) {
             TRY(check_growth(w, step, first, r));
             seen = step;
         }
     }
+    if (w->first > 0) goto done;
     TRY(trainer_prepare(t, 0));
     TRY(rates_collect(w, dvalues));
     collect_buffer(w, dvalues);

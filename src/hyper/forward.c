@@ -167,7 +167,7 @@ static drmad_status ask_tangent(walker *w, int64_t step)
     drmad_status st = DRMAD_OK;
     double loss;
 
-    TRY(trainer_ask_product(t, step, t->state[0][0], w->tan[0], false, t->slot[SLOT_G]));
+    TRY(trainer_ask_product(t, step, t->state[0][0], w->tan[0], PRODUCT_FORWARD, t->slot[SLOT_G]));
     if (!weights) return DRMAD_OK;
     TRY(trainer_ask_gradient(t, step, t->state[0][0], weights, t->slot[SLOT_U], &loss));
 done:

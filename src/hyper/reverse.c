@@ -12,31 +12,15 @@
  * hypergradient needs it on a path without b.
  * Checked: tests/hyper/, against differences of whole runs in double and against forward mode. */
 #include "ad/ad.h"
-#include "hyper/walker.h"
+#include "hyper/parts.h"
 #include <math.h>
 #include <string.h>
 
-/* Everything the reverse graph is made of; arrays by tensor or by use. */
-typedef struct parts {
-    job *j;
-    net *n;
-    node *grad, *grad_leaf, *hess; /* by tensor */
-    node *u, *step_u;              /* cotangents of the gradient: as it is, clipped */
-    node *squares, *squares_next;  /* the averaged squares v, a leaf of v' */
-    node *cot[OPTIM_VECTORS], *out[OPTIM_VECTORS]; /* by vector of a state, by tensor */
-    node *use_grad, *use_cot;                      /* by use */
-    node rate_cot;                                 /* of the base rate */
-    node *rate[RATE_SLOTS];                        /* by rate series; NODE_NONE = 0 */
-    optim_momentum *momentum;                      /* by sum */
-    node *list, *mapped, *from, *to;               /* scratch */
-    int32_t tensors, uses, vectors;
-} parts;
-
-static void parts_free(drmad_ctx *ctx, parts *p)
+void parts_free(drmad_ctx *ctx, parts *p)
 {
-    void *all[] = {p->grad, p->grad_leaf, p->u,       p->step_u,   p->squares, p->squares_next,
-                   p->hess, p->use_grad,  p->use_cot, p->momentum, p->list,    p->mapped,
-                   p->from, p->to,        p->rate[0], p->rate[1]};
+    void *all[] = {p->grad,   p->grad_leaf, p->u,        p->step_u,  p->squares,  p->squares_next,
+                   p->hess,   p->given,     p->use_grad, p->use_cot, p->momentum, p->list,
+                   p->mapped, p->from,      p->to,       p->rate[0], p->rate[1]};
 
     net_free(ctx, p->n);
     for (int k = 0; k < OPTIM_VECTORS; k++) mem_free(ctx, p->cot[k]);
@@ -44,13 +28,13 @@ static void parts_free(drmad_ctx *ctx, parts *p)
     for (size_t i = 0; i < COUNT(all); i++) mem_free(ctx, all[i]);
 }
 
-static drmad_status parts_new(walker *w, job *j, parts *p)
+drmad_status parts_new(walker *w, job *j, parts *p)
 {
     const size_t n = (size_t)w->t->spec.params->n, uses = (size_t)w->t->spec.space->n_uses + 1;
     const size_t all = (OPTIM_PAIRS + 2) * n + 2 * uses + 2 * (size_t)w->sums +
                        RATE_SLOTS * (size_t)w->rates + (size_t)w->t->masks;
-    node **by_tensor[] = {&p->grad,    &p->grad_leaf,    &p->u,   &p->step_u,
-                          &p->squares, &p->squares_next, &p->hess};
+    node **by_tensor[] = {&p->grad,    &p->grad_leaf,    &p->u,    &p->step_u,
+                          &p->squares, &p->squares_next, &p->hess, &p->given};
     drmad_status st = DRMAD_OK;
 
     *p =
@@ -71,6 +55,7 @@ static drmad_status parts_new(walker *w, job *j, parts *p)
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->mapped));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->from));
     TRY(mem_alloc(w->ctx, all, sizeof(node), &p->to));
+    for (size_t i = 0; i < n; i++) p->given[i] = NODE_NONE;
     for (size_t i = 0; i < uses; i++) p->use_grad[i] = p->use_cot[i] = NODE_NONE;
     for (size_t i = 0; i < n; i++) p->squares[i] = NODE_NONE;
     p->rate_cot = NODE_NONE;
@@ -78,15 +63,7 @@ done:
     return st;
 }
 
-static bool about_optimiser(hyper_kind k)
-{
-    for (int h = 0; h < OPTIM_HYPERS; h++)
-        if (optim_kind_of((optim_hyper)h) == k) return true;
-    return k == HYPER_CLIP;
-}
-
-/* Loss, dL/dw, and dL/dh of the uses in the loss. */
-static drmad_status build_gradient(walker *w, parts *p)
+drmad_status parts_gradient(walker *w, parts *p)
 {
     graph *g = p->j->g;
     const space *s = w->t->spec.space;
@@ -187,7 +164,7 @@ done:
 /* H u and the mixed products, by one JVP. Running statistics r enter the total as <c, r'> with
  * c = 0, whose tangent is r~': so the same JVP adds (dr'/dw)' r~' to H u, (dr'/dh)' r~' to h~, and
  * gives r~ = (dr'/dr)' r~'. */
-static drmad_status build_second_order(walker *w, parts *p)
+drmad_status parts_second_order(walker *w, parts *p)
 {
     graph *g = p->j->g;
     drmad_status st = DRMAD_OK;
@@ -209,16 +186,20 @@ static drmad_status build_second_order(walker *w, parts *p)
     for (int32_t i = 0; i < p->uses; i++)
         if (p->use_grad[i] != NODE_NONE) p->use_cot[i] = p->to[n++];
     for (int32_t i = 0; w->t->spec.oracle && i < p->tensors; i++) {
-        const node hu = job_leaf(p->j, "H u", w->t->spec.dtype, w->t->spec.params->at[i].shape,
-                                 trainer_tensor_ref(w->t, SLOT_HU, i));
-        p->hess[i] = p->hess[i] == NODE_NONE ? hu : g_add(g, p->hess[i], hu);
+        p->given[i] = job_leaf(p->j, "H u", w->t->spec.dtype, w->t->spec.params->at[i].shape,
+                               trainer_tensor_ref(w->t, SLOT_HU, i));
+        p->hess[i] = p->hess[i] == NODE_NONE ? p->given[i] : g_add(g, p->hess[i], p->given[i]);
     }
+done:
+    return st;
+}
+
+static void add_hessian(parts *p)
+{
     for (int32_t i = 0; i < p->tensors; i++)
         if (p->hess[i] != NODE_NONE)
             p->out[0][i] =
-                p->out[0][i] == NODE_NONE ? p->hess[i] : g_add(g, p->out[0][i], p->hess[i]);
-done:
-    return st;
+                p->out[0][i] == NODE_NONE ? p->hess[i] : g_add(p->j->g, p->out[0][i], p->hess[i]);
 }
 
 /* The transposed sums of the momentum on a path without b (optim.h). */
@@ -409,7 +390,7 @@ done:
 
 /* Zeros for the leaves whose tangents carried the running statistics' adjoint; ReLU masks of the
  * true run in place of those of the path (DESIGN section 2, the grid's rules). */
-static drmad_status substitute_zeros_and_masks(walker *w, parts *p)
+drmad_status parts_substitute(walker *w, parts *p)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
@@ -447,6 +428,21 @@ static drmad_status put_cotangent(walker *w, parts *p, int32_t i)
     return job_output(j, cot, to, sum);
 }
 
+drmad_status parts_put_cotangents(walker *w, parts *p)
+{
+    const trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < p->uses; i++) {
+        w->has_cot[i] = p->use_cot[i] != NODE_NONE;
+        if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
+            w->has_cot[i] = true; /* from the oracle itself */
+        else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
+    }
+done:
+    return st;
+}
+
 static drmad_status put_outputs(walker *w, parts *p)
 {
     trainer *t = w->t;
@@ -461,12 +457,7 @@ static drmad_status put_outputs(walker *w, parts *p)
         for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
             TRY(job_output(j, p->out[k][i], trainer_tensor_ref(t, SLOT_WCOT + k, i), p->cot[k][i]));
     }
-    for (int32_t i = 0; i < p->uses; i++) {
-        w->has_cot[i] = p->use_cot[i] != NODE_NONE;
-        if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
-            w->has_cot[i] = true; /* from the oracle itself */
-        else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
-    }
+    TRY(parts_put_cotangents(w, p));
     if (p->rate_cot != NODE_NONE)
         TRY(job_output(j, p->rate_cot, (slot_ref){SLOT_LR_COT, 0}, NODE_NONE));
     for (int32_t k = 0; k < w->sums; k++) {
@@ -544,13 +535,14 @@ drmad_status walker_build_back(walker *w)
     TRY(job_new(w->ctx, w->t->on, &w->back));
     TRY(parts_new(w, w->back, &p));
     p.n->strided = w->spec.stride > 1;
-    TRY(build_gradient(w, &p));
+    TRY(parts_gradient(w, &p));
     TRY(build_optimiser(w, &p));
-    TRY(build_second_order(w, &p));
+    TRY(parts_second_order(w, &p));
+    add_hessian(&p);
     build_momentum_sums(w, &p);
     TRY(build_rates(w, &p));
     TRY(substitute_known(w, &p));
-    TRY(substitute_zeros_and_masks(w, &p));
+    TRY(parts_substitute(w, &p));
     TRY(put_outputs(w, &p));
     if (w->spec.stride > 1) TRY(put_norms(w, &p));
     TRY(job_compile(w->back));

@@ -46,6 +46,7 @@ static drmad_status open_trajectory(walker *w)
     const train_spec *s = &w->t->spec;
     w->kept = (traj_spec){
         .kind = w->spec.trajectory,
+        .first = w->first,
         .quality = w->spec.quality,
         .dtype = s->dtype,
         .params = s->params,
@@ -61,6 +62,10 @@ static drmad_status open_trajectory(walker *w)
         .step = trainer_step_at,
         .user = w->t,
     };
+    if (w->spec.estimator.kind == ESTIMATOR_TRUNCATED && w->kept.kind == TRAJ_AUTO) {
+        w->kept.kind = TRAJ_FULL;
+        if (w->kept.memory && traj_estimate(&w->kept) > w->kept.memory) w->kept.kind = TRAJ_REPLAY;
+    }
     drmad_status st = traj_new(w->ctx, &w->kept, &w->tr);
 
     if (st != DRMAD_OK) return st;
@@ -126,7 +131,9 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     w->ctx = ctx;
     w->t = t;
     w->spec = *spec;
-    TRY(open_trajectory(w));
+    w->exact = true;
+    TRY(estimator_open(w));
+    if (estimator_walks(w)) TRY(open_trajectory(w));
     TRY(mem_alloc(ctx, uses, sizeof *w->has_cot, &w->has_cot));
     TRY(mem_alloc(ctx, uses, sizeof *w->inverted, &w->inverted));
     TRY(mem_alloc(ctx, uses, sizeof *w->tangent_of, &w->tangent_of));
@@ -136,7 +143,8 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     if (spec->stride > 1) TRY(mem_alloc(ctx, flat, t->size, &w->middle));
     TRY(momentum_sums(w));
     TRY(rates_new(w));
-    TRY(walker_build_back(w));
+    if (spec->estimator.kind == ESTIMATOR_IMPLICIT) TRY(implicit_open(w));
+    else TRY(walker_build_back(w));
     TRY(walker_build_norm(w));
     *out = w, w = NULL;
 done:
@@ -161,6 +169,7 @@ void walker_free(walker *w)
         w->t->slot[w->square_slot] = NULL;
     }
     rates_free(w);
+    implicit_close(w);
     traj_free(w->tr);
     job_free(w->back);
     job_free(w->direction);
@@ -182,8 +191,7 @@ static void clear_sums(walker *w)
     }
 }
 
-/* w~ = dF/dw, those of the buffers 0. */
-static drmad_status start_adjoint(walker *w)
+drmad_status walker_start_adjoint(walker *w)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
@@ -197,32 +205,60 @@ done:
     return st;
 }
 
+static drmad_status walk_back(walker *w, const double *values, uint64_t seed, walk_report *r,
+                              double *dvalues)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(walker_start_adjoint(w));
+    clear_sums(w);
+    rates_begin(w);
+    trainer_restart(w->t, values, seed);
+    TRY(walker_back(w, r, dvalues));
+done:
+    r->kept = traj_stats_of(w->tr);
+    return st;
+}
+
+/* The run, recorded; `along` takes what the one-step estimator makes meanwhile. */
+static drmad_status run(walker *w, const double *values, uint64_t seed, const examples *objective,
+                        walk_report *r, double *along)
+{
+    const double start = base_now();
+    const drmad_status st = along ? walker_one_step(w, values, seed, objective, r, along)
+                                  : trainer_run(w->t, values, seed, w->tr, &r->run);
+
+    r->train_seconds = base_now() - start;
+    return st;
+}
+
 drmad_status walker_gradient(walker *w, const double *values, uint64_t seed,
                              const examples *objective, walk_report *r, double *dvalues)
 {
     trainer *t = w->t;
-    double start = base_now();
+    const size_t total = (size_t)t->spec.space->total;
     drmad_status st = DRMAD_OK;
+    double start = base_now(), *along = NULL;
 
-    *r = (walk_report){.trajectory = traj_kind_of(w->tr)};
-    TRY(trainer_run(t, values, seed, w->tr, &r->run));
-    r->train_seconds = r->run.seconds;
+    *r = (walk_report){.trajectory = walker_kind(w), .residual = NAN};
+    if (w->spec.estimator.kind == ESTIMATOR_ONE_STEP)
+        TRY(mem_alloc(w->ctx, total + 1, sizeof *along, &along));
+    TRY(run(w, values, seed, objective, r, along));
     start = base_now();
     TRY(trainer_eval(t, objective, values, &r->value, w->dw, dvalues));
     r->eval_seconds = base_now() - start;
 
     start = base_now();
-    TRY(start_adjoint(w));
-    clear_sums(w);
-    rates_begin(w);
-    trainer_restart(t, values, seed);
-    TRY(walker_back(w, r, dvalues));
-    for (int64_t i = 0; i < t->spec.space->total; i++)
+    if (w->tr) TRY(walk_back(w, values, seed, r, dvalues));
+    if (w->solve) TRY(walker_implicit(w, values, seed, r, dvalues));
+    for (size_t i = 0; along && i < total; i++) dvalues[i] += along[i];
+    for (size_t i = 0; i < total; i++)
         if (!isfinite(dvalues[i]))
             TRY(FAIL(w->ctx, DRMAD_E_DIVERGED, "a hypergradient is %g", dvalues[i]));
+    if (!w->solve) r->products = r->steps;
 done:
     r->reverse_seconds = r->steps ? base_now() - start : 0;
-    r->kept = traj_stats_of(w->tr);
+    mem_free(w->ctx, along);
     return st;
 }
 
@@ -232,7 +268,7 @@ size_t walker_bytes(const walker *w)
 
     return flat * (2 * (size_t)w->t->vectors * w->t->size + sizeof(double)) +
            program_bytes(w->back->prog) + (w->direction ? program_bytes(w->direction->prog) : 0) +
-           traj_estimate(&w->kept) + rates_bytes(w);
+           (w->tr ? traj_estimate(&w->kept) : 0) + implicit_bytes(w) + rates_bytes(w);
 }
 
 void walker_explain(const walker *w, void (*line)(void *user, const char *text), void *user)
@@ -242,7 +278,7 @@ void walker_explain(const walker *w, void (*line)(void *user, const char *text),
 
 traj_kind walker_kind(const walker *w)
 {
-    return traj_kind_of(w->tr);
+    return w->tr ? traj_kind_of(w->tr) : TRAJ_NONE;
 }
 
 int64_t walker_step_macs(const walker *w)

@@ -27,10 +27,11 @@ struct walker {
     drmad_ctx *ctx;
     trainer *t;
     walk_spec spec;
-    trajectory *tr;
-    traj_spec kept; /* what tr was made from */
-    bool exact;     /* the trajectory hands out the run's own states */
-    job *back, *tangent;
+    trajectory *tr;      /* NULL: one-step, implicit */
+    traj_spec kept;      /* what tr was made from */
+    int64_t first;       /* the first step walked back */
+    bool exact;          /* the trajectory hands out the run's own states */
+    job *back, *tangent; /* back: the reverse step; implicit: H u and (d2L/dh dw) u */
     job *direction;      /* oracle: u of a reverse step */
     bool asks_gradient;  /* oracle: `back` reads dL/dw too */
     bool direction_asks; /* ... so does `direction` */
@@ -47,11 +48,29 @@ struct walker {
     void *ahead;       /* strides: the weights at the end of a block */
     void *middle;      /* strides: those in its middle */
     double *dw;        /* dF/dw at the end, flat */
+    struct implicit *solve; /* NULL but for implicit */
     job *norm;         /* on a device: |w~|^2 */
     int32_t square_slot;
 };
 
+/* The steps walked back, and what an estimator cannot see, refused: estimator.c. */
+drmad_status estimator_open(walker *w);
+bool estimator_walks(const walker *w); /* unrolled, truncated: a trajectory */
+bool about_optimiser(hyper_kind k);
+
+/* dvalues += the estimate, over the run just made and F's dw: one_step.c, implicit.c. */
+drmad_status implicit_open(walker *w);
+void implicit_close(walker *w);
+size_t implicit_bytes(const walker *w);
+drmad_status walker_implicit(walker *w, const double *values, uint64_t seed, walk_report *r,
+                             double *dvalues);
+/* The run itself, during which it is summed. */
+drmad_status walker_one_step(walker *w, const double *values, uint64_t seed,
+                             const examples *objective, walk_report *r, double *sum);
+int64_t implicit_batches(const walker *w);
+
 drmad_status walker_build_back(walker *w);
+drmad_status walker_build_products(walker *w); /* in place of it: implicit */
 drmad_status walker_build_tangent(walker *w);
 /* All steps, from the last to the first, adding into dvalues. */
 drmad_status walker_back(walker *w, walk_report *report, double *dvalues);
@@ -62,6 +81,10 @@ rate_series *rates_of(const walker *w, int32_t use); /* NULL: none */
 void rates_begin(walker *w);
 void rates_note(walker *w, rate_series *r, int64_t step);
 drmad_status rates_collect(walker *w, double *dvalues);
+/* One reverse step on `view`, and its cotangents into dvalues: back.c. Batch and leaves of the step
+ * are in place. */
+drmad_status walker_reverse_step(walker *w, int64_t step, const traj_view *view, double *dvalues);
+drmad_status walker_start_adjoint(walker *w); /* w~ = dF/dw, b~ = 0 */
 /* |w~|. */
 drmad_status walker_norm(walker *w, double *out);
 drmad_status walker_build_norm(walker *w); /* on a device: the plan that takes it */

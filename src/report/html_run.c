@@ -267,6 +267,7 @@ static void put_health(html *h, const run_view *r)
 {
     const json_t *steps = get(r, "path"), *note;
     const double growth = real_of(r->result, "largest_growth");
+    const double residual = real_of(r->result, "largest_residual");
     const char *kind = json_string_value(get(r, "trajectory"));
     char line[200];
     int back = 0;
@@ -275,7 +276,10 @@ static void put_health(html *h, const run_view *r)
     if (!steps) return;
     html_section(h, "health", "Health");
     text_put(&h->t, "<ul>\n");
-    if (isfinite(growth)) {
+    if (isfinite(residual)) {
+        snprintf(line, sizeof line, "implicit: the residual was at most %.2g of |dF/dw|", residual);
+        put_line(h, line);
+    } else if (isfinite(growth) && !(kind && strcmp(kind, "none") == 0)) {
         snprintf(line, sizeof line, "|dF/dw| grew at most %.3g-fold on the way back (%s)", growth,
                  kind ? kind : "?");
         put_line(h, line);

@@ -30,12 +30,16 @@ static const struct {
     [HYPER_EPS] = {TENSOR_PERS, "it is about weights", true, true, true},
     [HYPER_INIT_SCALE] = {TENSOR_PERS, "it is about weights", true, false, false},
     [HYPER_LABEL_SMOOTHING] = {BIT(PER_GLOBAL), "it is one number for the loss", false, true, true},
+    [HYPER_DROPOUT] = {BIT(PER_GLOBAL), "it is one rate for all dropout layers", false, true,
+                       false},
     [HYPER_INPUT_SCALE] = {BIT(PER_GLOBAL) | BIT(PER_UNIT_IN),
                            "it is about the columns of the input", false, false, false},
     [HYPER_EXAMPLE_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_EXAMPLE) | BIT(PER_CLASS),
                               "it is about examples", false, true, false},
     [HYPER_LOSS_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_CLASS), "it is about the loss", false, true,
                            false},
+    [HYPER_REGRESS] = {BIT(PER_GLOBAL) | BIT(PER_LAYER) | BIT(PER_TENSOR), "it is about layers",
+                       true, true, true},
     [HYPER_CLIP] = {BIT(PER_GLOBAL), "it is one number for all gradients", false, true, true},
     [HYPER_LR_PEAK] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
     [HYPER_LR_FINAL] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
@@ -70,7 +74,8 @@ static bool matches(const char *list, const char *name)
 
 bool space_reaches(const hyper_decl *d, const param *p)
 {
-    bool weights_only = d->kind == HYPER_L2 || d->kind == HYPER_L1 || d->kind == HYPER_WEIGHT_DECAY;
+    bool weights_only = d->kind == HYPER_L2 || d->kind == HYPER_L1 ||
+                        d->kind == HYPER_WEIGHT_DECAY || d->kind == HYPER_REGRESS;
 
     if (p->role == PARAM_STAT) return false;
     if (d->match) return matches(d->match, p->name);

@@ -177,13 +177,34 @@ static void reverse_plan(void *of, void (*line)(void *, const char *), void *use
     walker_explain(of, line, user);
 }
 
+/* What a hypergradient costs beside the run whose it is. */
+static drmad_status explain_cost(drmad_study *s)
+{
+    const setup_cost c = setup_cost_of(s->s);
+    drmad_status st = DRMAD_OK;
+    char way[128];
+
+    TRY(study_put(s, "runs_per_meta_step", json_real(c.meta)));
+    TRY(study_say(s,
+                  "hypergradient: %s: %.2f training runs, of which 1 the run, %.2f F and its "
+                  "gradient, %.2f the way back (%s%lld second-order products)",
+                  setup_way(s->s, way, sizeof way), c.meta, c.eval / c.run, c.back / c.run,
+                  s->s->walk.estimator.kind == ESTIMATOR_IMPLICIT ? "at most " : "",
+                  (long long)walker_products(s->s->walker)));
+done:
+    return st;
+}
+
 drmad_status drmad_study_explain(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
 
     TRY(study_begin(s, "explain", s->cfg->set.hyper.n > 0, false));
     TRY(explain(s, "training step", training_plan, s->s->trainer));
-    if (s->s->walker) TRY(explain(s, "reverse step", reverse_plan, s->s->walker));
+    if (s->s->walker) {
+        TRY(explain(s, "reverse step", reverse_plan, s->s->walker));
+        TRY(explain_cost(s));
+    }
     TRY(study_finish(s, NULL));
 done:
     return study_end(s, st);

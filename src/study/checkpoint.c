@@ -87,14 +87,15 @@ drmad_status tuning_save(drmad_study *s, tuning *t)
     snprintf(tied, sizeof tied, "%lld", (long long)t->tied);
     const double charged[] = {t->spent, base_now() - s->started};
     const st_tensor at[] = {{"outer", F64, SHAPE((int64_t)n), state},
-                            {"charged", F64, SHAPE((int64_t)COUNT(charged)), charged}};
+                            {"charged", F64, SHAPE((int64_t)COUNT(charged)), charged},
+                            {"pull", F64, SHAPE(s->s->params->total), s->s->pull}};
     const st_text text[] = {{"study_sha256", print},
                             {"log_bytes", bytes},
                             {"tied", tied},
                             {"stopped", t->stopped},
                             {"unstable", t->unstable ? "1" : "0"},
                             {"path", path}};
-    const st_file file = {(int32_t)COUNT(at), (int32_t)COUNT(text), at, text};
+    const st_file file = {(int32_t)COUNT(at) - !s->s->pull, (int32_t)COUNT(text), at, text};
     TRY(folder_tensors(s->f, checkpoint_name, &file));
     t->saved = base_now();
     base_log(s->ctx, LOG_DETAIL, "checkpoint after meta-step %lld", (long long)outer_steps(t->o));
@@ -130,6 +131,20 @@ static drmad_status numbers(drmad_study *s, const st_file *f, const char *name, 
     return DRMAD_OK;
 }
 
+static drmad_status restore_pull(drmad_study *s, const st_file *f)
+{
+    const size_t n = (size_t)s->s->params->total;
+    drmad_status st = DRMAD_OK;
+    double *flat = NULL;
+
+    TRY(mem_alloc(s->ctx, n, sizeof *flat, &flat));
+    TRY(numbers(s, f, "pull", n, flat));
+    TRY(setup_pull_to(s->s, flat));
+done:
+    mem_free(s->ctx, flat);
+    return st;
+}
+
 /* The outer state, in the space of the ties that held. */
 static drmad_status restore_outer(drmad_study *s, const st_file *f, tuning *t)
 {
@@ -145,6 +160,7 @@ static drmad_status restore_outer(drmad_study *s, const st_file *f, tuning *t)
     }
     double *to = outer_state(t->o, &n);
     TRY(numbers(s, f, "outer", n, to));
+    if (safetensors_find(f, "pull")) TRY(restore_pull(s, f));
 done:
     return st;
 }

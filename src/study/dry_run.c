@@ -63,7 +63,7 @@ static drmad_status say_cost(drmad_study *s, const setup_cost *cost, const bill 
     const double seconds = b->sum * step * (double)s->cfg->set.train.steps;
     const char *kind = traj_kind_name(walker_kind(s->s->walker));
     drmad_status st = DRMAD_OK;
-    char time[32];
+    char time[32], way[128];
 
     TRY(study_put(s, "runs", json_real(b->sum)));
     TRY(study_put(s, "runs_per_meta_step", json_real(cost->meta)));
@@ -77,8 +77,8 @@ static drmad_status say_cost(drmad_study *s, const setup_cost *cost, const bill 
                   b->sum, b->tuning, cost->meta, b->audits, b->last, b->retrain, b->random));
     TRY(study_say(s, "time       about %s at %.3g ms a step (measured, %d threads)",
                   duration(seconds, time, sizeof time), 1e3 * step, drmad_ctx_threads(s->ctx)));
-    TRY(study_say(s, "memory     %.1f MiB at the peak; trajectory %s",
-                  (double)cost->bytes / 1048576, kind));
+    TRY(study_say(s, "memory     %.1f MiB at the peak; %s", (double)cost->bytes / 1048576,
+                  setup_way(s->s, way, sizeof way)));
 done:
     return st;
 }
@@ -87,7 +87,7 @@ done:
 static drmad_status dry_run(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
-    double step;
+    double step, speed;
 
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "dry run", true, false));
@@ -96,6 +96,7 @@ static drmad_status dry_run(drmad_study *s)
     TRY(time_step(s, &step));
     if (s->cfg->set.stages.n > 0) TRY(stage_say_split(s));
     TRY(say_cost(s, &cost, &b, step)); /* with stages: of one refinement */
+    TRY(study_put_speed(s, &speed));
 done:
     return st;
 }

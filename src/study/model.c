@@ -198,6 +198,9 @@ drmad_status model_check_study(const drmad_model *m, const config *cfg)
     if (m->factor && m->factors < cfg->set.train.steps)
         TRY(config_refuse(cfg, "train.steps", "%lld; the schedule ends after %lld",
                           (long long)cfg->set.train.steps, (long long)m->factors));
+    if (cfg->set.regress.to == CFG_REGRESS_ACTIVATIONS)
+        TRY(config_refuse(cfg, "regress.to", "activations of %s are not seen; weights can be used",
+                          m->name));
     TRY(check_keys(cfg));
     TRY(check_hyper(m, cfg));
 done:

@@ -97,6 +97,28 @@ done:
     return st;
 }
 
+static void read_walk(setup *s)
+{
+    const config_study *c = &s->cfg->set;
+
+    s->walk = (walk_spec){.trajectory = (traj_kind)c->trajectory.kind,
+                          .quality = (traj_quality)c->trajectory.quality,
+                          .memory = (size_t)c->trajectory.memory,
+                          .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
+                          .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
+                          .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
+    s->walk.estimator = (estimator_spec){.kind = (estimator_kind)c->estimator.kind,
+                                         .last = c->estimator.last,
+                                         .rows = c->estimator.rows,
+                                         .solver = (solver_kind)c->estimator.solver,
+                                         .terms = c->estimator.terms,
+                                         .tolerance = c->estimator.tolerance,
+                                         .damping = c->estimator.damping,
+                                         .scale = c->estimator.scale,
+                                         .batches = c->estimator.batches};
+    if (c->estimator.scale == 0) s->walk.estimator.scale = c->optimizer.lr;
+}
+
 /* 0 for what the optimiser does not have. */
 static double number_or_none(double x)
 {
@@ -170,27 +192,26 @@ static void read_training(setup *s)
     t->steps = c->train.steps;
     t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
-    s->walk = (walk_spec){.trajectory = (traj_kind)c->trajectory.kind,
-                          .quality = (traj_quality)c->trajectory.quality,
-                          .memory = (size_t)c->trajectory.memory,
-                          .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
-                          .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
-                          .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
+    read_walk(s);
     t->masks = !s->model && c->trajectory.masks && s->net->masks > 0 &&
+               c->estimator.kind == CFG_ESTIMATOR_UNROLLED &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
-    s->outer =
-        (outer_spec){.kind = (outer_kind)c->outer.optimizer,
-                     .lr = c->outer.lr,
-                     .momentum = c->outer.momentum,
-                     .beta1 = c->outer.beta1,
-                     .beta2 = c->outer.beta2,
-                     .eps = 1e-8,
-                     .trust = c->outer.trust && !c->outer.fresh_seed && !c->outer.fresh_split,
-                     .fresh = c->outer.fresh_seed || c->outer.fresh_split,
-                     .max_growth = c->outer.max_growth,
-                     .audit_every = c->outer.audit_every,
-                     .patience = c->outer.patience,
-                     .tolerance = c->outer.tolerance};
+    t->regress = (regress_spec){
+        .to = (regress_to)c->regress.to, .weight = c->regress.weight, .until = c->regress.until};
+    /* what the net before was like makes F another function too */
+    const bool fresh = c->outer.fresh_seed || c->outer.fresh_split || t->regress.to != REGRESS_NONE;
+    s->outer = (outer_spec){.kind = (outer_kind)c->outer.optimizer,
+                            .lr = c->outer.lr,
+                            .momentum = c->outer.momentum,
+                            .beta1 = c->outer.beta1,
+                            .beta2 = c->outer.beta2,
+                            .eps = 1e-8,
+                            .trust = c->outer.trust && !fresh,
+                            .fresh = fresh,
+                            .max_growth = c->outer.max_growth,
+                            .audit_every = c->outer.audit_every,
+                            .patience = c->outer.patience,
+                            .tolerance = c->outer.tolerance};
 }
 
 /* New splits must leave the test set alone, and mix up what belongs to one example. */
@@ -320,6 +341,7 @@ void setup_free(setup *s)
     mem_free(s->ctx, s->decl);
     mem_free(s->ctx, s->ties);
     mem_free(s->ctx, s->start);
+    mem_free(s->ctx, s->pull);
     mem_free(s->ctx, s->buffers);
     mem_free(s->ctx, s->start_values);
     mem_free(s->ctx, s);
@@ -333,9 +355,47 @@ drmad_status setup_run(setup *s, bool walk)
     trainer_free(s->trainer);
     s->walker = NULL, s->trainer = NULL;
     TRY(trainer_new(s->ctx, &s->spec, &s->trainer));
+    TRY(trainer_pull(s->trainer, s->pull));
     if (walk) TRY(walker_new(s->ctx, s->trainer, &s->walk, &s->walker));
 done:
     return st;
+}
+
+drmad_status setup_pull_to(setup *s, const double *flat)
+{
+    const size_t n = (size_t)s->params->total;
+    drmad_status st = DRMAD_OK;
+
+    if (s->spec.regress.to == REGRESS_NONE) return DRMAD_OK;
+    if (!s->pull) TRY(mem_alloc(s->ctx, n, sizeof *s->pull, &s->pull));
+    memcpy(s->pull, flat, n * sizeof *s->pull);
+    TRY(trainer_pull(s->trainer, s->pull));
+done:
+    return st;
+}
+
+drmad_status setup_pull_to_last(setup *s)
+{
+    const size_t n = (size_t)s->params->total;
+    drmad_status st = DRMAD_OK;
+    double *flat = NULL;
+    const void *w;
+
+    if (s->spec.regress.to == REGRESS_NONE) return DRMAD_OK;
+    TRY(mem_alloc(s->ctx, n, sizeof *flat, &flat));
+    TRY(trainer_read_weights(s->trainer, &w));
+    for (size_t i = 0; i < n; i++) flat[i] = trainer_get(s->trainer, w, (int64_t)i);
+    TRY(setup_pull_to(s, flat));
+done:
+    mem_free(s->ctx, flat);
+    return st;
+}
+
+drmad_status setup_pull_to_nothing(setup *s)
+{
+    mem_free(s->ctx, s->pull);
+    s->pull = NULL;
+    return trainer_pull(s->trainer, NULL);
 }
 
 space_facts setup_facts(const setup *s, int64_t meta_step)
@@ -371,21 +431,53 @@ done:
 setup_cost setup_cost_of(const setup *s)
 {
     const double steps = (double)s->spec.steps;
+    const double products = s->walker ? (double)walker_products(s->walker) : 0;
     setup_cost c = {.run = steps};
+    double row; /* F's gradient of one example */
 
     if (s->model) { /* a second-order product is about two gradients */
-        c.eval = (double)s->objective.count / (double)s->spec.batch;
-        c.back = 2 * steps;
+        row = 1 / (double)s->spec.batch;
+        c.product = 2;
     } else {
         c.run *= (double)trainer_step_macs(s->trainer);
-        c.eval = 3 * (double)nn_macs(s->net) * (double)s->objective.count; /* W + (W + W') */
-        c.back = s->walker ? steps * (double)walker_step_macs(s->walker) : 0;
+        row = 3 * (double)nn_macs(s->net); /* W + (W + W') at most */
+        c.product = s->walker ? (double)walker_step_macs(s->walker) : 0;
     }
+    c.eval = row * (double)s->objective.count;
+    c.back = products * c.product + (s->walker ? row * (double)walker_rows(s->walker) : 0);
     c.meta = (c.run + c.eval + c.back) / c.run;
-    c.audit = 1 + (2 * c.eval + c.back) / c.run; /* a tangent costs about what an adjoint does */
+    /* a tangent costs about what an adjoint does */
+    c.audit = 1 + (2 * c.eval + steps * c.product) / c.run;
     c.look = 1 + c.eval / (3 * c.run);
     c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
     if (s->model) return c;
     c.bytes += setup_data_bytes(s);
     return c;
+}
+
+double setup_spent(const setup *s, const setup_cost *c, const walk_report *r)
+{
+    if (s->walk.estimator.kind != ESTIMATOR_IMPLICIT || r->products == 0) return c->meta;
+    return c->meta - (double)(walker_products(s->walker) - r->products) * c->product / c->run;
+}
+
+char *setup_way(const setup *s, char *buf, size_t size)
+{
+    const estimator_spec *e = &s->walk.estimator;
+    const char *kept = traj_kind_name(walker_kind(s->walker)), *name = estimator_name(e->kind);
+
+    switch (e->kind) {
+    case ESTIMATOR_UNROLLED: snprintf(buf, size, "trajectory %s", kept); break;
+    case ESTIMATOR_TRUNCATED:
+        snprintf(buf, size, "estimator %s (last %lld steps), trajectory %s", name,
+                 (long long)walker_products(s->walker), kept);
+        break;
+    case ESTIMATOR_ONE_STEP:
+        snprintf(buf, size, "estimator %s (%lld examples a step)", name, (long long)e->rows);
+        break;
+    case ESTIMATOR_IMPLICIT:
+        snprintf(buf, size, "estimator %s (%s)", name, solver_name(e->solver));
+        break;
+    }
+    return buf;
 }

@@ -31,6 +31,7 @@ typedef struct setup {
     int32_t decls;
     double *start, *buffers; /* weights and the optimiser's buffers from files, or NULL */
     st_file *start_values;  /* of the hyperparameters, or NULL */
+    double *pull;  /* weights of the last meta-step's net, flat; NULL: none */
     space *space;
     trainer *trainer;
     walker *walker; /* NULL without hyperparameters */
@@ -50,6 +51,12 @@ drmad_status setup_tie(setup *s, int64_t meta_step, bool walk, outer *o);
 /* Trainer and walker anew on the space as it is. `walk` false: no walker. */
 drmad_status setup_run(setup *s, bool walk);
 
+/* With regress.to, from here on runs are pulled towards: the weights of the last run; those of
+ * `flat`; nothing. */
+drmad_status setup_pull_to_last(setup *s);
+drmad_status setup_pull_to(setup *s, const double *flat);
+drmad_status setup_pull_to_nothing(setup *s);
+
 /* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
@@ -63,10 +70,17 @@ space_facts setup_facts(const setup *s, int64_t meta_step);
 typedef struct setup_cost {
     /* A run, F with its gradient, a walk back: in multiply-adds; of an oracle's in gradients. */
     double run, eval, back;
+    double product;           /* one batch's second-order product, in the same unit */
     double meta, audit, look; /* in runs: a meta-step, an audit, a run with F alone */
     size_t bytes;             /* peak memory: data, plans, trajectory */
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
+/* Of a hypergradient that was made, in runs: fewer products than `meta` counts on may have done. */
+double setup_spent(const setup *s, const setup_cost *c, const walk_report *r);
+
+/* How hypergradients are made, for people: "trajectory grid", "estimator implicit (cg)", ... With a
+ * walker only. Always terminated; gives buf back. */
+char *setup_way(const setup *s, char *buf, size_t size);
 
 /* Gives *out: the data sets alone, pictures as they lie in their files, bad ones too. */
 drmad_status setup_survey(drmad_ctx *ctx, const config *cfg, setup **out);

@@ -54,6 +54,7 @@ drmad_status slope_declare(config *c, const char *const *names, int32_t n, bool 
     drmad_status st = DRMAD_OK;
 
     *found = false;
+    c->set.estimator.kind = CFG_ESTIMATOR_UNROLLED; /* a slope is the objective's own */
     if (c->set.hyper.n > 0) return st;
     text_put(&t, "[");
     for (size_t i = 0; i < COUNT(keys); i++) {

@@ -28,6 +28,8 @@ static json_t *step_json(const outer_report *r, double spent)
         "spent_runs", spent, "trajectory", traj_kind_name(r->walk.trajectory), "trajectory_bytes",
         (json_int_t)r->walk.kept.bytes_held);
 
+    if (j && isfinite(r->walk.residual))
+        json_object_set_new(j, "residual", json_real(r->walk.residual));
     if (j && r->why) json_object_set_new(j, "why", json_string(r->why));
     if (j && r->diverged_at >= 0)
         json_object_set_new(j, "diverged_at", json_integer(r->diverged_at));
@@ -41,14 +43,17 @@ static json_t *step_json(const outer_report *r, double spent)
 static void tell(drmad_study *s, const outer_report *r)
 {
     const long long step = (long long)r->step, total = (long long)s->cfg->set.outer.steps;
-    char at[64] = "";
+    char at[64] = "", residual[48] = "";
+
+    if (isfinite(r->walk.residual))
+        snprintf(residual, sizeof residual, ", residual %.2g", r->walk.residual);
 
     if (r->diverged_at >= 0)
         snprintf(at, sizeof at, " at step %lld of %lld", (long long)r->diverged_at,
                  (long long)s->s->spec.steps);
     if (r->verdict == OUTER_MOVED)
-        base_log(s->ctx, LOG_INFO, "meta-step %lld of %lld: objective %.5g, |dF/dh| %.3g", step,
-                 total, r->value, r->gradient_norm);
+        base_log(s->ctx, LOG_INFO, "meta-step %lld of %lld: objective %.5g, |dF/dh| %.3g%s", step,
+                 total, r->value, r->gradient_norm, residual);
     else
         base_log(s->ctx, LOG_INFO, "meta-step %lld of %lld: objective %.5g: %s%s; %s", step, total,
                  r->value, r->why, at,
@@ -64,6 +69,9 @@ static const char *growth_advice(traj_kind k)
     }
 }
 
+/* Beyond this the implicit hypergradient is of another matrix than the loss's. */
+static const double large_residual = 0.1;
+
 /* The lines that say whether the hypergradient deserves trust. */
 static void health(drmad_study *s, tuning *t, const outer_report *r)
 {
@@ -74,6 +82,15 @@ static void health(drmad_study *s, tuning *t, const outer_report *r)
                  (long long)r->step, r->walk.growth, s->s->outer.max_growth,
                  growth_advice(r->walk.trajectory));
         t->growth_told = true;
+    }
+    if (r->walk.residual > large_residual && !t->residual_told) {
+        base_log(s->ctx, LOG_WARN,
+                 "meta-step %lld: implicit: %s left a residual of %.2g of |dF/dw|%s",
+                 (long long)r->step, solver_name(s->s->walk.estimator.solver), r->walk.residual,
+                 r->walk.negative ? ": the loss has negative curvature at the trained weights; "
+                                    "raise estimator.damping or train longer"
+                                  : "; raise estimator.terms or estimator.damping");
+        t->residual_told = true;
     }
     if (r->audited && fabs(r->audit_exact - r->audit_cheap) > 0.5 * fabs(r->audit_exact))
         base_log(s->ctx, LOG_WARN,
@@ -125,7 +142,8 @@ static drmad_status meta_step(drmad_study *s, tuning *t, outer_report *r)
         memcpy(state, t->before, n * sizeof *state);
         goto done;
     }
-    t->spent += cost.meta;
+    t->spent += setup_spent(s->s, &cost, &r->walk);
+    if (r->verdict == OUTER_MOVED) TRY(setup_pull_to_last(s->s));
     if (r->audited) t->spent += cost.audit;
     json_t *event = step_json(r, t->spent);
     if (event && json_array_append(t->path, event) != 0)
@@ -222,12 +240,13 @@ done:
     return st;
 }
 
-static double largest_growth(const tuning *t)
+/* Of all meta-steps; 0 where none has it. */
+static double largest(const tuning *t, const char *key)
 {
     double x = 0;
 
     for (size_t i = 0; i < json_array_size(t->path); i++)
-        x = fmax(x, json_number_value(json_object_get(json_array_get(t->path, i), "growth")));
+        x = fmax(x, json_number_value(json_object_get(json_array_get(t->path, i), key)));
     return x;
 }
 
@@ -242,7 +261,7 @@ static int moves_of(const tuning *t)
     return n;
 }
 
-static drmad_status report_path(drmad_study *s, tuning *t, const char *kind)
+static drmad_status report_path(drmad_study *s, tuning *t, const char *kind, const char *way)
 {
     const json_t *first = json_object_get(json_array_get(t->path, 0), "objective");
     const double best = outer_best_value(t->o);
@@ -256,11 +275,13 @@ static drmad_status report_path(drmad_study *s, tuning *t, const char *kind)
     TRY(study_put(s, "spent_runs", json_real(t->spent)));
     TRY(study_put(s, "best_objective", study_real(best)));
     TRY(study_put(s, "trajectory", json_string(kind)));
-    TRY(study_put(s, "largest_growth", json_real(largest_growth(t))));
+    TRY(study_put(s, "estimator", json_string(estimator_name(s->s->walk.estimator.kind))));
+    TRY(study_put(s, "largest_growth", json_real(largest(t, "growth"))));
+    if (s->s->walk.estimator.kind == ESTIMATOR_IMPLICIT)
+        TRY(study_put(s, "largest_residual", json_real(largest(t, "residual"))));
     TRY(study_put(s, "path", json_incref(t->path)));
-    TRY(study_say(s,
-                  "tuning     %lld meta-steps (%s), the work of %.1f training runs; trajectory %s",
-                  (long long)outer_steps(t->o), t->stopped, t->spent, kind));
+    TRY(study_say(s, "tuning     %lld meta-steps (%s), the work of %.1f training runs; %s",
+                  (long long)outer_steps(t->o), t->stopped, t->spent, way));
     if (first && isfinite(best))
         TRY(study_say(s, "objective  %s at the start, %.5g at the best (%s, one seed)", start, best,
                       s->cfg->set.objective.data == CFG_OBJECTIVE_TRAIN ? "training loss"
@@ -308,6 +329,7 @@ static drmad_status retrain(drmad_study *s, tuning *t, summary *tuned)
     t->o = NULL;
     TRY(study_save_values(s, "hyperparameters.safetensors", t->values));
     TRY(study_keep(s, t->tied, t->values));
+    TRY(setup_pull_to_nothing(s->s));
     TRY(study_say_values(s, t->values));
     TRY(study_clean_report(s, t->values));
     TRY(study_say_header(s));
@@ -345,7 +367,7 @@ static drmad_status tune(drmad_study *s, tuning *t)
 {
     drmad_status st = DRMAD_OK;
     double random_runs = 0;
-    char print[SHA256_TEXT];
+    char print[SHA256_TEXT], way[128];
     summary tuned;
 
     if (t->resumed)
@@ -353,9 +375,10 @@ static drmad_status tune(drmad_study *s, tuning *t)
     TRY(tuning_fingerprint(s, print));
     TRY(study_put(s, "study_sha256", json_string(print)));
     const char *kind = traj_kind_name(walker_kind(s->s->walker));
+    setup_way(s->s, way, sizeof way);
     TRY(tune_loop(s, t));
     TRY(judge_last(s, t));
-    TRY(report_path(s, t, kind));
+    TRY(report_path(s, t, kind, way));
     if (!isfinite(outer_best_value(t->o)) || (t->unstable && moves_of(t) == 0)) {
         st = give_up(s, t);
         goto done;

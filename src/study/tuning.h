@@ -5,15 +5,15 @@
 
 typedef struct tuning {
     outer *o;
-    double *values, *before; /* scratch; the outer state before a meta-step */
-    double spent;            /* training runs so far */
-    double saved;            /* when the last checkpoint was written */
-    int64_t tied;            /* the meta-step whose ties the space holds */
-    char stopped[128];       /* why no meta-step is to follow; "" while one may */
-    bool unstable;           /* ... because nothing near can be used */
-    bool resumed, finished;  /* finished: the folder holds the result */
-    bool growth_told;        /* the warning is not repeated */
-    json_t *path;            /* one object a meta-step */
+    double *values, *before;         /* scratch; the outer state before a meta-step */
+    double spent;                    /* training runs so far */
+    double saved;                    /* when the last checkpoint was written */
+    int64_t tied;                    /* the meta-step whose ties the space holds */
+    char stopped[128];               /* why no meta-step is to follow; "" while one may */
+    bool unstable;                   /* ... because nothing near can be used */
+    bool resumed, finished;          /* finished: the folder holds the result */
+    bool growth_told, residual_told; /* a warning is not repeated */
+    json_t *path;                    /* one object a meta-step */
 } tuning;
 
 /* Gives *t: from the folder's checkpoint if `resume` and there is one; finished if there is none

@@ -87,13 +87,22 @@ done:
 static drmad_status show_all(drmad_study *s, const walk_report *r, const knob *k, int64_t n)
 {
     drmad_status st = DRMAD_OK;
+    char way[128], health[96] = "";
 
     TRY(study_put(s, "objective", study_real(r->value.loss)));
     TRY(study_put(s, "growth", study_real(r->growth)));
     TRY(study_put(s, "trajectory", json_string(traj_kind_name(r->trajectory))));
+    TRY(study_put(s, "estimator", json_string(estimator_name(s->s->walk.estimator.kind))));
     TRY(study_put(s, "sensitivities", json_array()));
-    TRY(study_say(s, "objective  %.5g; |dF/dw| grew %.3g-fold on the way back; trajectory %s",
-                  r->value.loss, r->growth, traj_kind_name(r->trajectory)));
+    if (isfinite(r->residual)) {
+        TRY(study_put(s, "residual", json_real(r->residual)));
+        snprintf(health, sizeof health, "; residual %.2g after %lld products", r->residual,
+                 (long long)r->steps);
+    } else if (r->trajectory != TRAJ_NONE) {
+        snprintf(health, sizeof health, "; |dF/dw| grew %.3g-fold on the way back", r->growth);
+    }
+    TRY(study_say(s, "objective  %.5g%s; %s", r->value.loss, health,
+                  setup_way(s->s, way, sizeof way)));
     TRY(study_say(s, "\n%-30s %8s %8s %12s %10s %13s", "knob", "phase", "values", "dF/dlog h",
                   "for 10 %", "audited"));
     for (int64_t i = 0; i < n; i++) TRY(show(s, &k[i]));

@@ -58,15 +58,15 @@ drmad_status trainer_ask_gradient(trainer *t, int64_t step, const void *w, const
     return answered(t, o->gradient(o->user, t->seed, step, w, weights, g, loss), "gradient");
 }
 
-drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u, bool back,
-                                 void *g)
+drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u,
+                                 product_way way, void *g)
 {
     const oracle *o = ask(t);
-    void *rows = back ? trainer_example_weights(t, USE_COT) : NULL;
+    void *rows = way == PRODUCT_FORWARD ? NULL : trainer_example_weights(t, USE_COT);
 
     return answered(t,
                     o->product(o->user, t->seed, step, w, u, trainer_example_weights(t, USE_VALUE),
-                               !back, g, t->slot[SLOT_HU], rows),
+                               way, g, t->slot[SLOT_HU], rows),
                     "second-order product");
 }
 

@@ -32,9 +32,11 @@ typedef enum slot_id {
     SLOT_GAIN = SLOT_NUMBER + OPTIM_GAIN,
     SLOT_LR_COT = SLOT_NUMBER + OPTIM_NUMBERS,
     SLOT_LR_TAN, /* one element: of the base rate where the space tunes the schedule */
+    SLOT_FADE,   /* one element: of the regression */
     SLOT_LOSS,
     SLOT_CORRECT, /* one element */
     SLOT_LOW, /* flat: lower bounds of the averaged squares, where a trajectory gives those alone */
+    SLOT_PREVIOUS, /* flat: what the regression pulls towards */
     SLOT_FIXED_COUNT /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
 } slot_id;
 

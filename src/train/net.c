@@ -59,9 +59,7 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
     return n->use[i];
 }
 
-/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
- * a constant 0. */
-static node leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
+node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
 {
     node leaf = trainer_use_leaf(t, j, n, kind, tensor);
     const int32_t rank = tensor < 0 ? 2 : t->spec.params->at[tensor].shape.rank;
@@ -160,8 +158,8 @@ static node penalties(trainer *t, job *j, net *n, node total)
 {
     for (int32_t i = 0; i < t->spec.params->n; i++) {
         const bool weight = t->spec.params->at[i].role == PARAM_WEIGHT;
-        node l2 = leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
-        node l1 = leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
+        node l2 = trainer_leaf_or(t, j, n, HYPER_L2, i, weight ? t->spec.l2 : 0);
+        node l1 = trainer_leaf_or(t, j, n, HYPER_L1, i, weight ? t->spec.l1 : 0);
 
         if (l2 != NODE_NONE) total = plus(j->g, total, nn_l2(j->g, n->w[i], l2));
         if (l1 != NODE_NONE) total = plus(j->g, total, nn_l1(j->g, n->w[i], l1));
@@ -172,10 +170,8 @@ static node penalties(trainer *t, job *j, net *n, node total)
 /* The key of the step's random masks; NODE_NONE where the net draws none. */
 static node step_key(trainer *t, job *j)
 {
-    for (int32_t i = 0; i < t->spec.model->n; i++)
-        if (t->spec.model->at[i].kind == NN_DROPOUT)
-            return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
-    return NODE_NONE;
+    if (!nn_draws_masks(t->spec.model)) return NODE_NONE;
+    return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
 }
 
 /* <c, r'> over the running statistics, c leaves of value 0. */
@@ -194,26 +190,37 @@ static node statistics_term(trainer *t, job *j, net *n)
 }
 
 /* The data loss by our own graph. */
-static void build_loss(trainer *t, job *j, net *n)
+static drmad_status build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
+    drmad_status st = DRMAD_OK;
+    nn_pass pass = {.train = true,
+                    .key = step_key(t, j),
+                    .rate = trainer_use_leaf(t, j, n, HYPER_DROPOUT, -1),
+                    .kinks = n->kinks,
+                    .next = n->next};
 
-    const nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
+    TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *pass.outputs, &pass.outputs));
     node table = batch_rows(t, j);
     node labels = trainer_labels(t, j, table);
-    node z = nn_forward(j->g, s->model, n->w, trainer_inputs(t, j, n, table), &pass);
-    node smoothing = leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
+    node x = trainer_inputs(t, j, n, table);
+    node z = nn_forward(j->g, s->model, n->w, x, &pass);
+    node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
 
     n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
+    TRY(trainer_regression(t, j, n, x, &pass, &n->total));
     if (n->adjoint) n->total = plus(j->g, n->total, statistics_term(t, j, n));
+done:
+    mem_free(t->ctx, pass.outputs);
+    return st;
 }
 
 /* The data loss by the oracle: its gradient is a leaf. */
-static void build_given(trainer *t, job *j, net *n)
+static drmad_status build_given(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
 
@@ -222,6 +229,7 @@ static void build_given(trainer *t, job *j, net *n)
                                trainer_tensor_ref(t, SLOT_G, i));
     n->loss = NODE_NONE;
     n->total = penalties(t, j, n, NODE_NONE);
+    return trainer_regression(t, j, n, NODE_NONE, NULL, &n->total);
 }
 
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
@@ -234,8 +242,7 @@ drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad)
         n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
                            trainer_tensor_ref(t, SLOT_W, i));
     }
-    if (s->oracle) build_given(t, j, n);
-    else build_loss(t, j, n);
+    TRY(s->oracle ? build_given(t, j, n) : build_loss(t, j, n));
     if (n->total != NODE_NONE) {
         node one = g_ones_like(j->g, n->total);
         TRY(ad_vjp(j->g, 1, &n->total, &one, s->params->n, n->w, grad));

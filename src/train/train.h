@@ -31,6 +31,15 @@ typedef struct examples {
     double mean[EXAMPLES_CHANNELS_MAX], deviation[EXAMPLES_CHANNELS_MAX];
 } examples;
 
+/* A pull towards the trained net of the meta-step before: regress.c. */
+typedef enum regress_to { REGRESS_NONE, REGRESS_ACTIVATIONS, REGRESS_WEIGHTS } regress_to;
+
+typedef struct regress_spec {
+    regress_to to;
+    double weight; /* where the space has no say */
+    double until;  /* the share of the steps over which it fades to 0; 0: it does not fade */
+} regress_spec;
+
 typedef struct train_spec {
     dtype dtype;
     const nn_spec *model;      /* NULL with an oracle; borrowed */
@@ -54,6 +63,7 @@ typedef struct train_spec {
     const double *buffers;
     int64_t done;
     bool masks;          /* a step gives the ReLU sign masks out */
+    regress_spec regress;
 } train_spec;
 
 /* The constant or scheduled value of a kind at a step, where the space has no say. */
@@ -75,10 +85,20 @@ typedef struct train_report {
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out);
 void trainer_free(trainer *t); /* NULL is fine */
 
+/* With regress.to: the weights that runs are pulled towards from now on, flat; NULL: none, as it is
+ * at first. */
+drmad_status trainer_pull(trainer *t, const double *w);
+
 /* Called after every `every` steps but the last, when the weights are those of the steps done so
  * far: trainer_eval may look at them. A failure ends the run with it. `every` 0: never again. */
 typedef drmad_status train_watch_fn(void *user, int64_t steps);
 void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user);
+
+/* Called after every step, when the last run's state is the new one: `from` and `to` are the states
+ * before and after it, until it returns. NULL: never again. */
+typedef drmad_status train_follow_fn(void *user, int64_t step, void *const from[],
+                                     void *const to[]);
+void trainer_follow(trainer *t, train_follow_fn *fn, void *user);
 
 /* One run with hyperparameters `values` (space->total doubles). Recorded into tr unless NULL. A
  * loss or weight that is not finite ends the run with DRMAD_E_DIVERGED. */

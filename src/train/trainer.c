@@ -129,6 +129,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
+    if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
     TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
@@ -186,6 +187,9 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
         return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
                     (long long)shape_count(&s->model->input), (long long)s->train.width);
+    if (space_has(s->space, HYPER_DROPOUT) && !(s->model && nn_draws_masks(s->model)))
+        return FAIL(ctx, DRMAD_E_CONFIG, "hyper: dropout: the model has no dropout layer%s",
+                    s->model ? "; presets have them where model.dropout is above 0" : "");
     if (s->masks && s->model->masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
     return trainer_check_update(ctx, s);
@@ -226,6 +230,7 @@ void trainer_free(trainer *t)
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
     if (t->slot) trainer_vector_free(t, t->slot[SLOT_WGRAD]);
+    if (t->slot) trainer_vector_free(t, t->slot[SLOT_PREVIOUS]);
     for (int i = 0; i < 2; i++)
         for (int32_t k = 0; k < t->vectors; k++) trainer_vector_free(t, t->state[i][k]);
     mem_free(t->ctx, t->slot);
@@ -300,6 +305,7 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_LR_GAMMA: return s->rate.gamma;
     case HYPER_L2: return s->l2;
     case HYPER_L1: return s->l1;
+    case HYPER_REGRESS: return s->regress.weight;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
     case HYPER_INIT_SCALE: return s->init_scale;
     default: return 1;
@@ -403,6 +409,7 @@ drmad_status trainer_prepare(trainer *t, int64_t step)
     TRY(fill_leaves(t, step));
     trainer_put(t, t->slot[SLOT_LR], 0, schedule_at(&s->rate, step));
     trainer_put(t, t->slot[SLOT_MU], 0, s->momentum);
+    trainer_put(t, t->slot[SLOT_FADE], 0, trainer_fade(t, step));
     trainer_put(t, t->slot[SLOT_GAIN], 0, step + s->done > 0 ? 1 - s->optim.dampening : 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_STEP] = (double)(step + s->done + 1);
     *(double *)t->slot[SLOT_NUMBER + OPTIM_PRODUCT] = t->product[step];
@@ -499,6 +506,12 @@ void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
     t->watch_user = user;
 }
 
+void trainer_follow(trainer *t, train_follow_fn *fn, void *user)
+{
+    t->follow = fn;
+    t->follow_user = user;
+}
+
 static drmad_status watch(trainer *t, int64_t steps)
 {
     const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
@@ -510,6 +523,7 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
                          train_report *out)
 {
     const double start = base_now();
+    const bool masks = t->spec.masks, apart = masks || t->follow; /* a step into other memory */
     drmad_status st = DRMAD_OK;
 
     *out = (train_report){0};
@@ -519,17 +533,17 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     TRY(trainer_start_state(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
-        void *const *from = t->state[t->now], *const *to =
-                                                  t->spec.masks ? t->state[1 - t->now] : from;
+        void *const *from = t->state[t->now], *const *to = apart ? t->state[1 - t->now] : from;
 
         TRY(base_stopped(t->ctx));
-        if (!t->spec.masks) TRY(record(t, tr, step, from)); /* the step overwrites it */
+        if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
         TRY(trainer_step_at(t, step, from, to));
-        if (t->spec.masks) TRY(record(t, tr, step, from));
-        if (t->spec.masks) t->now = 1 - t->now;
+        if (masks) TRY(record(t, tr, step, from));
+        if (apart) t->now = 1 - t->now;
         const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
         note_loss(t, step, loss, out);
         if (!isfinite(loss)) TRY(diverged(t, step, loss));
+        if (t->follow) TRY(t->follow(t->follow_user, step, from, to));
         TRY(watch(t, step + 1));
     }
     TRY(record(t, tr, t->spec.steps, t->state[t->now]));

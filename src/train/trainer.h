@@ -6,6 +6,9 @@
 
 typedef enum use_slot { USE_VALUE, USE_COT, USE_TAN, USE_INVERSE, USE_SLOTS } use_slot;
 
+/* As drmad/model.h numbers them. */
+typedef enum product_way { PRODUCT_BACK, PRODUCT_FORWARD, PRODUCT_ALONE } product_way;
+
 /* One use of the space: its leaf and when it was last filled. */
 typedef struct use_state {
     const hyper_use *use;
@@ -36,6 +39,9 @@ struct trainer {
     int64_t watch_every;
     train_watch_fn *watch;
     void *watch_user;
+    bool pulled; /* SLOT_PREVIOUS holds a net */
+    train_follow_fn *follow;
+    void *follow_user;
     double *product;                       /* OPTIM_PRODUCT of each step */
     double *draw;                          /* start weights before initial scales, flat */
     void *stage;                           /* a device's vector in host memory; NULL: never yet */
@@ -94,6 +100,15 @@ void trainer_bind(trainer *t, slot_id first, void *const state[]);
 /* The leaf of the use of `kind` for `tensor`, made on first call; NODE_NONE when a constant
  * serves. */
 node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor);
+/* The leaf where the space has one, else the constant `value` with every dimension 1; NODE_NONE for
+ * a constant 0. */
+node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value);
+
+/* Adds the regression to *total. x: the net's input, and `pass` the pass with its outputs; unused,
+ * and NULL, for weights. */
+drmad_status trainer_regression(trainer *t, job *j, net *n, node x, const nn_pass *pass,
+                                node *total);
+double trainer_fade(const trainer *t, int64_t step);
 
 node trainer_base_leaf(trainer *t, job *j, const shape *s); /* the base rate, in shape *s */
 /* Whether the space tunes the base schedule, and whether tensor i's rate is the schedule's. */
@@ -133,10 +148,10 @@ drmad_status trainer_ask_batch(trainer *t, int64_t step);
 void *trainer_example_weights(const trainer *t, use_slot what);
 drmad_status trainer_ask_gradient(trainer *t, int64_t step, const void *w, const void *weights,
                                   void *g, double *loss);
-/* HU = H u at w; the gradient there into g unless NULL; rows into the weights' cotangent where
- * `back`. */
-drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u, bool back,
-                                 void *g);
+/* HU = H u at w; the gradient there into g unless NULL; rows into the weights' cotangent but on the
+ * way forward. */
+drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const void *u,
+                                 product_way way, void *g);
 /* trainer_eval by the oracle. */
 drmad_status trainer_ask_value(trainer *t, const examples *e, eval_result *out, double *dw,
                                double *dvalues);

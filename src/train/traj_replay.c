@@ -202,7 +202,7 @@ static drmad_status run_step(trajectory *tr, int64_t s, int64_t t)
         to[i] = state_at(tr, s, t + 1) + (size_t)i * bytes;
     }
     tr->stats.recomputed++;
-    return tr->spec.step(tr->spec.user, t, from, to);
+    return tr->spec.step(tr->spec.user, tr->first + t, from, to);
 }
 
 static drmad_status replay_load(trajectory *tr, int64_t t, traj_view *out)

@@ -58,6 +58,15 @@ done:
     return st;
 }
 
+/* The run as its kind sees it. */
+static traj_spec kept_part(const traj_spec *s)
+{
+    traj_spec part = *s;
+
+    part.steps -= s->first;
+    return part;
+}
+
 void traj_show(const trajectory *tr, const char *now, const char *next, traj_view *out)
 {
     const size_t bytes = traj_vector_bytes(&tr->spec);
@@ -91,6 +100,9 @@ static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_USAGE, "trajectory: %lld steps, expected 1 or more",
                     (long long)s->steps);
+    if (s->first < 0 || s->first >= s->steps)
+        return FAIL(ctx, DRMAD_E_USAGE, "trajectory: first state %lld of %lld steps",
+                    (long long)s->first, (long long)s->steps);
     if (s->vectors < 1 || s->vectors > TRAJ_VECTORS)
         return FAIL(ctx, DRMAD_E_USAGE, "trajectory: %d vectors in a state, expected 1 to %d",
                     s->vectors, TRAJ_VECTORS);
@@ -117,8 +129,9 @@ drmad_status traj_new(drmad_ctx *ctx, const traj_spec *spec, trajectory **out)
     TRY(check_spec(ctx, spec));
     TRY(mem_alloc(ctx, 1, sizeof *tr, &tr));
     tr->ctx = ctx;
-    tr->spec = *spec;
-    tr->spec.kind = resolve(spec);
+    tr->spec = kept_part(spec);
+    tr->first = spec->first;
+    tr->spec.kind = resolve(&tr->spec);
     if (!tr->spec.on) tr->spec.on = &backend_cpu;
     tr->ops = kinds[tr->spec.kind].ops;
     TRY(tr->ops->open(tr));
@@ -143,13 +156,16 @@ traj_kind traj_kind_of(const trajectory *tr)
 
 const char *traj_kind_name(traj_kind k)
 {
+    if (k == TRAJ_NONE) return "none";
     if (k == TRAJ_AUTO) return "auto";
     return (unsigned)k < TRAJ_KIND_COUNT ? kinds[k].ops->name : "unknown";
 }
 
 size_t traj_estimate(const traj_spec *spec)
 {
-    return kinds[resolve(spec)].bytes(spec);
+    const traj_spec part = kept_part(spec);
+
+    return kinds[resolve(&part)].bytes(&part);
 }
 
 drmad_status traj_begin(trajectory *tr)
@@ -172,9 +188,11 @@ drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const v
                     "trajectory: state %lld recorded out of order, expected %lld%s", (long long)t,
                     (long long)want, tr->back ? " to be loaded" : "");
     tr->next = -1;
-    drmad_status st = tr->ops->record(tr, t, state, masks);
-    if (st != DRMAD_OK) return st;
-    tr->back = t == tr->spec.steps;
+    if (t >= tr->first) {
+        const drmad_status st = tr->ops->record(tr, t - tr->first, state, masks);
+        if (st != DRMAD_OK) return st;
+    }
+    tr->back = t == tr->first + tr->spec.steps;
     tr->next = tr->back ? t - 1 : t + 1;
     return DRMAD_OK;
 }
@@ -184,12 +202,12 @@ drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out)
     int64_t want = tr->next;
 
     *out = (traj_view){0};
-    if (!tr->back || t != want || t < 0)
+    if (!tr->back || t != want || t < tr->first)
         return FAIL(tr->ctx, DRMAD_E_USAGE,
                     "trajectory: state %lld loaded out of order, expected %lld%s", (long long)t,
                     (long long)want, tr->back ? "" : " to be recorded");
     tr->next = -1;
-    drmad_status st = tr->ops->load(tr, t, out);
+    drmad_status st = tr->ops->load(tr, t - tr->first, out);
     if (st == DRMAD_OK) tr->next = t - 1;
     return st;
 }

@@ -12,6 +12,7 @@
  *   grid     w to within tau/2 per weight, by its grid crossings        close
  *   line     w on the straight line between w_0 and w_T                 DrMAD as published
  *
+ * With `first` only the states from there on are kept and handed out: a kind sees them as a run.
  * Memory beyond the start comes in chunks under spec.memory; what does not fit spills (full is
  * never chosen then; replay, to spec.spill_dir) or coarsens (grid) and is said in the log. */
 #ifndef TRAJECTORY_H
@@ -20,7 +21,8 @@
 #include "space/params.h"
 
 typedef enum traj_kind {
-    TRAJ_AUTO,
+    TRAJ_NONE = -1, /* of an estimator that walks nothing back */
+    TRAJ_AUTO = 0,
     TRAJ_FULL,
     TRAJ_REPLAY,
     TRAJ_GRID,
@@ -42,6 +44,7 @@ typedef struct traj_spec {
     dtype dtype;
     const param_table *params; /* borrowed */
     int64_t steps;             /* T */
+    int64_t first;             /* the first state that is kept; 0 = all of them */
     int32_t vectors;           /* of a state: w, then the optimiser's buffers */
     int32_t squares;           /* grid: the vector of averaged squares; 0 = none */
     double memory_of_squares;  /* its beta2: v' = beta2 v + (1 - beta2) p^2 */
@@ -84,8 +87,8 @@ const char *traj_kind_name(traj_kind k);
 size_t traj_estimate(const traj_spec *spec);
 
 drmad_status traj_begin(trajectory *tr); /* forget the last run */
-/* `state`: its vectors; masks belong to step t (NULL at t = T and when spec.mask_bytes
- * is 0). */
+/* t = 0 ... T, those before `first` too. `state`: its vectors; masks belong to step t (NULL at
+ * t = T and when spec.mask_bytes is 0). */
 drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const void *masks);
 drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out);
 traj_stats traj_stats_of(const trajectory *tr);
@@ -102,7 +105,8 @@ typedef struct traj_ops {
 
 struct trajectory {
     drmad_ctx *ctx;
-    traj_spec spec;
+    traj_spec spec; /* .steps: those that are kept */
+    int64_t first;
     const traj_ops *ops;
     traj_stats stats;
     void *kept;   /* the kind's own */

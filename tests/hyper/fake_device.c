@@ -206,13 +206,13 @@ static int gradient_on(void *user, uint64_t seed, int64_t step, const void *w, c
 }
 
 static int product_on(void *user, uint64_t seed, int64_t step, const void *w, const void *u,
-                      const void *weights, int forward, void *g, void *hu, void *rows)
+                      const void *weights, int way, void *g, void *hu, void *rows)
 {
     fake_device *f = user;
 
     CHECK(inside(f, w) && inside(f, u) && inside(f, hu) && !inside(f, rows));
     touch(f, true);
-    const int st = f->inner.product(f->inner.user, seed, step, w, u, weights, forward, g, hu, rows);
+    const int st = f->inner.product(f->inner.user, seed, step, w, u, weights, way, g, hu, rows);
     touch(f, false);
     return st;
 }

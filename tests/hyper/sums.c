@@ -65,7 +65,7 @@ static int gradient(void *user, uint64_t seed, int64_t step, const void *at, con
 }
 
 static int product(void *user, uint64_t seed, int64_t step, const void *at, const void *along,
-                   const void *weights, int forward, void *g_out, void *hu_out, void *rows)
+                   const void *weights, int way, void *g_out, void *hu_out, void *rows)
 {
     sums *q = user;
     const double *w = at, *u = along, *v = weights;
@@ -82,11 +82,11 @@ static int product(void *user, uint64_t seed, int64_t step, const void *at, cons
         for (int k = 0; k < SIZE; k++) {
             if (g) g[q->where[k]] += weight * t * q->a[row][k];
             hu[q->where[k]] += weight * (1 - t * t) * du * q->a[row][k];
-            if (!forward) hu[q->where[k]] += (1 - DECAY) * q->r_cot * slope * q->a[row][k];
+            if (way == 0) hu[q->where[k]] += (1 - DECAY) * q->r_cot * slope * q->a[row][k];
         }
     }
-    if (!forward) q->r_cot *= DECAY;
-    if (forward) {
+    if (way == 0) q->r_cot *= DECAY;
+    if (way == 1) {
         q->r = DECAY * q->r + (1 - DECAY) * mean_of(q, seed, step, w);
         q->r_tan = DECAY * q->r_tan + (1 - DECAY) * m_tan;
         q->moved = step;

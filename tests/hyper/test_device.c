@@ -110,6 +110,25 @@ TEST(device_every_granularity_is_as_on_the_host)
     }
 }
 
+TEST(device_estimators_are_as_on_the_host)
+{
+    const bench_way way = {.steps = 9, .optim = {.buffer = true}};
+    walk_spec walk = {.estimator = {.kind = ESTIMATOR_TRUNCATED, .last = 6}, .stride = 1};
+    hyper_decl decl[EVERY_KIND];
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < EVERY_KIND; i++) /* less phases: those before step 3 are not seen */
+        if (every_kind[i].kind != HYPER_INIT_SCALE) decl[n] = every_kind[i], decl[n++].phases = 1;
+    check_same(&way, decl, n, &walk);
+    walk.estimator = (estimator_spec){.kind = ESTIMATOR_ONE_STEP, .rows = 4};
+    check_same(&way, decl, n, &walk);
+    for (int32_t i = 0; i < n; i++) decl[i].phases = 1 + i % 3;
+    check_same(&way, decl, n, &walk);
+    for (int32_t i = 0; i < n; i++) decl[i].phases = 1;
+    walk.estimator = (estimator_spec){.kind = ESTIMATOR_IMPLICIT, .terms = 30, .damping = 0.1};
+    check_same(&way, decl + 2, n - 2, &walk);
+}
+
 /* A multiplier's leaf holds no base rate on a device: the plans multiply. */
 TEST(device_multiplier_of_a_schedule_is_as_on_the_host)
 {

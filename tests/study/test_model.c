@@ -47,13 +47,13 @@ static int gradient(void *user, uint64_t seed, int64_t step, const void *at, con
 }
 
 static int product(void *user, uint64_t seed, int64_t step, const void *at, const void *along,
-                   const void *weights, int forward, void *g, void *out, void *rows)
+                   const void *weights, int way, void *g, void *out, void *rows)
 {
     const cloud *c = user;
     const double *w = at, *u = along, *v = weights;
     double *hu = out, *dots = rows, loss;
 
-    (void)forward;
+    (void)way;
     for (int k = 0; k < SIZE; k++) hu[k] = 0;
     for (int i = 0; i < BATCH; i++) {
         if (dots) dots[i] = 0;

@@ -54,6 +54,15 @@ TEST(f21_a_run_on_a_grid_goes_on)
     CUT("trajectory.kind=grid", "baselines.random=2");
 }
 
+TEST(f21_a_run_that_is_pulled_goes_on)
+{
+    CUT("regress.to=activations", "hyper=[{kind: regress, per: layer}]");
+}
+TEST(f21_an_implicit_run_goes_on)
+{
+    CUT("estimator.kind=implicit", "estimator.damping=1");
+}
+
 TEST(f21_a_run_that_loosens_ties_goes_on)
 {
     CUT("outer.steps=6", "hyper=[{kind: l2, per: unit-in, start: 1e-3, ties: [{per: global, "
