@@ -1,6 +1,6 @@
 /* Where the time of a training step and of a reverse step goes: products, elementwise groups and
  * other steps of the plans that the trainer and the walker made, on seeded data. Processor time,
- * lower eighths. Of convolutional nets also their share of the peak and the memory of the two plans.
+ * lower eighths. Of convolutional nets also the share of the peak and the memory of the two plans.
  * "each" as an argument: each step is printed too; "convolutions": those nets alone. */
 #include "exec/cpu/cpu.h"
 #include "hyper/walker.h"

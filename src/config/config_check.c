@@ -187,6 +187,7 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_LR_GAMMA, "optimizer.gamma", &s->optimizer.gamma},
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
+                {HYPER_DROPOUT, "model.dropout", &s->model.dropout},
                 {HYPER_REGRESS, "regress.weight", &s->regress.weight},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
                 {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};

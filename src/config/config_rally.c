@@ -35,8 +35,8 @@ static drmad_status check_others(const config *c)
     return DRMAD_OK;
 }
 
-/* Shares and counts are told apart by size alone: 1 is all. */
-static drmad_status check_examples(const config *c, int32_t i)
+/* Shares and counts of examples are told apart by size alone: 1 is all. */
+static drmad_status check_leg(const config *c, int32_t i)
 {
     const config_study *s = &c->set;
     const double all = (double)s->data.train, now = s->rally.at[i].examples;
@@ -45,6 +45,8 @@ static drmad_status check_examples(const config *c, int32_t i)
     if (!(now > 0)) return refuse(c, i, "examples", "is 0: a share up to 1 or a count is needed");
     if (now > 1 && now != floor(now)) return refuse(c, i, "examples", "is no whole number");
     if (all > 0 && now > all) return refuse(c, i, "examples", "is above data.train");
+    if (i == 0 && s->rally.at[i].grow.n > 0)
+        return refuse(c, i, "grow", "the first stage has nothing to grow from: see model.grow");
     if ((now > 1) == (before > 1) && now < before)
         return refuse(c, i, "examples", "is below that of the stage before");
     return DRMAD_OK;
@@ -84,7 +86,7 @@ drmad_status config_check_rally(config *c)
 
         if (l->steps == 0) l->steps = s->train.steps;
         if (l->meta_steps < 0) l->meta_steps = s->outer.steps;
-        TRY(check_examples(c, i));
+        TRY(check_leg(c, i));
     }
     TRY(resolve_shares(c));
 done:

@@ -5,16 +5,15 @@
  *            copies divides its weights by r. Norms, activations, pools and the like go along; what
  *            an `add` joins is widened together, by the same copies
  *   deeper   behind a layer and its ReLU (with batch norm between, if it is there) the same again,
- *            as the identity; its batch norm undoes itself under the running statistics that the
- *            rectified normal N(bias, weight^2) of the norm before has
+ *            as the identity; its batch norm undoes itself by running statistics, those of a
+ *            rectified normal of mean `bias` and deviation `weight` of the norm before
  *
- * A morph is the new net and, for each of its tensors, where it comes from; weights, the optimiser's
- * vectors and hyperparameters follow from that. Widening the same way twice makes the same net: the
- * copies are drawn from `seed`, as evenly as can be.
+ * A morph is the new net and, for each of its tensors, where it comes from; weights, the
+ * optimiser's vectors and hyperparameters follow from that. Widening the same way twice makes the
+ * same net: the copies are drawn from `seed`, as evenly as can be.
  * Checked: tests/train/test_morph.c, on all presets. */
 #ifndef MORPH_H
 #define MORPH_H
-#include "base/text.h"
 #include "nn/nn.h"
 
 /* Which columns (units, channels) of the old net the new one's are. */
@@ -44,6 +43,8 @@ typedef struct morph {
 drmad_status morph_wider(const nn_spec *net, const char *layer, int64_t outputs, uint64_t seed,
                          morph **out);
 drmad_status morph_deeper(const nn_spec *net, const char *layer, morph **out);
+/* "wider LAYER=OUTPUTS" or "deeper LAYER", as a study says it. */
+drmad_status morph_parse(const nn_spec *net, const char *text, uint64_t seed, morph **out);
 void morph_free(morph *m); /* NULL is fine */
 
 /* What a flat vector holds: weights; sums of gradients (of copies: a share of them each); of their
@@ -54,7 +55,4 @@ typedef enum morph_what { MORPH_WEIGHTS, MORPH_GRADIENTS, MORPH_SQUARES, MORPH_S
  * weights of copies, in root mean squares of their tensor, so that they part. */
 void morph_apply(const morph *m, const param_table *old, const param_table *fresh, morph_what what,
                  double noise, const double *from, double *to);
-
-/* The net as `model.net` of a study, on one line. */
-void nn_print(const nn_spec *s, text_out *t);
 #endif

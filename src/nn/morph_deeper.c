@@ -56,8 +56,8 @@ static drmad_status name_anew(const nn_spec *s, nn_layer *l)
     return nn_refuse(s, l, "no name is left for a layer behind it");
 }
 
-/* The layer again, reading what the new net has last: of the same window or 3x3, with the outputs it
- * has as inputs too. */
+/* The layer again, reading what the new net has last, with as many inputs as outputs; of a
+ * convolution the window is 1x1 as before or 3x3. */
 static drmad_status add_identity(morph *m, const nn_spec *s, int32_t i)
 {
     nn_layer l = s->at[i];

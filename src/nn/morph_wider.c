@@ -1,9 +1,10 @@
 /* Wider: which layers go along, and which columns of theirs are copies.
  *
- * The columns of a layer are those of its output's last dimension. Layers that pass columns on (norms,
- * activations, pools, ...) share them with what they read, and `add` makes all that it reads share
- * theirs: such layers form a class, of which all that make columns of their own (linear, conv,
- * embedding) are widened together. `flatten` and `concat` have columns that follow from others'. */
+ * The columns of a layer are those of its output's last dimension. Layers that pass columns on
+ * (norms, activations, pools, ...) share them with what they read, and `add` makes all that it
+ * reads share theirs: such layers form a class, of which all that make columns of their own
+ * (linear, conv, embedding) are widened together. `flatten` and `concat` have columns that follow
+ * from others'. */
 #include "nn/morph_inside.h"
 #include <string.h>
 

@@ -102,17 +102,26 @@ drmad_status nn_from_preset(drmad_ctx *ctx, const nn_preset *p, nn_spec **out);
 
 drmad_status nn_params(const nn_spec *s, param_table *p); /* adds the net's tensors */
 bool nn_kinked(const nn_spec *s);                         /* some layer has kinks: relu, max_pool */
+bool nn_draws_masks(const nn_spec *s);                    /* some layer is dropout */
 int64_t nn_macs(const nn_spec *s); /* multiply-adds of one row's forward pass */
 
 /* How a forward pass is to be built, and what it gives besides. */
 typedef struct nn_pass {
-    bool train;  /* batch norm by the batch, dropout */
-    node key;    /* train: i32 [4], seed and step of the random masks; NODE_NONE: no dropout */
+    bool train; /* batch norm by the batch, dropout */
+    node key;   /* train: i32 [4], seed and step of the random masks; NODE_NONE: no dropout */
+    node rate;  /* train: one element, the rate of every dropout layer, by relaxed masks that can be
+                 * differentiated in it; NODE_NONE: nn_layer.rate and masks of 0 and 1 */
     node *kinks; /* [masks]: takes the step() nodes of dense ReLUs; or NULL */
     node *next;  /* [tensors]: takes the next values of running statistics, NODE_NONE for the
                   * other tensors; or NULL */
     node *outputs; /* [layers]: takes what each layer gives; or NULL */
 } nn_pass;
+
+/* Of an evaluation. */
+static inline nn_pass nn_evaluation(void)
+{
+    return (nn_pass){.key = NODE_NONE, .rate = NODE_NONE};
+}
 
 /* x [B, input...] -> outputs [B, ...]. w: the net's tensors in table order. */
 node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass *pass);

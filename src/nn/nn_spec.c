@@ -58,6 +58,13 @@ bool nn_kinked(const nn_spec *s)
     return false;
 }
 
+bool nn_draws_masks(const nn_spec *s)
+{
+    for (int32_t i = 0; i < s->n; i++)
+        if (s->at[i].kind == NN_DROPOUT) return true;
+    return false;
+}
+
 drmad_status nn_refuse(const nn_spec *s, const nn_layer *l, const char *fmt, ...)
 {
     char why[384];

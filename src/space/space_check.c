@@ -30,6 +30,8 @@ static const struct {
     [HYPER_EPS] = {TENSOR_PERS, "it is about weights", true, true, true},
     [HYPER_INIT_SCALE] = {TENSOR_PERS, "it is about weights", true, false, false},
     [HYPER_LABEL_SMOOTHING] = {BIT(PER_GLOBAL), "it is one number for the loss", false, true, true},
+    [HYPER_DROPOUT] = {BIT(PER_GLOBAL), "it is one rate for all dropout layers", false, true,
+                       false},
     [HYPER_INPUT_SCALE] = {BIT(PER_GLOBAL) | BIT(PER_UNIT_IN),
                            "it is about the columns of the input", false, false, false},
     [HYPER_EXAMPLE_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_EXAMPLE) | BIT(PER_CLASS),

@@ -87,7 +87,7 @@ done:
 static drmad_status dry_run(drmad_study *s)
 {
     drmad_status st = DRMAD_OK;
-    double step;
+    double step, speed;
 
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "dry run", true, false));
@@ -96,6 +96,7 @@ static drmad_status dry_run(drmad_study *s)
     TRY(time_step(s, &step));
     if (s->cfg->set.stages.n > 0) TRY(stage_say_split(s));
     TRY(say_cost(s, &cost, &b, step)); /* with stages: of one refinement */
+    TRY(study_put_speed(s, &speed));
 done:
     return st;
 }
@@ -165,7 +166,9 @@ done:
 drmad_status drmad_study_dry_run(drmad_study *s)
 {
     drmad_status st = s->cfg->set.rally.n > 0 ? dry_rally(s) : dry_run(s);
+    double speed;
 
+    if (st == DRMAD_OK) st = study_put_speed(s, &speed);
     if (st == DRMAD_OK) st = study_finish(s, NULL);
     return study_end(s, st);
 }

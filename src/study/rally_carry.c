@@ -1,7 +1,7 @@
 /* What goes from leg to leg of a rally: weights, the optimiser's state, hyperparameters. */
 #include "base/file.h"
+#include "study/grow.h"
 #include "study/rally.h"
-#include "study/start.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -56,14 +56,16 @@ drmad_status carry_state(rally *r, int32_t k, const char *dir, const char *to)
 {
     char name[2 * RALLY_DIR], path[1200];
     drmad_status st = DRMAD_OK;
-    shape_of_leg next = {0};
+    shape_of_leg last = {0}, next = {0};
     start_state state = {0};
     st_file *f = NULL;
 
+    TRY(shape_new(r, k - 1, &last));
     TRY(shape_new(r, k, &next));
     snprintf(name, sizeof name, "%s/state.safetensors", dir);
     TRY(read_tensors(r, name, path, sizeof path, &f));
-    TRY(start_state_read(next.u, path, f, &state));
+    TRY(start_state_read(last.u, path, f, &state));
+    TRY(grow_state(last.u, next.u, rally_leg(r, k)->noise, &state));
     path_of(r, to, "", path, sizeof path);
     TRY(file_make_folder(r->s->ctx, path));
     snprintf(name, sizeof name, "%s/start.safetensors", to);
@@ -71,6 +73,7 @@ drmad_status carry_state(rally *r, int32_t k, const char *dir, const char *to)
 done:
     start_state_free(r->s->ctx, &state);
     mem_free(r->s->ctx, f);
+    shape_free(&last);
     shape_free(&next);
     return st;
 }
@@ -115,31 +118,6 @@ done:
     return st;
 }
 
-static const hyper_slice *slice_named(const space *s, const char *name)
-{
-    for (int32_t i = 0; i < s->n_slices; i++)
-        if (strcmp(s->slices[i].name, name) == 0) return &s->slices[i];
-    return NULL;
-}
-
-/* Slice by slice. Of values per example those of the examples that both have; new ones start as
- * declared. */
-static drmad_status inherit(const space *from, const double *old, const space *to, double *fresh)
-{
-    for (int32_t i = 0; i < to->n_slices; i++) {
-        const hyper_slice *c = &to->slices[i], *p = slice_named(from, c->name);
-        const bool more = p && c->per == PER_EXAMPLE && p->elements <= c->elements;
-
-        if (!p || p->phases != c->phases || (p->elements != c->elements && !more))
-            return FAIL(to->ctx, DRMAD_E_INTERNAL, "%s: nothing to inherit", c->name);
-        for (int64_t ph = 0; ph < c->phases; ph++)
-            for (int64_t e = 0; e < c->elements; e++)
-                fresh[c->offset + ph * c->elements + e] =
-                    e < p->elements ? old[p->offset + ph * p->elements + e] : c->start;
-    }
-    return DRMAD_OK;
-}
-
 drmad_status carry_values(rally *r, int32_t k)
 {
     drmad_status st = DRMAD_OK;
@@ -152,7 +130,7 @@ drmad_status carry_values(rally *r, int32_t k)
     snprintf(name, sizeof name, "rally/%d/tuned.safetensors", (int)k);
     TRY(read_values(r, name, last.s, &old));
     TRY(mem_alloc(r->s->ctx, (size_t)next.s->total + 1, sizeof *fresh, &fresh));
-    TRY(inherit(last.s, old, next.s, fresh));
+    TRY(grow_values(&(grow_side){last.u, last.s}, old, &(grow_side){next.u, next.s}, fresh));
     snprintf(name, sizeof name, "rally/%d/start-values.safetensors", (int)k + 1);
     TRY(start_save_values(r->s->f, name, next.u, next.s, fresh));
 done:

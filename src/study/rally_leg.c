@@ -61,6 +61,29 @@ done:
     return st;
 }
 
+/* The study's own morphs, and those of the legs up to this one. */
+static drmad_status set_net(const drmad_study *of, drmad_study *sub, int32_t k)
+{
+    const config_study *c = &of->cfg->set;
+    text_out list = {.ctx = sub->ctx};
+    drmad_status st = DRMAD_OK;
+    int n = 0;
+
+    text_put(&list, "[");
+    for (int32_t i = -1; i <= k; i++) {
+        const int32_t many = i < 0 ? c->model.grow.n : c->rally.at[i].grow.n;
+        char *const *at = i < 0 ? c->model.grow.at : c->rally.at[i].grow.at;
+
+        for (int32_t j = 0; j < many; j++) text_say(&list, "%s\"%s\"", n++ ? ", " : "", at[j]);
+    }
+    text_put(&list, "]");
+    TRY(list.st);
+    TRY(config_set(sub->cfg, "model.grow", list.text));
+done:
+    text_free(&list);
+    return st;
+}
+
 drmad_status leg_study(drmad_study *of, int32_t k, const char *dir, const leg_start *from,
                        drmad_study **out)
 {
@@ -71,6 +94,7 @@ drmad_status leg_study(drmad_study *of, int32_t k, const char *dir, const leg_st
     *out = NULL;
     TRY(sub_new(of, NULL, dir, &sub));
     TRY(set_seeds(of, sub, k));
+    TRY(set_net(of, sub, k));
     TRY(sub_set(sub, "train.examples", "%.17g", l->examples));
     TRY(sub_set(sub, "train.steps", "%lld", (long long)l->steps));
     TRY(sub_set(sub, "outer.steps", "%lld", (long long)l->meta_steps));

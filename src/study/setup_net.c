@@ -1,4 +1,5 @@
 /* The net that a study's `model:` describes, for the rows of its data. */
+#include "nn/morph.h"
 #include "study/setup.h"
 #include <stdio.h>
 #include <string.h>
@@ -188,6 +189,25 @@ static drmad_status check_net_output(const setup *s)
     return DRMAD_OK;
 }
 
+/* What `model.grow` makes of the net. */
+static drmad_status grow(setup *s)
+{
+    const config_model *c = &s->cfg->set.model;
+    drmad_status st = DRMAD_OK;
+    morph *m = NULL;
+
+    for (int32_t i = 0; i < c->grow.n; i++) {
+        TRY(morph_parse(s->net, c->grow.at[i], (uint64_t)i, &m));
+        nn_free(s->net);
+        s->net = m->net, m->net = NULL;
+        morph_free(m);
+        m = NULL;
+    }
+done:
+    morph_free(m);
+    return st;
+}
+
 drmad_status setup_net(setup *s)
 {
     const config_model *m = &s->cfg->set.model;
@@ -196,6 +216,7 @@ drmad_status setup_net(setup *s)
     if (m->net.n > 0) TRY(build_list(s));
     else if (m->preset != NN_MLP) TRY(build_preset(s));
     else TRY(build_mlp(s));
+    TRY(grow(s));
     s->net->draws = (nn_draws){
         .kind = (nn_init)m->init, .bias = (nn_bias_init)m->init_bias, .std = m->init_std};
     TRY(check_net_output(s));

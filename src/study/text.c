@@ -36,10 +36,10 @@ static drmad_status say_model(drmad_study *s)
                          s->model->name, (long long)s->s->params->weights,
                          (long long)s->s->spec.steps, (long long)s->s->spec.batch);
     if (m->net.n > 0) {
-        snprintf(sizes, sizeof sizes, "%d layers", (int)net->n);
+        snprintf(sizes, sizeof sizes, "%d layers%s", (int)net->n, m->grow.n ? ", grown" : "");
     } else if (m->preset != NN_MLP) {
         TRY(config_get(s->cfg, "model.preset", &word));
-        snprintf(sizes, sizeof sizes, "%s", word);
+        snprintf(sizes, sizeof sizes, "%s%s", word, m->grow.n ? ", grown" : "");
     } else {
         n = (size_t)snprintf(sizes, sizeof sizes, "%lld", (long long)net->input.dim[0]);
         for (int32_t i = 0; i < net->n && n < sizeof sizes; i += 2)

@@ -29,7 +29,8 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     node labels = trainer_labels(t, j, rows);
     node x = trainer_inputs(t, j, n, rows);
     scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
-    node z = nn_forward(j->g, s->model, n->w, x, &(const nn_pass){.key = NODE_NONE});
+    const nn_pass pass = nn_evaluation();
+    node z = nn_forward(j->g, s->model, n->w, x, &pass);
     node loss = nn_row_loss(j->g, s->loss, z, labels, NODE_NONE);
     node total = g_dot(j->g, weight, loss), one = g_ones_like(j->g, total);
 

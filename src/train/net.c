@@ -170,10 +170,8 @@ static node penalties(trainer *t, job *j, net *n, node total)
 /* The key of the step's random masks; NODE_NONE where the net draws none. */
 static node step_key(trainer *t, job *j)
 {
-    for (int32_t i = 0; i < t->spec.model->n; i++)
-        if (t->spec.model->at[i].kind == NN_DROPOUT)
-            return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
-    return NODE_NONE;
+    if (!nn_draws_masks(t->spec.model)) return NODE_NONE;
+    return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
 }
 
 /* <c, r'> over the running statistics, c leaves of value 0. */
@@ -196,7 +194,11 @@ static drmad_status build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
     drmad_status st = DRMAD_OK;
-    nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
+    nn_pass pass = {.train = true,
+                    .key = step_key(t, j),
+                    .rate = trainer_use_leaf(t, j, n, HYPER_DROPOUT, -1),
+                    .kinks = n->kinks,
+                    .next = n->next};
 
     TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *pass.outputs, &pass.outputs));
     node table = batch_rows(t, j);

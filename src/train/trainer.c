@@ -187,6 +187,9 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
         return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
                     (long long)shape_count(&s->model->input), (long long)s->train.width);
+    if (space_has(s->space, HYPER_DROPOUT) && !(s->model && nn_draws_masks(s->model)))
+        return FAIL(ctx, DRMAD_E_CONFIG, "hyper: dropout: the model has no dropout layer%s",
+                    s->model ? "; presets have them where model.dropout is above 0" : "");
     if (s->masks && s->model->masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
     return trainer_check_update(ctx, s);
@@ -425,76 +428,6 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     t->seed = seed;
     t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
-}
-
-/* The start weights of a model of our own. */
-static void draw_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-
-    if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
-    else nn_draw(s->model, s->params, t->seed, t->draw);
-    for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
-}
-
-/* w = initial scales times the draw, in host memory; where the space has no say, the constant. */
-static void scale_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const hyper_use *u = space_find(s->space, HYPER_INIT_SCALE, i);
-        if (p->role == PARAM_STAT) continue;
-        const use_state *us = u ? &t->use[u - s->space->uses] : NULL;
-        for (int64_t e = 0; e < p->count; e++) {
-            const double scale =
-                us ? trainer_get(t, us->host[USE_VALUE], use_index(&us->leaf, &p->shape, e))
-                   : s->init_scale;
-            trainer_put(t, w, p->offset + e, t->draw[p->offset + e] * scale);
-        }
-    }
-}
-
-drmad_status trainer_start(trainer *t, void *w)
-{
-    const train_spec *s = &t->spec;
-    drmad_status st = DRMAD_OK;
-    void *v = w;
-
-    if (s->oracle) TRY(trainer_ask_start(t, w));
-    else draw_start(t, w);
-    if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
-    TRY(trainer_fetch(t, w, &v));
-    for (int64_t i = 0; s->oracle && i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);
-    scale_start(t, v);
-    TRY(trainer_send(t, w));
-done:
-    return st;
-}
-
-/* Vector k of the state that the spec goes on from, zeros where there is none. */
-static drmad_status start_buffer(trainer *t, int32_t k, void *to)
-{
-    const int64_t total = t->spec.params->total;
-    const double *from = t->spec.buffers ? t->spec.buffers + (k - 1) * total : NULL;
-    drmad_status st = trainer_clear(t, to);
-    void *v;
-
-    if (st != DRMAD_OK || !from) return st;
-    TRY(trainer_fetch(t, to, &v));
-    for (int64_t i = 0; i < total; i++) trainer_put(t, v, i, from[i]);
-    TRY(trainer_send(t, to));
-done:
-    return st;
-}
-
-drmad_status trainer_start_state(trainer *t, void *const state[])
-{
-    drmad_status st = trainer_start(t, state[0]);
-
-    for (int32_t k = 1; st == DRMAD_OK && k < t->vectors; k++) st = start_buffer(t, k, state[k]);
-    return st;
 }
 
 void trainer_masks_pack(trainer *t)

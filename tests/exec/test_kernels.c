@@ -349,6 +349,25 @@ TEST(large_images_are_right)
     }
 }
 
+/* Elements in the lanes of a vector and behind the last whole one; indices beyond 32 bits are out
+ * of reach. */
+TEST(draws_have_the_bits_of_the_generator)
+{
+    rx x;
+    void *y[1];
+    rx_open(&x, F32, 1);
+    node key = rx_index(&x, 4, 1 << 30);
+    const uint32_t *k = x.data[graph_rec(x.g, key)->attr.n];
+    const rng_key at = {(uint64_t)k[1] << 32 | k[0], k[2], 77};
+    const plan_output out = {g_uniform(x.g, key, 77, F32, SHAPE(10007)), -1};
+    CHECK(rx_run(&x, 1, &out, 2, false, y));
+    for (uint64_t i = 0; i < 10007; i++)
+        if (((float *)y[0])[i] != rng_uniform_f32(at, i))
+            test_fail(__FILE__, __LINE__, "element %d", (int)i);
+    free(y[0]);
+    rx_close(&x);
+}
+
 static void overflow_index(rx *x, node index)
 {
     ((int32_t *)x->data[graph_rec(x->g, index)->attr.n])[3] = 6;

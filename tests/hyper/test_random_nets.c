@@ -39,7 +39,7 @@ static nn_spec *random_net(bool group_norm)
     return s;
 }
 
-static void check_net(hyper_per per, int64_t phases, bool group_norm)
+static void check_net(hyper_per per, int64_t phases, bool group_norm, bool tuned_dropout)
 {
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
     hyper_decl decls[TOY_DECLS_MAX];
@@ -49,7 +49,14 @@ static void check_net(hyper_per per, int64_t phases, bool group_norm)
     toy_init(&t, test_ctx());
     use_momentum(&t, group_norm);
     t.net = random_net(group_norm);
-    const drmad_status st = toy_open(&t, decls, toy_declare(&t, per, phases, decls), &walk);
+    int32_t n = toy_declare(&t, per, phases, decls);
+    if (tuned_dropout)
+        decls[n++] = (hyper_decl){.kind = HYPER_DROPOUT,
+                                  .phases = phases,
+                                  .transform = TRANSFORM_LOGIT,
+                                  .high = 0.9,
+                                  .start = 0.3};
+    const drmad_status st = toy_open(&t, decls, n, &walk);
     CHECK_OK(t.ctx, st);
     if (st == DRMAD_OK) {
         CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
@@ -61,9 +68,10 @@ static void check_net(hyper_per per, int64_t phases, bool group_norm)
 
 TEST(hypergradients_through_batch_norm_and_dropout_equal_differences)
 {
-    check_net(PER_GLOBAL, 3, false);
-    check_net(PER_UNIT_IN, 1, false);
-    check_net(PER_TENSOR, 3, true);
+    check_net(PER_GLOBAL, 3, false, false);
+    check_net(PER_UNIT_IN, 1, false, true);
+    check_net(PER_TENSOR, 3, true, false);
+    check_net(PER_GLOBAL, 2, true, true);
 }
 
 static void gradient_of(toy *t, traj_kind kind, bool frozen)

@@ -206,10 +206,12 @@ TEST(forward_is_the_plain_loops_for_every_activation)
     for (int a = NN_TANH; a <= NN_SILU; a++) {
         const bool kinked = a == NN_RELU;
         node leaf[6], kinks[2] = {NODE_NONE, NODE_NONE};
-        const nn_pass pass = {.key = NODE_NONE, .kinks = kinks}, plain = {.key = NODE_NONE};
+        nn_pass pass = nn_evaluation();
+        const nn_pass plain = pass;
         nn_spec *spec = NULL;
         fixture f;
 
+        pass.kinks = kinks;
         open_graph(&f);
         for (int l = 0; l < 3; l++) {
             fill(w[2 * l], size[l] * size[l + 1], 0.7, 10 + (uint32_t)l);

@@ -197,6 +197,87 @@ TEST(rally_hyperparameters_are_inherited)
     desk_close(&d);
 }
 
+/* ---- nets that grow ---- */
+
+static const char *const growing[] = {
+    "model={layers: [auto, 4, 3, auto], activation: relu}",
+    "rally=[{examples: 0.5, steps: 8}, {steps: 10, noise: 0, "
+    "grow: [wider layers.0=7, deeper layers.1, wider layers.1_2=5]}, {grow: [wider layers.0=9]}]",
+    "optimizer={kind: adamw, lr: 0.01}",
+    NULL,
+};
+
+/* With no step of any length the next stage's first objective is the last one's end. */
+TEST(a_grown_net_computes_what_the_old_one_did)
+{
+    char weights[400], state[400];
+    desk d;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, rally_run(&d, "r", desk_tune, growing));
+    const json_t *end = json_object_get(leg(&d, 0), "end");
+    const double loss = number(end, "objective_loss"), test = number(end, "test_loss");
+    CHECK_NEAR(number(leg(&d, 0), "parameters"), 784 * 4 + 4 + 15 + 40, 0);
+    CHECK_NEAR(number(leg(&d, 1), "parameters"), 784 * 7 + 7 + 24 + 20 + 60, 0);
+    snprintf(weights, sizeof weights, "model.weights=%s/r/rally/2/start.safetensors", d.folder);
+    snprintf(state, sizeof state, "optimizer.state=%s/r/rally/2/start.safetensors", d.folder);
+    CHECK_OK(d.ctx, DESK_RUN(&d, "s", desk_train, growing[0], weights, state,
+                             "optimizer={kind: adamw, lr: 0}", "train.steps=1",
+                             "model.grow=[wider layers.0=7, deeper layers.1, wider "
+                             "layers.1_2=5]"));
+    const json_t *run = json_object_get(d.result, "run");
+    CHECK_NEAR(number(run, "objective_loss"), loss, 1e-5);
+    CHECK_NEAR(number(run, "test_loss"), test, 1e-5);
+    desk_close(&d);
+}
+
+static const double *values_of(const st_file *f, const char *name, int64_t phases, int64_t n)
+{
+    const st_tensor *t = safetensors_find(f, name);
+
+    if (!t || t->shape.dim[0] != phases || t->shape.dim[1] != n) {
+        test_fail(__FILE__, __LINE__, "no [%d,%d] of %s", (int)phases, (int)n, name);
+        return NULL;
+    }
+    return t->data;
+}
+
+/* Whether x is one of the n. */
+static bool among(double x, const double *of, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (of[i] == x) return true;
+    return false;
+}
+
+TEST(a_new_unit_inherits_its_parents_values_and_a_new_layer_those_before_it)
+{
+    desk d;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, rally_run(&d, "r", desk_tune, growing));
+    st_file *one = tensors(&d, "r", "rally/1/tuned.safetensors");
+    st_file *two = tensors(&d, "r", "rally/2/start-values.safetensors");
+    const double *old = values_of(one, "l2/layers.1.weight", 1, 4);
+    const double *now = values_of(two, "l2/layers.1.weight", 1, 7);
+    CHECK(old[0] != old[1]);
+    for (int i = 0; old && now && i < 7; i++) {
+        if (i < 4) CHECK_NEAR(now[i], old[i], 0);
+        else CHECK(among(now[i], old, 4));
+    }
+    /* the new layer has 3 inputs, the one before it 7 by then: their geometric mean */
+    double logs = 0;
+    for (int i = 0; now && i < 7; i++) logs += log(now[i]) / 7;
+    now = values_of(two, "l2/layers.1_2.weight", 1, 3);
+    for (int i = 0; now && i < 3; i++) CHECK_NEAR(now[i], exp(logs), 1e-15);
+    old = values_of(one, "lr/layers.1", 2, 1);
+    now = values_of(two, "lr/layers.1_2", 2, 1);
+    for (int i = 0; old && now && i < 2; i++) CHECK_NEAR(now[i], old[i], 0);
+    mem_free(d.ctx, one);
+    mem_free(d.ctx, two);
+    desk_close(&d);
+}
+
 /* A run is all stages trained once: here 30 steps. */
 TEST(rally_charges_what_was_done)
 {
@@ -246,6 +327,10 @@ TEST(rally_refuses_what_it_cannot_do)
         {"rally=[{examples: 0}]", "rally.0.examples: is 0"},
         {"rally=[{examples: 61}]", "rally.0.examples: is above data.train"},
         {"rally=[{examples: 20}, {examples: 10}]", "rally.1.examples: is below"},
+        {"rally=[{grow: [deeper layers.0]}]", "rally.0.grow: the first stage has nothing"},
+        {"rally=[{}, {grow: [wider 4]}]", "\"wider 4\": expected \"wider LAYER=OUTPUTS\""},
+        {"rally=[{}, {grow: [wider layers.1=20]}]", "layer layers.1 (linear): its outputs are"},
+        {"rally=[{}, {grow: [deeper layers.0]}]", "layer layers.0 (linear): has no ReLU"},
         {"rally=[{share: 0.7}, {share: 0.7}]", "rally.1.share: all shares together"},
         {"rally=[{steps: 3}, {steps: 1}]", "phases, but train.steps is 1"},
     };
@@ -305,6 +390,11 @@ TEST(f21_a_rally_with_a_budget_and_fresh_seeds_goes_on)
                                        "trajectory.kind=grid", NULL};
 
     cut_everywhere(more);
+}
+
+TEST(f21_a_rally_with_a_net_that_grows_goes_on)
+{
+    cut_everywhere(growing);
 }
 
 TEST(f21_a_rally_that_is_done_is_told_again)

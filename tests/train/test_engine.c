@@ -50,7 +50,8 @@ static void build(engine *e, const nn_spec *s, const int64_t *sizes, int64_t bat
     node table = leaf(e, U8, SHAPE(ROWS, sizes[0]), 0), index = leaf(e, I32, SHAPE(batch), ROWS);
     node labels = leaf(e, I32, SHAPE(batch), (double)sizes[LAYERS]);
     node in = g_scale(g, g_cast(g, g_gather(g, table, index), e->type), 1.0 / 255);
-    node z = nn_forward(g, s, e->w, in, &(const nn_pass){.key = NODE_NONE});
+    const nn_pass pass = nn_evaluation();
+    node z = nn_forward(g, s, e->w, in, &pass);
     node loss = g_sum_all(g, nn_row_loss(g, LOSS_CROSS_ENTROPY, z, labels, NODE_NONE));
     loss = g_scale(g, loss, 1.0 / (double)batch);
     for (int l = 0; l < LAYERS; l++) {

@@ -1,5 +1,5 @@
-/* Net2Net keeps the function: every layer of every preset wider and deeper, in F32, evaluated by the
- * engine before and after; what cannot grow is refused by name. And what copies take of an
+/* Net2Net keeps the function: every layer of every preset wider and deeper, in F32, evaluated by
+ * the engine before and after; what cannot grow is refused by name. And what copies take of an
  * optimiser's vectors: the new net's gradient is the morph of the old one's. */
 #include "ad/ad.h"
 #include "exec/backend.h"
@@ -305,7 +305,7 @@ TEST(noise_parts_the_copies_and_is_as_large_as_asked)
 
 /* ---- the optimiser's vectors ---- */
 
-/* dL/dw, flat, of the sum of squares of the outputs; in double, so that nothing is left to guess. */
+/* dL/dw, flat, of the sum of squares of the outputs, in double. */
 static double *gradient(const scene *e)
 {
     double *grad = calloc((size_t)e->p->total, sizeof *grad);
@@ -363,7 +363,7 @@ TEST(gradients_of_copies_are_shares_of_their_parents)
     check_gradient("gpt-nano", "transformer.h.0.mlp.c_fc", 50);
 }
 
-/* Two of equal size, four times the parent's square each a quarter of it. */
+/* Of two equal copies each has half of the gradient and a quarter of its square. */
 TEST(squares_and_steps_go_along)
 {
     double *old, *now;

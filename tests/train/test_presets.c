@@ -29,8 +29,7 @@ static node leaf(scene *e, dtype t, shape s, double mean, double size, int32_t b
     void *data = calloc((size_t)shape_count(&s), sizeof(double));
 
     for (int64_t i = 0; i < shape_count(&s); i++)
-        if (t == I32)
-            ((int32_t *)data)[i] = (int32_t)rng_below(key, (uint64_t)i, (uint64_t)below);
+        if (t == I32) ((int32_t *)data)[i] = (int32_t)rng_below(key, (uint64_t)i, (uint64_t)below);
         else ((double *)data)[i] = mean + size * rng_normal(key, (uint64_t)i);
     e->data[number] = data;
     return graph_add_leaf(e->g, "leaf", t, s);
@@ -50,14 +49,15 @@ static void build(scene *e, bool train)
     graph *g = e->g;
     const int32_t n = e->p->n;
     shape x = {.rank = e->s->input.rank + 1, .dim = {BATCH}};
-    nn_pass pass = {.train = train, .key = NODE_NONE, .next = e->next};
+    nn_pass pass = nn_evaluation();
 
+    pass.train = train, pass.next = e->next;
     for (int32_t i = 0; i < x.rank - 1; i++) x.dim[i + 1] = e->s->input.dim[i];
     for (int32_t i = 0; i < n; i++) e->w[i] = weights(e, &e->p->at[i]);
     for (int32_t i = 0; i < n; i++) e->u[i] = leaf(e, F64, e->p->at[i].shape, 0, 0.1, 0);
     node in = leaf(e, e->s->tokens ? I32 : F64, x, 0, 1, CLASSES);
-    node labels = e->s->tokens ? leaf(e, I32, x, 0, 0, CLASSES)
-                               : leaf(e, I32, SHAPE(BATCH), 0, 0, CLASSES);
+    node labels =
+        e->s->tokens ? leaf(e, I32, x, 0, 0, CLASSES) : leaf(e, I32, SHAPE(BATCH), 0, 0, CLASSES);
     if (train) pass.key = leaf(e, I32, SHAPE(4), 0, 0, 1 << 30);
     node z = nn_forward(g, e->s, e->w, in, &pass);
     node loss = g_sum_all(g, nn_row_loss(g, LOSS_CROSS_ENTROPY, z, labels, NODE_NONE));
@@ -114,8 +114,8 @@ static void check(scene *e, const char *name, bool train)
                 most = fmax(most, fabs(want[i][k]));
             }
             if (!(apart <= 1e-9 * most)) /* thousands of roundings of 1e-16, through 100 layers */
-                test_fail(__FILE__, __LINE__, "%s, %s, %s: output %d of %d is off by %g of %g", name,
-                          train ? "training" : "evaluation", fuse ? "fused" : "not fused", i,
+                test_fail(__FILE__, __LINE__, "%s, %s, %s: output %d of %d is off by %g of %g",
+                          name, train ? "training" : "evaluation", fuse ? "fused" : "not fused", i,
                           e->outs, apart, most);
         }
     }

@@ -50,7 +50,7 @@ conv_strip conv_next(const conv_job *j, int64_t from, int64_t to);
 conv_field conv_fill(const conv_job *j, const float *in, const conv_strip *s);
 conv_pieces conv_tap_pieces(const conv_job *j, int64_t row_phase, int64_t col_phase, int64_t pitch);
 
-/* The result's pixels of a phase for which a tap at `at` meets the operand: reach[0] .. reach[1]. */
+/* Pixels of a phase for which a tap at `at` meets the operand: reach[0] .. reach[1]. */
 static inline void conv_reach(const conv_axis *x, int64_t outs, int64_t at, int64_t reach[2])
 {
     const int64_t first = at < 0 ? (-at + x->step - 1) / x->step : 0;

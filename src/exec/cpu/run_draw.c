@@ -1,11 +1,13 @@
 /* Random numbers and counts: functions of an element's place alone. */
-#include "base/rng.h"
+#include "exec/cpu/draw_kernels.h"
 #include "exec/cpu/run_plain.h"
 
 enum { DRAWS = 4096 }; /* a tile */
 
 static void draw_some(void *arg, int64_t tile)
 {
+    static draw_uniform_fn *const uniform[ISA_COUNT] = {draw_uniform_portable, draw_uniform_avx2,
+                                                        draw_uniform_avx512};
     const plain *x = arg;
     const uint32_t *key = (const uint32_t *)(const void *)x->in[0];
     const rng_key k = {
@@ -13,11 +15,16 @@ static void draw_some(void *arg, int64_t tile)
     const bool normal = x->r->op == OP_normal;
     float *f = (float *)(void *)x->out;
     double *d = (double *)(void *)x->out;
+    const int64_t first = tile * DRAWS;
     const int64_t end = (tile + 1) * DRAWS < x->v->size ? (tile + 1) * DRAWS : x->v->size;
 
-    for (int64_t i = tile * DRAWS; i < end; i++) {
+    if (x->v->type == F32 && !normal) {
+        uniform[x->code->isa](k, (uint64_t)first, end - first, f + first);
+        return;
+    }
+    for (int64_t i = first; i < end; i++) {
         const uint64_t e = (uint64_t)i;
-        if (x->v->type == F32) f[i] = normal ? (float)rng_normal(k, e) : rng_uniform_f32(k, e);
+        if (x->v->type == F32) f[i] = (float)rng_normal(k, e);
         else d[i] = normal ? rng_normal(k, e) : rng_uniform(k, e);
     }
 }

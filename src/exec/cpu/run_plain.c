@@ -203,11 +203,28 @@ static void run_argmax(plain *x)
     }
 }
 
+/* A long row by vectors. */
+static void row_maxs(const plain *x, int64_t rows, int64_t cols, char *y, const char *a)
+{
+    enum { LONG = 16 };
+    ew_max_fn *most = ew_max(x->code->isa, x->v->type);
+
+    if (cols < LONG) {
+        tile_get(x->code->isa, x->v->type)->row_maxs(rows, cols, y, a);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const double m = most(cols, a + (size_t)(r * cols) * x->size);
+        if (x->v->type == F32) ((float *)(void *)y)[r] = (float)m;
+        else ((double *)(void *)y)[r] = m;
+    }
+}
+
 static void run_rowmax(plain *x)
 {
     const int64_t cols = x->from->dim[x->from->rank - 1];
 
-    tile_get(x->code->isa, x->v->type)->row_maxs(x->v->size, cols, x->out, x->in[0]);
+    row_maxs(x, x->v->size, cols, x->out, x->in[0]);
 }
 
 enum { LSE_BLOCK = 2048 }; /* elements at a time */
@@ -235,7 +252,7 @@ static void lse_block(plain *x, int64_t rows, int64_t cols, const char *a, char 
     double *sum =
         (double *)(void *)(x->code->scratch + (size_t)(rows * cols + rows + 8) / 8 * 8 * x->size);
 
-    fns->row_maxs(rows, cols, m, a);
+    row_maxs(x, rows, cols, m, a);
     drop_infinite(t, rows, m);
     fns->minus_rows(rows, cols, e, a, m);
     ew_get(isa, t, EW_EXP)(rows * cols, e, e, e, e, 0);

@@ -1,0 +1,174 @@
+/* What a training step, a reverse step and a meta-iteration of convolutional nets cost on one
+ * core, as shares of the peak and as ratios to each other; and the memory of the plans. Processor
+ * time, medians. Images are noise: time does not depend on them.
+ *
+ *   lenet    5x5x32, pool, 5x5x64, pool, 128, 10 on 28x28x1, batch 64
+ *   resnet   ResNet-20 with batch norm on 32x32x3, batch 64
+ *
+ * bench_nets times NET: seconds of a step and a reverse step as JSON, for bench_nets_peers.py. */
+#include "hyper/walker.h"
+#include "lab.h"
+#include <unistd.h>
+
+enum { REPEATS = 5 };
+
+typedef struct subject {
+    const char *name, *model;
+    int64_t size, channels, steps;
+} subject;
+
+static const subject nets[] = {
+    {"lenet",
+     "model.net=[{kind: conv, out: 32, kernel: 5}, {kind: relu}, {kind: max_pool, kernel: 2},"
+     " {kind: conv, out: 64, kernel: 5}, {kind: relu}, {kind: max_pool, kernel: 2},"
+     " {kind: flatten}, {kind: linear, out: 128}, {kind: relu}, {kind: linear, out: 10}]",
+     28, 1, 30},
+    {"resnet", "model.preset=resnet20", 32, 3, 6},
+};
+
+/* An npy file of bytes: noise, or labels below 10. */
+static void write_npy(const char *path, int64_t n, int64_t size, int64_t channels)
+{
+    char dict[128], head[128];
+    FILE *f = fopen(path, "wb");
+    const int64_t count = size ? n * size * size * channels : n;
+
+    if (!f) abort();
+    if (size)
+        snprintf(dict, sizeof dict,
+                 "{'descr': '|u1', 'fortran_order': False, 'shape': (%d, %d, %d, %d), }", (int)n,
+                 (int)size, (int)size, (int)channels);
+    else
+        snprintf(dict, sizeof dict, "{'descr': '|u1', 'fortran_order': False, 'shape': (%d,), }",
+                 (int)n);
+    const int length = snprintf(head, sizeof head, "%-117s\n", dict);
+    fwrite("\x93NUMPY\1\0", 1, 8, f);
+    fputc(length, f), fputc(0, f);
+    fwrite(head, 1, (size_t)length, f);
+    for (int64_t i = 0; i < count; i++) {
+        const uint64_t r = rng_u64((rng_key){3, 0, 0}, (uint64_t)i);
+        fputc((int)(size ? r & 255 : r % 10), f);
+    }
+    fclose(f);
+}
+
+static void open_net(lab *l, const subject *n, char *folder)
+{
+    char dir[128], path[160], steps[64];
+
+    strcpy(folder, "/tmp/bench_nets-XXXXXX");
+    if (!mkdtemp(folder)) abort();
+    snprintf(path, sizeof path, "%s/x.npy", folder);
+    write_npy(path, 2048, n->size, n->channels);
+    snprintf(path, sizeof path, "%s/y.npy", folder);
+    write_npy(path, 2048, 0, 0);
+    snprintf(dir, sizeof dir, "data.dir=%s", folder);
+    snprintf(steps, sizeof steps, "train.steps=%d", (int)n->steps);
+    const char *const pairs[] = {dir,
+                                 steps,
+                                 n->model,
+                                 "data.kind=npy",
+                                 "data.images=x.npy",
+                                 "data.labels=y.npy",
+                                 "data.train=1920",
+                                 "data.valid=64",
+                                 "data.test=64",
+                                 "train.batch=64",
+                                 "optimizer.lr=0.01",
+                                 "optimizer.momentum=0.9",
+                                 "hyper=[{kind: l2, per: layer, start: 1e-4}]",
+                                 "trajectory.kind=full"};
+    lab_open(l, pairs, COUNT(pairs), true);
+}
+
+static void close_net(lab *l, const char *folder)
+{
+    char path[160];
+
+    lab_close(l);
+    snprintf(path, sizeof path, "%s/x.npy", folder), unlink(path);
+    snprintf(path, sizeof path, "%s/y.npy", folder), unlink(path);
+    rmdir(folder);
+}
+
+typedef struct times {
+    double step, reverse, plain, meta, peak;
+} times;
+
+/* One repetition: a plain run, a whole hypergradient; the peak before and after. */
+static void once(lab *l, times *t)
+{
+    train_report run;
+    walk_report r;
+    const double steps = (double)l->s->spec.steps, before = peak_flops(cpu_isa_best());
+
+    double start = cpu_seconds();
+    lab_must(l, trainer_run(l->s->trainer, l->values, 1, NULL, &run));
+    t->plain = cpu_seconds() - start;
+    start = cpu_seconds();
+    lab_must(l, walker_gradient(l->s->walker, l->values, 1, &l->s->objective, &r, l->grad));
+    t->meta = cpu_seconds() - start;
+    t->step = t->plain / steps;
+    const double wall = r.train_seconds + r.eval_seconds + r.reverse_seconds;
+    t->reverse = t->meta / steps * r.reverse_seconds / wall;
+    t->peak = fmax(before, peak_flops(cpu_isa_best()));
+}
+
+static double column(const times *t, size_t offset)
+{
+    double x[REPEATS];
+
+    for (int i = 0; i < REPEATS; i++) memcpy(&x[i], (const char *)&t[i] + offset, sizeof x[i]);
+    return median(x, REPEATS);
+}
+#define COLUMN(t, name) column(t, offsetof(times, name))
+
+/* Useful multiply-adds of a training step of one example: thrice the forward pass, but no
+ * gradient to the images. */
+static double step_macs(const lab *l)
+{
+    const nn_spec *m = l->s->spec.model;
+    const nn_layer *first = &m->at[0];
+
+    for (int32_t i = 0; i < m->n && first->kind != NN_CONV; i++) first = &m->at[i];
+    const double into = (double)(shape_count(&first->shape) * m->input.dim[2]) *
+                        (double)(first->window.kernel[0] * first->window.kernel[1]);
+    return 3 * (double)nn_macs(m) - into;
+}
+
+static void measure(const subject *n, double *meta, bool json)
+{
+    times t[REPEATS + 1];
+    char folder[64];
+    lab l;
+
+    open_net(&l, n, folder);
+    for (int i = 0; i <= REPEATS; i++)
+        once(&l, &t[i == 0 ? REPEATS : i - 1]); /* the first warms up */
+    const double flops = 2 * step_macs(&l) * (double)l.s->spec.batch;
+    const double step = COLUMN(t, step), reverse = COLUMN(t, reverse), peak = COLUMN(t, peak);
+    *meta = COLUMN(t, meta) / COLUMN(t, plain);
+    if (json) {
+        printf("{\"step\": %.9g, \"reverse\": %.9g}\n", COLUMN(t, step), COLUMN(t, reverse));
+    } else {
+        printf("%s: step %.2f ms (%.1f GFLOP/s of %.1f), reverse %.2f ms, meta over plain %.2f\n",
+               n->name, 1e3 * step, 1e-9 * flops / step, 1e-9 * peak, 1e3 * reverse, *meta);
+        printf("%s_step_peak_share ratio %.3f useful FLOP/s over the FMA peak of this core\n",
+               n->name, flops / step / peak);
+    }
+    close_net(&l, folder);
+}
+
+int main(int argc, char **argv)
+{
+    double meta[COUNT(nets)];
+    const bool json = argc > 2 && strcmp(argv[1], "times") == 0;
+
+    if (!json) print_machine("bench_nets", cpu_isa_best());
+    for (size_t i = 0; i < COUNT(nets); i++)
+        if (!json || strcmp(argv[2], nets[i].name) == 0) measure(&nets[i], &meta[i], json);
+    if (!json)
+        printf("conv_meta_over_plain ratio %.3f the larger of lenet %.3f and resnet %.3f\n",
+               fmax(meta[0], meta[1]), meta[0], meta[1]);
+    return 0;
+}
