@@ -24,6 +24,9 @@ KINDS = {
     "lr": (TENSOR_PERS, True, True),
     "momentum": (TENSOR_PERS, True, True),
     "weight_decay": (TENSOR_PERS, True, True),
+    "beta1": (TENSOR_PERS, True, False),
+    "beta2": (TENSOR_PERS, True, False),
+    "eps": (TENSOR_PERS, True, True),
     "l2": (TENSOR_PERS, True, True),
     "l1": (TENSOR_PERS, True, True),
     "init_scale": (TENSOR_PERS, False, False),
@@ -44,7 +47,8 @@ NATIVE_ONLY = {
 class Hyper:
     """One declaration.
 
-    kind        "lr", "momentum", "weight_decay", "l2", "l1", "init_scale", "example_weight"
+    kind        "lr", "momentum", "weight_decay", "beta1", "beta2" (RMSprop's alpha too), "eps",
+                "l2", "l1", "init_scale", "example_weight"
     per         what has a value of its own: "global", "layer", "tensor", "unit-in", "unit-out",
                 "weight"; for example_weight "example"
     phases      1, a number of phases of equal length, or "every-step"
@@ -170,7 +174,7 @@ def lr(per: str = "global", **more) -> Hyper:
 
 
 def momentum(per: str = "global", **more) -> Hyper:
-    """Momentum of SGD; see Hyper for the arguments."""
+    """Momentum of SGD and RMSprop; see Hyper for the arguments."""
     return Hyper("momentum", per, **more)
 
 
