@@ -76,7 +76,7 @@ TEST(hypergradients_through_batch_norm_and_dropout_equal_differences)
 
 static void gradient_of(toy *t, traj_kind kind, bool frozen)
 {
-    const walk_spec walk = {.trajectory = kind, .stride = 1, .memory = 1 << 14};
+    const walk_spec walk = {.trajectory = kind, .stride = 1, .memory = 1 << 16};
     hyper_decl decls[TOY_DECLS_MAX];
     walk_report r;
 
