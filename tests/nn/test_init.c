@@ -129,3 +129,44 @@ TEST(gaps_between_tensors_stay_zero)
     }
     drawn_free(&d);
 }
+
+/* Of `tensor` in a net of one layer that reads rows of `input`. */
+static const double *draw_layer(shape input, const nn_layer *l, drawn *d, int32_t tensor)
+{
+    nn_spec *s = NULL;
+
+    CHECK_OK(test_ctx(), nn_new(test_ctx(), input, &s));
+    CHECK_OK(test_ctx(), nn_add(s, l));
+    *d = draw_net(s, (nn_draws){.kind = INIT_PYTORCH, .bias = BIAS_LIKE_WEIGHT}, 3);
+    return d->w + d->p->at[tensor].offset;
+}
+
+TEST(each_kind_of_layer_begins_as_pytorchs_module)
+{
+    const nn_layer conv = {.kind = NN_CONV, .out = 40, .window = {.kernel = {3, 5}, .groups = 2}};
+    const nn_layer drawn_conv = {
+        .kind = NN_CONV, .out = 40, .window = {.kernel = {3, 5}}, .std = 0.02};
+    const nn_layer norm = {.kind = NN_BATCH_NORM};
+    const nn_layer words = {.kind = NN_EMBEDDING, .vocabulary = 90, .out = 30};
+    drawn d;
+
+    const double *w = draw_layer(SHAPE(8, 8, 6), &conv, &d, 0), bound = 1 / sqrt(3 * 3 * 5);
+    check_spread(w, d.p->at[0].count, bound / sqrt(3), "conv");
+    for (int64_t e = 0; e < d.p->at[0].count; e++) CHECK(fabs(w[e]) <= bound);
+    for (int64_t e = 0; e < 40; e++) CHECK(fabs(d.w[d.p->at[1].offset + e]) <= bound);
+    drawn_free(&d);
+
+    w = draw_layer(SHAPE(8, 8, 6), &drawn_conv, &d, 0);
+    check_spread(w, d.p->at[0].count, 0.02, "conv of a preset");
+    for (int64_t e = 0; e < 40; e++) CHECK(d.w[d.p->at[1].offset + e] == 0);
+    drawn_free(&d);
+
+    draw_layer(SHAPE(8, 8, 6), &norm, &d, 0);
+    for (int32_t i = 0; i < 4; i++) /* weight, bias, running_mean, running_var */
+        for (int64_t e = 0; e < 6; e++) CHECK(d.w[d.p->at[i].offset + e] == (i == 0 || i == 3));
+    drawn_free(&d);
+
+    w = draw_layer(SHAPE(7), &words, &d, 0);
+    check_spread(w, d.p->at[0].count, 1, "embedding");
+    drawn_free(&d);
+}

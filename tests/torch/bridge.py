@@ -68,8 +68,9 @@ def drmad(call, problem, study, result):
         np.save(f / "x.npy", problem.x.numpy())
         np.save(f / "y.npy", problem.y.numpy())
         save_file({k: v.numpy() for k, v in problem.w.items()}, f / "start.safetensors")
+        dtype = getattr(problem, "dtype", problem.x.dtype)  # rows of token ids have none
         whole = {
-            "dtype": "f64" if problem.dtype == torch.float64 else "f32",
+            "dtype": "f64" if dtype == torch.float64 else "f32",
             "data": {
                 "kind": "npy",
                 "images": str(f / "x.npy"),
