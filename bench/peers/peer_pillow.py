@@ -1,7 +1,7 @@
-"""peer_pillow.py DRAWS SIDE ROUNDS: seconds a picture, best of the rounds, that Pillow takes for the
-very parts, shifts and flips of a file of draws (bench_images list), as torchvision's transforms on
-PIL images do them: open, RGB, crop and resize in one call, flip; or pad, crop, flip. The result is a
-NumPy array."""
+"""peer_pillow.py DRAWS SIDE ROUNDS: seconds a picture, best of the rounds, that Pillow takes for
+the very parts, shifts and flips of a file of draws (bench_images list), as torchvision's transforms
+on PIL images do them: open, RGB, crop and resize in one call, flip; or pad, crop, flip. The result
+is a NumPy array."""
 
 import sys
 import time
