@@ -12,12 +12,12 @@ drmad_status optim_adaptive_check(drmad_ctx *ctx, const optim_spec *o)
 
 node optim_keep(graph *g, node beta, node x)
 {
-    return g_cast(g, beta, graph_rec(g, x)->dtype);
+    return g_cast(g, beta, graph_dtype(g, x));
 }
 
 node optim_gain(graph *g, node beta, node x)
 {
-    return g_cast(g, optim_one_minus(g, beta), graph_rec(g, x)->dtype);
+    return g_cast(g, optim_one_minus(g, beta), graph_dtype(g, x));
 }
 
 /* e^(t log beta); of beta = 0 that is 0. */
@@ -28,7 +28,7 @@ node optim_power(graph *g, node beta, node step)
 
 node optim_correction(graph *g, node beta, node step, node x)
 {
-    return g_cast(g, optim_one_minus(g, optim_power(g, beta, step)), graph_rec(g, x)->dtype);
+    return g_cast(g, optim_one_minus(g, optim_power(g, beta, step)), graph_dtype(g, x));
 }
 
 node optim_average(graph *g, node beta, node x, node y)

@@ -39,7 +39,7 @@ static node bracket_node(graph *g, const optim_spec *o, node t)
 static void factors(graph *g, const optim_spec *o, const optim_in *in, node x, node out[2])
 {
     const node t = in->number[OPTIM_STEP], b1 = in->h[OPTIM_BETA1];
-    const dtype type = graph_rec(g, x)->dtype;
+    const dtype type = graph_dtype(g, x);
     const node mu = optim_times(g, bracket_node(g, o, t), b1);
     const node ahead = optim_times(g, bracket_node(g, o, g_add(g, t, g_ones_like(g, t))), b1);
     const node all = optim_times(g, in->number[OPTIM_PRODUCT], optim_power(g, b1, t));

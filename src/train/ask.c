@@ -66,7 +66,7 @@ drmad_status trainer_ask_product(trainer *t, int64_t step, const void *w, const 
 
     return answered(t,
                     o->product(o->user, t->seed, step, w, u, trainer_example_weights(t, USE_VALUE),
-                               way, g, t->slot[SLOT_HU], rows),
+                               (int)way, g, t->slot[SLOT_HU], rows),
                     "second-order product");
 }
 
