@@ -9,23 +9,30 @@
 enum { PAIRS_MAX = 32 };
 
 typedef struct setting {
-    const char *name, *model, *optimizer, *steps;
+    const char *name, *model, *init, *optimizer, *steps;
     const char *line; /* of the benchmark that it counts for */
 } setting;
 
 #define ADAMW "optimizer.kind=adamw optimizer.eps_inside=true optimizer.weight_decay=0.01 "
 #define SGD "optimizer.kind=sgd optimizer.momentum=0.9 optimizer.weight_decay=0.001 "
+#define BN "{kind: batch_norm}, {kind: relu}"
+#define CONV(out) "{kind: conv, out: " out ", kernel: 5, padding: 2, bias: false}, " BN
+#define POOL "{kind: max_pool, kernel: 2}"
 #define LENET_BN                                                                                   \
-    "model.net=[{kind: conv, out: 8, size: 5, pad: 2, bias: false}, {kind: batch_norm}, "          \
-    "{kind: relu}, {kind: max_pool, size: 2}, {kind: conv, out: 16, size: 5, pad: 2, bias: "       \
-    "false}, {kind: batch_norm}, {kind: relu}, {kind: max_pool, size: 2}, {kind: flatten}, "       \
-    "{kind: linear}]"
+    "model.net=[" CONV("8") ", " POOL                                                              \
+                            ", " CONV("16") ", " POOL                                              \
+                                            ", {kind: flatten}, {kind: linear, out: 10}]"
 
 static const setting settings[] = {
-    {"lenet sgd", "model.preset=lenet5", SGD "optimizer.lr=0.02", "400", "grid_cosine_lenet"},
-    {"lenet adamw", "model.preset=lenet5", ADAMW "optimizer.lr=0.002", "400", "grid_cosine_adamw"},
-    {"mlp adamw", "model.layers=[auto, 50, 50, 50, auto]", ADAMW "optimizer.lr=0.001", "600",
-     "grid_cosine_adamw_mlp"},
+    {"lenet sgd", "model.preset=lenet5", "pytorch", SGD "optimizer.lr=0.02", "400",
+     "grid_cosine_lenet"},
+    {"lenet adamw", "model.preset=lenet5", "pytorch", ADAMW "optimizer.lr=0.002", "400",
+     "grid_cosine_adamw"},
+    {"lenet bn sgd", LENET_BN, "kaiming", SGD "optimizer.lr=0.02", "400", "grid_cosine_lenet_bn"},
+    {"lenet bn adamw", LENET_BN, "kaiming", ADAMW "optimizer.lr=0.002", "400",
+     "grid_cosine_adamw_bn"},
+    {"mlp adamw", "model.layers=[auto, 50, 50, 50, auto]", "pytorch", ADAMW "optimizer.lr=0.001",
+     "600", "grid_cosine_adamw_mlp"},
 };
 
 typedef struct quality {
@@ -42,6 +49,7 @@ static void open_setting(lab *l, const setting *s, int seed, const char *kind)
     PAIR("data.train=15000");
     PAIR("data.valid=1000");
     PAIR("%s", s->model);
+    PAIR("model.init=%s", s->init);
     PAIR("train.steps=%s", s->steps);
     snprintf(words, sizeof words, "%s", s->optimizer);
     for (char *w = strtok(words, " "); w; w = strtok(NULL, " ")) PAIR("%s", w);

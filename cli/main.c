@@ -10,6 +10,7 @@ const command *const commands[] = {
     &cmd_train,
     &cmd_check,
     &cmd_explain,
+    &cmd_grow,
     &cmd_trial_ask,
     &cmd_trial_report,
     &cmd_trial_tell,

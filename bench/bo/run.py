@@ -11,6 +11,7 @@ ours only when that row is of the version at hand. A row says
   best     the least regret of all points evaluated (that of the curve but for noise)
   suggest  processor seconds of each suggestion, what was told before it included
   cpu      processor seconds of the whole run
+  failed   where a peer gave up: why; what it had found until then counts
 """
 
 from __future__ import annotations
@@ -97,12 +98,17 @@ def rows(solver: str) -> list[dict]:
 def one(module, solver: str, problem: problems.Problem, seed: int, budget: int) -> dict:
     start = time.process_time()
     objective = Objective(problem, seed, budget)
+    failed = ""
     try:
         module.solve(solver, problem, seed, budget, objective)
     except Ended:
         pass
-    if len(objective.suggest) != budget:
-        raise RuntimeError(f"{solver} made {len(objective.suggest)} of {budget} evaluations")
+    except Exception as e:  # a peer's own failure: what it had found until then counts
+        failed = f"{type(e).__name__}: {e}"
+    if not failed and len(objective.suggest) != budget:
+        failed = f"ended after {len(objective.suggest)} of {budget} evaluations"
+    if failed and (not objective.suggest or MODULES[solver] == "solver_drmad"):
+        raise RuntimeError(f"{solver} {problem.name}: {failed}")
     row = {
         "solver": solver, "version": module.VERSION, "problem": problem.name,
         "instance": problem.instance, "seed": seed, "budget": budget, "curve": objective.curve,
@@ -110,7 +116,7 @@ def one(module, solver: str, problem: problems.Problem, seed: int, budget: int) 
         "cpu": short(time.process_time() - start, 4), "machine": machine(),
         "date": datetime.date.today().isoformat(),
     }  # fmt: skip
-    return row
+    return {**row, "failed": failed} if failed else row
 
 
 def main() -> int:

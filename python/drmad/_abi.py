@@ -172,6 +172,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "drmad_study_dry_run": (c_int, [c_void_p]),
     # drmad_status drmad_study_data(drmad_study *s)
     "drmad_study_data": (c_int, [c_void_p]),
+    # drmad_status drmad_study_grow(drmad_study *s, const char *weights, const char *file, const
+    #     char *const *morphs, int n, double noise)
+    "drmad_study_grow": (c_int, [c_void_p, c_char_p, c_char_p, POINTER(c_char_p), c_int, c_double]),
     # const char *drmad_study_result_json(const drmad_study *s)
     "drmad_study_result_json": (c_char_p, [c_void_p]),
     # const char *drmad_study_result_text(const drmad_study *s)

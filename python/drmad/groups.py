@@ -9,20 +9,18 @@ from fnmatch import fnmatchcase
 
 from .errors import ConfigError
 from .hyper import WEIGHTS_ONLY, Hyper
-from .optimizer import NUMBERS
 
-TUNED = ("lr", "momentum", "weight_decay")
+TUNED = ("lr", "momentum", "weight_decay", "beta1", "beta2", "eps")
 
 
 def settle(
     read: dict, hyper: list[Hyper], tensors: list, scheduled: bool = False
 ) -> tuple[dict, list[Hyper]]:
-    """The study's constants {lr, momentum, dampening, weight_decay, nesterov} and its declarations,
-    of read_optimizer's answer, the user's declarations and the oracle's tensors. A declaration that
+    """The study's constants (lr, momentum, ..., nesterov; betas, ..., kind) and its declarations, of read_optimizer's answer, the user's declarations and the oracle's tensors. A declaration that
     reaches groups with different values becomes one for each value; a value is then never shared
     across them. ConfigError where groups differ in what no declaration reaches."""
-    options = {k: read["groups"][0][k] for k in NUMBERS}
-    for kind in NUMBERS:
+    options = {k: v for k, v in read["groups"][0].items() if k != "names"}
+    for kind in tuple(options):
         values = {n: g[kind] for g in read["groups"] for n in g["names"]}
         if len(set(values.values())) < 2:
             continue
@@ -32,7 +30,7 @@ def settle(
         for i in reversed(at):
             hyper = hyper[:i] + _split(hyper[i], values, options[kind], tensors, scheduled) + \
                 hyper[i + 1 :]  # fmt: skip
-    return {**options, "nesterov": read["nesterov"]}, hyper
+    return {**options, **read["fixed"]}, hyper
 
 
 def _constant(kind: str, values: dict, mine: list[Hyper], tensors: list) -> float:

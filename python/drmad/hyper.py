@@ -24,6 +24,9 @@ KINDS = {
     "lr": (TENSOR_PERS, True, True),
     "momentum": (TENSOR_PERS, True, True),
     "weight_decay": (TENSOR_PERS, True, True),
+    "beta1": (TENSOR_PERS, True, False),
+    "beta2": (TENSOR_PERS, True, False),
+    "eps": (TENSOR_PERS, True, True),
     "l2": (TENSOR_PERS, True, True),
     "l1": (TENSOR_PERS, True, True),
     "init_scale": (TENSOR_PERS, False, False),
@@ -34,6 +37,7 @@ WEIGHTS_ONLY = ("weight_decay", "l2", "l1")
 # Kinds of a study file that live inside the library's own loss or data; a module brings its own.
 NATIVE_ONLY = {
     "label_smoothing": "your loss_fn computes the loss, so it belongs there",
+    "dropout": "your module draws its own masks, so it belongs there",
     "input_scale": "your loader and module see the inputs, so it belongs there",
     "loss_weight": "your loss_fn computes the loss; tune example_weight instead",
 }
@@ -43,7 +47,8 @@ NATIVE_ONLY = {
 class Hyper:
     """One declaration.
 
-    kind        "lr", "momentum", "weight_decay", "l2", "l1", "init_scale", "example_weight"
+    kind        "lr", "momentum", "weight_decay", "beta1", "beta2" (RMSprop's alpha too), "eps",
+                "l2", "l1", "init_scale", "example_weight"
     per         what has a value of its own: "global", "layer", "tensor", "unit-in", "unit-out",
                 "weight"; for example_weight "example"
     phases      1, a number of phases of equal length, or "every-step"
@@ -169,7 +174,7 @@ def lr(per: str = "global", **more) -> Hyper:
 
 
 def momentum(per: str = "global", **more) -> Hyper:
-    """Momentum of SGD; see Hyper for the arguments."""
+    """Momentum of SGD and RMSprop; see Hyper for the arguments."""
     return Hyper("momentum", per, **more)
 
 

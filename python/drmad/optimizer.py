@@ -15,13 +15,35 @@ from torch.optim import lr_scheduler
 
 from .errors import ConfigError
 
-NUMBERS = ("lr", "momentum", "dampening", "weight_decay")
-STILL = ("momentum", "dampening", "weight_decay")  # what a schedule must leave alone
+NUMBERS = ("lr", "momentum", "dampening", "weight_decay")  # of SGD
+
+# What torch calls them, what a study does, and the numbers that a group of each has. RMSprop's
+# alpha is beta2.
+OTHERS = {
+    torch.optim.RMSprop: ("rmsprop", ("lr", "momentum", "beta2", "eps", "weight_decay")),
+    torch.optim.Adam: ("adam", ("lr", "beta1", "beta2", "eps", "weight_decay")),
+    torch.optim.AdamW: ("adamw", ("lr", "beta1", "beta2", "eps", "weight_decay")),
+    torch.optim.NAdam: (
+        "nadam",
+        ("lr", "beta1", "beta2", "eps", "weight_decay", "momentum_decay"),
+    ),
+}
+CLASSES = (torch.optim.SGD, *reversed(OTHERS))  # AdamW before Adam, which it is one of
+
+
+def numbers_of(group: dict[str, Any], kinds: tuple[str, ...]) -> dict[str, float]:
+    """The numbers of a torch group, in a study's words."""
+    have = dict(group)
+    if "betas" in group:
+        have["beta1"], have["beta2"] = group["betas"]
+    if "alpha" in group:
+        have["beta2"] = group["alpha"]
+    return {k: float(have[k]) for k in kinds}
 
 
 def read_optimizer(optimizer: Any, model: nn.Module | Callable[[], nn.Module]) -> dict[str, Any]:
-    """{"class": "SGD", "nesterov": bool, "groups": [{"names", "lr", "momentum", "dampening",
-    "weight_decay"}]} of an instance over `model`'s parameters, or of a factory: params ->
+    """{"class": "SGD", "fixed": {"nesterov": bool}, "groups": [{"names", "lr", "momentum",
+    "dampening", "weight_decay"}]} of an instance over `model`'s parameters, or of a factory: params ->
     optimizer, or model -> optimizer where its argument is called model, module or net. A factory
     of models needs a factory of optimizers. ConfigError for what cannot be differentiated."""
     if isinstance(optimizer, torch.optim.Optimizer):
@@ -39,12 +61,30 @@ def read_optimizer(optimizer: Any, model: nn.Module | Callable[[], nn.Module]) -
     if not isinstance(opt, torch.optim.Optimizer):
         raise ConfigError(f"optimizer: the factory gave {type(opt).__name__}, no torch optimizer")
     _refuse(opt)
-    groups = [_group(g, _names(module)) for g in opt.param_groups]
+    word, kinds = OTHERS.get(type(opt), ("sgd", NUMBERS))
+    groups = [_group(g, _names(module), kinds) for g in opt.param_groups]
     _all_of(module, groups)
-    nesterov = {bool(g["nesterov"]) for g in opt.param_groups}
-    if len(nesterov) > 1:
-        raise ConfigError("optimizer: nesterov differs between groups; use one for all")
-    return {"class": type(opt).__name__, "nesterov": nesterov.pop(), "groups": groups}
+    fixed = _fixed(word, opt.param_groups)
+    return {"class": type(opt).__name__, "fixed": fixed, "groups": groups}
+
+
+def _fixed(word: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is no number and the same for all groups, in a study's words."""
+    switches = {"sgd": ("nesterov",), "rmsprop": ("centered",)}.get(
+        word, ("decoupled_weight_decay",)
+    )
+    fixed: dict[str, Any] = {} if word == "sgd" else {"kind": word}
+    for switch in switches:
+        values = {bool(g.get(switch, False)) for g in groups}
+        if len(values) > 1:
+            raise ConfigError(f"optimizer: {switch} differs between groups; use one for all")
+        fixed[switch] = values.pop()
+    decoupled = fixed.pop("decoupled_weight_decay", False)
+    if word == "nadam":
+        fixed["decoupled"] = decoupled
+    elif decoupled:
+        fixed["kind"] = "adamw"  # torch.optim.Adam with the switch is AdamW
+    return fixed
 
 
 def _takes_module(factory: Callable) -> bool:
@@ -65,28 +105,35 @@ def _names(module: nn.Module) -> dict[int, str]:
 
 def _refuse(opt: torch.optim.Optimizer) -> None:
     name = type(opt).__name__
-    if type(opt) is not torch.optim.SGD:
-        if isinstance(opt, torch.optim.SGD):
-            raise ConfigError(f"optimizer: {name} changes SGD; use torch.optim.SGD itself")
-        raise ConfigError(f"optimizer: {name} comes with a later version; SGD now")
+    if type(opt) not in CLASSES:
+        for c in CLASSES:
+            if isinstance(opt, c):
+                what = f"{name} changes {c.__name__}; use torch.optim.{c.__name__} itself"
+                raise ConfigError(f"optimizer: {what}")
+        known = ", ".join(c.__name__ for c in CLASSES)
+        raise ConfigError(f"optimizer: {name} is not differentiated; {known} are")
+    if any(g.get("amsgrad") for g in opt.param_groups):
+        raise ConfigError("optimizer: amsgrad=True is not differentiated; leave it off")
     if opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks:
         raise ConfigError("optimizer: its step hooks cannot be differentiated; take them off")
     if any(g.get("maximize") for g in opt.param_groups):
         raise ConfigError("optimizer: maximize=True; negate the loss in loss_fn instead")
-    if any(s.get("momentum_buffer") is not None for s in opt.state.values()):
+    if any(v is not None for s in opt.state.values() for v in s.values()):
         raise ConfigError(
             "optimizer: it has taken steps already, and a run begins without momentum; give a "
             "fresh one"
         )
 
 
-def _group(group: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
+def _group(
+    group: dict[str, Any], names: dict[int, str], kinds: tuple[str, ...]
+) -> dict[str, Any]:
     strange = [i for i, p in enumerate(group["params"]) if id(p) not in names]
     if strange:
         shape = tuple(group["params"][strange[0]].shape)
         raise ConfigError(f"optimizer: a parameter of shape {shape} is none of the model's")
     base = group.get("initial_lr", group["lr"])  # a scheduler has been set upon it
-    values = {**{k: float(group[k]) for k in NUMBERS}, "lr": float(base)}
+    values = {**numbers_of(group, kinds), "lr": float(base)}
     return {"names": [names[id(p)] for p in group["params"] if p.requires_grad], **values}
 
 
@@ -109,8 +156,10 @@ def read_schedule(scheduler: Callable, optimizer: dict[str, Any], steps: int) ->
             "scheduler=lambda opt: torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps)"
         )
     groups = optimizer["groups"]
-    still = [{k: g[k] for k in NUMBERS} for g in groups]
-    dummy = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], **g} for g in still])
+    still = [{k: v for k, v in g.items() if k != "names"} for g in groups]
+    dummy = getattr(torch.optim, optimizer["class"])(
+        [{"params": [nn.Parameter(torch.zeros(1))], **in_torch(g)} for g in still]
+    )
     made = scheduler(dummy)
     name = type(made).__name__
     if isinstance(made, lr_scheduler.ReduceLROnPlateau):
@@ -125,7 +174,8 @@ def read_schedule(scheduler: Callable, optimizer: dict[str, Any], steps: int) ->
         warnings.simplefilter("ignore")
         for _ in range(steps):
             for out, now, base in zip(factors, dummy.param_groups, still):
-                moved = [k for k in STILL if float(now[k]) != base[k]]
+                have = numbers_of(now, tuple(base))
+                moved = [k for k in base if k != "lr" and have[k] != base[k]]
                 if moved:
                     raise ConfigError(f"scheduler: {name} moves {moved[0]} too; let it move the "
                                       "rate alone (cycle_momentum=False)")  # fmt: skip
@@ -133,6 +183,16 @@ def read_schedule(scheduler: Callable, optimizer: dict[str, Any], steps: int) ->
             dummy.step()
             made.step()
     return factors
+
+
+def in_torch(numbers: dict[str, float]) -> dict[str, Any]:
+    """The numbers of a group in torch's words."""
+    out: dict[str, Any] = {k: v for k, v in numbers.items() if k not in ("beta1", "beta2")}
+    if "beta1" in numbers:
+        out["betas"] = (numbers["beta1"], numbers["beta2"])
+    elif "beta2" in numbers:
+        out["alpha"] = numbers["beta2"]
+    return out
 
 
 def read_factors(scheduler: Any, optimizer: dict[str, Any], steps: int) -> list[float] | None:

@@ -11,6 +11,10 @@ around its step: decays that are not one number, and l1, are added to the gradie
 and taken off after it; a momentum that is not one number scales the buffer before the step, which
 then runs with momentum 1; where the rate (or Nesterov's momentum) is not one number, the group's lr
 is 0 and the hook makes the last line itself, from the optimizer's own buffer.
+
+Under RMSprop, Adam, AdamW and NAdam betas and eps are one number a group. Their step is linear in
+lr, so where the rate or a decoupled decay is not one number, the class steps at rate 1 without that
+decay, and the hook makes w' = (1 - lr decay) w - lr s of the step s that it took.
 """
 
 from __future__ import annotations
@@ -101,6 +105,10 @@ class Part:
         )
         self.fine = self.fine_momentum or self.fine_decay
 
+    def knobs(self) -> dict:
+        return {"lr": self.lr, "momentum": self.momentum, "l1": self.l1,
+                "weight_decay": self.decays}  # fmt: skip
+
     def key(self) -> tuple:
         """Parameters with equal keys share a group at every step."""
         return (
@@ -143,11 +151,106 @@ class Part:
             w.grad, self.saved = self.saved, None
 
 
+GROUP_NUMBERS = {
+    "rmsprop": ("beta2", "eps", "momentum"),
+    "adam": ("beta1", "beta2", "eps"),
+    "adamw": ("beta1", "beta2", "eps"),
+    "nadam": ("beta1", "beta2", "eps"),
+}
+
+
+class AdaptivePart:
+    """The same under RMSprop, Adam, AdamW or NAdam."""
+
+    def __init__(self, data: dict, name: str, param: torch.nn.Parameter):
+        o, self.name, self.param = data["optimizer"], name, param
+        self.decoupled = o["kind"] == "adamw" or o.get("decoupled", False)
+        self.numbers = {k: set_for(data, name, k) for k in GROUP_NUMBERS[o["kind"]]}
+        for kind, k in self.numbers.items():
+            if not k.scalar:
+                raise ValueError(f"{name}: {kind} per unit; torch has one number a group")
+        decay, l2 = set_for(data, name, "weight_decay"), knob(data, name, "l2")
+        self.lr, self.decay, self.l1 = set_for(data, name, "lr"), decay, knob(data, name, "l1")
+        self.coupled = [k for k in (None if self.decoupled else decay, l2) if k]
+        self.by_hand = not self.lr.scalar or (self.decoupled and not decay.scalar)
+        self.fine_decay = (
+            self.l1 is not None
+            or (self.decoupled and bool(self.coupled))
+            or not all(k.scalar for k in self.coupled)
+        )
+        self.fine = self.by_hand or self.fine_decay
+        self.saved: torch.Tensor | None = None  # the gradient, while its place is taken
+        self.start: torch.Tensor | None = None  # the weights before the step
+
+    def knobs(self) -> dict:
+        return {"lr": self.lr, "l1": self.l1, "weight_decay": [self.decay, *self.coupled],
+                **self.numbers}  # fmt: skip
+
+    def key(self) -> tuple:
+        return (
+            None if self.by_hand else (self.lr.key(), self.decay.key()),
+            None if self.fine_decay else tuple(k.key() for k in self.coupled),
+            tuple(k.key() for k in self.numbers.values()),
+        )
+
+    def group(self, t: int) -> dict:
+        now = {k: v.at(t) for k, v in self.numbers.items()}
+        if "beta1" in now:
+            now["betas"] = (now.pop("beta1"), now.pop("beta2"))
+        else:
+            now["alpha"] = now.pop("beta2")
+        inside = 0.0 if self.fine_decay else sum(k.at(t) for k in self.coupled)
+        outside = self.decay.at(t) if self.decoupled and not self.by_hand else 0.0
+        rate = 1.0 if self.by_hand else self.lr.at(t)
+        return {**now, "lr": rate, "weight_decay": outside if self.decoupled else inside}
+
+    @torch.no_grad()
+    def before(self, g: torch.Tensor, state: dict, t: int) -> None:
+        w = self.param
+        if g.is_sparse:
+            raise ValueError(f"{self.name}: sparse gradients cannot take values per unit")
+        if self.fine_decay:
+            self.saved = g
+            for k in self.coupled:
+                g = g + k.at(t, w) * w
+            w.grad = g if self.l1 is None else g + self.l1.at(t, w) * w.sign()
+        if self.by_hand:
+            self.start = w.clone()
+
+    @torch.no_grad()
+    def after(self, g: torch.Tensor, state: dict, t: int) -> None:
+        w, start = self.param, self.start
+        if start is not None:
+            lr = self.lr.at(t, w)
+            kept = start * (1 - lr * self.decay.at(t, w)) if self.decoupled else start
+            w.copy_(kept - lr * (start - w))
+            self.start = None
+        if self.fine_decay:
+            w.grad, self.saved = self.saved, None
+
+
+def parts_of(data: dict, model: torch.nn.Module) -> list:
+    kind = Part if data["optimizer"].get("kind", "sgd") == "sgd" else AdaptivePart
+    return [kind(data, n, p) for n, p in named(data, model).items()]
+
+
+def constants(o: dict) -> dict:
+    """What all groups share, in torch's words."""
+    kind = o.get("kind", "sgd")
+    if kind == "sgd":
+        return {"dampening": o["dampening"], "nesterov": o["nesterov"]}
+    if kind == "rmsprop":
+        return {"centered": o["centered"]}
+    if kind == "nadam":
+        return {"momentum_decay": o["momentum_decay"], "decoupled_weight_decay": o["decoupled"]}
+    return {}
+
+
 class Plan:
     """All parameters of one optimizer and the step that comes next."""
 
-    def __init__(self, parts: list[Part]):
-        groups: dict[tuple, list[Part]] = {}
+    def __init__(self, parts: list):
+        groups: dict[tuple, list] = {}
         for p in parts:
             groups.setdefault(p.key(), []).append(p)
         self.groups, self.fine, self.t = list(groups.values()), [p for p in parts if p.fine], 0
@@ -224,21 +327,16 @@ def named(data: dict, model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 def build_optimizer(
-    data: dict, model: torch.nn.Module, cls=torch.optim.SGD, **more
+    data: dict, model: torch.nn.Module, cls=None, **more
 ) -> torch.optim.Optimizer:
     """The tuned run's optimizer over `model`, set to step 0; `more`: foreach, fused, ..."""
-    plan = Plan([Part(data, n, p) for n, p in named(data, model).items()])
+    cls = cls or getattr(torch.optim, data["optimizer"]["class"].rpartition(".")[2])
+    plan = Plan(parts_of(data, model))
     o = data["optimizer"]
-    # The constructor refuses Nesterov without momentum, so the defaults are the run's constants.
-    momentum = o["momentum"] or (1.0 if any(p.nesterov for p in plan.fine) else 0.0)
-    opt = cls(
-        plan.param_groups(),
-        lr=o["lr"],
-        momentum=momentum,
-        dampening=o["dampening"],
-        nesterov=o["nesterov"],
-        **more,
-    )
+    if o.get("kind", "sgd") == "sgd":
+        # The constructor refuses Nesterov without momentum: the defaults are the run's constants.
+        more["momentum"] = o["momentum"] or (1.0 if any(p.nesterov for p in plan.fine) else 0.0)
+    opt = cls(plan.param_groups(), lr=o["lr"], **constants(o), **more)
     opt.drmad_plan = plan
     if plan.fine:
         opt.register_step_pre_hook(plan.before)

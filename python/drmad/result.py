@@ -110,7 +110,7 @@ class Result:
         if data.get("drmad_result") != SCHEMA:
             raise ValueError(f"not a result of schema {SCHEMA}: {data.get('drmad_result')!r}")
         self.data, self.run = data, data["run"]
-        self._class = optimizer_class or torch.optim.SGD
+        self._class = optimizer_class
 
     # ---- what was found ----
 
@@ -209,18 +209,17 @@ class Result:
         return plain.scale_start_(self.data, model)
 
     def param_groups(self, model: torch.nn.Module) -> list[dict]:
-        """Plain groups for torch.optim.SGD(groups, lr=...). ValueError naming the first thing that
+        """Plain groups for the class that was tuned, torch.optim.SGD(groups, lr=...). ValueError naming the first thing that
         groups cannot hold: values per unit or weight, l1, values that change in time."""
         self._need_tensors("groups")
-        parts = [plain.Part(self.data, n, p) for n, p in plain.named(self.data, model).items()]
+        parts = plain.parts_of(self.data, model)
         for p in parts:
             self._check_group(p)
-        o = self.data["optimizer"]
-        rest = {k: o[k] for k in ("dampening", "nesterov")}
+        rest = plain.constants(self.data["optimizer"])
         return [{**g, **rest} for g in plain.Plan(parts).param_groups()]
 
-    def _check_group(self, p: plain.Part) -> None:
-        knobs = {"lr": p.lr, "momentum": p.momentum, "l1": p.l1, "weight_decay": p.decays}
+    def _check_group(self, p: plain.Part | plain.AdaptivePart) -> None:
+        knobs = p.knobs()
         remedy = "use result.optimizer(model) and result.scheduler(opt)"
         if p.l1 is not None:
             raise ValueError(f"{p.name}: l1 is no setting of a parameter group; {remedy}")

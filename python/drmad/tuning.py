@@ -208,7 +208,7 @@ class Job:
         read = read_optimizer(optimizer, make_model)
         self.factors = read_factors(scheduler, read, self.steps)
         self.scheduled = scheduler is not None
-        self.cls, tensors = torch.optim.SGD, self.oracle.tensors
+        self.cls, tensors = getattr(torch.optim, read["class"]), self.oracle.tensors
         self.options, declared = settle(read, self.hyper, tensors, self.scheduled)
         self.name = settings.get("name") or self.oracle.name
         self.out = pathlib.Path(out) if out is not None else pathlib.Path("runs") / self.name
@@ -321,7 +321,7 @@ def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hype
     loss_fn      (model, batch) -> mean loss of the batch, or one loss an example ([B])
     train, valid, test
                  loaders or data sets; only the final report looks at test
-    optimizer    params -> torch.optim.SGD, or one: gives the class and the start values
+    optimizer    params -> torch.optim.SGD, RMSprop, Adam, AdamW or NAdam, or one: gives the class and the start values
     steps        training steps of one run
     hyper        declarations: [drmad.lr(per="layer", phases=5), drmad.weight_decay()]
     budget       drmad.runs(60) or drmad.minutes(30); None: 20 meta-steps

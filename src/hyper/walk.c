@@ -54,6 +54,7 @@ static drmad_status open_trajectory(walker *w)
         .vectors = w->t->vectors,
         .squares = optim_squares(&s->optim) > 0 ? optim_squares(&s->optim) : 0,
         .memory_of_squares = s->beta2,
+        .first_step = optim_first_step(&s->optim, s->beta2),
         .memory = w->spec.memory,
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,

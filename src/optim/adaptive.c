@@ -1,5 +1,6 @@
 /* What the optimisers that divide by an averaged square share. */
 #include "optim/family.h"
+#include <math.h>
 
 drmad_status optim_adaptive_check(drmad_ctx *ctx, const optim_spec *o)
 {
@@ -60,11 +61,18 @@ node optim_choose(graph *g, node m, node a, node b)
 
 node optim_squares_before(graph *g, const optim_spec *o, const optim_step *st, node next, node low)
 {
-    const node beta = st->in.h[OPTIM_BETA2], high = g_scale(g, low, 2);
+    const node beta = st->in.h[OPTIM_BETA2], high = g_scale(g, low, SQUARES_CELL);
     const node added = optim_times(g, optim_gain(g, beta, next), g_mul(g, st->p, st->p));
     node v = optim_times(g, g_recip(g, optim_keep(g, beta, next)), g_sub(g, next, added));
 
     (void)o;
     v = optim_choose(g, g_step(g, g_sub(g, v, low)), v, low);
     return optim_choose(g, g_step(g, g_sub(g, high, v)), v, high);
+}
+
+/* Corrected, p/|p|; RMSprop's is p/sqrt((1 - alpha) p^2). */
+double optim_first_step(const optim_spec *o, double beta2)
+{
+    if (o->kind == OPTIM_SGD) return 0;
+    return o->kind == OPTIM_RMSPROP ? 1 / sqrt(1 - beta2) : 1;
 }

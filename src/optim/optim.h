@@ -97,12 +97,16 @@ typedef struct optim_known {
 int optim_substitutes(graph *g, const optim_spec *o, const optim_step *st, const optim_known *k,
                       node from[], node to[]);
 
+/* How long the first step is beside usual ones; 0 where steps have no length of their own (SGD). */
+double optim_first_step(const optim_spec *o, double beta2);
+
 /* The averaged squares v before the step, where only their cells are known (traj_cells.h): `next` a
  * leaf of those after it, `low` one of the cells' lower bounds, 0 for no gradient yet,
  *
- *   v = min(max((v' - (1 - beta2) p^2)/beta2, low), 2 low)
+ *   v = min(max((v' - (1 - beta2) p^2)/beta2, low), SQUARES_CELL low)
  *
  * Source: our reference grid.md, section 3. */
+enum { SQUARES_CELL = 4 }; /* upper bound of a cell over the lower one */
 node optim_squares_before(graph *g, const optim_spec *o, const optim_step *st, node next, node low);
 
 /* The momentum's hypergradient where b is not known, by the transposed sum (docs/MATH.md,

@@ -68,8 +68,8 @@ drmad_status carry_state(rally *r, int32_t k, const char *dir, const char *to)
     TRY(grow_state(last.u, next.u, rally_leg(r, k)->noise, &state));
     path_of(r, to, "", path, sizeof path);
     TRY(file_make_folder(r->s->ctx, path));
-    snprintf(name, sizeof name, "%s/start.safetensors", to);
-    TRY(start_save_state(r->s->f, name, next.u, &state));
+    path_of(r, to, "start.safetensors", path, sizeof path);
+    TRY(start_save_state(path, next.u, &state));
 done:
     start_state_free(r->s->ctx, &state);
     mem_free(r->s->ctx, f);

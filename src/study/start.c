@@ -43,11 +43,12 @@ static drmad_status read_flat(const setup *u, const char *path, const st_file *f
     return DRMAD_OK;
 }
 
+/* -1: the file has no state of an optimiser. */
 static int64_t steps_of(const st_file *f)
 {
     for (int32_t i = 0; i < f->texts; i++)
         if (strcmp(f->text[i].key, steps_key) == 0) return strtoll(f->text[i].value, NULL, 10);
-    return 0;
+    return -1;
 }
 
 void start_state_free(drmad_ctx *ctx, start_state *s)
@@ -61,7 +62,8 @@ drmad_status start_state_read(const setup *u, const char *path, const st_file *f
     drmad_status st = DRMAD_OK;
 
     *to = (start_state){.steps = steps_of(f)};
-    for (int32_t k = 0; k < optim_vectors(&u->spec.optim); k++) {
+    const int32_t n = to->steps >= 0 ? optim_vectors(&u->spec.optim) : 1;
+    for (int32_t k = 0; k < n; k++) {
         TRY(mem_alloc(u->ctx, total, sizeof(double), &to->v[k]));
         TRY(read_flat(u, path, f, k, to->v[k]));
     }
@@ -167,9 +169,14 @@ done:
     return st;
 }
 
+static void path_in(const folder *f, const char *file, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%s", folder_path(f), file);
+}
+
 /* The first `vectors` of a state, in the study's type; steps < 0: none are noted. */
-static drmad_status save(folder *f, const char *file, const setup *u, const void *const *v,
-                         int32_t vectors, int64_t steps)
+static drmad_status save(const char *path, const setup *u, const void *const *v, int32_t vectors,
+                         int64_t steps)
 {
     const int32_t n = u->params->n, all = vectors * n;
     drmad_status st = DRMAD_OK;
@@ -182,7 +189,7 @@ static drmad_status save(folder *f, const char *file, const setup *u, const void
     snprintf(number, sizeof number, "%lld", (long long)steps);
     const st_text text[] = {{"format", "pt"}, {"study", u->cfg->set.name}, {steps_key, number}};
     const st_file out = {all, steps >= 0 ? 3 : 2, at, text};
-    TRY(folder_tensors(f, file, &out));
+    TRY(safetensors_write(u->ctx, path, &out));
 done:
     for (int32_t i = 0; names && i < all; i++) mem_free(u->ctx, names[i]);
     mem_free(u->ctx, names);
@@ -192,16 +199,21 @@ done:
 
 drmad_status start_save_weights(folder *f, const char *file, const setup *u, const void *w)
 {
-    return save(f, file, u, &w, 1, -1);
+    char path[1200];
+
+    path_in(f, file, path, sizeof path);
+    return save(path, u, &w, 1, -1);
 }
 
 drmad_status start_save_trained(folder *f, const char *file, const setup *u)
 {
     const int32_t vectors = optim_vectors(&u->spec.optim);
     const void *v[OPTIM_VECTORS] = {trainer_weights(u->trainer)};
+    char path[1200];
 
     for (int32_t k = 1; k < vectors; k++) v[k] = trainer_buffer(u->trainer, k);
-    return save(f, file, u, v, vectors, u->spec.done + u->spec.steps);
+    path_in(f, file, path, sizeof path);
+    return save(path, u, v, vectors, u->spec.done + u->spec.steps);
 }
 
 /* A vector of doubles becomes one of the study's type, in place. */
@@ -214,16 +226,17 @@ static void narrow(const setup *u, double *flat)
     }
 }
 
-drmad_status start_save_state(folder *f, const char *file, const setup *u, start_state *s)
+drmad_status start_save_state(const char *path, const setup *u, start_state *s)
 {
-    const int32_t vectors = optim_vectors(&u->spec.optim);
     const void *v[OPTIM_VECTORS];
+    int32_t vectors = 0;
 
+    while (vectors < OPTIM_VECTORS && s->v[vectors]) vectors++;
     for (int32_t k = 0; k < vectors; k++) {
         narrow(u, s->v[k]);
         v[k] = s->v[k];
     }
-    return save(f, file, u, v, vectors, s->steps);
+    return save(path, u, v, vectors, s->steps);
 }
 
 drmad_status start_save_values(folder *f, const char *file, const setup *u, const space *s,

@@ -9,8 +9,8 @@
 
 /* A state of training: flat vectors, of which v[0] are the weights, and the optimiser's steps. */
 typedef struct start_state {
-    double *v[OPTIM_VECTORS]; /* NULL beyond optim_vectors */
-    int64_t steps;
+    double *v[OPTIM_VECTORS]; /* NULL beyond what there is */
+    int64_t steps;            /* -1: weights alone */
 } start_state;
 
 /* What model.weights, optimizer.state and outer.start name, into the set-up. */
@@ -18,8 +18,8 @@ drmad_status start_read(setup *u);
 /* The values of outer.start are where the space starts; nothing without that key. */
 drmad_status start_space(const setup *u, space *s);
 
-/* All vectors of the set-up's state from the file; `path` is for messages. Gives what *to holds,
- * for start_state_free. */
+/* All vectors of the set-up's state from the file, the weights alone from one that has no others;
+ * `path` is for messages. Gives what *to holds, for start_state_free. */
 drmad_status start_state_read(const setup *u, const char *path, const st_file *f, start_state *to);
 void start_state_free(drmad_ctx *ctx, start_state *s);
 /* All slices of `s` from the file. */
@@ -30,7 +30,7 @@ drmad_status start_save_weights(folder *f, const char *file, const setup *u, con
 /* The state in which the trainer of `u` has ended, in host memory. */
 drmad_status start_save_trained(folder *f, const char *file, const setup *u);
 /* *s is left in the study's type. */
-drmad_status start_save_state(folder *f, const char *file, const setup *u, start_state *s);
+drmad_status start_save_state(const char *path, const setup *u, start_state *s);
 /* A vector over a space: one tensor a slice, [phases, elements], F64. */
 drmad_status start_save_values(folder *f, const char *file, const setup *u, const space *s,
                                const double *values);

@@ -94,25 +94,6 @@ done:
     return st;
 }
 
-static drmad_status masks_new(trainer *t)
-{
-    const train_spec *s = &t->spec;
-    drmad_status st = DRMAD_OK;
-
-    TRY(mem_alloc(t->ctx, (size_t)t->masks, sizeof *t->mask_size, &t->mask_size));
-    for (int32_t i = 0; i < s->model->n; i++) {
-        const nn_layer *l = &s->model->at[i];
-        if (l->mask < 0) continue;
-        const size_t n = (size_t)(s->batch * shape_count(&l->shape));
-        t->mask_size[l->mask] = (int64_t)n;
-        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, l->mask).slot]));
-        t->mask_bytes += (n + 7) / 8;
-    }
-    TRY(mem_alloc(t->ctx, t->mask_bytes, 1, &t->mask_bits));
-done:
-    return st;
-}
-
 static drmad_status buffers_new(trainer *t)
 {
     const train_spec *s = &t->spec;
@@ -140,7 +121,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
     TRY(uses_new(t));
-    if (s->masks) TRY(masks_new(t));
+    if (s->masks) TRY(trainer_masks_new(t));
 done:
     return st;
 }
@@ -428,30 +409,6 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     t->seed = seed;
     t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
-}
-
-void trainer_masks_pack(trainer *t)
-{
-    unsigned char *bits = t->mask_bits;
-
-    for (int32_t l = 0; l < t->masks; l++) {
-        const void *mask = t->slot[trainer_mask_ref(t, l).slot];
-        const int64_t n = t->mask_size[l];
-        memset(bits, 0, (size_t)(n + 7) / 8);
-        for (int64_t i = 0; i < n; i++)
-            bits[i >> 3] |= (unsigned char)((trainer_get(t, mask, i) != 0) << (i & 7));
-        bits += (n + 7) / 8;
-    }
-}
-
-void trainer_masks_unpack(trainer *t, const unsigned char *bits)
-{
-    for (int32_t l = 0; l < t->masks; l++) {
-        void *mask = t->slot[trainer_mask_ref(t, l).slot];
-        const int64_t n = t->mask_size[l];
-        for (int64_t i = 0; i < n; i++) trainer_put(t, mask, i, bits[i >> 3] >> (i & 7) & 1);
-        bits += (n + 7) / 8;
-    }
 }
 
 /* ---- the loop ---- */

@@ -158,7 +158,8 @@ drmad_status trainer_ask_value(trainer *t, const examples *e, eval_result *out, 
 /* F's slope along a tangent of the last run's end. */
 drmad_status trainer_ask_slope(trainer *t, const examples *e, const void *u, double *value,
                                double *slope);
-/* Packs and unpacks the sign masks of one step. */
+drmad_status trainer_masks_new(trainer *t); /* memory for the sign masks of a step */
+/* Packs and unpacks them. */
 void trainer_masks_pack(trainer *t);
 void trainer_masks_unpack(trainer *t, const unsigned char *bits);
 

@@ -1,5 +1,5 @@
 /* Cells of the averaged squares. The logarithm is never taken: with beta^t = m 2^e, 1 <= m < 2,
- * the cell is the exponent of v/m, less e.
+ * the cell is half of the exponent of v/m, less e.
  *
  * Record of step t: [Rice parameter, 5 bits], for each rise [gap to the last one: quotient in
  * unary, rest], [rise - 1 in unary; RISE_ESCAPE ones and 0: from no cell; and 1: the rise in 16
@@ -15,6 +15,12 @@ enum {
     RISE_BITS = 16,
     UNARY_WORD = 32 /* ones written at a time */
 };
+
+/* The cell of an exponent: pairs of them. */
+static int32_t cell_of(int32_t e)
+{
+    return (e - (e & 1)) / 2;
+}
 
 /* Where cell 0 lies at step t: at m 2^e. */
 typedef struct origin {
@@ -146,10 +152,11 @@ drmad_status cells_record(trajectory *tr, cells *c, int64_t t, const void *v)
     put(c, rice, PARAMETER_BITS);
     for (int64_t i = 0; i < total; i++) {
         const int32_t e = exponent_of(s, v, i, inverse);
-        if (e == INT32_MIN || e - o.e <= c->k[i]) continue;
+        const int32_t k = e == INT32_MIN ? CELL_NONE : cell_of(e - o.e);
+        if (k <= c->k[i]) continue;
         put_gap(c, i - next, rice);
-        put_rise(c, c->k[i], e - o.e);
-        c->k[i] = (int16_t)(e - o.e);
+        put_rise(c, c->k[i], k);
+        c->k[i] = (int16_t)k;
         c->events++;
         next = i + 1;
     }
@@ -216,7 +223,7 @@ static void lows_f32(const cells *c, const origin *o, int64_t n, float *low)
     const float m = (float)o->m;
 
     for (int64_t i = 0; i < n; i++) {
-        const int32_t e = c->k[i] + o->e + 127;
+        const int32_t e = 2 * c->k[i] + o->e + 127;
         const uint32_t u = c->k[i] == CELL_NONE || e < 1 ? 0 : (uint32_t)(e > 254 ? 254 : e) << 23;
         float x;
         memcpy(&x, &u, sizeof x);
@@ -226,7 +233,8 @@ static void lows_f32(const cells *c, const origin *o, int64_t n, float *low)
 
 static void lows_f64(const cells *c, const origin *o, int64_t n, double *low)
 {
-    for (int64_t i = 0; i < n; i++) low[i] = c->k[i] == CELL_NONE ? 0 : ldexp(o->m, c->k[i] + o->e);
+    for (int64_t i = 0; i < n; i++)
+        low[i] = c->k[i] == CELL_NONE ? 0 : ldexp(o->m, 2 * c->k[i] + o->e);
 }
 
 void cells_load(trajectory *tr, cells *c, int64_t t)

@@ -1,22 +1,23 @@
 /* The averaged squares v of an optimiser (v' = beta v + (1 - beta) p^2), kept as cells a factor of
- * two wide. Inside room train only.
+ * four wide. Inside room train only.
  *
- *   s_t = v_t beta^-t never falls, so the cell k_t = floor(log2 s_t) of a weight only ever rises,
+ *   s_t = v_t beta^-t never falls, so the cell k_t = floor(log4 s_t) of a weight only ever rises,
  *
- * and what is logged are the rises: about ten a weight and run. Backwards the trajectory hands out
- * low_t = 2^k_t beta^t; the walk back keeps v between low and 2 low (optim_squares_before). A
+ * and what is logged are the rises: about five a weight and run. Backwards the trajectory hands out
+ * low_t = 4^k_t beta^t; the walk back keeps v between low and 4 low (optim_squares_before). A
  * weight without a gradient so far has no cell, and low = 0.
- * Source: our own measurements, reference grid.md, section 3. */
+ * Source: our own measurements, reference grid.md, section 3, where cells are two wide; what four
+ * do is in bench/bench_grid_nets.c. */
 #ifndef TRAJ_CELLS_H
 #define TRAJ_CELLS_H
 #include "train/traj_bits.h"
 
 typedef struct cells {
     bits log;
-    uint64_t *start;  /* of each record, in bits */
-    int16_t *k;       /* [total]; CELL_NONE before the first gradient */
+    uint64_t *start; /* of each record, in bits */
+    int16_t *k;      /* [total]; CELL_NONE before the first gradient */
     void *low;       /* of the state loaded last */
-    int64_t events;   /* of the record before */
+    int64_t events;  /* of the record before */
 } cells;
 
 drmad_status cells_open(trajectory *tr, cells *c);

@@ -19,8 +19,7 @@
  * last place of the largest |hat_i|.
  *
  * An optimiser that divides by averaged squares moves all weights by about the rate, however large
- * they are; there tau is at most so many first steps long, and doubles while steps grow beyond it
- * (warm-up). Its averaged squares are kept beside the weights, as cells (traj_cells.h); of the other
+ * they are; there tau is so many first steps long, and doubles while steps grow beyond it (warm-up). Its averaged squares are kept beside the weights, as cells (traj_cells.h); of the other
  * buffers nothing is.
  *
  * Record of step t in the log: [sign masks of step t, t < T] [for each tensor: doublings of tau
@@ -34,10 +33,11 @@ typedef struct cell { /* one tensor */
     code_span span;
     double size;      /* tau is size * rms */
     double expected;  /* crossings a step, running mean */
-    double most;      /* tau where steps are measured: the largest it may become by doubling */
     double share;     /* of the weights that crossed in the last step */
     unsigned doubled; /* times at the current step */
     bool late;        /* started at zero */
+    bool follows;     /* tau doubles when the weights do */
+    bool small;       /* of little weight in the log: a finer grid */
 } cell;
 
 typedef struct grid {
@@ -66,10 +66,14 @@ enum { SMALL_SHARE = 8, TAU_BITS = 8, RATE_MEMORY = 8, UNARY_MAX = 32 };
  * of .994). */
 static const double tau_size[3][2] = {{.22, .11}, {.11, .055}, {.033, .033}};
 static const double small_size = .75, long_run = 1000;
-/* tau over the root mean square of the first step, [quality]. LeNet-5, AdamW, T = 400: smallest
- * cosine .999 at 1, .994 at 2, .962 at 3 (bench/bench_grid_nets.c); by the weights' size alone .989
- * at twice the crossings. */
-static const double first_steps[3] = {2.5, 1.75, .5}, grown = .75;
+/* Scales of a norm start at 1 and hardly move beside that; the weights before and behind it grow, and
+ * what they do shrinks with their size. LeNet with batch norm, T = 400 (bench/bench_grid_nets.c). */
+static const double norm_size = .1;
+enum { FOLLOW = 8 };
+/* tau over the root mean square of a usual step, [quality]. LeNet-5, AdamW, T = 400: smallest cosine
+ * .999 at 1, .994 at 2, .962 at 3 (bench/bench_grid_nets.c); by the weights' size alone .989 at
+ * twice the crossings. */
+static const double first_steps[3] = {2.5, 1.6, .5}, small_steps = .25, grown = .75;
 
 static double size_for(const traj_spec *s)
 {
@@ -92,6 +96,13 @@ static void choose_scan(grid *g)
     g->scan_f64 = table[isa].f64;
 }
 
+static bool normed(const traj_spec *s)
+{
+    for (int32_t i = 0; i < s->params->n; i++)
+        if (s->params->at[i].role == PARAM_NORM) return true;
+    return false;
+}
+
 static void make_cells(const traj_spec *s, cell *at)
 {
     const param_table *p = s->params;
@@ -103,8 +114,9 @@ static void make_cells(const traj_spec *s, cell *at)
         int64_t count = p->at[i].count;
         at[i].span = (code_span){p->at[i].offset, (count + 15) / 16 * 16, 0};
         at[i].size = size_for(s);
-        if (count < largest / SMALL_SHARE || p->at[i].role != PARAM_WEIGHT)
-            at[i].size *= small_size;
+        at[i].small = count < largest / SMALL_SHARE || p->at[i].role != PARAM_WEIGHT;
+        if (at[i].small) at[i].size *= small_size;
+        if (p->at[i].role == PARAM_NORM) at[i].size *= norm_size;
     }
 }
 
@@ -234,9 +246,12 @@ static drmad_status first_state(trajectory *tr, const void *w)
     grid *g = tr->kept;
 
     for (int32_t i = 0; i < tr->spec.params->n; i++) {
+        const param_role role = tr->spec.params->at[i].role;
+        if (role == PARAM_STAT) continue; /* the adjoint does not read them: no grid */
         drmad_status st = set_tau(tr, i, w, 0);
         if (st != DRMAD_OK) return st;
         g->at[i].late = g->at[i].span.tau == 0;
+        g->at[i].follows = role == PARAM_WEIGHT && tr->spec.first_step == 0 && normed(&tr->spec);
         g->at[i].expected = (double)g->at[i].span.count / 64; /* soon replaced by what is counted */
     }
     memcpy(g->hat[0], w, traj_vector_bytes(&tr->spec));
@@ -263,14 +278,14 @@ static double first_step(const trajectory *tr, int32_t i, const void *w)
  * cross in each step. */
 static void fit_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
 {
+    const double steps = first_steps[tr->spec.quality] / tr->spec.first_step;
     grid *g = tr->kept;
     cell *c = &g->at[i];
 
     if (t == 1) {
-        const double tau = few_bits(first_steps[tr->spec.quality] * first_step(tr, i, w));
-        c->most = c->span.tau;
-        if (tau > 0 && tau < c->span.tau) c->span.tau = tau;
-    } else if (c->share > grown && 2 * c->span.tau <= c->most) {
+        const double tau = few_bits(steps * (c->small ? small_steps : 1) * first_step(tr, i, w));
+        if (tau > 0 && (tau < c->span.tau || !normed(&tr->spec))) c->span.tau = tau;
+    } else if (c->share > grown) {
         c->span.tau *= 2, c->doubled++;
     }
 }
@@ -283,8 +298,8 @@ static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, cons
     drmad_status st = DRMAD_OK;
 
     c->doubled = 0;
-    if (tr->spec.squares && !c->late) fit_tau(tr, i, w, t);
-    if (c->late) TRY(set_tau(tr, i, w, t));
+    if (tr->spec.first_step > 0 && c->span.tau > 0 && !c->late) fit_tau(tr, i, w, t);
+    if (c->late || (c->follows && t % FOLLOW == 0)) TRY(set_tau(tr, i, w, t));
     if (g->coarsen && c->span.tau > 0 && c->doubled < UNARY_MAX) c->span.tau *= 2, c->doubled++;
     code_put(out, (1ull << c->doubled) - 1, c->doubled + 1);
     if (c->span.tau == 0) {

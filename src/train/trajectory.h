@@ -47,21 +47,22 @@ typedef struct traj_spec {
     int64_t first;             /* the first state that is kept; 0 = all of them */
     int32_t vectors;           /* of a state: w, then the optimiser's buffers */
     int32_t squares;           /* grid: the vector of averaged squares; 0 = none */
-    double memory_of_squares;  /* its beta2: v' = beta2 v + (1 - beta2) p^2 */
-    size_t memory;             /* limit in bytes; 0 = none */
-    const char *spill_dir;     /* replay: where what is beyond the limit goes; NULL = nowhere */
-    size_t mask_bytes;         /* grid: bytes of ReLU sign masks of each step; 0 = none */
-    bool kinked;               /* the net has kinks (ReLU): a finer grid */
-    const backend *on;         /* where states live; NULL: in host memory. Else full, replay only */
-    traj_step_fn *step;        /* replay only */
+    double first_step; /* grid: the first step over a usual one; 0: tau by the weights' size */
+    double memory_of_squares; /* its beta2: v' = beta2 v + (1 - beta2) p^2 */
+    size_t memory;            /* limit in bytes; 0 = none */
+    const char *spill_dir;    /* replay: where what is beyond the limit goes; NULL = nowhere */
+    size_t mask_bytes;        /* grid: bytes of ReLU sign masks of each step; 0 = none */
+    bool kinked;              /* the net has kinks (ReLU): a finer grid */
+    const backend *on;        /* where states live; NULL: in host memory. Else full, replay only */
+    traj_step_fn *step;       /* replay only */
     void *user;
 } traj_spec;
 
 typedef struct traj_view {
     const void *now[TRAJ_VECTORS];  /* state_t, valid until the next load; a vector that the kind */
     const void *next[TRAJ_VECTORS]; /* does not keep is NULL; state_{t+1} likewise */
-    const void *low; /* grid: lower bounds of the cells of the averaged squares of state_t, each as
-                        * wide as its bound; 0: no gradient so far. NULL: none are kept */
+    const void *low; /* grid: lower bounds of the cells of state_t's averaged squares (traj_cells.h);
+                      * 0: no gradient so far. NULL: none are kept */
     const void *masks; /* of step t, NULL where none were given */
     bool exact;
 } traj_view;

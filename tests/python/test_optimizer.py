@@ -7,7 +7,7 @@ import nets
 import torch
 import torch.nn as nn
 from nets import refuses
-from torch.optim import SGD, Adam, AdamW
+from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, RMSprop
 from torch.optim import lr_scheduler as ls
 
 from drmad.errors import ConfigError
@@ -24,7 +24,7 @@ def groups():
                {"params": [*model[3].parameters(), *model[5].parameters()]}],
               lr=torch.tensor(0.1), momentum=0.9, dampening=0.2)  # fmt: skip
     got = read_optimizer(opt, model)
-    assert got["class"] == "SGD" and got["nesterov"] is False
+    assert got["class"] == "SGD" and got["fixed"] == {"nesterov": False}
     a, b = got["groups"]
     assert a["names"] == ["1.weight", "1.bias"] and a["weight_decay"] == 1e-3 and a["lr"] == 0.5
     assert b["names"][-1] == "5.bias" and abs(b["lr"] - 0.1) < 1e-7 and b["dampening"] == 0.2
@@ -33,7 +33,7 @@ def groups():
 def factories():
     for model in (nets.mlp(), nets.mlp):
         got = read_optimizer(lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True), model)
-        assert got["nesterov"] and len(got["groups"][0]["names"]) == 6
+        assert got["fixed"]["nesterov"] and len(got["groups"][0]["names"]) == 6
         split = lambda model: SGD([{"params": [p], "lr": 0.1 * p.dim()}  # noqa: E731
                                    for p in model.parameters()], lr=1)  # fmt: skip
         got = read_optimizer(split, model)
@@ -45,9 +45,35 @@ def factories():
     assert "tokens.weight" in names and "head.weight" not in names
 
 
+def others():
+    read = lambda make: read_optimizer(make, nets.mlp)  # noqa: E731
+    got = read(lambda p: Adam(p, lr=0.01, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1))
+    names = {"names": got["groups"][0]["names"]}
+    want = {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6, "weight_decay": 0.1}
+    assert got["class"] == "Adam" and got["fixed"] == {"kind": "adam"}
+    assert got["groups"] == [{**names, **want}]
+    assert read(lambda p: AdamW(p))["fixed"] == {"kind": "adamw"}
+    assert read(lambda p: Adam(p, decoupled_weight_decay=True))["fixed"] == {"kind": "adamw"}
+    got = read(lambda p: RMSprop(p, alpha=0.9, momentum=0.5, centered=True))
+    assert got["fixed"] == {"kind": "rmsprop", "centered": True}
+    assert got["groups"][0]["beta2"] == 0.9 and got["groups"][0]["momentum"] == 0.5
+    got = read(lambda p: NAdam(p, momentum_decay=0.1, decoupled_weight_decay=True))
+    assert got["fixed"] == {"kind": "nadam", "decoupled": True}
+    assert got["groups"][0]["momentum_decay"] == 0.1
+    factors = read_schedule(lambda o: ls.StepLR(o, 2, 0.5), read(lambda p: AdamW(p)), 4)
+    assert factors == [[1.0, 1.0, 0.5, 0.5]]
+
+
 def refused():
-    no(["Adam comes with a later version; SGD now"], lambda p: Adam(p))
-    no(["AdamW comes with a later version"], lambda p: AdamW(p))
+    no(["Adagrad is not differentiated", "AdamW, Adam, RMSprop are"], lambda p: Adagrad(p))
+    no(["amsgrad"], lambda p: Adam(p, amsgrad=True))
+
+    class MyAdam(AdamW):
+        pass
+
+    no(["MyAdam changes AdamW"], lambda p: MyAdam(p))
+    no(["centered differs"], lambda p: RMSprop([{"params": p[:2], "centered": True},
+                                                {"params": p[2:]}]))  # fmt: skip
 
     class Mine(SGD):
         pass
@@ -113,7 +139,7 @@ def schedules_refused():
         refuses(ConfigError, words, lambda f=f: read_schedule(f, read, 20))
 
 
-TESTS = [(f"optimizer/{f.__name__}", f) for f in (groups, factories, refused, schedules,
+TESTS = [(f"optimizer/{f.__name__}", f) for f in (groups, factories, others, refused, schedules,
          schedules_refused)]  # fmt: skip
 
 if __name__ == "__main__":

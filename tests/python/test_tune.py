@@ -128,6 +128,31 @@ def alike_nesterov_per_unit(folder):
                     optimizer=lambda p: sgd(p, nesterov=True, weight_decay=1e-3))  # fmt: skip
 
 
+def adaptive(cls, kinds, **options):
+    """Rates per unit, decays per layer, and one beta and eps a tensor. Where a gradient is small
+    the step is all but its sign, so rounding grows faster than under SGD (measured: 1e-10)."""
+
+    @in_folder
+    def test(folder):
+        hyper = [drmad.lr(per="unit-out", phases=4), drmad.weight_decay(per="layer"),
+                 drmad.l2(per="unit-in"), drmad.l1(), drmad.init_scale()]  # fmt: skip
+        hyper += [drmad.Hyper(k, per="tensor", phases=p) for k, p in kinds.items()]
+        r = retrained_alike(folder, hyper, torch.float64, 1e-8, optimizer=lambda p: cls(
+            p, lr=0.01, weight_decay=0.01, eps=1e-3, **options))  # fmt: skip
+        assert type(r.optimizer(make_model(torch.float64))) is cls
+
+    test.__name__ = f"alike_under_{cls.__name__.lower()}"
+    return test
+
+
+ADAPTIVE = (
+    adaptive(torch.optim.Adam, {"beta1": 2, "beta2": 1, "eps": 2}),
+    adaptive(torch.optim.AdamW, {"beta1": 2, "beta2": 1, "eps": 2}),
+    adaptive(torch.optim.NAdam, {"beta1": 1, "beta2": 1}, decoupled_weight_decay=True),
+    adaptive(torch.optim.RMSprop, {"beta2": 1, "momentum": 2}, momentum=0.5, centered=True),
+)
+
+
 def warm_up_and_cosine(opt):
     """From 1/20 in 20 steps, then down to 0: t/W and a half wave."""
     up = torch.optim.lr_scheduler.LambdaLR(opt, lambda t: (t + 1) / 20)
@@ -401,6 +426,7 @@ def jsons_stay_small():
 TESTS = {f"alike_per_{p.replace('-', '_')}": alike(p) for p in TENSOR_PERS}
 for f in (
     alike_nesterov_per_unit,
+    *ADAPTIVE,
     alike_under_a_scheduler,
     rates_that_are_not_tuned_are_the_scheduler_s,
     alike_with_groups,

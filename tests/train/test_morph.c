@@ -439,3 +439,27 @@ TEST(what_cannot_grow_is_refused_by_name)
     check_refused("gpt-nano", "transformer.wte", 24,
                   "layer lm_head (linear): its weight is an embedding's too");
 }
+
+static drmad_status grow_some(drmad_ctx *ctx, void *arg)
+{
+    const nn_preset p = {
+        .kind = NN_RESNET8, .input = SHAPE(8, 8, 3), .classes = CLASSES, .width = 2};
+    drmad_status st = DRMAD_OK;
+    nn_spec *s = NULL;
+    morph *m = NULL, *n = NULL;
+
+    (void)arg;
+    TRY(nn_from_preset(ctx, &p, &s));
+    TRY(morph_parse(s, "wider layer2.0.conv2=7", 1, &m));
+    TRY(morph_parse(m->net, "deeper layer3.0.conv1", 2, &n));
+done:
+    morph_free(n);
+    morph_free(m);
+    nn_free(s);
+    return st;
+}
+
+TEST(f19_a_morph_without_memory_leaves_nothing)
+{
+    test_oom(grow_some, NULL);
+}

@@ -37,7 +37,7 @@ static void check_cells(fixture *f, const traj_view *v, int64_t t, double least)
         const double low = fixture_read(f, v->low, i);
         const double x = fixture_read(f, fixture_vector(f, t, 1), i);
         const bool inside =
-            low > 0 ? x >= low * (1 - slack) && x <= 2 * low * (1 + slack) : x <= least;
+            low > 0 ? x >= low * (1 - slack) && x <= 4 * low * (1 + slack) : x <= least;
         if (!inside)
             test_fail(__FILE__, __LINE__, "step %d, weight %d: %g in a cell from %g", (int)t,
                       (int)i, x, low);
