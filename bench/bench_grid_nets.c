@@ -36,7 +36,8 @@ static const setting settings[] = {
 };
 
 typedef struct quality {
-    double decay, lr, vectors, logged, value;
+    double decay, lr;
+    double logged; /* crossings and cells of the run, in weight vectors, without sign masks */
 } quality;
 
 static void open_setting(lab *l, const setting *s, int seed, const char *kind)
@@ -101,17 +102,16 @@ static quality measure(const setting *s, int seed)
     run(&exact);
     open_setting(&grid, s, seed, "grid");
     const walk_report r = run(&grid);
+    const double vector = (double)(grid.s->params->weights * 4);
+    const double masks =
+        (double)(grid.s->trainer->mask_bytes * (size_t)grid.s->spec.steps) / vector;
     q = (quality){.decay = cosine(&grid, &exact, HYPER_WEIGHT_DECAY),
                   .lr = cosine(&grid, &exact, HYPER_LR),
-                  .vectors = (double)r.kept.bytes_held / (double)(grid.s->params->weights * 4),
-                  .logged = (double)r.kept.bytes_logged / (double)(grid.s->params->weights * 4),
-                  .value = r.value.loss};
-    const double masks = (double)(grid.s->trainer->mask_bytes * (size_t)grid.s->spec.steps) /
-                         (double)(grid.s->params->weights * 4);
-    printf(
-        "%-16s seed %d: F %.3f error %.3f  decay by unit %.4f  lr by tensor and phase %.4f  %.2f "
-        "vectors logged (masks %.2f), %.2f held\n",
-        s->name, seed, q.value, r.value.error, q.decay, q.lr, q.logged, masks, q.vectors);
+                  .logged = (double)r.kept.bytes_logged / vector - masks};
+    printf("%-16s seed %d: F %.3f error %.3f  decay by unit %.4f  lr by tensor and phase %.4f  "
+           "%.2f vectors logged, masks %.2f, all held %.2f\n",
+           s->name, seed, r.value.loss, r.value.error, q.decay, q.lr, q.logged, masks,
+           (double)r.kept.bytes_held / vector);
     fflush(stdout);
     lab_close(&grid);
     lab_close(&exact);
@@ -133,7 +133,7 @@ int main(int argc, char **argv)
         }
         printf("%s ratio %.4f decay by unit or lr by tensor and phase, smallest, exact = 1\n",
                settings[i].line, least);
-        printf("%s_vectors ratio %.2f bytes logged in a run, in weight vectors, largest\n",
+        printf("%s_vectors ratio %.2f crossings and cells of a run, in weight vectors, largest\n",
                settings[i].line, most);
     }
     return 0;

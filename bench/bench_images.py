@@ -1,7 +1,7 @@
 """Files to training rows on one core, drmad against Pillow, on the same pictures with the same
-draws, in turn: the ImageNet photographs (decode, random-resized crop to 224, flip) and CIFAR-10 as a
-folder (decode, square moved by up to 4 pixels, flip). Processor time; of the rounds the fastest, for
-both. Ratios above 1: drmad is faster.
+draws, in turn: the ImageNet photographs (decode, random-resized crop to 224, flip) and CIFAR-10 as
+a folder (decode, square moved by up to 4 pixels, flip). Processor time; of the rounds the fastest,
+for both. Ratios above 1: drmad is faster.
 """
 
 import os

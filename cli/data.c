@@ -1,9 +1,9 @@
 /* drmad data get: the only command that opens a network connection. drmad data stat. */
 #include "cli.h"
 #include "drmad/study.h"
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const opt data_opts[] = {
@@ -64,9 +64,10 @@ static drmad_status stat_call(void *study, const args *a)
 
 static bool is_folder(const char *path)
 {
-    struct stat info;
+    DIR *d = opendir(path);
 
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    if (d) closedir(d);
+    return d != NULL;
 }
 
 static bool has(const char *dir, const char *file)

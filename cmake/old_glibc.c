@@ -9,7 +9,8 @@
  *   dlopen, dlsym, dladdr, dlerror, dlclose         moved into libc (2.34) likewise from libdl.so.2
  *   stat, lstat, fstat, fstatat                     were inline calls of __xstat, __lxstat, ...
  *                                                   until 2.33
- *   exp, log, pow         2.29 dropped the SVID error handling; same values, same code inside
+ *   exp, log, pow, exp2, log2
+ *                         2.29 dropped the SVID error handling; same values, same code inside
  *   __libc_start_main     2.34; the old one with no init runs no constructors of the executable on
  *                         an old glibc: C has none */
 #include <dlfcn.h>
@@ -54,6 +55,8 @@ int old_dlclose(void *);
 double old_exp(double);
 double old_log(double);
 double old_pow(double, double);
+double old_exp2(double);
+double old_log2(double);
 
 OLD(pthread_create);
 OLD(pthread_join);
@@ -71,6 +74,8 @@ OLD(dlclose);
 OLD(exp);
 OLD(log);
 OLD(pow);
+OLD(exp2);
+OLD(log2);
 
 enum { STAT_VERSION = 1 }; /* _STAT_VER of x86-64 */
 
@@ -153,6 +158,16 @@ HIDDEN double log(double x)
 HIDDEN double pow(double x, double y)
 {
     return old_pow(x, y);
+}
+
+HIDDEN double exp2(double x)
+{
+    return old_exp2(x);
+}
+
+HIDDEN double log2(double x)
+{
+    return old_log2(x);
 }
 
 #endif

@@ -8,8 +8,8 @@ SOURCE is one of
   a folder or a tar of pictures without folders (the validation set), with --labels FILE, a line a
   picture: its name, then its class (LOC_val_solution.csv is such a file).
 
-Classes are numbered in the order of their names. The first call writes them to OUT/classes.txt; later
-ones (the validation set) take their numbers from there. Pictures are shuffled by --seed."""
+Classes are numbered in the order of their names. The first call writes them to OUT/classes.txt;
+later ones (the validation set) take their numbers from there. Pictures are shuffled by --seed."""
 
 import argparse
 import io
@@ -44,7 +44,7 @@ def from_folder(path, labels):
 
 
 def read_labels(path):
-    """{name without ending: class}; commas or blanks between them, a first line of titles is fine."""
+    """{name without ending: class}; commas or blanks between, a first line of titles is fine."""
     labels = {}
     for line in path.read_text().splitlines():
         words = re.split(r"[,\s]+", line.strip())
@@ -93,7 +93,7 @@ def main():
     found = [f for f in source(a.source, labels) if f[1].suffix.lower() in ENDINGS]
     lost = [name for label, name, _ in found if not label]
     if lost or not found:
-        raise SystemExit(f"{lost[0] if lost else a.source}: " + ("no class" if lost else "no pictures"))
+        raise SystemExit(f"{lost[0]}: no class" if lost else f"{a.source}: no pictures")
     a.out.mkdir(parents=True, exist_ok=True)
     number = numbers(a.out, {label for label, _, _ in found})
     random.Random(a.seed).shuffle(found)

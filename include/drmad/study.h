@@ -49,8 +49,9 @@ DRMAD_API drmad_status drmad_study_data(drmad_study *s);
 
 /* Net2Net: the weights of the study's net in the safetensors file `weights` become those of the net
  * that `n` morphs ("wider LAYER=OUTPUTS", "deeper LAYER") make of it, which computes the same, in
- * `file`; a state file's vectors of an optimiser go along. `noise` parts the copies of wider layers,
- * in root mean squares of their weights; 0: none. The result is the new `model:` of the study. */
+ * `file`; a state file's vectors of an optimiser go along. `noise` parts the copies of wider
+ * layers, in root mean squares of their weights; 0: none. The result is the study's new `model:`.
+ */
 DRMAD_API drmad_status drmad_study_grow(drmad_study *s, const char *weights, const char *file,
                                         const char *const *morphs, int n, double noise);
 

@@ -25,4 +25,15 @@ typedef struct library_source {
 
 /* DRMAD_E_MISSING, naming the package, when it is not installed or too old. */
 drmad_status library_open(drmad_ctx *ctx, const library_source *source, void *table);
+
+/* Where a library may be found. */
+typedef struct library_file {
+    const char *name, *prefix;
+    bool beside; /* in the folder of our own library: the Python wheel's copy */
+} library_file;
+
+/* The same for the first of `n` files that is there and has the symbols; source.file and
+ * source.prefix are taken from it. */
+drmad_status library_open_any(drmad_ctx *ctx, library_source source, const library_file *files,
+                              int32_t n, void *table);
 #endif

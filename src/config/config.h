@@ -22,7 +22,7 @@
     CFG_END_##list                                                                                 \
     }                                                                                              \
     cfg_##list;
-#include "config/keys.def"
+#include "config/words.def"
 #undef WORDS
 #undef WORD
 #undef WORDS_END

@@ -8,7 +8,7 @@
 #define WORDS(list)          static const char *const words_##list[] = {
 #define WORD(list, id, word) word,
 #define WORDS_END(list)      NULL};
-#include "config/keys.def"
+#include "config/words.def"
 #undef WORDS
 #undef WORD
 #undef WORDS_END

@@ -8,14 +8,15 @@ static drmad_status load_jpeg(drmad_ctx *ctx, image_reader *r)
     static const library_symbol symbols[] = {
 #define SYMBOL(f) {#f, offsetof(image_reader, f)},
         JPEG_FUNCTIONS(SYMBOL)};
-    static const library_source source = {.file = "libjpeg.so.62",
-                                          .what = "libjpeg-turbo",
+    static const library_file files[] = {{"libdrmad_jpeg.so", NULL, true},
+                                         {"libjpeg.so.62", NULL, false}};
+    static const library_source source = {.what = "libjpeg-turbo",
                                           .package = "libjpeg62-turbo",
                                           .oldest = "libjpeg-turbo 2",
                                           .symbols = symbols,
                                           .n = COUNT(symbols)};
 
-    return library_open(ctx, &source, r);
+    return library_open_any(ctx, source, files, COUNT(files), r);
 }
 
 static drmad_status load_png(drmad_ctx *ctx, image_reader *r)

@@ -159,6 +159,14 @@ drmad_status image_set_load(const image_set *s, int32_t i, image_bytes *room, bl
     return s->root ? load_file(s, i, room, out) : load_member(&s->shard[e->shard], e, room, out);
 }
 
+size_t image_set_bytes(const image_set *s)
+{
+    size_t n = (size_t)s->room * sizeof *s->at + s->names.room + s->classes.room;
+
+    for (int32_t i = 0; i < s->shards; i++) n += s->shard[i].bytes.size;
+    return n;
+}
+
 drmad_status image_set_sha256(const image_set *s, char out[SHA256_TEXT])
 {
     char parts[2][SHA256_TEXT];

@@ -66,6 +66,7 @@ void image_bytes_free(image_bytes *b);
 drmad_status image_set_load(const image_set *s, int32_t i, image_bytes *room, blob *out);
 /* "dir/class/0001.jpg" or "train-000.tar: n01440764_18" for messages; gives buf. */
 char *image_set_name(const image_set *s, int32_t i, char *buf, size_t size);
+size_t image_set_bytes(const image_set *s); /* memory that it holds */
 /* Of all names, sizes and labels, not of the pictures themselves. */
 drmad_status image_set_sha256(const image_set *s, char out[SHA256_TEXT]);
 #endif

@@ -7,39 +7,8 @@
  * workers run on different processors gets the same bits from them. OPENBLAS_CORETYPE, where the
  * user has set it, is heeded. */
 #include "linalg/linalg_inside.h"
-#include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { PATH_SIZE = 4096 };
-
-/* The folder of this code, with its '/'; "" when it is not known. */
-static void own_folder(char *path, size_t size)
-{
-    Dl_info info;
-
-    path[0] = '\0';
-    if (dladdr((void *)linalg_open, &info) == 0 || !info.dli_fname) return;
-    snprintf(path, size, "%s", info.dli_fname);
-    char *slash = strrchr(path, '/');
-    slash ? (slash[1] = '\0') : (path[0] = '\0');
-}
-
-drmad_status linalg_load(drmad_ctx *ctx, library_source source, const linalg_file *files, int32_t n,
-                         void *table)
-{
-    char path[PATH_SIZE], folder[PATH_SIZE / 2];
-    drmad_status st = DRMAD_E_MISSING;
-
-    own_folder(folder, sizeof folder);
-    for (int32_t i = 0; i < n && st == DRMAD_E_MISSING; i++) {
-        snprintf(path, sizeof path, "%s%s", files[i].beside ? folder : "", files[i].name);
-        source.file = path, source.prefix = files[i].prefix;
-        st = library_open(ctx, &source, table);
-    }
-    return st;
-}
 
 static drmad_status load_lapack(drmad_ctx *ctx, lapack *out)
 {
@@ -54,11 +23,11 @@ static drmad_status load_lapack(drmad_ctx *ctx, lapack *out)
                                           .oldest = "LAPACK 3",
                                           .symbols = symbols,
                                           .n = COUNT(symbols)};
-    static const linalg_file files[] = {{"libscipy_openblas.so", "scipy_", true},
-                                        {"libopenblas.so.0", NULL, false},
-                                        {"liblapack.so.3", NULL, false}};
+    static const library_file files[] = {{"libscipy_openblas.so", "scipy_", true},
+                                         {"libopenblas.so.0", NULL, false},
+                                         {"liblapack.so.3", NULL, false}};
 
-    return linalg_load(ctx, source, files, COUNT(files), out);
+    return library_open_any(ctx, source, files, COUNT(files), out);
 }
 
 /* Sets a variable; what it was goes to *old, from the context's memory, NULL for nothing. */
@@ -115,11 +84,11 @@ static drmad_status load_nlopt(drmad_ctx *ctx, nlopt *out)
                                           .oldest = "NLopt 2.6.2",
                                           .symbols = symbols,
                                           .n = COUNT(symbols)};
-    static const linalg_file files[] = {{"libdrmad_nlopt.so", NULL, true},
-                                        {"libnlopt.so.1", NULL, false},
-                                        {"libnlopt.so.0", NULL, false}};
+    static const library_file files[] = {{"libdrmad_nlopt.so", NULL, true},
+                                         {"libnlopt.so.1", NULL, false},
+                                         {"libnlopt.so.0", NULL, false}};
 
-    return linalg_load(ctx, source, files, COUNT(files), out);
+    return library_open_any(ctx, source, files, COUNT(files), out);
 }
 
 drmad_status linalg_open(drmad_ctx *ctx, linalg **out)

@@ -53,13 +53,4 @@ struct linalg {
     lapack lapack;
     nlopt nlopt;
 };
-
-typedef struct linalg_file {
-    const char *name, *prefix;
-    bool beside; /* in the folder of the code that you read, as in the Python wheel */
-} linalg_file;
-
-/* Loads `source` from the first of the files that has it. */
-drmad_status linalg_load(drmad_ctx *ctx, library_source source, const linalg_file *files, int32_t n,
-                         void *table);
 #endif

@@ -5,7 +5,9 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Seconds of one training step, from a few of them on scratch states. */
+#define ENOUGH_S 2.0
+
+/* Seconds of one training step, from a few of them on scratch states: of large nets one must do. */
 static drmad_status time_step(drmad_study *s, double *seconds)
 {
     trainer *t = s->s->trainer;
@@ -20,11 +22,17 @@ static drmad_status time_step(drmad_study *s, double *seconds)
     trainer_restart(t, values, 0);
     TRY(trainer_prepare(t, 0));
     TRY(trainer_start_state(t, t->state[0]));
-    for (int64_t k = 0; k < steps; k++) {
-        if (k == steps / 5) start = base_now(); /* the first ones warm the caches */
+    const double began = base_now();
+    int64_t timed = 0;
+    for (int64_t k = 0; k < steps && (timed == 0 || base_now() - began < ENOUGH_S); k++) {
+        if (k <= steps / 5 && base_now() - began < ENOUGH_S / 5) {
+            start = base_now(); /* the first ones warm the caches */
+            timed = 0;
+        }
         TRY(trainer_step_at(t, k, t->state[0], t->spec.masks ? t->state[1] : t->state[0]));
+        timed++;
     }
-    *seconds = (base_now() - start) / (double)(steps - steps / 5);
+    *seconds = (base_now() - start) / (double)timed;
 done:
     mem_free(s->ctx, raw);
     mem_free(s->ctx, values);

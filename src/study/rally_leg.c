@@ -1,4 +1,5 @@
 /* One leg of a rally: its study, and its tuning. */
+#include "base/number.h"
 #include "study/rally.h"
 #include <math.h>
 #include <stdio.h>
@@ -90,12 +91,13 @@ drmad_status leg_study(drmad_study *of, int32_t k, const char *dir, const leg_st
     const config_leg *l = &of->cfg->set.rally.at[k];
     drmad_status st = DRMAD_OK;
     drmad_study *sub = NULL;
+    char share[NUMBER_SIZE];
 
     *out = NULL;
     TRY(sub_new(of, NULL, dir, &sub));
     TRY(set_seeds(of, sub, k));
     TRY(set_net(of, sub, k));
-    TRY(sub_set(sub, "train.examples", "%.17g", l->examples));
+    TRY(sub_set(sub, "train.examples", "%s", number_print(l->examples, share)));
     TRY(sub_set(sub, "train.steps", "%lld", (long long)l->steps));
     TRY(sub_set(sub, "outer.steps", "%lld", (long long)l->meta_steps));
     TRY(sub_set(sub, "retrain.seeds", "0"));

@@ -69,34 +69,6 @@ drmad_status setup_split(setup *s, uint64_t seed)
 
 /* ---- model and training ---- */
 
-static drmad_status read_weights(setup *s)
-{
-    const char *path = s->cfg->set.model.weights;
-    drmad_status st = DRMAD_OK;
-    st_file *f = NULL;
-
-    if (!path[0]) return DRMAD_OK;
-    TRY(safetensors_read(s->ctx, path, &f));
-    TRY(mem_alloc(s->ctx, (size_t)s->params->total, sizeof *s->start, &s->start));
-    for (int32_t i = 0; i < s->params->n; i++) {
-        const param *p = &s->params->at[i];
-        const st_tensor *t = safetensors_find(f, p->name);
-        char have[64], want[64];
-        if (!t) TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: no tensor %s", path, p->name));
-        if (!shape_same(&t->shape, &p->shape) || (t->dtype != F32 && t->dtype != F64))
-            TRY(FAIL(s->ctx, DRMAD_E_MODEL, "%s: %s is %s%s, expected f32 or f64 %s", path, p->name,
-                     dtype_name(t->dtype), shape_print(&t->shape, have, sizeof have),
-                     shape_print(&p->shape, want, sizeof want)));
-        for (int64_t e = 0; e < p->count; e++)
-            s->start[p->offset + e] = t->dtype == F32 ? (double)((const float *)t->data)[e]
-                                                      : ((const double *)t->data)[e];
-    }
-    s->spec.start = s->start;
-done:
-    mem_free(s->ctx, f);
-    return st;
-}
-
 static void read_walk(setup *s)
 {
     const config_study *c = &s->cfg->set;
@@ -277,7 +249,6 @@ static drmad_status read_own(setup *s, const setup *lender)
     TRY(params_new(s->ctx, &s->params));
     TRY(setup_net(s));
     TRY(nn_params(s->net, s->params));
-    TRY(read_weights(s));
 done:
     return st;
 }

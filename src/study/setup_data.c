@@ -1,5 +1,6 @@
 /* The data keys of a study -> data sets. */
 #include "base/machine.h"
+#include "data/pictures.h"
 #include "study/setup.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -265,8 +266,11 @@ size_t setup_data_bytes(const setup *s)
     const feed_stream batch = {.data = s->train_data, .batch = (int32_t)s->spec.batch};
     size_t n = s->feed ? feed_bytes(s->feed, &batch) : 0;
 
-    for (int i = 0; i < 2; i++)
-        if (of[i] && of[i]->rows) n += (size_t)(of[i]->n * of[i]->width) * dtype_size(of[i]->dtype);
+    for (int i = 0; i < 2; i++) {
+        if (!of[i]) continue;
+        if (of[i]->rows) n += (size_t)(of[i]->n * of[i]->width) * dtype_size(of[i]->dtype);
+        else n += image_set_bytes(of[i]->pictures->set);
+    }
     return n;
 }
 

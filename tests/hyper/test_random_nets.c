@@ -76,8 +76,7 @@ TEST(hypergradients_through_batch_norm_and_dropout_equal_differences)
 
 static void gradient_of(toy *t, traj_kind kind, bool frozen)
 {
-    const size_t memory = 40000; /* of replay: a few states, so that segments are run again */
-    const walk_spec walk = {.trajectory = kind, .stride = 1, .memory = memory};
+    const walk_spec walk = {.trajectory = kind, .stride = 1, .memory = 1 << 16};
     hyper_decl decls[TOY_DECLS_MAX];
     walk_report r;
 

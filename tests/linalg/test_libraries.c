@@ -5,23 +5,23 @@
 TEST(a_library_that_is_missing_is_named_with_its_package)
 {
     static const library_symbol symbols[] = {{"dpotrf_", 0}, {"dpotrf_of_tomorrow_", 8}};
-    static const linalg_file nowhere[] = {{"libnot-there.so.7", NULL, false},
-                                          {"libnot-there-either.so.7", NULL, true}};
-    static const linalg_file somewhere[] = {{"libnot-there.so.7", NULL, true},
-                                            {"libopenblas.so.0", NULL, false}};
+    static const library_file nowhere[] = {{"libnot-there.so.7", NULL, false},
+                                           {"libnot-there-either.so.7", NULL, true}};
+    static const library_file somewhere[] = {{"libnot-there.so.7", NULL, true},
+                                             {"libopenblas.so.0", NULL, false}};
     library_source source = {
         .what = "LAPACK", .package = "libx7", .oldest = "x 7", .symbols = symbols, .n = 1};
     drmad_ctx *ctx = test_ctx();
     void *table[2] = {NULL, NULL};
 
-    CHECK_FAILS(ctx, linalg_load(ctx, source, nowhere, 2, table), DRMAD_E_MISSING,
+    CHECK_FAILS(ctx, library_open_any(ctx, source, nowhere, 2, table), DRMAD_E_MISSING,
                 "apt install libx7");
-    CHECK_FAILS(ctx, linalg_load(ctx, source, nowhere, 2, table), DRMAD_E_MISSING,
+    CHECK_FAILS(ctx, library_open_any(ctx, source, nowhere, 2, table), DRMAD_E_MISSING,
                 "libnot-there-either.so.7");
-    CHECK_OK(ctx, linalg_load(ctx, source, somewhere, 2, table));
+    CHECK_OK(ctx, library_open_any(ctx, source, somewhere, 2, table));
     CHECK(table[0]);
     source.n = 2;
-    CHECK_FAILS(ctx, linalg_load(ctx, source, somewhere, 2, table), DRMAD_E_MISSING,
+    CHECK_FAILS(ctx, library_open_any(ctx, source, somewhere, 2, table), DRMAD_E_MISSING,
                 "dpotrf_of_tomorrow_");
 }
 

@@ -90,6 +90,31 @@ TEST(moves_of_nothing_make_no_nodes)
     graph_free(g);
 }
 
+/* sum(a v) and sum(a - b) over images are put together from the sums that there are; matrices are
+ * left alone. */
+TEST(sums_are_taken_apart_where_that_saves_one)
+{
+    graph *g = open_graph();
+    const shape s = SHAPE(2, 5, 3);
+    node a = graph_add_leaf(g, "a", F64, s), b = graph_add_leaf(g, "b", F64, s);
+    node v = graph_add_leaf(g, "v", F64, SHAPE(1, 1, 3)), spread = g_bcast(g, v, s);
+    node both = g_sub(g, g_mul(g, a, spread), g_scale(g, b, 0.5));
+    node matrix_sum = g_sum(
+        g,
+        g_mul(g, matrix(g, "x"), g_bcast(g, graph_add_leaf(g, "r", F64, SHAPE(1, 3)), SHAPE(2, 3))),
+        1);
+
+    CHECK_INT(graph_rec(g, g_sum(g, both, 3))->op, OP_sum); /* neither sum is there */
+    CHECK_INT(graph_rec(g, matrix_sum)->op, OP_sum);
+    node of_a = g_sum(g, a, 3);
+    CHECK_INT(g_sum(g, g_mul(g, a, spread), 3), g_mul(g, of_a, v));
+    node of_b = g_sum(g, b, 3), again = g_sub(g, g_mul(g, b, spread), g_scale(g, a, 0.5));
+    CHECK_INT(g_sum(g, again, 3), g_sub(g, g_mul(g, of_b, v), g_scale(g, of_a, 0.5)));
+    CHECK_INT(graph_rec(g, g_sum(g, g_mul(g, a, spread), 4))->op, OP_sum); /* v changes along it */
+    CHECK_OK(test_ctx(), graph_status(g));
+    graph_free(g);
+}
+
 TEST(matmul_takes_transposes_as_flags)
 {
     graph *g = open_graph();

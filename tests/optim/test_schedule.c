@@ -1,6 +1,6 @@
 /* Base learning rates against the formulas in PyTorch's documentation (torch.optim.lr_scheduler:
- * CosineAnnealingLR, LinearLR, StepLR, and SequentialLR for the rise before them; for the others see
- * tests/torch/test_optimizers.py), and their slopes against differences. */
+ * CosineAnnealingLR, LinearLR, StepLR, and SequentialLR for the rise before them; for the others
+ * see tests/torch/test_optimizers.py), and their slopes against differences. */
 #include "optim/schedule.h"
 #include "test.h"
 

@@ -36,6 +36,24 @@ static drmad_status pipeline(drmad_ctx *ctx, const char *path, const char *out)
     return st;
 }
 
+static drmad_status rally(drmad_ctx *ctx, const char *path, const char *out)
+{
+    const char *const settings[] = {out,
+                                    "threads=1",
+                                    "outer.steps=1",
+                                    "retrain.seeds=0",
+                                    "model={layers: [auto, 4, 3, auto], activation: relu}",
+                                    "rally=[{examples: 0.5}, {grow: [wider layers.0=5, deeper "
+                                    "layers.1]}]",
+                                    "hyper=[{kind: l2, per: unit-in}]"};
+    drmad_study *s = NULL;
+    drmad_status st = drmad_study_load(ctx, path, settings, (int)COUNT(settings), &s);
+
+    if (st == DRMAD_OK) st = drmad_study_tune(s, 0);
+    drmad_study_free(s);
+    return st;
+}
+
 static drmad_status body(drmad_ctx *ctx, const char *path, const char *out)
 {
     const char *const settings[] = {out,
@@ -91,6 +109,11 @@ TEST(f26_a_pipeline_survives_every_failing_allocation)
     fail_allocations(pipeline, test_count(61, 1));
 }
 
+TEST(f26_a_rally_survives_every_failing_allocation)
+{
+    fail_allocations(rally, test_count(97, 1));
+}
+
 TEST(f43_bits_do_not_depend_on_the_thread_count)
 {
     static const char *const kinds[] = {"trajectory.kind=full", "trajectory.kind=grid"};
@@ -126,6 +149,7 @@ TEST(f44_a_locale_with_decimal_commas_changes_no_file)
     CHECK_STR(text, "0,5");
     CHECK_OK(d.ctx, DESK_RUN(&d, "under", desk_tune, NULL));
     desk_same(&d, "whole", "under");
+    CHECK_OK(d.ctx, DESK_RUN(&d, "rally", desk_tune, "rally=[{examples: 0.5}]"));
     d.at = 2, d.signal = 15;
     CHECK_INT(DESK_RUN(&d, "cut", desk_tune, NULL), DRMAD_E_TERMINATED);
     setlocale(LC_NUMERIC, "C");

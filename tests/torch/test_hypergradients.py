@@ -134,7 +134,7 @@ class LeNet:
         draw = torch.Generator().manual_seed(4)
         self.twin = nets.LeNet5(1, 16, 4, 6).double()
         self.model = {"preset": "lenet5", "width": 6}
-        self.train, self.valid = 60, 30
+        self.train, self.valid, self.dtype = 60, 30, torch.float64
         count = self.train + 2 * self.valid
         self.x = torch.randn(count, 16, 16, 1, generator=draw, dtype=torch.float64)
         self.y = torch.arange(count) % 4

@@ -1,6 +1,6 @@
 """RMSprop, Adam, AdamW and NAdam, gradient clipping and schedules against torch.optim: ten steps in
-F64 from the same weights on the same batches, 1e-10; and in F32 single steps, restarted from each of
-100 states of torch's own run, 1e-4 of what the step moves."""
+F64 from the same weights on the same batches, 1e-10; and in F32 single steps, restarted from each
+of 100 states of torch's own run, 1e-4 of what the step moves."""
 
 import struct
 import subprocess

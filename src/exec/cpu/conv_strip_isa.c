@@ -4,14 +4,16 @@
 enum { STRIP_BYTES = 256 << 10, CELL = 64 }; /* of the operand: a quarter of a usual L2 cache */
 
 /* Whether taps go apart: that adds to the result once for each column of the window, which so many
- * channels outweigh (measured); fewer do where much of the border would be read. */
+ * channels outweigh (measured; with a step twice as many); fewer do where much of the border would
+ * be read. */
 static bool taps_apart(const conv_job *j)
 {
-    enum { DW_MIN = 16, FEW = 8, MANY = 32 };
+    enum { FEW = 8, MANY = 16 };
     const int64_t from = conv_from_group(j->c), wide = j->x.high - j->x.low;
+    const bool steps = j->x.step * j->x.phases > 1 && j->c->op != CONV_DW;
 
-    if (!j->border || j->c->op == CONV_DW) return j->border && from >= DW_MIN;
-    return from >= MANY || (from >= FEW && 2 * wide >= 3 * j->x.ins);
+    if (!j->border) return false;
+    return from >= (steps ? 2 * MANY : MANY) || (from >= FEW && 2 * wide >= 3 * j->x.ins);
 }
 
 static int64_t rows_of(const conv_axis *y, int64_t lines)

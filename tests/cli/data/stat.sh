@@ -5,4 +5,5 @@ drmad data stat c10 data.size=32
 drmad data stat c10 -q --json data.size=32 | python3 -c "
 import json, sys
 r = json.load(sys.stdin)
-print(r['train']['bad'], r['test']['bad'], r['train']['classes'], r['train']['pictures_per_second'] > 0)"
+train = r['train']
+print(train['bad'], r['test']['bad'], train['classes'], train['pictures_per_second'] > 0)"

@@ -8,7 +8,10 @@ mkdir classes flat
 for d in $train/*/; do n=$(basename "$d"); tar -cf "classes/$n.tar" -C "$d" .; done
 tar -cf nested.tar -C classes .
 $make nested.tar shards nested --per 100
-for f in $train/*/*; do cp "$f" flat; echo "$(basename "$f" .JPEG),$(basename "$(dirname "$f")") 1 2"; done >labels.csv
+for f in $train/*/*; do
+    cp "$f" flat
+    echo "$(basename "$f" .JPEG),$(basename "$(dirname "$f")") 1 2"
+done >labels.csv
 tar -cf flat.tar -C flat .
 $make flat.tar shards flat --labels labels.csv --per 100
 cat >study.yaml <<'END'
@@ -18,5 +21,6 @@ model: {layers: [auto, 4, auto]}
 train: {steps: 4, batch: 20}
 END
 drmad data stat study.yaml -q | grep -v second
-drmad data stat study.yaml -q data.images=nested-0000.tar data.test_images= data.test=0 | grep -v second
+drmad data stat study.yaml -q data.images=nested-0000.tar data.test_images= data.test=0 |
+    grep -v second
 drmad train study.yaml -q -o out | tail -1
