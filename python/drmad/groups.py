@@ -16,7 +16,8 @@ TUNED = ("lr", "momentum", "weight_decay", "beta1", "beta2", "eps")
 def settle(
     read: dict, hyper: list[Hyper], tensors: list, scheduled: bool = False
 ) -> tuple[dict, list[Hyper]]:
-    """The study's constants (lr, momentum, ..., nesterov; betas, ..., kind) and its declarations, of read_optimizer's answer, the user's declarations and the oracle's tensors. A declaration that
+    """The study's constants (lr, momentum, ..., nesterov; betas, ..., kind) and its declarations,
+    of read_optimizer's answer, the user's declarations and the oracle's tensors. A declaration that
     reaches groups with different values becomes one for each value; a value is then never shared
     across them. ConfigError where groups differ in what no declaration reaches."""
     options = {k: v for k, v in read["groups"][0].items() if k != "names"}

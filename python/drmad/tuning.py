@@ -321,7 +321,8 @@ def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hype
     loss_fn      (model, batch) -> mean loss of the batch, or one loss an example ([B])
     train, valid, test
                  loaders or data sets; only the final report looks at test
-    optimizer    params -> torch.optim.SGD, RMSprop, Adam, AdamW or NAdam, or one: gives the class and the start values
+    optimizer    params -> torch.optim.SGD, RMSprop, Adam, AdamW or NAdam, or one: gives the class
+                 and the start values
     steps        training steps of one run
     hyper        declarations: [drmad.lr(per="layer", phases=5), drmad.weight_decay()]
     budget       drmad.runs(60) or drmad.minutes(30); None: 20 meta-steps

@@ -19,8 +19,9 @@
  * last place of the largest |hat_i|.
  *
  * An optimiser that divides by averaged squares moves all weights by about the rate, however large
- * they are; there tau is so many first steps long, and doubles while steps grow beyond it (warm-up). Its averaged squares are kept beside the weights, as cells (traj_cells.h); of the other
- * buffers nothing is.
+ * they are; there tau is so many first steps long, and doubles while steps grow beyond it
+ * (warm-up). Its averaged squares are kept beside the weights, as cells (traj_cells.h); of the
+ * other buffers nothing is.
  *
  * Record of step t in the log: [sign masks of step t, t < T] [for each tensor: doublings of tau
  * in unary, k, events of t-1 -> t]. */
@@ -66,8 +67,9 @@ enum { SMALL_SHARE = 8, TAU_BITS = 8, RATE_MEMORY = 8, UNARY_MAX = 32 };
  * of .994). */
 static const double tau_size[3][2] = {{.22, .11}, {.11, .055}, {.033, .033}};
 static const double small_size = .75, long_run = 1000;
-/* Scales of a norm start at 1 and hardly move beside that; the weights before and behind it grow, and
- * what they do shrinks with their size. LeNet with batch norm, T = 400 (bench/bench_grid_nets.c). */
+/* Scales of a norm start at 1 and hardly move beside that; the weights before and behind it grow,
+ * and what they do shrinks with their size. LeNet with batch norm, T = 400
+ * (bench/bench_grid_nets.c). */
 static const double norm_size = .1;
 enum { FOLLOW = 8 };
 /* tau over the root mean square of a usual step, [quality]; of small tensors a part of it. LeNet-5,

@@ -61,8 +61,9 @@ typedef struct traj_spec {
 typedef struct traj_view {
     const void *now[TRAJ_VECTORS];  /* state_t, valid until the next load; a vector that the kind */
     const void *next[TRAJ_VECTORS]; /* does not keep is NULL; state_{t+1} likewise */
-    const void *low; /* grid: lower bounds of the cells of state_t's averaged squares (traj_cells.h);
-                      * 0: no gradient so far. NULL: none are kept */
+    /* Grid: lower bounds of the cells of state_t's averaged squares (traj_cells.h); 0: no gradient
+     * so far. NULL: none are kept. */
+    const void *low;
     const void *masks; /* of step t, NULL where none were given */
     bool exact;
 } traj_view;

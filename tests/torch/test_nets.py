@@ -2,7 +2,7 @@
 one step of plain SGD at rate 1 shows forward pass, gradient and running statistics; the
 hypergradient of a scale on every single start weight, (I - H) dF/dw, shows a Hessian-vector product
 element by element, and the way of the running statistics into it. Tolerance 1e-9 of the largest
-element; measured: below 1e-12."""
+element."""
 
 import sys
 
