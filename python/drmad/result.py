@@ -210,7 +210,8 @@ class Result:
 
     def param_groups(self, model: torch.nn.Module) -> list[dict]:
         """Plain groups for the class that was tuned, torch.optim.SGD(groups, lr=...). ValueError
-        naming the first thing that groups cannot hold: values per unit or weight, l1, values that change in time."""
+        naming the first thing that groups cannot hold: values per unit or weight, l1, values that
+        change in time."""
         self._need_tensors("groups")
         parts = plain.parts_of(self.data, model)
         for p in parts:

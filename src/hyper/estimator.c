@@ -116,10 +116,11 @@ static drmad_status check_settings(const walker *w)
                     "regress.to: the regression fades with the steps, and estimator.kind: implicit "
                     "needs one loss for all of them; use unrolled");
     if (e->kind == ESTIMATOR_IMPLICIT && decays_by_the_way(w))
-        return FAIL(w->ctx, DRMAD_E_CONFIG,
-                    "estimator.kind: implicit needs a minimum of a loss, and decoupled weight "
-                    "decay under an adaptive optimiser ends where neither loss nor penalty says; use l2, "
-                    "optimizer.decoupled: false or unrolled");
+        return FAIL(
+            w->ctx, DRMAD_E_CONFIG,
+            "estimator.kind: implicit needs a minimum of a loss, and decoupled weight "
+            "decay under an adaptive optimiser ends where neither loss nor penalty says; use l2, "
+            "optimizer.decoupled: false or unrolled");
     if (e->kind == ESTIMATOR_IMPLICIT && e->solver == SOLVER_NYSTROM && e->damping == 0)
         return FAIL(w->ctx, DRMAD_E_CONFIG,
                     "estimator.damping: 0; nystrom inverts a matrix of low rank plus the damping, "
