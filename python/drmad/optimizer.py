@@ -45,7 +45,8 @@ def read_optimizer(optimizer: Any, model: nn.Module | Callable[[], nn.Module]) -
     """{"class": "SGD", "fixed": {"nesterov": bool}, "groups": [{"names", "lr", "momentum",
     "dampening", "weight_decay"}]} of an instance over `model`'s parameters, or of a factory:
     params -> optimizer, or model -> optimizer where its argument is called model, module or net. A
-    factory of models needs a factory of optimizers. ConfigError for what cannot be differentiated."""
+    factory of models needs a factory of optimizers. ConfigError for what cannot be
+    differentiated."""
     if isinstance(optimizer, torch.optim.Optimizer):
         if not isinstance(model, nn.Module):
             raise ConfigError(
