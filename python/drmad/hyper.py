@@ -38,6 +38,10 @@ WEIGHTS_ONLY = ("weight_decay", "l2", "l1")
 NATIVE_ONLY = {
     "label_smoothing": "your loss_fn computes the loss, so it belongs there",
     "dropout": "your module draws its own masks, so it belongs there",
+    "brightness": "your loader and module see the inputs, so it belongs there",
+    "contrast": "your loader and module see the inputs, so it belongs there",
+    "erasing": "your loader and module see the inputs, so it belongs there",
+    "noise": "your loader and module see the inputs, so it belongs there",
     "input_scale": "your loader and module see the inputs, so it belongs there",
     "loss_weight": "your loss_fn computes the loss; tune example_weight instead",
 }

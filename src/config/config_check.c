@@ -188,6 +188,10 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
                 {HYPER_DROPOUT, "model.dropout", &s->model.dropout},
+                {HYPER_BRIGHTNESS, "train.brightness", &s->train.brightness},
+                {HYPER_CONTRAST, "train.contrast", &s->train.contrast},
+                {HYPER_ERASING, "train.erasing", &s->train.erasing},
+                {HYPER_NOISE, "train.noise", &s->train.noise},
                 {HYPER_REGRESS, "regress.weight", &s->regress.weight},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
                 {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};

@@ -160,6 +160,10 @@ static void read_training(setup *s)
     t->l2 = c->train.l2;
     t->l1 = c->train.l1;
     t->label_smoothing = c->train.label_smoothing;
+    t->brightness = c->train.brightness;
+    t->contrast = c->train.contrast;
+    t->erasing = c->train.erasing;
+    t->noise = c->train.noise;
     t->init_scale = c->model.init_scale;
     t->steps = c->train.steps;
     t->batch = s->model ? s->model->batch : c->train.batch;

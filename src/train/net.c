@@ -167,10 +167,10 @@ static node penalties(trainer *t, job *j, net *n, node total)
     return total;
 }
 
-/* The key of the step's random masks; NODE_NONE where the net draws none. */
+/* The key of the step's draws; NODE_NONE where there are none. */
 static node step_key(trainer *t, job *j)
 {
-    if (!nn_draws_masks(t->spec.model)) return NODE_NONE;
+    if (!nn_draws_masks(t->spec.model) && !train_varies(&t->spec)) return NODE_NONE;
     return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
 }
 
@@ -203,7 +203,7 @@ static drmad_status build_loss(trainer *t, job *j, net *n)
     TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *pass.outputs, &pass.outputs));
     node table = batch_rows(t, j);
     node labels = trainer_labels(t, j, table);
-    node x = trainer_inputs(t, j, n, table);
+    node x = trainer_vary(t, j, n, trainer_inputs(t, j, n, table), pass.key);
     node z = nn_forward(j->g, s->model, n->w, x, &pass);
     node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);

@@ -52,6 +52,7 @@ typedef struct train_spec {
     /* where the space has no say: */
     double momentum, weight_decay, l2, l1, label_smoothing, init_scale;
     double beta1, beta2, eps, clip;
+    double brightness, contrast, erasing, noise; /* strengths: vary.c */
     int64_t steps, batch;
     batch_order order;
     examples train;

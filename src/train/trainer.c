@@ -173,7 +173,8 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
                     s->model ? "; presets have them where model.dropout is above 0" : "");
     if (s->masks && s->model->masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
-    return trainer_check_update(ctx, s);
+    const drmad_status st = train_check_varied(ctx, s);
+    return st == DRMAD_OK ? trainer_check_update(ctx, s) : st;
 }
 
 drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
@@ -288,6 +289,10 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_L1: return s->l1;
     case HYPER_REGRESS: return s->regress.weight;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
+    case HYPER_BRIGHTNESS: return s->brightness;
+    case HYPER_CONTRAST: return s->contrast;
+    case HYPER_ERASING: return s->erasing;
+    case HYPER_NOISE: return s->noise;
     case HYPER_INIT_SCALE: return s->init_scale;
     default: return 1;
     }

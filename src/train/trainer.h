@@ -80,6 +80,10 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out);
 void net_free(drmad_ctx *ctx, net *n); /* NULL is fine */
 /* Rows [B, width], as they lie in the data, as the net's input and as labels. */
 node trainer_inputs(trainer *t, job *j, net *n, node rows);
+/* vary.c: the inputs of a training step, varied; `key` as of the random masks. */
+bool train_varies(const train_spec *s);
+drmad_status train_check_varied(drmad_ctx *ctx, const train_spec *s);
+node trainer_vary(trainer *t, job *j, net *n, node x, node key);
 node trainer_labels(trainer *t, job *j, node rows);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);

@@ -74,6 +74,43 @@ TEST(hypergradients_through_batch_norm_and_dropout_equal_differences)
     check_net(PER_GLOBAL, 2, true, true);
 }
 
+/* Strengths of brightness, contrast, erasing and noise, all at once, constant and in phases. */
+static void check_variations(int64_t phases)
+{
+    const hyper_kind kinds[] = {HYPER_BRIGHTNESS, HYPER_CONTRAST, HYPER_ERASING, HYPER_NOISE};
+    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
+    hyper_decl decls[TOY_DECLS_MAX];
+    walk_report r;
+    toy t;
+
+    toy_init(&t, test_ctx());
+    use_momentum(&t, false);
+    t.net = random_net(false);
+    int32_t n = toy_declare(&t, PER_GLOBAL, phases, decls);
+    for (size_t i = 0; i < COUNT(kinds); i++)
+        decls[n++] = (hyper_decl){.kind = kinds[i],
+                                  .phases = phases,
+                                  .transform = TRANSFORM_LOGIT,
+                                  .high = 0.9,
+                                  .start = 0.2 + 0.1 * (double)i};
+    CHECK(n <= TOY_DECLS_MAX);
+    const drmad_status st = toy_open(&t, decls, n, &walk);
+    CHECK_OK(t.ctx, st);
+    if (st == DRMAD_OK) {
+        CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
+        CHECK_NEAR(r.value.loss, toy_value(&t, t.values), 1e-14);
+        for (size_t i = 0; i < COUNT(kinds); i++) CHECK(space_has(t.s, kinds[i]));
+        toy_check_slices(&t, "variations");
+    }
+    toy_close(&t);
+}
+
+TEST(hypergradients_of_strengths_of_variations_equal_differences)
+{
+    check_variations(1);
+    check_variations(3);
+}
+
 static void gradient_of(toy *t, traj_kind kind, bool frozen)
 {
     const walk_spec walk = {.trajectory = kind, .stride = 1, .memory = 1 << 16};
