@@ -42,6 +42,7 @@ NATIVE_ONLY = {
     "contrast": "your loader and module see the inputs, so it belongs there",
     "erasing": "your loader and module see the inputs, so it belongs there",
     "noise": "your loader and module see the inputs, so it belongs there",
+    "mixup": "your loader and module see the inputs, so it belongs there",
     "input_scale": "your loader and module see the inputs, so it belongs there",
     "loss_weight": "your loss_fn computes the loss; tune example_weight instead",
 }

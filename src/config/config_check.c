@@ -192,6 +192,7 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_CONTRAST, "train.contrast", &s->train.contrast},
                 {HYPER_ERASING, "train.erasing", &s->train.erasing},
                 {HYPER_NOISE, "train.noise", &s->train.noise},
+                {HYPER_MIXUP, "train.mixup", &s->train.mixup},
                 {HYPER_REGRESS, "regress.weight", &s->regress.weight},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
                 {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};

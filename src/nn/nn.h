@@ -133,6 +133,7 @@ node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass
  *   squared        1/2 |z - onehot|^2
  *   logistic       sum_k softplus(z_k) - onehot_k z_k
  *                  (torch.nn.BCEWithLogitsLoss, summed over outputs)
+ * In place of labels: targets q [B, K] in z's type, whose rows sum to 1.
  * Of sequences, z [B, T, K] and labels [B, T]: the mean over the positions. */
 node nn_row_loss(graph *g, nn_loss loss, node z, node labels, node smoothing);
 

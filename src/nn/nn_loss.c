@@ -10,7 +10,8 @@ static node row_sum(graph *g, node x)
 static node loss_of(graph *g, nn_loss loss, node z, node labels, node smoothing)
 {
     const shape s = *graph_shape(g, z);
-    node q = g_onehot(g, labels, s.dim[1], graph_dtype(g, z));
+    const bool shared = labels != NODE_NONE && graph_dtype(g, labels) != I32;
+    node q = shared ? labels : g_onehot(g, labels, s.dim[1], graph_dtype(g, z));
 
     if (loss == LOSS_SQUARED) {
         node d = g_sub(g, z, q);

@@ -74,7 +74,8 @@ static shape data_use_shape(const space_facts *f, hyper_kind kind, hyper_per per
 {
     if (kind == HYPER_INPUT_SCALE) return SHAPE(1, per == PER_UNIT_IN ? f->inputs : 1);
     if (kind == HYPER_LABEL_SMOOTHING || kind == HYPER_DROPOUT || kind == HYPER_BRIGHTNESS ||
-        kind == HYPER_CONTRAST || kind == HYPER_ERASING || kind == HYPER_NOISE)
+        kind == HYPER_CONTRAST || kind == HYPER_ERASING || kind == HYPER_NOISE ||
+        kind == HYPER_MIXUP)
         return SHAPE(1, 1);
     if (per == PER_EXAMPLE) return SHAPE(f->examples);
     return SHAPE(per == PER_CLASS ? f->classes : 1);

@@ -65,7 +65,7 @@ typedef struct hyper_slice {
 /* What a graph binds: the leaf of one kind for one tensor (or for the data).
  *   tensors          the tensor's rank: [1,1], [1,in], [out,1] or [out,in]; of a bias [1] or [n]
  *   label_smoothing  [1,1] against targets [B,K]
- *   dropout, brightness, contrast, erasing, noise    [1,1]
+ *   dropout, brightness, contrast, erasing, noise, mixup    [1,1]
  *   input_scale      [1,1] or [1,d] against inputs [B,d]
  *   clip             [1]; lr_peak, lr_final, lr_gamma are no leaves but parameters of the schedule
  *   example_weight, loss_weight    [1], [K] (by label), [N] (by example); with hyper_at.rows only

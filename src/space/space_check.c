@@ -36,6 +36,7 @@ static const struct {
     [HYPER_CONTRAST] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
     [HYPER_ERASING] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
     [HYPER_NOISE] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
+    [HYPER_MIXUP] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
     [HYPER_INPUT_SCALE] = {BIT(PER_GLOBAL) | BIT(PER_UNIT_IN),
                            "it is about the columns of the input", false, false, false},
     [HYPER_EXAMPLE_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_EXAMPLE) | BIT(PER_CLASS),

@@ -164,6 +164,7 @@ static void read_training(setup *s)
     t->contrast = c->train.contrast;
     t->erasing = c->train.erasing;
     t->noise = c->train.noise;
+    t->mixup = c->train.mixup;
     t->init_scale = c->model.init_scale;
     t->steps = c->train.steps;
     t->batch = s->model ? s->model->batch : c->train.batch;

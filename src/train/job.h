@@ -36,7 +36,7 @@ typedef enum slot_id {
     SLOT_LOSS,
     SLOT_CORRECT, /* one element */
     SLOT_LOW, /* flat: lower bounds of the averaged squares, where a trajectory gives those alone */
-    SLOT_PREVIOUS, /* flat: what the regression pulls towards */
+    SLOT_PREVIOUS,   /* flat: what the regression pulls towards */
     SLOT_FIXED_COUNT /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
 } slot_id;
 

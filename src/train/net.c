@@ -206,6 +206,7 @@ static drmad_status build_loss(trainer *t, job *j, net *n)
     node x = trainer_vary(t, j, n, trainer_inputs(t, j, n, table), pass.key);
     node z = nn_forward(j->g, s->model, n->w, x, &pass);
     node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
+    labels = trainer_targets(t, j, n, pass.key, z, labels);
     node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
 
     n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);

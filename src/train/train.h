@@ -52,7 +52,7 @@ typedef struct train_spec {
     /* where the space has no say: */
     double momentum, weight_decay, l2, l1, label_smoothing, init_scale;
     double beta1, beta2, eps, clip;
-    double brightness, contrast, erasing, noise; /* strengths: vary.c */
+    double brightness, contrast, erasing, noise, mixup; /* strengths: vary.c */
     int64_t steps, batch;
     batch_order order;
     examples train;
@@ -63,7 +63,7 @@ typedef struct train_spec {
      * steps so far. */
     const double *buffers;
     int64_t done;
-    bool masks;          /* a step gives the ReLU sign masks out */
+    bool masks; /* a step gives the ReLU sign masks out */
     regress_spec regress;
 } train_spec;
 

@@ -293,6 +293,7 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_CONTRAST: return s->contrast;
     case HYPER_ERASING: return s->erasing;
     case HYPER_NOISE: return s->noise;
+    case HYPER_MIXUP: return s->mixup;
     case HYPER_INIT_SCALE: return s->init_scale;
     default: return 1;
     }

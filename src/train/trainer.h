@@ -84,6 +84,8 @@ node trainer_inputs(trainer *t, job *j, net *n, node rows);
 bool train_varies(const train_spec *s);
 drmad_status train_check_varied(drmad_ctx *ctx, const train_spec *s);
 node trainer_vary(trainer *t, job *j, net *n, node x, node key);
+/* The labels, or under mixup the targets [B, K] of outputs z. */
+node trainer_targets(trainer *t, job *j, net *n, node key, node z, node labels);
 node trainer_labels(trainer *t, job *j, node rows);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);

@@ -7,6 +7,8 @@
  *   erasing      x (1 - s inside), inside a rectangle of half the height and width around a drawn
  *                pixel: random erasing (Zhong et al., AAAI 2020) in part, smooth in s
  *   noise        x + s n, n normal
+ *   mixup        x + s u (x' - x), x' the next example of the batch, and its target likewise (Zhang
+ *                et al., ICLR 2018, with a uniform share in place of one from a beta distribution)
  *
  * They act on what the net reads, in this order; draws are functions of (seed, step, kind,
  * element). An evaluation sees the inputs as they are. */
@@ -14,7 +16,8 @@
 #include "train/trainer.h"
 #include <stdio.h>
 
-static const hyper_kind kinds[] = {HYPER_BRIGHTNESS, HYPER_CONTRAST, HYPER_ERASING, HYPER_NOISE};
+static const hyper_kind kinds[] = {HYPER_BRIGHTNESS, HYPER_CONTRAST, HYPER_ERASING, HYPER_NOISE,
+                                   HYPER_MIXUP};
 
 bool train_varies(const train_spec *s)
 {
@@ -29,13 +32,13 @@ drmad_status train_check_varied(drmad_ctx *ctx, const train_spec *s)
 
     if (!train_varies(s)) return DRMAD_OK;
     if (!s->model)
-        return FAIL(
-            ctx, DRMAD_E_CONFIG,
-            "brightness, contrast, erasing, noise: your own model varies its inputs itself");
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "brightness, contrast, erasing, noise, mixup: your own model varies its inputs "
+                    "itself");
     if (s->model->tokens)
         return FAIL(ctx, DRMAD_E_CONFIG,
-                    "brightness, contrast, erasing, noise: the model reads token ids, which have "
-                    "no such thing");
+                    "brightness, contrast, erasing, noise, mixup: the model reads token ids, which "
+                    "have no such thing");
     if (erases && s->model->input.rank != 3)
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "erasing: the model reads rows, not images [h, w, c]; use a net that does");
@@ -106,6 +109,41 @@ static node erase(const varying *v, node x, node s)
     return g_sub(g, x, g_mul(g, g_mul(g, s, inside), x));
 }
 
+/* The rows of x [B, ...], the second first and the first last. */
+static node next_rows(graph *g, node x)
+{
+    const int64_t n = graph_shape(g, x)->dim[0];
+
+    if (n == 1) return x;
+    const node rest = g_pad(g, g_slice(g, x, 0, 1, n - 1), 0, 0, n);
+    return g_add(g, rest, g_pad(g, g_slice(g, x, 0, 0, 1), 0, n - 1, n));
+}
+
+/* x [B, ...] on its way to the next rows. */
+static node mix(const varying *v, node x)
+{
+    graph *g = v->j->g;
+    const shape full = *graph_shape(g, x), line = SHAPE(full.dim[0], 1);
+    const node s = strength(v, HYPER_MIXUP, line);
+    shape each = shape_ones(full.rank);
+
+    if (s == NODE_NONE) return x;
+    each.dim[0] = full.dim[0];
+    node u = g_uniform(g, v->key, rng_site("mixup"), v->t->spec.dtype, line);
+    node share = g_bcast(g, g_reshape(g, g_mul(g, s, u), each), full);
+    return g_add(g, x, g_mul(g, share, g_sub(g, next_rows(g, x), x)));
+}
+
+node trainer_targets(trainer *t, job *j, net *n, node key, node z, node labels)
+{
+    const train_spec *s = &t->spec;
+    const varying v = {.t = t, .j = j, .n = n, .key = key};
+
+    if (z == NODE_NONE || (!space_has(s->space, HYPER_MIXUP) && s->mixup == 0)) return labels;
+    const int64_t classes = graph_shape(j->g, z)->dim[1];
+    return mix(&v, g_onehot(j->g, labels, classes, s->dtype));
+}
+
 node trainer_vary(trainer *t, job *j, net *n, node x, node key)
 {
     if (x == NODE_NONE || !train_varies(&t->spec)) return x;
@@ -121,6 +159,8 @@ node trainer_vary(trainer *t, job *j, net *n, node x, node key)
     if (bright != NODE_NONE) x = g_mul(g, x, factor(&v, "brightness", bright));
     if (contrasted != NODE_NONE) x = contrast(&v, x, contrasted);
     if (erased != NODE_NONE) x = erase(&v, x, erased);
-    if (noisy == NODE_NONE) return x;
-    return g_add(g, x, g_mul(g, noisy, g_normal(g, key, rng_site("noise"), t->spec.dtype, v.full)));
+    if (noisy != NODE_NONE)
+        x = g_add(g, x,
+                  g_mul(g, noisy, g_normal(g, v.key, rng_site("noise"), t->spec.dtype, v.full)));
+    return mix(&v, x);
 }

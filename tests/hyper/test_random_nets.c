@@ -74,10 +74,11 @@ TEST(hypergradients_through_batch_norm_and_dropout_equal_differences)
     check_net(PER_GLOBAL, 2, true, true);
 }
 
-/* Strengths of brightness, contrast, erasing and noise, all at once, constant and in phases. */
+/* Strengths of brightness, contrast, erasing, noise and mixup, all at once, constant and in phases. */
 static void check_variations(int64_t phases)
 {
-    const hyper_kind kinds[] = {HYPER_BRIGHTNESS, HYPER_CONTRAST, HYPER_ERASING, HYPER_NOISE};
+    const hyper_kind kinds[] = {HYPER_BRIGHTNESS, HYPER_CONTRAST, HYPER_ERASING, HYPER_NOISE,
+                                HYPER_MIXUP};
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
     hyper_decl decls[TOY_DECLS_MAX];
     walk_report r;

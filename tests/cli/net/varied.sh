@@ -4,7 +4,7 @@ name: varied
 data: {kind: synthetic-digits, train: 60, valid: 40, test: 40}
 model: {preset: lenet5}
 train: {steps: 6, batch: 20, contrast: 0.2}
-hyper: [noise, {kind: brightness, phases: 2}, erasing, contrast]
+hyper: [noise, {kind: brightness, phases: 2}, erasing, contrast, mixup]
 outer: {steps: 2}
 retrain: {seeds: 1}
 EOF
