@@ -74,7 +74,7 @@ TEST(hypergradients_through_batch_norm_and_dropout_equal_differences)
     check_net(PER_GLOBAL, 2, true, true);
 }
 
-/* Strengths of brightness, contrast, erasing, noise and mixup, all at once, constant and in phases. */
+/* Strengths of brightness, contrast, erasing, noise and mixup, all at once. */
 static void check_variations(int64_t phases)
 {
     const hyper_kind kinds[] = {HYPER_BRIGHTNESS, HYPER_CONTRAST, HYPER_ERASING, HYPER_NOISE,
