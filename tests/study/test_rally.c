@@ -100,13 +100,10 @@ TEST(rally_stages_go_on_from_the_one_before)
  * the bit. The whole set is each batch, so that no order matters. */
 TEST(a_training_in_two_parts_is_the_whole)
 {
-    static const char *const buffers[] = {"optimizer.dampening=0.2",
-                                          "optimizer.nesterov=true",
-                                          "optimizer.form=maclaurin",
-                                          "optimizer.kind=adamw",
-                                          "optimizer.kind=nadam",
-                                          "optimizer={kind: rmsprop, momentum: 0.5, centered: "
-                                          "true}"};
+    static const char rms[] = "optimizer={kind: rmsprop, momentum: 0.5, centered: true}";
+    static const char *const buffers[] = {"optimizer.dampening=0.2",  "optimizer.nesterov=true",
+                                          "optimizer.form=maclaurin", "optimizer.kind=adamw",
+                                          "optimizer.kind=nadam",     rms};
     char weights[400], state[400];
     desk d;
 
