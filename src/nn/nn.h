@@ -111,8 +111,8 @@ typedef struct nn_pass {
     node key;   /* train: i32 [4], seed and step of the random masks; NODE_NONE: no dropout */
     node rate;  /* train: one element, the rate of every dropout layer, by relaxed masks that can be
                  * differentiated in it; NODE_NONE: nn_layer.rate and masks of 0 and 1 */
-    node *kinks; /* [masks]: takes the step() nodes of dense ReLUs; or NULL */
-    node *next;  /* [tensors]: takes the next values of running statistics, NODE_NONE for the
+    node *kinks;   /* [masks]: takes the step() nodes of dense ReLUs; or NULL */
+    node *next;    /* [tensors]: takes the next values of running statistics, NODE_NONE for the
                   * other tensors; or NULL */
     node *outputs; /* [layers]: takes what each layer gives; or NULL */
 } nn_pass;
@@ -125,6 +125,9 @@ static inline nn_pass nn_evaluation(void)
 
 /* x [B, input...] -> outputs [B, ...]. w: the net's tensors in table order. */
 node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass *pass);
+
+/* x [..., c], c at most NN_CHANNELS_MAX: (x - mean) / deviation by channel, constants [c]. */
+node nn_standardise(graph *g, node x, const double *mean, const double *deviation);
 
 /* The loss of each row, [B, 1]. labels: i32 [B]. smoothing: one element, NODE_NONE = 0
  * (cross-entropy only):

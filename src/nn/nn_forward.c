@@ -170,25 +170,29 @@ node nn_build_concat(const nn_build *b)
 }
 
 /* A constant along the last dimension of x. */
-static node channels(const nn_build *b, const double *value)
+static node channels(graph *g, node x, const double *value)
 {
-    const shape s = nn_batch_shape(b);
-    const dtype t = graph_dtype(b->g, b->in[0]);
+    const shape s = *graph_shape(g, x);
     const int64_t c = s.dim[s.rank - 1];
     node part[NN_CHANNELS_MAX];
 
-    for (int64_t i = 0; i < c; i++) part[i] = g_fill(b->g, t, SHAPE(1), value[i]);
-    return nn_along_last(b->g, nn_join(b->g, part, (int32_t)c, 0), b->in[0]);
+    for (int64_t i = 0; i < c; i++) part[i] = g_fill(g, graph_dtype(g, x), SHAPE(1), value[i]);
+    return nn_along_last(g, nn_join(g, part, (int32_t)c, 0), x);
+}
+
+node nn_standardise(graph *g, node x, const double *mean, const double *deviation)
+{
+    if (x == NODE_NONE) return NODE_NONE;
+    const shape s = *graph_shape(g, x);
+    double inverse[NN_CHANNELS_MAX];
+
+    for (int64_t i = 0; i < s.dim[s.rank - 1]; i++) inverse[i] = 1 / deviation[i];
+    return g_mul(g, g_sub(g, x, channels(g, x, mean)), channels(g, x, inverse));
 }
 
 node nn_build_normalize(const nn_build *b)
 {
-    const int64_t c = b->l->shape.dim[b->l->shape.rank - 1];
-    double inverse[NN_CHANNELS_MAX];
-
-    for (int64_t i = 0; i < c; i++) inverse[i] = 1 / b->l->deviation[i];
-    node centred = g_sub(b->g, b->in[0], channels(b, b->l->mean));
-    return g_mul(b->g, centred, channels(b, inverse));
+    return nn_standardise(b->g, b->in[0], b->l->mean, b->l->deviation);
 }
 
 /* The layer's node, NODE_NONE when one of its inputs has none. */

@@ -231,11 +231,6 @@ static bool scatter_infer(graph *g, node_rec *rec)
     return infer_given(g, rec);
 }
 
-static node gather_fold(graph *g, node_rec *rec)
-{
-    return fold_moved_fill(g, rec);
-}
-
 static node gather_transpose(graph *g, node y, int i, node c)
 {
     return g_scatter_add(g, c, op_in(g, y, 1), graph_shape(g, op_in(g, y, i))->dim[0]);
@@ -252,7 +247,7 @@ const op_def op_gather = {
     .arity = 2,
     .kind = OP_LINEAR,
     .infer = gather_infer,
-    .fold = gather_fold,
+    .fold = fold_moved_fill,
     .transpose = gather_transpose,
 };
 
@@ -297,11 +292,6 @@ static bool put_infer(graph *g, node_rec *rec)
     return infer_given(g, rec);
 }
 
-static node take_fold(graph *g, node_rec *rec)
-{
-    return fold_moved_fill(g, rec);
-}
-
 static node take_transpose(graph *g, node y, int i, node c)
 {
     return g_put(g, c, op_in(g, y, 1), *graph_shape(g, op_in(g, y, i)));
@@ -318,7 +308,7 @@ const op_def op_take = {
     .arity = 2,
     .kind = OP_LINEAR,
     .infer = take_infer,
-    .fold = take_fold,
+    .fold = fold_moved_fill,
     .transpose = take_transpose,
 };
 

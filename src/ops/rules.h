@@ -34,5 +34,5 @@ bool is_fill(const graph *g, node n, double *value);
 /* Is n a fill of just this value? */
 bool is_const(const graph *g, node n, double value);
 /* The fold of an op that only moves elements: the same fill in the new shape and dtype. */
-node fold_moved_fill(graph *g, const node_rec *rec);
+node fold_moved_fill(graph *g, node_rec *rec);
 #endif

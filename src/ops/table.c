@@ -139,7 +139,7 @@ bool is_const(const graph *g, node n, double value)
     return is_fill(g, n, &v) && v == value;
 }
 
-node fold_moved_fill(graph *g, const node_rec *rec)
+node fold_moved_fill(graph *g, node_rec *rec)
 {
     double v;
 

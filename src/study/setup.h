@@ -18,7 +18,7 @@ typedef struct setup {
     feed *feed;                      /* NULL: all rows lie in memory, and none is varied */
     augment augment;                 /* of training rows */
     int32_t channels;                /* see `examples` */
-    double mean[EXAMPLES_CHANNELS_MAX], deviation[EXAMPLES_CHANNELS_MAX];
+    double mean[NN_CHANNELS_MAX], deviation[NN_CHANNELS_MAX];
     split *split;
     uint64_t split_seed;
     nn_spec *net;        /* NULL with the caller's model */
@@ -30,8 +30,8 @@ typedef struct setup {
     hyper_tie *ties; /* of all declarations */
     int32_t decls;
     double *start, *buffers; /* weights and the optimiser's buffers from files, or NULL */
-    st_file *start_values;  /* of the hyperparameters, or NULL */
-    double *pull;  /* weights of the last meta-step's net, flat; NULL: none */
+    st_file *start_values;   /* of the hyperparameters, or NULL */
+    double *pull;            /* weights of the last meta-step's net, flat; NULL: none */
     space *space;
     trainer *trainer;
     walker *walker; /* NULL without hyperparameters */

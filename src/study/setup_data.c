@@ -210,7 +210,7 @@ static drmad_status read_channels(setup *s)
     const int32_t n = d->mean.n > d->std.n ? d->mean.n : d->std.n;
 
     if (n == 0) return DRMAD_OK;
-    s->channels = n > 1 || last <= EXAMPLES_CHANNELS_MAX ? (int32_t)last : 1;
+    s->channels = n > 1 || last <= NN_CHANNELS_MAX ? (int32_t)last : 1;
     if (n > 1 && n != last)
         return config_refuse(s->cfg, d->mean.n > 1 ? "data.mean" : "data.std",
                              "%d numbers; %s has %lld channels", (int)n, s->train_data->name,

@@ -74,33 +74,15 @@ static node plus(graph *g, node a, node b)
     return a == NODE_NONE ? b : b == NODE_NONE ? a : g_add(g, a, b);
 }
 
-/* `value` along the last dimension, [1, channels], as constants. */
-static node by_channel(const trainer *t, job *j, const double *value)
-{
-    const int64_t c = t->spec.train.channels;
-    node all = NODE_NONE;
-
-    for (int64_t i = 0; i < c; i++) {
-        node one = g_fill(j->g, t->spec.dtype, SHAPE(1, 1), value[i]);
-        all = plus(j->g, all, g_pad(j->g, one, 1, i, c));
-    }
-    return all;
-}
-
 /* x [B, width], channels running fastest: less their mean, over their deviation. */
 static node standardise(const trainer *t, job *j, node x)
 {
     const examples *e = &t->spec.train;
     const shape flat = *graph_shape(j->g, x);
-    const shape s = e->channels ? SHAPE(shape_count(&flat) / e->channels, e->channels) : flat;
-    double inverse[EXAMPLES_CHANNELS_MAX];
 
     if (e->channels == 0) return x;
-    for (int32_t i = 0; i < e->channels; i++) inverse[i] = 1 / e->deviation[i];
-    x = g_reshape(j->g, x, s);
-    x = g_sub(j->g, x, g_bcast(j->g, by_channel(t, j, e->mean), s));
-    x = g_mul(j->g, x, g_bcast(j->g, by_channel(t, j, inverse), s));
-    return g_reshape(j->g, x, flat);
+    x = g_reshape(j->g, x, SHAPE(shape_count(&flat) / e->channels, e->channels));
+    return g_reshape(j->g, nn_standardise(j->g, x, e->mean, e->deviation), flat);
 }
 
 node trainer_inputs(trainer *t, job *j, net *n, node rows)

@@ -12,8 +12,6 @@
 #include "train/oracle.h"
 #include "train/trajectory.h"
 
-enum { EXAMPLES_CHANNELS_MAX = 4 };
-
 /* Rows of a data set, by a list of row numbers. Everything is borrowed. */
 typedef struct examples {
     const void *rows; /* [n, width]; NULL: they come from `feed` */
@@ -28,7 +26,7 @@ typedef struct examples {
     const dataset *data; /* for the feed */
     /* Of the last dimension of a row: inputs are (rows * scale - mean) / deviation. 0: none. */
     int32_t channels;
-    double mean[EXAMPLES_CHANNELS_MAX], deviation[EXAMPLES_CHANNELS_MAX];
+    double mean[NN_CHANNELS_MAX], deviation[NN_CHANNELS_MAX];
 } examples;
 
 /* A pull towards the trained net of the meta-step before: regress.c. */
