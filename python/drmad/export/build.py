@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from .. import trees
 from .._abi import VERSION
 from ..errors import ModelError
 from ..net import Net
+from ..probe import check_parameters
 from .folder import write_graph, write_safetensors
-from .lower import Inputs, Lowering, NotAny, _dtype
+from .lower import Inputs, Lowering, NotAny
 from .parity import parity
 from .trace import ADVICE, Trace, trace
 
@@ -51,44 +52,38 @@ class Graph:
         self.any = train.any and evaluate.any
         if train.any != evaluate.any:
             raise NotAny("training and evaluation mode differ in what sizes they allow")
-        self.inputs = Inputs()
+        self.inputs = Inputs(self.net.slots[0].value.dtype)
         self.next = _mutations(train)
         self._declare()
         self.data = {
             "drmad_graph": SCHEMA,
             "producer": f"drmad {VERSION}, torch {torch.__version__.partition('+')[0]}",
-            "dtype": _dtype("parameters", self.net.slots[0].value),
+            "dtype": self.inputs.dtype("parameters", self.inputs.real),
             "batch": {"size": self.size, "any": self.any},
             "inputs": [],
-            "train": self._graph(train),
-            "evaluate": self._graph(evaluate),
+            "train": self._graph(train, True),
+            "evaluate": self._graph(evaluate, False),
         }
+        self._find_labels()
         self._drop_unused()
 
     # ---- inputs ----
 
     def _declare(self) -> None:
         """Batch, parameters and the buffers that training changes, in the file's order."""
-        add = self.inputs.entries
+        add = self.inputs.declare
         for name, t in self.batch.items():
             shape = list(t.shape)
             if self.any and t.dim() and len(t) == self.size:
                 shape[0] = ["batch", 1]
-            label = t.dtype == torch.int64 and t.dim() == 1 and len(self.batch) > 1
-            add[name] = {"name": name, "role": "label" if label else "batch",
-                         "dtype": _dtype(name, t), "shape": shape}  # fmt: skip
+            add(name, "batch", t)["shape"] = shape
+            if t.dtype == torch.bool:
+                raise ModelError(f"{name}: truth values are not imported; give 0.0 and 1.0")
         for slot, t in zip(self.net.slots, self.net.tensors()):
-            name = f"p.{t.name}"
-            add[name] = {"name": name, "role": "parameter", "full": t.name, "kind": t.role,
-                         "layer": t.layer, "dtype": _dtype(t.name, slot.value),
-                         "shape": list(t.shape)}  # fmt: skip
-            self.inputs.values[t.name] = slot.value.detach().clone()
+            e = add(f"p.{t.name}", "parameter", slot.value, t.name)
+            e.update(kind=t.role, layer=t.layer)
         for full in self.next:
-            value = self._buffer(full)
-            name = f"b.{full}"
-            add[name] = {"name": name, "role": "buffer", "full": full,
-                         "dtype": _dtype(full, value), "shape": list(value.shape)}  # fmt: skip
-            self.inputs.values[full] = value
+            add(f"b.{full}", "buffer", self._buffer(full), full)
 
     def _buffer(self, full: str) -> torch.Tensor:
         owner, key = self.net.buffers[full]
@@ -125,28 +120,42 @@ class Graph:
 
     # ---- graphs ----
 
-    def _graph(self, t: Trace) -> dict:
+    def _graph(self, t: Trace, training: bool) -> dict:
         low = Lowering(t, self.inputs, self._placeholders(t))
         outs = low.run()
-        specs = t.program.graph_signature.output_specs
-        user, buffers = [], {}
-        for spec, out in zip(specs, outs):
-            kind, target = spec.kind.name, (spec.target or "").removeprefix("model.")
-            if kind == "BUFFER_MUTATION":
-                if target in self.next:
-                    buffers[target] = low.name_of(out)
-            elif kind == "USER_INPUT_MUTATION":
+        graph: dict[str, Any] = {"nodes": low.nodes, "loss": None, "scores": None}
+        for spec, out in zip(t.program.graph_signature.output_specs, outs):
+            kind, full = spec.kind.name, (spec.target or "").removeprefix("model.")
+            if kind == "USER_INPUT_MUTATION":
                 raise ModelError(f"loss_fn: changes its batch in place; {ADVICE}")
-            else:
-                user.append(out)
-        graph = {"nodes": low.nodes, "loss": low.name_of(user[0]),
-                 "scores": low.name_of(user[1]) if len(user) > 1 else None}  # fmt: skip
-        if self.next and buffers:
-            graph["buffers"] = buffers
-        elif t is not None and buffers != {}:
-            raise ModelError("a buffer changes in evaluation mode")
+            if kind == "USER_OUTPUT":
+                graph["loss" if graph["loss"] is None else "scores"] = low.name_of(out)
+            elif not training and not full.endswith(COUNTERS):
+                raise ModelError(f"buffer {full}: changes in evaluation mode; {ADVICE}")
+            elif full in self.next:
+                graph.setdefault("buffers", {})[full] = low.name_of(out)
         _sweep(graph)
+        if training:
+            _refuse_state(graph)
         return graph
+
+    def _find_labels(self) -> None:
+        """The one input of whole numbers that the loss compares with."""
+        sources = set()
+        for graph in (self.data["train"], self.data["evaluate"]):
+            by_name = {n["name"]: n for n in graph["nodes"]}
+            for n in graph["nodes"]:
+                if n["op"] in ("nll_loss_forward", "gather"):
+                    sources.add(_source(n["in"][1], by_name))
+        labels = [n for n in sources if self.inputs.entries.get(n, {}).get("role") == "batch"]
+        if len(labels) == 1 and not self._reads(labels[0], "embedding"):
+            self.inputs.entries[labels[0]]["role"] = "label"
+
+    def _reads(self, name: str, op: str) -> bool:
+        """Whether `op` takes the input, as it is or in parts."""
+        nodes = self.data["train"]["nodes"]
+        by_name = {n["name"]: n for n in nodes}
+        return any(name in (_source(x, by_name) for x in n["in"]) for n in nodes if n["op"] == op)
 
     def _drop_unused(self) -> None:
         """Constants that no node uses any more are not written."""
@@ -181,6 +190,31 @@ def _mutations(t: Trace) -> list[str]:
     return out
 
 
+MOVES = ("view", "permute", "slice", "select", "_to_copy", "expand")
+
+
+def _source(name: Any, by_name: dict[str, dict]) -> Any:
+    """What a tensor is a part of, or another form of."""
+    while name in by_name and by_name[name]["op"] in MOVES:
+        name = by_name[name]["in"][0]
+    return name
+
+
+def _refuse_state(graph: dict) -> None:
+    """The loss of a training step must not read what steps leave behind."""
+    needed = {graph["loss"]}
+    for n in reversed(graph["nodes"]):
+        if n["name"] in needed:
+            norm = n["op"] == "native_batch_norm" and n["attr"]["training"]
+            needed.update(x for x in n["in"][: 3 if norm else None] if isinstance(x, str))
+    read = sorted(x for x in needed if x.startswith("b."))
+    if read:
+        raise ModelError(
+            f"buffer {read[0][2:]}: a training step changes it and the training loss reads it; such "
+            "state cannot be tuned through, keep it out of the loss or make it a constant"
+        )
+
+
 def _sweep(graph: dict) -> None:
     """Keeps what the outputs need."""
     outputs = graph.get("buffers", {}).values()
@@ -193,11 +227,16 @@ def _sweep(graph: dict) -> None:
     graph["nodes"] = kept[::-1]
 
 
+@dataclass(frozen=True)
 class Exported:
-    """A written folder. notes: what people should know."""
+    """A written folder. inputs: names of the batch's tensors, in their order; buffers: full names
+    of those that training changes; data: graph.json; notes: what people should know."""
 
-    def __init__(self, path: pathlib.Path, graph: Graph) -> None:
-        self.path, self.graph, self.notes = path, graph, graph.notes
+    path: pathlib.Path
+    inputs: list[str]
+    buffers: list[str]
+    data: dict
+    notes: list[str]
 
 
 def export_graph(model: nn.Module | Callable, loss_fn: Callable, batch: Any,
@@ -210,6 +249,7 @@ def export_graph(model: nn.Module | Callable, loss_fn: Callable, batch: Any,
 
     ModelError for what is not imported, with its module."""
     net = Net(model, seed)
+    check_parameters(net, net.tensors())
     graph = Graph(net, loss_fn, batch, _scores(net, batch))
     numbers = parity(graph)
     folder = pathlib.Path(path)
@@ -217,7 +257,7 @@ def export_graph(model: nn.Module | Callable, loss_fn: Callable, batch: Any,
     write_safetensors(folder / "weights.safetensors", graph.inputs.values)
     write_safetensors(folder / "parity.safetensors", numbers)
     write_graph(folder / "graph.json", graph.data)
-    return Exported(folder, graph)
+    return Exported(folder, list(graph.batch), graph.next, graph.data, graph.notes)
 
 
 def _scores(net: Net, batch: Any) -> bool:

@@ -17,20 +17,50 @@ from ..errors import ModelError
 from . import table
 from .trace import ADVICE, Trace
 
-DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.int64: "i64", torch.int32: "i32",
-          torch.uint8: "u8", torch.bool: "bool"}  # fmt: skip
 HALF = (torch.float16, torch.bfloat16)
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+NAMES = {torch.float32: "f32", torch.float64: "f64", torch.int64: "i64", torch.bool: "bool"}
 MASKED = -1e30  # stands for -inf: e to it is 0 in every type, and 0 times it is no NaN
 
 
 @dataclass
 class Inputs:
-    """What a trace's placeholders are. names: placeholder -> name; entries: the file's inputs by
-    name; values: tensors of weights.safetensors by full name; constant: name -> value."""
+    """What both graphs start from. real: the one type of real numbers, the parameters'; entries:
+    the file's inputs by name; values: tensors of weights.safetensors by full name; constants:
+    values by name."""
 
+    real: torch.dtype
     entries: dict[str, dict] = field(default_factory=dict)
     values: dict[str, torch.Tensor] = field(default_factory=dict)
     constants: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def kind(self, what: str, dtype: torch.dtype) -> torch.dtype:
+        """What stands for a type of torch's: the one real type, int64 or bool."""
+        if dtype in HALF:
+            raise ModelError(f"{what}: {dtype}; half precision loses the digits of a "
+                             "hypergradient, compute in float32")  # fmt: skip
+        if dtype in (torch.float32, torch.float64):
+            return self.real
+        if dtype in WHOLE:
+            return torch.int64
+        if dtype != torch.bool:
+            raise ModelError(f"{what}: {dtype} is not imported; {ADVICE}")
+        return dtype
+
+    def dtype(self, what: str, dtype: torch.dtype) -> str:
+        """The file's word for it."""
+        return NAMES[self.kind(what, dtype)]
+
+    def declare(self, name: str, role: str, x: torch.Tensor, full: str | None = None) -> dict:
+        """A new input; with `full`, its value goes into the weights."""
+        what = full or name
+        e = {"name": name, "role": role, "dtype": self.dtype(what, x.dtype),
+             "shape": list(x.shape)}  # fmt: skip
+        if full is not None:
+            e["full"] = full
+            self.values[full] = x.detach().to(self.kind(what, x.dtype)).clone()
+        self.entries[name] = e
+        return e
 
     def constant(self, value: torch.Tensor, full: str | None = None) -> str:
         """The name of a constant of this value; one for all that are equal."""
@@ -39,19 +69,9 @@ class Inputs:
                 return name
         full = full or f"constant.{len(self.constants)}"
         name = f"c.{full}"
-        self.constants[name] = self.values[full] = value
-        self.entries[name] = {"name": name, "role": "constant", "full": full,
-                              "dtype": _dtype(full, value), "shape": list(value.shape)}  # fmt: skip
+        self.constants[name] = value
+        self.declare(name, "constant", value, full)
         return name
-
-
-def _dtype(what: str, x: torch.Tensor) -> str:
-    if x.dtype in HALF:
-        raise ModelError(f"{what}: {x.dtype}; half precision loses the digits of a hypergradient, "
-                         "compute in float32")  # fmt: skip
-    if x.dtype not in DTYPES:
-        raise ModelError(f"{what}: {x.dtype} is not imported; {ADVICE}")
-    return DTYPES[x.dtype]
 
 
 class NotAny(Exception):
@@ -67,8 +87,7 @@ class Lowering:
         self.names: dict[Any, str] = {}  # fx node -> the name that stands for it
         self.fixed: dict[Any, torch.Tensor] = {}  # fx node -> its value, where that is known
         self.seen: dict[str, str] = {}
-        self.dims: dict[str, tuple] = {n: (e["shape"], e["dtype"])
-                                       for n, e in inputs.entries.items()}  # fmt: skip
+        self.shapes = {n: e["shape"] for n, e in inputs.entries.items()}
         self.placeholders = placeholders
         self.dropped: set[Any] = set()  # counters, and what is computed from them alone
         self.norms: dict[Any, str] = {}  # fx node of a batch norm -> ours
@@ -112,6 +131,10 @@ class Lowering:
         if not k or expr - k * symbols[0] != 0 or not k.is_Integer:
             raise NotAny(f"module {self.module!r}: the size {expr}")
         return ["batch", int(k)]
+
+    def dtype(self, what: str, n: Any) -> str:
+        at = f"module {self.module!r}: {what}" if self.module else what
+        return self.inputs.dtype(at, n.meta["val"].dtype)
 
     def shape(self, n: Any) -> list:
         return [self.size(s) for s in n.meta["val"].shape]
@@ -180,7 +203,7 @@ class Lowering:
             self.names[n] = self.names[of]
 
     def _cast_to(self, n: Any, of: Any) -> None:
-        if of.meta["val"].dtype == n.meta["val"].dtype:
+        if self.dtype("cast", of) == self.dtype("cast", n):
             self._same(n, of)
         else:
             self._emit(n, "_to_copy", [of], {})
@@ -221,7 +244,7 @@ class Lowering:
 
     def _emit_at(self, name: str, n: Any, op: str, ins: list, attr: dict) -> str:
         """One more node of the shape and type of `n`."""
-        return self._add(name, op, ins, attr, self.shape(n), _dtype(op, n.meta["val"]))
+        return self._add(name, op, ins, attr, self.shape(n), self.dtype(op, n))
 
     def _tensor(self, x: Any, kind: torch.dtype) -> Any:
         """A number as a constant of rank 0."""
@@ -234,12 +257,15 @@ class Lowering:
 
     def _typed(self, n: Any, i: int, x: Any, kind: torch.dtype) -> Any:
         """An operand in the type that is computed in: a cast of its own where it has another."""
-        if not isinstance(x, torch.fx.Node) or x.meta["val"].dtype == kind:
+        if not isinstance(x, torch.fx.Node) or isinstance(x.meta["val"], (torch.SymInt, int)):
             return x
         if x in self.fixed:
             return Ready(self._constant(self.fixed[x].to(kind)))
+        if self.dtype("cast", x) == self.inputs.dtype("cast", kind):
+            return x
         name = f"{n.name}.cast{i}"
-        return Ready(self._add(name, "_to_copy", [self.names[x]], {}, self.shape(x), DTYPES[kind]))
+        return Ready(self._add(name, "_to_copy", [self.names[x]], {}, self.shape(x),
+                               self.inputs.dtype("cast", kind)))
 
     def _safe_softmax(self, n: Any, a: dict) -> None:
         """A softmax that gives 0 where a whole row is -inf: the same where no row is."""
@@ -276,7 +302,7 @@ class Lowering:
         if len(shape) == 2:
             self._emit(n, "gather", [of, index], {"dim": 1})
             return
-        rows, dtype = _product(shape[:-1]), _dtype("gather", of.meta["val"])
+        rows, dtype = _product(shape[:-1]), self.dtype("gather", of)
         x = self._add(f"{n.name}.x", "view", [self._ready(of, "gather")], {},
                       [rows, shape[-1]], dtype)  # fmt: skip
         i = self._add(f"{n.name}.i", "view", [self._ready(index, "gather")], {}, [rows, 1], "i64")
@@ -286,7 +312,7 @@ class Lowering:
     def _nll2d(self, n: Any, a: dict) -> None:
         """Classes in dimension 1, then pixels: the same over rows of classes."""
         self._only("nll_loss_forward", a)
-        shape, dtype = self.shape(a["self"]), _dtype("nll_loss", a["self"].meta["val"])
+        shape, dtype = self.shape(a["self"]), self.dtype("nll_loss", a["self"])
         pixels = [shape[0], *shape[2:]]
         rows = _product(pixels)
         x, y = self._ready(a["self"], "nll_loss"), self._ready(a["target"], "nll_loss")
@@ -392,6 +418,7 @@ class Lowering:
         """The next statistics are further outputs of the node that norms."""
         training = BATCH_NORMS[name] if BATCH_NORMS[name] is not None else bool(a["training"])
         if index == 0:
+            self._once(a.get("running_mean"))
             ins = [a["input"], a["weight"], a["bias"], a.get("running_mean"), a.get("running_var")]
             attr = {"training": training, "momentum": a["momentum"], "eps": a["eps"]}
             self._emit(n, "native_batch_norm", ins, attr)
@@ -400,6 +427,10 @@ class Lowering:
             self.names[n] = f"{self.norms[n.args[0]]}:{index}"
         else:
             raise self._refuse(f"output {index} of {name}")
+
+    def _once(self, statistics: Any) -> None:
+        if statistics is not None and ":" in self.names.get(statistics, ""):
+            raise self._refuse("a batch norm that is called twice in a step")
 
     # ---- nodes ----
 
@@ -436,13 +467,12 @@ class Lowering:
         return _finite(x) if isinstance(x, (int, float, bool)) else x
 
     def _emit(self, n: Any, op: str, ins: list, attr: dict) -> None:
-        val = n.meta["val"]
         ready = [self._ready(x, op) for x in ins]
-        self.names[n] = self._add(n.name, op, ready, attr, self.shape(n), _dtype(op, val))
+        self.names[n] = self._add(n.name, op, ready, attr, self.shape(n), self.dtype(op, n))
 
     def _add(self, name: str, op: str, ins: list, attr: dict, shape: list, dtype: str) -> str:
         """A new node, or the one that computes the same."""
-        if op == "view" and self.dims.get(ins[0], (None,))[0] == shape:
+        if op == "view" and self.shapes.get(ins[0]) == shape:
             return ins[0]
         key = json.dumps([op, ins, attr, shape, dtype])
         if op != "native_dropout" and key in self.seen:
@@ -450,7 +480,7 @@ class Lowering:
         self.nodes.append({"name": name, "op": op, "in": ins, "attr": attr, "shape": shape,
                            "dtype": dtype, "module": self.module})  # fmt: skip
         self.seen[key] = name
-        self.dims[name] = (shape, dtype)
+        self.shapes[name] = shape
         return name
 
 

@@ -38,7 +38,9 @@ class WithoutDropout(TorchDispatchMode):
 
 def parity(g: Graph) -> dict[str, torch.Tensor]:
     """The tensors of parity.safetensors. ModelError where the graph is not the module."""
-    out: dict[str, torch.Tensor] = {f"input/{n}": t for n, t in g.batch.items()}
+    out: dict[str, torch.Tensor] = {
+        f"input/{n}": t.to(g.inputs.kind(n, t.dtype)) for n, t in g.batch.items()
+    }
     mine = _by_graph(g)
     _compare(g, mine, _by_module(g))
     for what in ("loss", "evaluate_loss", "nodes"):
@@ -55,12 +57,10 @@ def directions(g: Graph) -> list[torch.Tensor]:
 
 
 def _by_graph(g: Graph) -> dict[str, Any]:
-    doubles = {torch.float32: torch.float64}
-    values = {n: t.to(doubles.get(t.dtype, t.dtype)) for n, t in g.batch.items()}
+    values = {n: _widest(t) for n, t in g.batch.items()}
     for name, e in g.inputs.entries.items():
         if "full" in e:
-            x = g.inputs.values[e["full"]]
-            values[name] = x.to(doubles.get(x.dtype, x.dtype)).clone()
+            values[name] = _widest(g.inputs.values[e["full"]]).clone()
     leaves = [values[f"p.{s.name}"].requires_grad_() for s in g.net.slots]
     train, evaluate = g.data["train"], g.data["evaluate"]
     got = replay(train["nodes"], values, g.size, doubles=True)
@@ -71,6 +71,12 @@ def _by_graph(g: Graph) -> dict[str, Any]:
         got = replay(evaluate["nodes"], values, g.size, doubles=True)
     out["evaluate_loss"] = got[evaluate["loss"]].mean()
     return out
+
+
+def _widest(x: torch.Tensor) -> torch.Tensor:
+    if x.dtype == torch.bool:
+        return x
+    return x.to(torch.float64 if x.is_floating_point() else torch.int64)
 
 
 def _moments(graph: dict, values: dict) -> torch.Tensor:
