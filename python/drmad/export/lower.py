@@ -127,10 +127,11 @@ class Lowering:
         symbols = list(expr.free_symbols)
         if not symbols:
             return int(expr)
-        k = expr.coeff(symbols[0]) if len(symbols) == 1 else 0
-        if not k or expr - k * symbols[0] != 0 or not k.is_Integer:
-            raise NotAny(f"module {self.module!r}: the size {expr}")
-        return ["batch", int(k)]
+        if len(symbols) == 1:
+            k = expr.coeff(symbols[0])
+            if k.is_Integer and expr - k * symbols[0] == 0:
+                return ["batch", int(k)]
+        raise NotAny(f"module {self.module!r}: the size {expr}")
 
     def dtype(self, what: str, n: Any) -> str:
         at = f"module {self.module!r}: {what}" if self.module else what
@@ -290,7 +291,7 @@ class Lowering:
         if name == "slice" and self.shape(n) == self.shape(ins[0]):
             self._same(n, ins[0])
         elif name == "gather":
-            self._gather(n, *ins, attr["dim"])
+            self._gather(n, ins[0], ins[1], attr["dim"])
         else:
             self._emit(n, name, ins, attr)
 
