@@ -147,7 +147,7 @@ static void read_training(setup *s)
 
     t->dtype = c->dtype == CFG_F64 ? F64 : F32;
     if (s->model) t->oracle = &s->model->oracle;
-    t->model = s->net;
+    if (s->net) t->model = nn_module(s->net);
     t->params = s->params;
     t->frozen = c->model.bn == CFG_BN_FROZEN;
     t->loss = (nn_loss)c->train.loss;
@@ -170,7 +170,7 @@ static void read_training(setup *s)
     t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
     read_walk(s);
-    t->masks = !s->model && c->trajectory.masks && s->net->masks > 0 &&
+    t->masks = !s->model && c->trajectory.masks && s->spec.model.masks > 0 &&
                c->estimator.kind == CFG_ESTIMATOR_UNROLLED &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
     t->regress = (regress_spec){
@@ -416,7 +416,7 @@ setup_cost setup_cost_of(const setup *s)
         c.product = 2;
     } else {
         c.run *= (double)trainer_step_macs(s->trainer);
-        row = 3 * (double)nn_macs(s->net); /* W + (W + W') at most */
+        row = 3 * (double)s->spec.model.macs; /* W + (W + W') at most */
         c.product = s->walker ? (double)walker_step_macs(s->walker) : 0;
     }
     c.eval = row * (double)s->objective.count;

@@ -7,7 +7,7 @@
 /* The oracle's status, with its own message where it left none. */
 static drmad_status answered(trainer *t, int status, const char *what)
 {
-    t->spec.oracle->busy = false;
+    if (t->spec.oracle) t->spec.oracle->busy = false;
     if (status == DRMAD_OK) return DRMAD_OK;
     if (status < 0 || status >= DRMAD_STATUS_COUNT) status = DRMAD_E_MODEL;
     return FAIL(t->ctx, (drmad_status)status, "%s: the caller's function ended with: %s", what,
@@ -39,8 +39,11 @@ drmad_status trainer_ask_start(trainer *t, void *w)
 
 drmad_status trainer_ask_batch(trainer *t, int64_t step)
 {
-    const oracle *o = ask(t);
-    drmad_status st = answered(t, o->batch(o->user, t->seed, step, t->local), "batch");
+    const train_spec *s = &t->spec;
+    const oracle *o = s->oracle ? ask(t) : NULL;
+    drmad_batch_fn *batch = o ? o->batch : s->batches;
+    drmad_status st =
+        answered(t, batch(o ? o->user : s->batches_user, t->seed, step, t->local), "batch");
 
     for (int64_t i = 0; st == DRMAD_OK && i < t->spec.batch; i++)
         if (t->local[i] < 0 || t->local[i] >= t->spec.train.count)

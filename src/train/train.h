@@ -5,12 +5,14 @@
 #ifndef TRAIN_H
 #define TRAIN_H
 #include "data/feed.h"
-#include "nn/nn.h"
+#include "nn/module.h"
 #include "optim/optim.h"
 #include "optim/schedule.h"
 #include "space/space.h"
 #include "train/oracle.h"
 #include "train/trajectory.h"
+
+enum { MORE_MAX = 8 };
 
 /* Rows of a data set, by a list of row numbers. Everything is borrowed. */
 typedef struct examples {
@@ -27,6 +29,7 @@ typedef struct examples {
     /* Of the last dimension of a row: inputs are (rows * scale - mean) / deviation. 0: none. */
     int32_t channels;
     double mean[NN_CHANNELS_MAX], deviation[NN_CHANNELS_MAX];
+    const void *more[MORE_MAX]; /* rows of module.more, in its types, as many as `rows` */
 } examples;
 
 /* A pull towards the trained net of the meta-step before: regress.c. */
@@ -40,8 +43,10 @@ typedef struct regress_spec {
 
 typedef struct train_spec {
     dtype dtype;
-    const nn_spec *model;      /* NULL with an oracle; borrowed */
-    oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
+    module model;            /* none with an oracle */
+    oracle *oracle;          /* NULL: `model` as a graph of our own; borrowed */
+    drmad_batch_fn *batches; /* the examples of each step, in place of `order`; or NULL */
+    void *batches_user;
     const param_table *params; /* nn_params of the model */
     bool frozen; /* batch norm: the gradient of F takes running statistics as constants */
     nn_loss loss;

@@ -8,7 +8,7 @@ static void draw_start(trainer *t, void *w)
     const train_spec *s = &t->spec;
 
     if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
-    else nn_draw(s->model, s->params, t->seed, t->draw);
+    else s->model.draw(&s->model, s->params, t->seed, t->draw);
     for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
 }
 
