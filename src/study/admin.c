@@ -1,6 +1,7 @@
 /* The public calls that look after a store. They are thin: src/store/ knows the store, src/report/
  * the tables. */
 #include "study/admin.h"
+#include "study/settings.h"
 #include "base/file.h"
 #include "report/import_hypero.h"
 #include "store/hypero.h"

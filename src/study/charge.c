@@ -1,7 +1,8 @@
 /* What a search has cost so far, from its store alone: so every worker sees the same, and one that
  * goes on after a cut too. */
+#include "study/charge.h"
 #include "base/number.h"
-#include "study/work.h"
+#include "study/session.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

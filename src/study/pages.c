@@ -5,6 +5,7 @@
 #include "report/html_study.h"
 #include "report/tensorboard.h"
 #include "study/admin.h"
+#include "study/settings.h"
 #include <string.h>
 
 /* Reading thousands of trials takes a while: at most a tenth of the time goes into it. */

@@ -1,6 +1,6 @@
 /* Whether a trial is worth going on with: its own curve as it knows it, the others' as the store
  * has them, read now and then. */
-#include "study/session.h"
+#include "study/suggest.h"
 #include <string.h>
 
 static const double READ_SHARE = 0.1; /* of the time goes into reading, at most */

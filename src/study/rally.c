@@ -1,6 +1,5 @@
 /* A rally: its legs in order, its record, the result. */
 #include "study/rally.h"
-#include "study/tuning.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -136,7 +135,7 @@ drmad_status study_run_rally(drmad_study *s, bool resume)
     TRY(check_own(s));
     TRY(study_begin(s, "rally", false, true));
     TRY(price(&r));
-    TRY(tuning_fingerprint(s, r.print));
+    TRY(study_fingerprint(s, r.print));
     TRY(open_folder(&r));
     st = run_all(&r);
     if (st == DRMAD_E_INTERRUPTED || st == DRMAD_E_TERMINATED)

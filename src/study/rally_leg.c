@@ -209,7 +209,7 @@ drmad_status leg_tune(rally *r, int32_t k)
     TRY(leg_study(r->s, k, dir, k > 0 ? &from : NULL, &sub));
     set_budget(r, k, sub);
     sub_listen(sub, &voice);
-    TRY(drmad_study_tune(sub, r->resume));
+    TRY(study_tune(sub, r->resume));
     TRY(finite_end(r, k, sub));
     const json_t *steps = json_object_get(sub->result, "meta_steps");
     TRY(carry_loosen(r, k, json_integer_value(steps)));

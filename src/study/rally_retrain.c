@@ -1,6 +1,7 @@
 /* The end of a rally: chains of legs from new seeds, with what was tuned and with the start. A
  * chain's last leg is what is reported. */
 #include "study/rally.h"
+#include "study/runs.h"
 #include "study/start.h"
 #include <stdio.h>
 #include <string.h>

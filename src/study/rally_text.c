@@ -1,5 +1,6 @@
 /* What people read of a rally: its legs, what each came to, the chains from new seeds. */
 #include "study/rally.h"
+#include "study/runs.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* drmad study replay: every past suggestion of a study, made again from its note. */
-#include "study/session.h"
+#include "study/suggest.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The public sampler: a space and a history in memory around one of src/bo/. */
 #include "drmad/sampler.h"
 #include "bo/sampler.h"
-#include "study/admin.h"
+#include "study/settings.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* Opening: the store, the study in it, the space, the points that the study wants tried first. */
 #include "study/session.h"
+#include "study/suggest.h"
 #include "base/sha256.h"
 #include "drmad/store.h"
 #include <stdio.h>
@@ -7,44 +8,6 @@
 #include <string.h>
 
 /* ---- what is kept with the study ---- */
-
-drmad_status session_print(const config *c, session_text what, char **out)
-{
-    drmad_status st = DRMAD_OK;
-    static char none[] = "";
-    config *copy = NULL; /* shallow: nothing of it is freed */
-
-    *out = NULL;
-    TRY(mem_alloc(c->ctx, 1, sizeof *copy, &copy));
-    *copy = *c;
-    copy->set.store = copy->set.output.dir = copy->set.trajectory.spill_dir = none;
-    if (what != SESSION_KEPT) {
-        copy->set.search.enqueue.n = 0;
-        copy->set.version = none;
-    }
-    if (what != SESSION_KEPT && c->set.stages.n > 0) { /* the budget is the pipeline's */
-        copy->set.budget = (config_budget){0};
-        copy->set.stages.n = copy->set.compare.n = 0;
-    }
-    if (what != SESSION_KEPT && c->set.rally.n > 0) {
-        copy->set.budget = (config_budget){0};
-        copy->set.rally.n = 0;
-    }
-    if (what == SESSION_TRIAL) copy->set.parameters.n = copy->set.search.constraints.n = 0;
-    if (what == SESSION_COMPARED) {
-        copy->set.name = copy->set.data.dir = none;
-        copy->set.threads = copy->set.search.trials = copy->set.search.startup = 0;
-        copy->set.search.sampler = copy->set.search.gradients = 0; /* each worker's own */
-        copy->set.search.pruner = (config_pruner){0};
-        copy->set.worker = (config_worker){0};
-        copy->set.objective.timeout = 0;
-        copy->set.objective.memory = copy->set.objective.retries = 0;
-    }
-    TRY(config_print(copy, out));
-done:
-    mem_free(c->ctx, copy);
-    return st;
-}
 
 /* Gives *out. */
 static drmad_status read_text(drmad_ctx *ctx, const char *text, config **out)
@@ -72,12 +35,12 @@ static drmad_status compare(drmad_ctx *ctx, const char *ours, const char *theirs
 
     *same = false, *looks_by = -1;
     TRY(read_text(ctx, ours, &c));
-    TRY(session_print(c, SESSION_COMPARED, &a));
+    TRY(study_print(c, STUDY_COMPARED, &a));
     st = read_text(ctx, theirs, &d);
     if (st == DRMAD_E_CONFIG) st = DRMAD_OK;
     TRY(st);
     if (!d) goto done;
-    TRY(session_print(d, SESSION_COMPARED, &b));
+    TRY(study_print(d, STUDY_COMPARED, &b));
     *same = strcmp(a, b) == 0;
     *looks_by = d->set.search.sampler;
 done:
@@ -124,7 +87,7 @@ static drmad_status write_kept(drmad_study *s, const char *text)
 
     TRY(read_text(s->ctx, text, &c));
     c->set.search.sampler = suggest_word(ss->options.kind);
-    TRY(session_print(c, SESSION_KEPT, &whole));
+    TRY(study_print(c, STUDY_KEPT, &whole));
     TRY(trial_json_text(s->ctx, whole, strlen(whole), &json));
     TRY(store_study_set_attr(ss->store, ss->study,
                              &(store_attr){SESSION_STUDY_KEY, json, .system = true}));
@@ -145,7 +108,7 @@ static drmad_status keep_study(drmad_study *s, const kept *k)
     bool same = true;
 
     if (s->given) TRY(mem_strdup(s->ctx, s->given, &text));
-    else TRY(session_print(s->cfg, SESSION_KEPT, &text));
+    else TRY(study_print(s->cfg, STUDY_KEPT, &text));
     if (k->text) TRY(compare(s->ctx, text, k->text, &same, &looks_by));
     TRY(suggest_setup(s, looks_by));
     if (!same)
@@ -300,6 +263,7 @@ static drmad_status open_session(drmad_study *s, double patience_s, bool reading
     TRY(mem_alloc(s->ctx, 1, sizeof *s->session, &s->session));
     s->session->ctx = s->ctx;
     s->session->reading = reading;
+    s->session_close = session_close;
     TRY(open_study(s, patience_s));
 done:
     if (st != DRMAD_OK) session_close(s);

@@ -44,10 +44,6 @@ drmad_status session_open(drmad_study *s, double patience_s);
 /* Anew, for reading alone: nothing is made where it is missing. */
 drmad_status session_open_reading(drmad_study *s);
 void session_close(drmad_study *s);
-/* The study as YAML, `auto`s as they are in `c`: to be kept in the store; without parameters, for
- * trials of our own training; what makes trials comparable. Gives *out. */
-typedef enum session_text { SESSION_KEPT, SESSION_TRIAL, SESSION_COMPARED } session_text;
-drmad_status session_print(const config *c, session_text what, char **out);
 
 /* ---- trials: trial.c ---- */
 
@@ -94,33 +90,4 @@ drmad_status trial_prune(drmad_trial *t, int32_t *judged, bool *prune);
 drmad_status trial_tell(drmad_trial *t, const store_trial *end);
 /* Any text as a JSON string; bytes that are no UTF-8 become ?. Gives *out. */
 drmad_status trial_json_text(drmad_ctx *ctx, const char *text, size_t n, char **out);
-
-/* ---- suggestions: suggest.c ---- */
-
-/* What `search.sampler` comes to: `kept` is that of the study in the store, -1 for none. */
-drmad_status suggest_setup(drmad_study *s, int kept);
-int suggest_word(sampler_kind kind); /* as `search.sampler` has it */
-/* Brings the past up to date. */
-drmad_status suggest_read_past(drmad_study *s);
-/* Whether its sampler can work here, before a trial is taken: DRMAD_E_MISSING. */
-drmad_status suggest_ready(drmad_study *s);
-/* Fills in what is missing of the declared parameters. Gives *note, NULL: nothing was missing. */
-drmad_status suggest_declared(drmad_trial *t, char **note);
-/* A parameter that the trial declares itself. Gives *note with the first one, to be stored. */
-drmad_status suggest_own(drmad_trial *t, const search *one, double *x, char **note);
-
-/* A suggestion made again, from its note. */
-typedef struct suggestion {
-    sampler_options options;
-    const search *space; /* the session's; NULL: the point was drawn alone */
-    double *x;
-    char *note;
-} suggestion;
-/* Of a trial of the past with a note; to be freed by suggestion_free, also on failure.
- * DRMAD_E_STORAGE: the note does not lead back to what it saw. */
-drmad_status suggest_again(drmad_study *s, const past_trial *t, suggestion *out);
-void suggestion_free(drmad_ctx *ctx, suggestion *g);
-/* Coordinate i of a point drawn alone. */
-drmad_status suggest_alone(drmad_ctx *ctx, const sampler_options *o, int64_t number, int32_t i,
-                           double *u);
 #endif

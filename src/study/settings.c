@@ -1,6 +1,5 @@
-/* Settings of a call by name: "key=value". */
+#include "study/settings.h"
 #include "base/number.h"
-#include "study/admin.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

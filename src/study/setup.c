@@ -1,5 +1,5 @@
 /* Study file -> objects. */
-#include "study/setup.h"
+#include "study/setup_parts.h"
 #include "base/file.h"
 #include "study/start.h"
 #include "train/trainer.h"

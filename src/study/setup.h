@@ -60,9 +60,6 @@ drmad_status setup_pull_to_nothing(setup *s);
 /* Shares the examples out anew. The trainer must be made again (setup_run) before it runs. */
 drmad_status setup_split(setup *s, uint64_t seed);
 
-/* Inside: the net that the study describes, for the rows of train_data. */
-drmad_status setup_net(setup *s);
-
 /* What a space of this study is made for at `meta_step`. */
 space_facts setup_facts(const setup *s, int64_t meta_step);
 
@@ -84,15 +81,6 @@ char *setup_way(const setup *s, char *buf, size_t size);
 
 /* Gives *out: the data sets alone, pictures as they lie in their files, bad ones too. */
 drmad_status setup_survey(drmad_ctx *ctx, const config *cfg, setup **out);
-
-/* setup_data.c: the data sets of the study; those of the lender where they are the same. */
-drmad_status setup_open_data(setup *s, bool survey);
-bool setup_borrow_data(setup *s, const setup *lender);
-
-/* The feed, where one is needed, and the keys about pictures. */
-drmad_status setup_feed(setup *s);
-examples setup_examples(const setup *s, int part);
-size_t setup_data_bytes(const setup *s); /* of rows in memory, or of what the feed decodes ahead */
 
 /* One seed for each use, all from the study's. */
 uint64_t setup_seed(const setup *s, const char *what, uint64_t number);

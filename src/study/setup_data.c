@@ -1,7 +1,7 @@
 /* The data keys of a study -> data sets. */
 #include "base/machine.h"
 #include "data/pictures.h"
-#include "study/setup.h"
+#include "study/setup_parts.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

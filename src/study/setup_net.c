@@ -1,6 +1,6 @@
 /* The net that a study's `model:` describes, for the rows of its data. */
 #include "nn/morph.h"
-#include "study/setup.h"
+#include "study/setup_parts.h"
 #include <stdio.h>
 #include <string.h>
 

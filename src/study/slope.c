@@ -6,6 +6,7 @@
  *
  * Checked: tests/study/test_slope.c, against differences of whole trials. */
 #include "study/slope.h"
+#include "study/runs.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

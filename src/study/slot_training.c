@@ -131,7 +131,7 @@ static void *body(void *arg)
 
     t->st = vary(t, &s);
     if (t->st == DRMAD_OK)
-        t->st = t->spec->tune ? drmad_study_tune(s, 1)
+        t->st = t->spec->tune ? study_tune(s, true)
                 : t->slopes   ? slope_train(s)
                               : drmad_study_train(s, 0);
     if (s && drmad_study_result_json(s)[0]) say_line(t, drmad_study_result_json(s));

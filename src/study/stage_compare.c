@@ -1,6 +1,5 @@
 /* What a pipeline is held against: the same budget spent otherwise, each as a pipeline of its own
  * with fewer stages. */
-#include "study/session.h"
 #include "study/stages.h"
 #include <stdio.h>
 #include <string.h>

@@ -120,7 +120,7 @@ static drmad_status refine_one(pipeline *p, const start *from)
     share_out(p, from, dear, sub);
     sub_listen(sub, &voice);
     base_log(p->s->ctx, LOG_INFO, "refining %s", from->name);
-    st = drmad_study_tune(sub, p->resume);
+    st = study_tune(sub, p->resume);
     if (st == DRMAD_E_DIVERGED) { /* the others may do better; the result says what was tried */
         base_log(p->s->ctx, LOG_WARN, "%s: %s", from->name, drmad_errmsg(p->s->ctx));
         st = DRMAD_OK;

@@ -1,6 +1,7 @@
 /* The last stage: candidates trained from scratch over the same seeds. The winner is the one of the
  * best mean objective; test data are looked at, but decide nothing. */
 #include "study/stages.h"
+#include "study/runs.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* The first stage: a search as any other, then the best of its trials for the stages behind it. */
 #include "study/stages.h"
-#include "study/work.h"
+#include "study/charge.h"
+#include "study/session.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,5 @@
 /* A pipeline: its stages in order, their records, the result. */
 #include "study/stages.h"
-#include "study/session.h"
-#include "study/tuning.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -201,7 +199,7 @@ drmad_status study_run_stages(drmad_study *s, bool resume)
     TRY(check_own(s));
     TRY(study_begin(s, "pipeline", false, true));
     p.run = setup_cost_of(s->s).run;
-    TRY(tuning_fingerprint(s, p.print));
+    TRY(study_fingerprint(s, p.print));
     TRY(open_folder(&p));
     st = run_all(&p);
     if (st == DRMAD_E_INTERRUPTED || st == DRMAD_E_TERMINATED)

@@ -4,7 +4,7 @@
  * trials declare while they run are suggested together, at the first of them, over those that all
  * COMPLETE trials have in common, as Optuna does; what is left is drawn alone, by seed, number and
  * place in the trial's own order, so that another branch taken by another trial changes nothing. */
-#include "study/session.h"
+#include "study/suggest.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Number first, values second: a suggestion needs the number, so a new trial is begun in one
  * transaction and given all its parameters, with the note of how they came, in the next. A trial
  * that loses its worker in between has none; whoever takes it over suggests anew. */
-#include "study/session.h"
+#include "study/suggest.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* A trial at work: its values, those declared while it runs, and what it is told. */
 #include "base/number.h"
-#include "study/session.h"
+#include "study/suggest.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
  * A store that does not answer for a while stops nothing that runs: results go to the spool. Only
  * with nothing to do and no answer for worker.patience does it end, to be started again (75). */
 #include "study/work.h"
+#include "study/charge.h"
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>

@@ -64,15 +64,6 @@ drmad_status work_result(work *w);
 /* The trials of the study by state. */
 drmad_status work_count(work *w, int64_t count[TRIAL_STATE_COUNT]);
 
-/* charge.c. What the trials that have ended cost: multiply-adds of those of our own training, and
- * the seconds in which at least one ran, suggestion included. */
-typedef struct charged {
-    double macs, seconds;
-} charged;
-drmad_status search_charged(drmad_study *s, double run_macs, charged *out);
-/* A pipeline's search: its part of the budget; 0: no limit. Else a budget is each trial's own. */
-void search_limits(const config_study *c, double *runs, double *seconds);
-
 /* Renews one lease from a thread with a connection of its own, while a function of the caller's
  * keeps ours. NULL where no thread can be had. */
 typedef struct beater beater;
