@@ -1,6 +1,6 @@
 /* The values that a study's last call came to, for its caller. */
 #include "study/study_parts.h"
-#include "study/start.h"
+#include "setup/start.h"
 #include <stdio.h>
 #include <string.h>
 

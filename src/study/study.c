@@ -1,9 +1,9 @@
 /* The public calls' frame: loading, events, results, and what several calls need. */
 #include "study/study_parts.h"
-#include "study/start.h"
 #include "base/version.h"
 #include "data/fetch.h"
 #include "drmad/info.h"
+#include "setup/start.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

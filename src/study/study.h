@@ -4,8 +4,8 @@
 #define STUDY_H
 #include "base/text.h"
 #include "drmad/trial.h"
-#include "study/folder.h"
-#include "study/setup.h"
+#include "setup/folder.h"
+#include "setup/setup.h"
 
 struct drmad_study {
     drmad_ctx *ctx;
