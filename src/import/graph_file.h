@@ -16,6 +16,7 @@ enum {
     GRAPH_INPUTS_MAX = 20000,
     GRAPH_OPERANDS_MAX = 64,
     GRAPH_NAME_MAX = 200,
+    GRAPH_ROWS_MAX = 9, /* inputs with a row an example */
     GRAPH_SIDE = 8 /* outputs that a node may have */
 };
 

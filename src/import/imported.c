@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONSTANT_ALIGN = 64, MORE_INPUTS_MAX = 8 };
+enum { CONSTANT_ALIGN = 64, MORE_INPUTS_MAX = GRAPH_ROWS_MAX - 1 };
 #define HUGE_NUMBER 1e30 /* as in aten_attr.c */
 
 /* ---- tensors ---- */

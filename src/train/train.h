@@ -32,6 +32,13 @@ typedef struct examples {
     const void *more[MORE_MAX]; /* rows of module.more, in its types, as many as `rows` */
 } examples;
 
+/* What a caller may want to say of a model that is computed here. */
+typedef struct train_sources {
+    drmad_start_fn *start; /* changes the start weights; NULL: they are the model's */
+    drmad_batch_fn *batch; /* the examples of each step, in place of the order; or NULL */
+    void *user;
+} train_sources;
+
 /* A pull towards the trained net of the meta-step before: regress.c. */
 typedef enum regress_to { REGRESS_NONE, REGRESS_ACTIVATIONS, REGRESS_WEIGHTS } regress_to;
 
@@ -43,10 +50,9 @@ typedef struct regress_spec {
 
 typedef struct train_spec {
     dtype dtype;
-    module model;            /* none with an oracle */
-    oracle *oracle;          /* NULL: `model` as a graph of our own; borrowed */
-    drmad_batch_fn *batches; /* the examples of each step, in place of `order`; or NULL */
-    void *batches_user;
+    module model;              /* none with an oracle */
+    oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
+    train_sources sources;     /* with `model` */
     const param_table *params; /* nn_params of the model */
     bool frozen; /* batch norm: the gradient of F takes running statistics as constants */
     nn_loss loss;

@@ -405,7 +405,7 @@ static drmad_status choose_batch(trainer *t, int64_t step)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
     for (int32_t k = 0; k < s->model.n_more; k++)
         t->slot[SLOT_MORE + k] = (void *)(uintptr_t)s->train.more[k];
-    if (s->batches) {
+    if (s->sources.batch) {
         TRY(trainer_ask_batch(t, step));
         t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
     } else if (trainer_fed(t)) {
