@@ -246,6 +246,10 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     ]),
     # drmad_status drmad_model_import(drmad_ctx *ctx, const char *folder, drmad_model **out)
     "drmad_model_import": (c_int, [c_void_p, c_char_p, POINTER(c_void_p)]),
+    # const char *drmad_model_text(const drmad_model *m)
+    "drmad_model_text": (c_char_p, [c_void_p]),
+    # const char *drmad_model_json(const drmad_model *m)
+    "drmad_model_json": (c_char_p, [c_void_p]),
     # int drmad_model_inputs(const drmad_model *m)
     "drmad_model_inputs": (c_int, [c_void_p]),
     # const char *drmad_model_input_name(const drmad_model *m, int input)

@@ -20,11 +20,16 @@ struct drmad_model {
     device device; /* where the oracle's vectors live, if it has one */
     /* From a folder (drmad/graph.h); then there is no oracle. */
     imported *import;
+    import_parity parity;
+    char *text, *json;
     void *rows[3][GRAPH_ROWS_MAX]; /* by part and place among the inputs with rows: as they lie */
     int32_t *labels[3];            /* of each part; zeros where the model has none */
     int32_t *list;                 /* 0, 1, ...: the examples of any part */
     train_sources sources;
 };
+
+/* model_text.c: text and json of a model from a folder. */
+drmad_status model_describe(drmad_model *m);
 
 /* model_import.c: the rows of a part. */
 examples model_examples(const drmad_model *m, int part);

@@ -71,7 +71,6 @@ drmad_status drmad_model_import(drmad_ctx *ctx, const char *folder, drmad_model 
 {
     drmad_status st;
     drmad_model *m = NULL;
-    import_parity ignored;
 
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *m, &m));
@@ -80,7 +79,8 @@ drmad_status drmad_model_import(drmad_ctx *ctx, const char *folder, drmad_model 
     TRY(import_open(ctx, folder, &m->import));
     m->params = m->import->params;
     m->dtype = m->import->f->dtype;
-    TRY(import_check(m->import, &ignored));
+    TRY(import_check(m->import, &m->parity));
+    TRY(model_describe(m));
     *out = m, m = NULL;
 done:
     drmad_model_free(m);
@@ -101,8 +101,20 @@ void model_import_forget(drmad_model *m)
     m->list = NULL;
 }
 
+const char *drmad_model_text(const drmad_model *m)
+{
+    return m->text;
+}
+
+const char *drmad_model_json(const drmad_model *m)
+{
+    return m->json;
+}
+
 void model_import_free(drmad_model *m)
 {
+    mem_free(m->ctx, m->text);
+    mem_free(m->ctx, m->json);
     model_import_forget(m);
     import_close(m->import);
 }
