@@ -23,6 +23,11 @@ extern "C" {
  * the node and what to do. */
 DRMAD_API drmad_status drmad_model_import(drmad_ctx *ctx, const char *folder, drmad_model **out);
 
+/* What the folder holds and how near it is to PyTorch, for people and as one JSON object; NULL of
+ * another model. They live as long as the model. */
+DRMAD_API const char *drmad_model_text(const drmad_model *m);
+DRMAD_API const char *drmad_model_json(const drmad_model *m);
+
 /* Inputs with a row an example (roles batch and label), in the order of the file. Name, type ("f32",
  * "f64", "i64") and elements of one row; NULL, NULL and -1 of a number that is none. */
 DRMAD_API int drmad_model_inputs(const drmad_model *m);

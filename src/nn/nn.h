@@ -129,6 +129,27 @@ node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass
 /* x [..., c], c at most NN_CHANNELS_MAX: (x - mean) / deviation by channel, constants [c]. */
 node nn_standardise(graph *g, node x, const double *mean, const double *deviation);
 
+/* What the layers are made of, for whoever builds nets in another way; x has its channels last. */
+
+/* A norm: y = (x - mean)/sqrt(var + eps) * weight + bias. */
+typedef struct nn_norm {
+    const char *name;    /* for messages */
+    node weight, bias;   /* [c], NODE_NONE: 1, 0 */
+    node mean, variance; /* batch norm: running statistics [c], or NODE_NONE */
+    bool by_batch;       /* batch norm: by the batch, not by them */
+    double eps, momentum;
+    node next_mean, next_variance; /* by_batch: takes their next values */
+} nn_norm;
+node nn_batch_norm(graph *g, node x, nn_norm *p);
+node nn_layer_norm(graph *g, node x, const nn_norm *p);
+node nn_group_norm(graph *g, node x, int64_t groups, const nn_norm *p);
+/* x with elements dropped at `rate`, or at pass->rate; x where the pass drops none. */
+node nn_dropout(graph *g, node x, const nn_pass *pass, const char *site, double rate);
+/* A vector along the last dimension, repeated over the others of x. */
+node nn_along_last(graph *g, node v, node x);
+/* The parts one behind the other along `axis`. */
+node nn_join(graph *g, const node *part, int32_t n, int32_t axis);
+
 /* The loss of each row, [B, 1]. labels: i32 [B]. smoothing: one element, NODE_NONE = 0
  * (cross-entropy only):
  *   cross_entropy  logsumexp(z) - sum_k q_k z_k,  q = (1 - e) onehot + e / K
