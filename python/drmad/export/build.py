@@ -128,8 +128,10 @@ class Graph:
             kind, full = spec.kind.name, (spec.target or "").removeprefix("model.")
             if kind == "USER_INPUT_MUTATION":
                 raise ModelError(f"loss_fn: changes its batch in place; {ADVICE}")
-            if kind == "USER_OUTPUT":
-                graph["loss" if graph["loss"] is None else "scores"] = low.name_of(out)
+            if kind == "USER_OUTPUT" and graph["loss"] is None:
+                graph["loss"] = low.mean_of(low.name_of(out))
+            elif kind == "USER_OUTPUT":
+                graph["scores"] = low.name_of(out)
             elif not training and not full.endswith(COUNTERS):
                 raise ModelError(f"buffer {full}: changes in evaluation mode; {ADVICE}")
             elif full in self.next:

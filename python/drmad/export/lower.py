@@ -444,6 +444,14 @@ class Lowering:
                              f"momentum=None does), which is not imported; {ADVICE}")  # fmt: skip
         raise ModelError(f"the output {n} depends on nothing that is trained; {ADVICE}")
 
+    def mean_of(self, name: str) -> str:
+        """The loss: of one number an example, their mean."""
+        if len(self.shapes[name]) == 0:
+            return name
+        self.module = ""
+        kind = self.inputs.dtype("loss", self.inputs.real)
+        return self._add("loss.mean", "mean", [name], {"dim": [0], "keepdim": False}, [], kind)
+
     def _constant(self, value: torch.Tensor) -> Any:
         """A number where it is one, else the name of a constant."""
         if value.is_floating_point():
