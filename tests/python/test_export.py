@@ -70,14 +70,14 @@ def same_at_another_size(name: str):
 def names_and_roles():
     """Tied weights once, frozen ones as constants, labels found, parity by full name."""
     model = nets.seeded_model(nets.GPT)
-    model.places.weight.requires_grad_(False)
+    model.norm.weight.requires_grad_(False)
     with tempfile.TemporaryDirectory() as out:
         export_graph(model, nets.next_token, (nets.tokens(8),), out)
         graph = json.loads((pathlib.Path(out) / "graph.json").read_text())
         parity = load_file(pathlib.Path(out) / "parity.safetensors")
     roles = {e.get("full", e["name"]): e["role"] for e in graph["inputs"]}
     assert roles["tokens.weight"] == "parameter" and "head.weight" not in roles
-    assert roles["places.weight"] == "constant" and roles["batch.0"] == "batch"
+    assert roles["norm.weight"] == "constant" and roles["batch.0"] == "batch"
     assert parity["gradient/tokens.weight"].shape == (11, 8) and "product/norm.bias" in parity
     assert parity["nodes"].shape == (len(graph["train"]["nodes"]), 2)
     graph, _ = exported(nets.mlp().double(), nets.mean, nets.images(8))
@@ -111,8 +111,8 @@ def the_writer_is_the_formats():
     with tempfile.TemporaryDirectory() as out:
         path = pathlib.Path(out) / "x.safetensors"
         write_safetensors(path, tensors)
-        read, size = load_file(path), path.stat().st_size
-        assert size % 8 == 2 and sorted(os.listdir(out)) == ["x.safetensors"]
+        read, header = load_file(path), int.from_bytes(path.read_bytes()[:8], "little")
+        assert header % 8 == 0 and os.listdir(out) == ["x.safetensors"]
         for n, x in tensors.items():
             assert read[n].shape == x.shape and torch.equal(read[n].to(x.dtype), x), n
         house.raises(ValueError, "32 bits",
@@ -191,7 +191,7 @@ def refused(name: str):
     def test():
         model, words = REFUSED[name]
         batch = (torch.randn(6, 4), torch.randint(4, (6,)))
-        words = [*words, 'engine="callback"']
+        words = [*words, *([] if "half" in name else ['engine="callback"'])]
         nets.refuses(ModelError, words, lambda: exported(model, nets.mean, batch))
 
     return test
