@@ -223,7 +223,7 @@ def refusals():
         (dict(vectors="torch"), ConfigError, ["vectors"]),
         (dict(train=small), ConfigError, ["train", "drop_last=True"]),
         (dict(train=DataLoader(Augmented(), 4)), DataError, ["train", "Augmented", "augmentation"]),
-        (dict(train=DataLoader(plain, 4, collate_fn=padded)), DataError, ["train", "collate_fn"]),
+        (dict(train=DataLoader(plain, 4, shuffle=True, collate_fn=padded)), DataError, ["train", "collate_fn"]),
         (dict(make_model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Sine())), ModelError,
          ["sin", "module '2'"]),
     ]  # fmt: skip
