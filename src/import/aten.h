@@ -35,6 +35,7 @@ struct lowering {
 
 /* The number of operation `op`, -1: none. */
 int32_t aten_find(const char *op);
+const char *aten_name(int32_t def);  /* NULL behind the last one */
 bool aten_kinked(int32_t def);       /* its derivative jumps */
 bool aten_masked(const graph_op *n); /* a relu whose sign mask is kept */
 bool aten_drops(int32_t def);        /* dropout */
