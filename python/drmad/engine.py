@@ -72,11 +72,11 @@ class Native(Bridge):
         )
         self._bind(example, exported.inputs)
         self._lay_out()
-        self._functions = (
+        self._sources = (
             _abi.drmad_start_fn(self._guard(self._start)),
             _abi.drmad_batch_fn(self._guard(self._examples)),
         )
-        self.context.check(lib.drmad_model_set_sources(self._model, *self._functions, None))
+        self.context.check(lib.drmad_model_set_sources(self._model, *self._sources, None))
         self._set_schedule()
 
     def _bind(self, example: Any, names: list[str]) -> None:
@@ -107,7 +107,8 @@ class Native(Bridge):
     # ---- callbacks ----
 
     def _start(self, seed, w) -> None:
-        o, whole = self.oracle, self._vector(w)
+        o, whole = self.oracle, self._view(w)
+        assert whole is not None
         o.start(seed, whole)
         for name in self.buffers:
             value, at = o.state[name].detach(), self._offset(name)

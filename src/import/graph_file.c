@@ -164,11 +164,11 @@ static drmad_status read_role(const reader *r, const json_t *v, graph_input *in)
     if (in->role == INPUT_BATCH || in->role == INPUT_LABEL) return DRMAD_OK;
     in->full = text_of(v, "full");
     if (!is_name(in->full)) return bad(r, in->name, "its full name");
-    in->layer = (int32_t)json_integer_value(layer);
-    if (layer && (!json_is_integer(layer) || in->layer < 0 || in->layer > GRAPH_NODES_MAX))
-        return bad(r, in->name, "a layer from 0");
-    in->kind = PARAM_STAT;
+    in->kind = PARAM_STAT, in->layer = -1; /* of no layer: names of layers leave it out */
     if (in->role != INPUT_PARAMETER) return DRMAD_OK;
+    in->layer = (int32_t)json_integer_value(layer);
+    if (!json_is_integer(layer) || in->layer < 0 || in->layer > GRAPH_NODES_MAX)
+        return bad(r, in->name, "a layer from 0");
     const int32_t kind = word_in(text_of(v, "kind"), kinds, COUNT(kinds));
     if (kind < 0) return bad(r, in->name, "a kind: weight, bias or norm");
     in->kind = (param_role)kind;

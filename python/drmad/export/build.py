@@ -34,38 +34,36 @@ class Graph:
         self.batch = _named(batch)
         self.size = trees.count(batch)
         self.notes: list[str] = []
-        traces = [trace(net.module, loss_fn, batch, True, False),
-                  trace(net.module, loss_fn, batch, False, scores)]  # fmt: skip
         try:
-            self._build(traces)
+            self._build(scores, dynamic=True)
         except NotAny as e:
-            if not all(t.any for t in traces):
-                raise ModelError(f"{e}; {ADVICE}") from e
-            again = [trace(net.module, loss_fn, batch, not i, bool(i and scores), dynamic=False)
-                     for i in range(2)]  # fmt: skip
-            self.notes.append(f"batch: holds for {self.size} examples only ({e})")
-            self._build(again)
-        self.notes += sorted({t.note for t in traces if t.note})
+            self.notes = [f"batch: holds for {self.size} examples only ({e})"]
+            self._build(scores, dynamic=False)
 
-    def _build(self, traces: list[Trace]) -> None:
-        train, evaluate = traces
-        self.any = train.any and evaluate.any
-        if train.any != evaluate.any:
-            raise NotAny("training and evaluation mode differ in what sizes they allow")
+    def _build(self, scores: bool, dynamic: bool) -> None:
+        """Training first: its trace says which buffers a step changes."""
+        train = trace(self.net.module, self.loss_fn, self.example, True, dynamic)
+        self.any = train.any
         self.inputs = Inputs(self.net.slots[0].value.dtype)
         self.next = _mutations(train)
         self._declare()
+        self.train = self._graph(train, True)
+        evaluate = trace(self.net.module, self.loss_fn, self.example, False, self.any, scores)
+        if evaluate.any != self.any:
+            raise NotAny("evaluation mode takes one size")
+        self.evaluate = self._graph(evaluate, False)
+        self._find_labels()
+        self._drop_unused()
+        self.notes += [train.note] if train.note else []
         self.data = {
             "drmad_graph": SCHEMA,
             "producer": f"drmad {VERSION}, torch {torch.__version__.partition('+')[0]}",
             "dtype": self.inputs.dtype("parameters", self.inputs.real),
             "batch": {"size": self.size, "any": self.any},
-            "inputs": [],
-            "train": self._graph(train, True),
-            "evaluate": self._graph(evaluate, False),
+            "inputs": list(self.inputs.entries.values()),
+            "train": self.train,
+            "evaluate": self.evaluate,
         }
-        self._find_labels()
-        self._drop_unused()
 
     # ---- inputs ----
 
@@ -73,19 +71,21 @@ class Graph:
         """Batch, parameters and the buffers that training changes, in the file's order."""
         add = self.inputs.declare
         for name, t in self.batch.items():
-            shape = list(t.shape)
+            shape = add(name, "batch", t)["shape"]
             if self.any and t.dim() and len(t) == self.size:
                 shape[0] = ["batch", 1]
-            add(name, "batch", t)["shape"] = shape
             if t.dtype == torch.bool:
                 raise ModelError(f"{name}: truth values are not imported; give 0.0 and 1.0")
-        for slot, t in zip(self.net.slots, self.net.tensors()):
-            e = add(f"p.{t.name}", "parameter", slot.value, t.name)
-            e.update(kind=t.role, layer=t.layer)
+        for slot, known in zip(self.net.slots, self.net.tensors()):
+            e = add(f"p.{known.name}", "parameter", slot.value, known.name)
+            e.update(kind=known.role, layer=known.layer)
         for full in self.next:
-            add(f"b.{full}", "buffer", self._buffer(full), full)
+            if not self.buffer(full).is_floating_point():
+                raise ModelError(f"buffer {full}: a counter that a step changes is not imported; "
+                                 f"{ADVICE}")  # fmt: skip
+            add(f"b.{full}", "buffer", self.buffer(full), full)
 
-    def _buffer(self, full: str) -> torch.Tensor:
+    def buffer(self, full: str) -> torch.Tensor:
         owner, key = self.net.buffers[full]
         return owner[key].detach().clone()
 
@@ -110,7 +110,7 @@ class Graph:
                 if target.endswith(COUNTERS):
                     continue
                 value = t.program.constants.get(spec.target)
-                value = self._buffer(target) if value is None else value
+                value = self.buffer(target) if value is None else value
                 out[spec.arg.name] = self.inputs.constant(value, target)
             elif kind == "CONSTANT_TENSOR":
                 out[spec.arg.name] = self.inputs.constant(t.program.constants[spec.target])
@@ -128,8 +128,10 @@ class Graph:
             kind, full = spec.kind.name, (spec.target or "").removeprefix("model.")
             if kind == "USER_INPUT_MUTATION":
                 raise ModelError(f"loss_fn: changes its batch in place; {ADVICE}")
-            if kind == "USER_OUTPUT":
-                graph["loss" if graph["loss"] is None else "scores"] = low.name_of(out)
+            if kind == "USER_OUTPUT" and graph["loss"] is None:
+                graph["loss"] = low.mean_of(low.name_of(out))
+            elif kind == "USER_OUTPUT":
+                graph["scores"] = low.name_of(out)
             elif not training and not full.endswith(COUNTERS):
                 raise ModelError(f"buffer {full}: changes in evaluation mode; {ADVICE}")
             elif full in self.next:
@@ -142,7 +144,7 @@ class Graph:
     def _find_labels(self) -> None:
         """The one input of whole numbers that the loss compares with."""
         sources = set()
-        for graph in (self.data["train"], self.data["evaluate"]):
+        for graph in (self.train, self.evaluate):
             by_name = {n["name"]: n for n in graph["nodes"]}
             for n in graph["nodes"]:
                 if n["op"] in ("nll_loss_forward", "gather"):
@@ -153,18 +155,16 @@ class Graph:
 
     def _reads(self, name: str, op: str) -> bool:
         """Whether `op` takes the input, as it is or in parts."""
-        nodes = self.data["train"]["nodes"]
+        nodes = self.train["nodes"]
         by_name = {n["name"]: n for n in nodes}
         return any(name in (_source(x, by_name) for x in n["in"]) for n in nodes if n["op"] == op)
 
     def _drop_unused(self) -> None:
         """Constants that no node uses any more are not written."""
-        used = {x for g in ("train", "evaluate") for n in self.data[g]["nodes"] for x in n["in"]
-                if isinstance(x, str)}  # fmt: skip
+        used = {x for g in (self.train, self.evaluate) for n in g["nodes"] for x in n["in"]}
         for name, e in list(self.inputs.entries.items()):
             if e["role"] == "constant" and name not in used:
                 del self.inputs.entries[name], self.inputs.values[e["full"]]
-        self.data["inputs"] = list(self.inputs.entries.values())
 
 
 def _named(batch: Any) -> dict[str, torch.Tensor]:

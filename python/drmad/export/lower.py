@@ -127,10 +127,11 @@ class Lowering:
         symbols = list(expr.free_symbols)
         if not symbols:
             return int(expr)
-        k = expr.coeff(symbols[0]) if len(symbols) == 1 else 0
-        if not k or expr - k * symbols[0] != 0 or not k.is_Integer:
-            raise NotAny(f"module {self.module!r}: the size {expr}")
-        return ["batch", int(k)]
+        if len(symbols) == 1:
+            k = expr.coeff(symbols[0])
+            if k.is_Integer and expr - k * symbols[0] == 0:
+                return ["batch", int(k)]
+        raise NotAny(f"module {self.module!r}: the size {expr}")
 
     def dtype(self, what: str, n: Any) -> str:
         at = f"module {self.module!r}: {what}" if self.module else what
@@ -154,6 +155,8 @@ class Lowering:
             if not name or name not in MANY:
                 raise self._refuse(name or str(n.target))
             return  # its outputs come one by one
+        if val is None and name.startswith(("_assert", "sym_constrain")):
+            return  # checked while it was traced
         if not isinstance(val, torch.Tensor):
             raise self._refuse(str(n.target), f"gives {type(val).__name__}, which is not imported")
         if self._folds(n, name):
@@ -290,7 +293,7 @@ class Lowering:
         if name == "slice" and self.shape(n) == self.shape(ins[0]):
             self._same(n, ins[0])
         elif name == "gather":
-            self._gather(n, *ins, attr["dim"])
+            self._gather(n, ins[0], ins[1], attr["dim"])
         else:
             self._emit(n, name, ins, attr)
 
@@ -442,6 +445,14 @@ class Lowering:
             raise ModelError(f"the loss or a buffer reads a counter of steps (batch norm with "
                              f"momentum=None does), which is not imported; {ADVICE}")  # fmt: skip
         raise ModelError(f"the output {n} depends on nothing that is trained; {ADVICE}")
+
+    def mean_of(self, name: str) -> str:
+        """The loss: of one number an example, their mean."""
+        if len(self.shapes[name]) == 0:
+            return name
+        self.module = ""
+        kind = self.inputs.dtype("loss", self.inputs.real)
+        return self._add("loss.mean", "mean", [name], {"dim": [0], "keepdim": False}, [], kind)
 
     def _constant(self, value: torch.Tensor) -> Any:
         """A number where it is one, else the name of a constant."""

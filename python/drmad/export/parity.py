@@ -11,8 +11,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .. import trees
 from ..errors import ModelError
+from ..seeds import states, used
 from .replay import replay
 from .trace import ADVICE
 
@@ -62,7 +62,7 @@ def _by_graph(g: Graph) -> dict[str, Any]:
         if "full" in e:
             values[name] = _widest(g.inputs.values[e["full"]]).clone()
     leaves = [values[f"p.{s.name}"].requires_grad_() for s in g.net.slots]
-    train, evaluate = g.data["train"], g.data["evaluate"]
+    train, evaluate = g.train, g.evaluate
     got = replay(train["nodes"], values, g.size, doubles=True)
     out = _derivatives(got[train["loss"]].mean(), leaves, directions(g))
     out["buffers"] = {full: got[n] for full, n in train.get("buffers", {}).items()}
@@ -86,31 +86,38 @@ def _moments(graph: dict, values: dict) -> torch.Tensor:
 
 
 def _derivatives(loss: torch.Tensor, leaves: list, along: list) -> dict[str, Any]:
-    none = dict(allow_unused=True, materialize_grads=True)
-    grads = torch.autograd.grad(loss, leaves, create_graph=True, **none)
-    slope = sum((a * b).sum() for a, b in zip(grads, along))
+    grads = torch.autograd.grad(
+        loss, leaves, create_graph=True, allow_unused=True, materialize_grads=True
+    )
+    slope = torch.stack([(a * b).sum() for a, b in zip(grads, along)]).sum()
     products = [torch.zeros_like(x) for x in leaves]
     if slope.requires_grad:
-        products = torch.autograd.grad(slope, leaves, **none)
-    return {"loss": loss, "gradient": list(grads), "direction": along, "product": list(products)}
+        got = torch.autograd.grad(slope, leaves, allow_unused=True, materialize_grads=True)
+        products = list(got)
+    return {"loss": loss, "gradient": list(grads), "direction": along, "product": products}
 
 
 def _by_module(g: Graph) -> dict[str, Any]:
     module, leaves = g.net.module, [s.value for s in g.net.slots]
-    kept = {n: g._buffer(n) for n in g.net.buffers}
+    kept = {n: g.buffer(n) for n in g.net.buffers}
+    start = states()
     try:
         with WithoutDropout(), sdpa_kernel([SDPBackend.MATH]):
             module.train()
             loss = g.loss_fn(module, g.example).mean()
             along = [u.to(x.dtype) for u, x in zip(directions(g), leaves)]
             out = _derivatives(loss, leaves, along)
-            out["buffers"] = {n: g._buffer(n) for n in g.next}
+            out["buffers"] = {n: g.buffer(n) for n in g.next}
             _restore(g, kept)
             module.eval()
             with torch.no_grad():
                 out["evaluate_loss"] = g.loss_fn(module, g.example).mean()
     finally:
         _restore(g, kept)
+    drawn = used(start, states()) - {"torch"}
+    if drawn:
+        raise ModelError(f"the model draws from {', '.join(sorted(drawn))}: only dropout is imported; "
+                         f"{ADVICE}")  # fmt: skip
     return out
 
 
@@ -121,17 +128,22 @@ def _restore(g: Graph, kept: dict[str, torch.Tensor]) -> None:
 
 
 def _compare(g: Graph, graph: dict, module: dict) -> None:
-    bar = CLOSE[g.net.slots[0].value.dtype]
-    pairs = [(w, graph[w], module[w]) for w in ("loss", "evaluate_loss")]
+    bar = CLOSE[g.inputs.real]
+    pairs: dict[str, tuple] = {w: (graph[w], module[w]) for w in ("loss", "evaluate_loss")}
     for what in ("gradient", "product"):
-        pairs.append((what, *(torch.cat([x.double().flatten() for x in r[what]])
-                              for r in (graph, module))))  # fmt: skip
-    pairs += [(f"buffer {n}", graph["buffers"][n], module["buffers"][n]) for n in g.next]
-    for what, a, b in pairs:
+        pairs[what] = tuple(_flat(r[what]) for r in (graph, module))
+    for n in g.next:
+        pairs[f"buffer {n}"] = (graph["buffers"][n], module["buffers"][n])
+    for what, (a, b) in pairs.items():
         a, b = a.detach().double(), b.detach().double()
         off, size = float((a - b).norm()), float(b.norm())
         if not off <= bar * (size + 1e-6):
             raise ModelError(
-                f"{what}: the exported graph is off by {off:.3g} of {size:.3g}; something in it "
-                f"(no_grad, .data, a hook) means another thing to torch.export; {ADVICE}"
+                f"{what}: the exported graph is off by {off:.3g} of {size:.3g}; something in the "
+                "model means another thing to torch.export (no_grad, .data, a backward of its own, "
+                f"numbers drawn by Python); {ADVICE}"
             )
+
+
+def _flat(xs: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([x.detach().double().flatten() for x in xs])

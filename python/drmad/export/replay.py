@@ -76,7 +76,7 @@ def _slice(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tens
 
 
 def _nll(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor:
-    return F.nll_loss(*ins, reduction=("none", "mean", "sum")[attr["reduction"]])
+    return F.nll_loss(ins[0], ins[1], reduction=("none", "mean", "sum")[attr["reduction"]])
 
 
 def _pool(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor:

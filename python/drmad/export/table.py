@@ -67,7 +67,7 @@ VALUE_OF_FILL = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "ones": 1, "ones_l
 # dtype says to what), rsub, native_batch_norm (whose outputs 3 and 4 are the next statistics).
 
 # Arguments that are imported with these values only: {operation: {argument: values}}.
-ONLY = {
+ONLY: dict[str, dict[str, tuple]] = {
     "convolution": {"transposed": (False,)},
     "max_pool2d_with_indices": {"ceil_mode": (False,)},
     "avg_pool2d": {"ceil_mode": (False,)},

@@ -43,15 +43,14 @@ class Trace:
     note: str | None = None
 
 
-def trace(model: nn.Module, loss_fn: Callable, batch: Any, training: bool, scores: bool,
-          dynamic: bool = True) -> Trace:  # fmt: skip
-    """ModelError where torch cannot export it."""
+def trace(model: nn.Module, loss_fn: Callable, batch: Any, training: bool, dynamic: bool = True,
+          scores: bool = False) -> Trace:  # fmt: skip
+    """dynamic: for any batch size, if torch can. ModelError where it cannot export it at all."""
     tensors = [t for t in trees.leaves(batch) if isinstance(t, torch.Tensor)]
     whole = Whole(copy.deepcopy(model), loss_fn, batch, scores)
     whole.train(training)
-    size = trees.count(batch)
-    why = "one example fixes the size" if size < 2 else None
-    if dynamic and not why:
+    size, why = trees.count(batch), None
+    if dynamic and size > 1:
         try:
             return Trace(_export(whole, tensors, size), True)
         except Exception as e:
