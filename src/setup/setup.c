@@ -287,6 +287,9 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const 
     TRY(mem_alloc(ctx, 1, sizeof *s, &s));
     s->ctx = ctx;
     s->cfg = cfg;
+    if (c->device == CFG_CUDA)
+        TRY(FAIL(ctx, DRMAD_E_MISSING,
+                 "device: cuda: this library has no CUDA backend; take device=cpu"));
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
     if (c->trajectory.spill_dir[0]) TRY(file_check_folder(ctx, c->trajectory.spill_dir));
     s->model = m;
