@@ -107,6 +107,13 @@ static drmad_status check_model(const config *c)
                                  "entry %d is auto; only the first and the last "
                                  "follow from the data",
                                  (int)i);
+    for (int32_t i = 0; i < s->model.auxiliary.n; i++) {
+        char path[64];
+
+        snprintf(path, sizeof path, "model.auxiliary.%d.weight", (int)i);
+        if (s->model.auxiliary.at[i].weight == 0)
+            return config_refuse(c, path, "is 0: nothing would train that head; leave it out");
+    }
     for (int32_t i = 0; i < s->hyper.n; i++)
         smoothing = smoothing || s->hyper.at[i].kind == HYPER_LABEL_SMOOTHING;
     if (smoothing && s->train.loss != CFG_LOSS_CROSS_ENTROPY)
@@ -188,6 +195,7 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
                 {HYPER_DROPOUT, "model.dropout", &s->model.dropout},
+                {HYPER_AUXILIARY, "model.auxiliary.0.weight", &s->model.auxiliary.at[0].weight},
                 {HYPER_BRIGHTNESS, "train.brightness", &s->train.brightness},
                 {HYPER_CONTRAST, "train.contrast", &s->train.contrast},
                 {HYPER_ERASING, "train.erasing", &s->train.erasing},

@@ -78,6 +78,7 @@ static drmad_status name_slice(space *s, int32_t i, const hyper_decl *d)
 
     put(&t, "%s", hyper_kind_of(sl->kind)->word);
     if (sl->tensor >= 0) put(&t, "/%s", s->params->at[sl->tensor].name);
+    else if (sl->site >= 0) put(&t, "/%s", s->params->site[sl->site].name);
     else if (sl->per == PER_LAYER) put_layer(&t, s, i);
     else if (d->match) put(&t, "/%s", d->match);
     return mem_strdup(s->ctx, buf, &sl->name);

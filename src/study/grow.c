@@ -139,7 +139,8 @@ static drmad_status inherit(const space *from, const double *old, const space *t
     space_values(to, raw, fresh);
     for (int32_t i = 0; i < to->n_uses; i++) {
         const hyper_use *now = &to->uses[i];
-        const morph_tensor *t = by && by->m && now->tensor >= 0 ? &by->m->at[now->tensor] : NULL;
+        const bool tensors = by && by->m && hyper_is_about_tensors(now->kind);
+        const morph_tensor *t = tensors ? &by->m->at[now->tensor] : NULL;
         const hyper_use *u = space_find(from, now->kind, t ? t->from : now->tensor);
         const hyper_slice *c = &to->slices[now->slice];
         const hyper_slice *p = u ? &from->slices[u->slice] : NULL;

@@ -168,9 +168,6 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
         return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
                     (long long)shape_count(&s->model->input), (long long)s->train.width);
-    if (space_has(s->space, HYPER_DROPOUT) && !(s->model && nn_draws_masks(s->model)))
-        return FAIL(ctx, DRMAD_E_CONFIG, "hyper: dropout: the model has no dropout layer%s",
-                    s->model ? "; presets have them where model.dropout is above 0" : "");
     if (s->masks && s->model->masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
     const drmad_status st = train_check_varied(ctx, s);
