@@ -140,16 +140,27 @@ node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass
 /* x [..., c], c at most NN_CHANNELS_MAX: (x - mean) / deviation by channel, constants [c]. */
 node nn_standardise(graph *g, node x, const double *mean, const double *deviation);
 
-/* The loss of each row, [B, 1]. labels: i32 [B]. smoothing: one element, NODE_NONE = 0
- * (cross-entropy only):
- *   cross_entropy  logsumexp(z) - sum_k q_k z_k,  q = (1 - e) onehot + e / K
- *                  (torch.nn.CrossEntropyLoss)
+/* What cross-entropy may be besides, for labels that are not to be trusted; NODE_NONE: no such
+ * thing. */
+typedef struct nn_doubt {
+    node smoothing; /* one element e: targets become (1 - e) onehot + e / K */
+    node gce;   /* one element q in (0, 1]: log p becomes (p^q - 1)/q, generalised cross-entropy,
+                     * Zhang and Sabuncu, NeurIPS 2018, equation 6; q to 0 is cross-entropy, 1 the
+                     * mean absolute error */
+    node flips; /* [1, 1], [K, 1] or [K, K]: odds o_ij of label i's having been flipped to j.
+                     * The class probabilities become p T, T_ij = o_ij/(1 + sum of o_ik, k != i) and
+                     * T_ii likewise with 1: forward correction, Patrini et al., CVPR 2017, section
+                     * 4.2. Diagonals are not read */
+} nn_doubt;
+
+/* The loss of each row, [B, 1]. labels: i32 [B]. doubt: NULL for none, else cross-entropy only:
+ *   cross_entropy  logsumexp(z) - sum_k q_k z_k, q = onehot (torch.nn.CrossEntropyLoss)
  *   squared        1/2 |z - onehot|^2
  *   logistic       sum_k softplus(z_k) - onehot_k z_k
  *                  (torch.nn.BCEWithLogitsLoss, summed over outputs)
  * In place of labels: targets q [B, K] in z's type, whose rows sum to 1.
  * Of sequences, z [B, T, K] and labels [B, T]: the mean over the positions. */
-node nn_row_loss(graph *g, nn_loss loss, node z, node labels, node smoothing);
+node nn_row_loss(graph *g, nn_loss loss, node z, node labels, const nn_doubt *doubt);
 
 /* 1 where the largest output is the label's, [B, 1]; of sequences the share of such positions. */
 node nn_row_correct(graph *g, node z, node labels);

@@ -34,6 +34,9 @@ static const struct {
     [HYPER_INIT_SCALE] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, false, false},
     [HYPER_LABEL_SMOOTHING] = {BIT(PER_GLOBAL), "it is one number for the loss", ABOUT_DATA, true,
                                true},
+    [HYPER_GCE_Q] = {BIT(PER_GLOBAL), "it is one number for the loss", ABOUT_DATA, true, true},
+    [HYPER_LABEL_FLIP] = {BIT(PER_GLOBAL) | BIT(PER_CLASS) | BIT(PER_CLASS_PAIR),
+                          "it is about classes", ABOUT_DATA, true, true},
     [HYPER_DROPOUT] = {BIT(PER_GLOBAL) | BIT(PER_LAYER), "it is about dropout layers", ABOUT_LAYERS,
                        true, false},
     [HYPER_AUXILIARY] = {BIT(PER_GLOBAL) | BIT(PER_LAYER), "it is about auxiliary heads",
@@ -157,7 +160,8 @@ static drmad_status check_time(drmad_ctx *ctx, const space_facts *f, const hyper
 static drmad_status check_per(drmad_ctx *ctx, const space_facts *f, const hyper_decl *d,
                               hyper_per per, const char *who)
 {
-    int64_t count = per == PER_EXAMPLE ? f->examples : per == PER_CLASS ? f->classes : 1;
+    const bool classes = per == PER_CLASS || per == PER_CLASS_PAIR;
+    int64_t count = per == PER_EXAMPLE ? f->examples : classes ? f->classes : 1;
 
     if (d->kind == HYPER_INPUT_SCALE && per == PER_UNIT_IN) count = f->inputs;
     if (!(kinds[d->kind].pers & BIT(per)))
@@ -173,8 +177,9 @@ static drmad_status check_per(drmad_ctx *ctx, const space_facts *f, const hyper_
 static bool refines(hyper_per coarse, hyper_per fine)
 {
     static const int level[HYPER_PER_COUNT] = {
-        [PER_GLOBAL] = 0,   [PER_LAYER] = 1,  [PER_TENSOR] = 2,  [PER_UNIT_IN] = 3,
-        [PER_UNIT_OUT] = 3, [PER_WEIGHT] = 4, [PER_EXAMPLE] = 3, [PER_CLASS] = 3};
+        [PER_GLOBAL] = 0,  [PER_LAYER] = 1,    [PER_TENSOR] = 2,
+        [PER_UNIT_IN] = 3, [PER_UNIT_OUT] = 3, [PER_WEIGHT] = 4,
+        [PER_EXAMPLE] = 3, [PER_CLASS] = 3,    [PER_CLASS_PAIR] = 4};
 
     return level[coarse] < level[fine];
 }

@@ -108,6 +108,10 @@ static void put_element(text *t, const space *s, const hyper_slice *sl, int64_t 
 
     if (sl->per == PER_EXAMPLE || sl->per == PER_CLASS) {
         put(t, "/%s[%lld]", hyper_per_word(sl->per), (long long)e);
+    } else if (sl->per == PER_CLASS_PAIR) {
+        const int64_t k = s->facts.classes;
+
+        put(t, "/%s[%lld,%lld]", hyper_per_word(sl->per), (long long)(e / k), (long long)(e % k));
     } else if (sl->per == PER_UNIT_IN && (!p || p->shape.rank > 1)) {
         put(t, "/in[%lld]", (long long)e);
     } else if (sl->per == PER_UNIT_OUT) {

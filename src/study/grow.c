@@ -121,8 +121,7 @@ static double inherited(const hyper_use *u, const hyper_slice *then, const doubl
                         const morph_tensor *t, const hyper_use *now, const hyper_slice *slice,
                         int64_t e)
 {
-    if (now->kind == HYPER_EXAMPLE_WEIGHT && slice->per == PER_EXAMPLE)
-        return e < then->elements ? row[e] : slice->start;
+    if (slice->per == PER_EXAMPLE) return e < then->elements ? row[e] : slice->start;
     const int64_t at = element_before(t, &u->shape, &now->shape, e);
     return at >= 0 ? row[at] : mean_of(then, row);
 }

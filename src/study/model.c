@@ -142,9 +142,10 @@ static drmad_status check_keys(const config *cfg)
 {
     static const char *const own[] = {"data", "model"};
     static const char *const keys[] = {
-        "train.batch",           "train.order",       "train.loss",
-        "train.label_smoothing", "outer.fresh_split", "train.examples",
-        "optimizer.state",       "output.state",      "rally"};
+        "train.batch",           "train.order",    "train.loss",
+        "train.label_smoothing", "train.gce_q",    "train.label_flip",
+        "outer.fresh_split",     "train.examples", "optimizer.state",
+        "output.state",          "rally"};
     char where[128];
 
     for (size_t i = 0; i < COUNT(own); i++) {
@@ -177,7 +178,7 @@ static drmad_status check_hyper(const drmad_model *m, const config *cfg)
                                      : "example_weight: the model does not say which examples "
                                        "are in a batch");
         if (h->kind == HYPER_LABEL_SMOOTHING || h->kind == HYPER_INPUT_SCALE ||
-            h->kind == HYPER_LOSS_WEIGHT)
+            h->kind == HYPER_LOSS_WEIGHT || h->kind == HYPER_GCE_Q || h->kind == HYPER_LABEL_FLIP)
             return config_refuse(cfg, key, "%s is inside the loss, which the caller computes",
                                  word);
     }

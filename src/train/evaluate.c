@@ -31,7 +31,7 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
     const nn_pass pass = nn_evaluation();
     node z = nn_forward(j->g, s->model, n->w, x, &pass);
-    node loss = nn_row_loss(j->g, s->loss, z, labels, NODE_NONE);
+    node loss = nn_row_loss(j->g, s->loss, z, labels, NULL);
     node total = g_dot(j->g, weight, loss), one = g_ones_like(j->g, total);
 
     TRY(job_output(j, total, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));

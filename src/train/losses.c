@@ -17,16 +17,27 @@ static node weigh(trainer *t, job *j, node rows, node weight)
     return g_mul(j->g, rows, weight);
 }
 
-static node add_heads(trainer *t, job *j, net *n, const nn_pass *pass, node labels, node smoothing,
-                      node rows)
+/* Labels in doubt, as the study and the space have it. */
+static nn_doubt doubt_of(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
+
+    return (nn_doubt){.smoothing =
+                          trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing),
+                      .gce = trainer_leaf_or(t, j, n, HYPER_GCE_Q, -1, s->gce_q),
+                      .flips = trainer_leaf_or(t, j, n, HYPER_LABEL_FLIP, -1, s->label_flip)};
+}
+
+static node add_heads(trainer *t, job *j, net *n, const nn_pass *pass, node labels, node rows)
+{
+    const train_spec *s = &t->spec;
+    const nn_doubt doubt = doubt_of(t, j, n);
 
     for (int32_t i = 0; i < s->model->n; i++) {
         const nn_layer *l = &s->model->at[i];
 
         if (!nn_is_head(l)) continue;
-        node loss = nn_row_loss(j->g, s->loss, pass->outputs[i], labels, smoothing);
+        node loss = nn_row_loss(j->g, s->loss, pass->outputs[i], labels, &doubt);
         node weight = trainer_leaf_or(t, j, n, HYPER_AUXILIARY, l->site, l->weight);
         rows = g_add(j->g, rows, weigh(t, j, loss, weight));
     }
@@ -36,11 +47,11 @@ static node add_heads(trainer *t, job *j, net *n, const nn_pass *pass, node labe
 node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, node z, node labels)
 {
     const train_spec *s = &t->spec;
-    node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
-    node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
+    const nn_doubt doubt = doubt_of(t, j, n);
+    node rows = nn_row_loss(j->g, s->loss, z, labels, &doubt);
 
     n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
-    rows = add_heads(t, j, n, pass, labels, smoothing, rows);
+    rows = add_heads(t, j, n, pass, labels, rows);
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
     return weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
 }

@@ -1,5 +1,5 @@
-/* Hyperparameters of what the training loss is made of besides the plain one: auxiliary heads; and
- * rates of single dropout layers. Smooth nets in F64, against differences and forward mode. */
+/* Hyperparameters of what the training loss is made of besides the plain one: auxiliary heads, losses
+ * for labels in doubt; and rates of single dropout layers. Smooth nets in F64, against differences and forward mode. */
 #include "toy.h"
 
 static const walk_spec full = {.trajectory = TRAJ_FULL, .stride = 1};
@@ -34,6 +34,7 @@ static hyper_decl decl_of(hyper_kind kind, hyper_per per, int64_t phases, double
                         .per = per,
                         .phases = phases,
                         .transform = TRANSFORM_LOGIT,
+                        .low = kind == HYPER_GCE_Q ? 0.01 : 0,
                         .high = 0.99,
                         .start = start};
 }
@@ -123,4 +124,50 @@ TEST(heads_act_through_training_alone)
     CHECK_NEAR(without, value_with(none, NULL, 0), 1e-14);
     d.start = 0.5;
     CHECK(fabs(value_with(net_with_heads(test_ctx()), &d, 1) - without) > 1e-6);
+}
+
+static void check_doubt(hyper_per flips, int64_t phases, const char *what)
+{
+    const hyper_decl decls[] = {decl_of(HYPER_GCE_Q, PER_GLOBAL, phases, 0.4),
+                                decl_of(HYPER_LABEL_FLIP, flips, phases, 0.2),
+                                decl_of(HYPER_LABEL_SMOOTHING, PER_GLOBAL, 1, 0.1),
+                                decl_of(HYPER_LOSS_WEIGHT, PER_CLASS, 1, 0.8),
+                                decl_of(HYPER_MIXUP, PER_GLOBAL, 1, 0.3),
+                                decl_of(HYPER_L2, PER_TENSOR, 1, 0.02)};
+    toy t;
+
+    toy_init(&t, test_ctx());
+    check(&t, decls, COUNT(decls), what);
+}
+
+TEST(hypergradients_of_losses_for_labels_in_doubt_equal_differences)
+{
+    check_doubt(PER_GLOBAL, 2, "one flip");
+    check_doubt(PER_CLASS, 1, "a flip a class");
+    check_doubt(PER_CLASS_PAIR, 1, "a flip a pair");
+}
+
+/* A regression's second forward pass has the tuned rates too. */
+TEST(dropout_is_tuned_beside_a_regression)
+{
+    const hyper_decl decls[] = {decl_of(HYPER_DROPOUT, PER_LAYER, 1, 0.3),
+                                decl_of(HYPER_REGRESS, PER_GLOBAL, 1, 0.7)};
+    walk_report r;
+    double *w;
+    toy t;
+
+    toy_init(&t, test_ctx());
+    t.net = net_with_heads(t.ctx);
+    t.spec.regress = (regress_spec){.to = REGRESS_ACTIVATIONS, .weight = 0.7, .until = 0.8};
+    const drmad_status st = toy_open(&t, decls, COUNT(decls), &full);
+    CHECK_OK(t.ctx, st);
+    if (st == DRMAD_OK) {
+        w = calloc((size_t)t.params->total, sizeof *w);
+        nn_draw(t.net, t.params, 7, w);
+        CHECK_OK(t.ctx, trainer_pull(t.t, w));
+        free(w);
+        CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
+        toy_check_slices(&t, "with a regression");
+    }
+    toy_close(&t);
 }
