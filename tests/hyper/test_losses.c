@@ -1,5 +1,6 @@
-/* Hyperparameters of what the training loss is made of besides the plain one: auxiliary heads, losses
- * for labels in doubt; and rates of single dropout layers. Smooth nets in F64, against differences and forward mode. */
+/* Hyperparameters of what the training loss is made of besides the plain one: auxiliary heads,
+ * losses for labels in doubt; and rates of single dropout layers. Smooth nets in F64, against
+ * differences and forward mode. */
 #include "toy.h"
 
 static const walk_spec full = {.trajectory = TRAJ_FULL, .stride = 1};
