@@ -189,6 +189,25 @@ static drmad_status check_net_output(const setup *s)
     return DRMAD_OK;
 }
 
+static drmad_status add_heads(setup *s)
+{
+    const config_model *m = &s->cfg->set.model;
+    char key[64], name[NN_NAME_MAX];
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < m->auxiliary.n; i++) {
+        const config_auxiliary *a = &m->auxiliary.at[i];
+
+        snprintf(key, sizeof key, "model.auxiliary.%d.after", (int)i);
+        snprintf(name, sizeof name, "auxiliary.%d", (int)i);
+        if (nn_find(s->net, a->after) < 0)
+            return config_refuse(s->cfg, key, "no layer of the net is called \"%.60s\"", a->after);
+        TRY(nn_add_head(s->net, a->after, a->name[0] ? a->name : name, a->weight));
+    }
+done:
+    return st;
+}
+
 /* What `model.grow` makes of the net. */
 static drmad_status grow(setup *s)
 {
@@ -216,6 +235,7 @@ drmad_status setup_net(setup *s)
     if (m->net.n > 0) TRY(build_list(s));
     else if (m->preset != NN_MLP) TRY(build_preset(s));
     else TRY(build_mlp(s));
+    TRY(add_heads(s));
     TRY(grow(s));
     s->net->draws = (nn_draws){
         .kind = (nn_init)m->init, .bias = (nn_bias_init)m->init_bias, .std = m->init_std};
