@@ -113,17 +113,25 @@ static drmad_status read_channels(setup *s, int32_t i, const config_layer *c, nn
     return DRMAD_OK;
 }
 
+/* The window's numbers along height and width, of which a study may name one for both. */
+static window read_window(const config_layer *c)
+{
+    window v = {.groups = c->kind == NN_CONV ? (int32_t)c->groups : 1};
+
+    for (int i = 0; i < 2; i++) {
+        v.kernel[i] = (int32_t)c->kernel.at[i < c->kernel.n ? i : 0];
+        v.stride[i] = (int32_t)c->stride.at[i < c->stride.n ? i : 0];
+        v.pad[i] = (int32_t)c->padding.at[i < c->padding.n ? i : 0];
+        v.dilation[i] = (int32_t)c->dilation.at[i < c->dilation.n ? i : 0];
+    }
+    return v;
+}
+
 static drmad_status read_layer(setup *s, int32_t i, const config_layer *c)
 {
-    const int32_t kernel = (int32_t)c->kernel, stride = (int32_t)c->stride;
-    const int32_t pad = (int32_t)c->padding, dilation = (int32_t)c->dilation;
     nn_layer l = {.kind = (nn_kind)c->kind,
                   .out = c->out,
-                  .window = {.kernel = {kernel, kernel},
-                             .stride = {stride, stride},
-                             .pad = {pad, pad},
-                             .dilation = {dilation, dilation},
-                             .groups = c->kind == NN_CONV ? (int32_t)c->groups : 1},
+                  .window = read_window(c),
                   .groups = c->groups,
                   .no_bias = !c->bias,
                   .eps = c->eps,
