@@ -138,10 +138,19 @@ drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *c
 /* Keys that are about data and models of drmad's own. */
 static drmad_status check_keys(const config *cfg)
 {
-    static const char *const own[] = {
-        "data",       "model",           "train.batch",      "train.order",
-        "train.loss", "train.examples",  "output.state",     "train.label_smoothing",
-        "rally",      "optimizer.state", "outer.fresh_split"};
+    static const char *const own[] = {"data",
+                                      "model",
+                                      "train.batch",
+                                      "train.order",
+                                      "train.loss",
+                                      "train.examples",
+                                      "output.state",
+                                      "train.label_smoothing",
+                                      "train.gce_q",
+                                      "train.label_flip",
+                                      "rally",
+                                      "optimizer.state",
+                                      "outer.fresh_split"};
 
     for (size_t i = 0; i < COUNT(own); i++) {
         const char *key = config_set_under(cfg, own[i]);
@@ -168,7 +177,7 @@ static drmad_status check_hyper(const drmad_model *m, const config *cfg)
                                      : "example_weight: the model does not say which examples "
                                        "are in a batch");
         if (h->kind == HYPER_LABEL_SMOOTHING || h->kind == HYPER_INPUT_SCALE ||
-            h->kind == HYPER_LOSS_WEIGHT)
+            h->kind == HYPER_LOSS_WEIGHT || h->kind == HYPER_GCE_Q || h->kind == HYPER_LABEL_FLIP)
             return config_refuse(cfg, key, "%s is inside the loss, which the caller computes",
                                  word);
     }
