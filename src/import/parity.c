@@ -184,7 +184,7 @@ done:
 static drmad_status run_open(trial_run *r, const imported *m, const st_file *f, bool train,
                              node *values, node *loss)
 {
-    const nn_pass pass = {.train = train, .key = NODE_NONE, .rate = NODE_NONE};
+    const nn_pass pass = {.train = train, .key = NODE_NONE};
     drmad_status st;
     bool whole;
 
