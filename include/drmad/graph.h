@@ -28,8 +28,8 @@ DRMAD_API drmad_status drmad_model_import(drmad_ctx *ctx, const char *folder, dr
 DRMAD_API const char *drmad_model_text(const drmad_model *m);
 DRMAD_API const char *drmad_model_json(const drmad_model *m);
 
-/* Inputs with a row an example (roles batch and label), in the order of the file. Name, type ("f32",
- * "f64", "i64") and elements of one row; NULL, NULL and -1 of a number that is none. */
+/* Inputs with a row an example (roles batch and label), in the order of the file. Name, type
+ * ("f32", "f64", "i64") and elements of one row; NULL, NULL and -1 of a number that is none. */
 DRMAD_API int drmad_model_inputs(const drmad_model *m);
 DRMAD_API const char *drmad_model_input_name(const drmad_model *m, int input);
 DRMAD_API const char *drmad_model_input_type(const drmad_model *m, int input);

@@ -19,8 +19,7 @@ static drmad_status loosen(drmad_study *sub, int64_t each)
         const config_hyper *h = &c->hyper.at[i];
         const long long until = (long long)each;
 
-        if (h->ties.n > 0 || h->per == PER_GLOBAL || h->per == PER_EXAMPLE || h->per == PER_CLASS)
-            continue;
+        if (h->ties.n > 0 || h->per == PER_GLOBAL || h->per >= PER_EXAMPLE) continue;
         snprintf(key, sizeof key, "hyper.%d.ties", (int)i);
         if (h->per == PER_LAYER) TRY(sub_set(sub, key, "[{per: global, until: %lld}]", until));
         else

@@ -37,6 +37,8 @@
 #define KEY_TEXT(r, name, def, text)                            char *name;
 #define KEY_INTS(r, name, max, def, low, high, special, text) \
     struct { int32_t n; int64_t at[max]; } name;
+#define KEY_PAIR(r, name, def, low, high, special, text) \
+    struct { int32_t n; int64_t at[2]; } name;
 #define KEY_REALS(r, name, max, low, high, text) \
     struct { int32_t n; double at[max]; } name;
 #define KEY_TEXTS(r, name, max, text) \

@@ -93,6 +93,11 @@ int32_t aten_find(const char *op)
     return -1;
 }
 
+const char *aten_name(int32_t def)
+{
+    return def < (int32_t)COUNT(table) ? table[def].name : NULL;
+}
+
 bool aten_kinked(int32_t def)
 {
     return table[def].kinked;

@@ -30,14 +30,19 @@ struct lowering {
     int64_t batch;
     const nn_pass *pass;
     int32_t relus; /* on rows of one dimension, so far: numbers of the masks */
+    int32_t drops; /* dropouts so far: numbers of the sites */
     value *v;      /* inputs, then nodes */
 };
 
 /* The number of operation `op`, -1: none. */
 int32_t aten_find(const char *op);
+const char *aten_name(int32_t def);  /* NULL behind the last one */
 bool aten_kinked(int32_t def);       /* its derivative jumps */
 bool aten_masked(const graph_op *n); /* a relu whose sign mask is kept */
 bool aten_drops(int32_t def);        /* dropout */
+/* What a dropout's draws are known by: its module, and its number among those of the module. */
+enum { ATEN_SITE = GRAPH_NAME_MAX + 16 };
+void aten_site(const graph_part *p, int32_t i, char *buf, size_t size);
 /* Lowers all nodes of the part; l->v holds the inputs. */
 drmad_status aten_lower(lowering *l);
 

@@ -93,30 +93,31 @@ value aten_group_norm(lowering *l)
     return y == NODE_NONE ? no_value() : from_channels_last(l, y);
 }
 
-/* How many dropouts of the same module come before. */
-static int32_t ordinal(const lowering *l)
+void aten_site(const graph_part *p, int32_t i, char *buf, size_t size)
 {
+    const char *of = p->node[i].module;
     int32_t k = 0;
 
-    for (const graph_op *n = l->part->node; n < l->at; n++)
-        k += aten_drops(n->def) && strcmp(n->module, l->at->module) == 0;
-    return k;
+    for (const graph_op *n = p->node; n < &p->node[i]; n++)
+        k += aten_drops(n->def) && strcmp(n->module, of) == 0;
+    if (k > 0) snprintf(buf, size, "%s#%d", of, (int)k);
+    else snprintf(buf, size, "%s", of);
 }
 
 value aten_dropout(lowering *l)
 {
     const double p = attr_number(l, "p", 0.5);
-    char site[GRAPH_NAME_MAX + 16], number[16] = "";
+    const int32_t number = l->drops++;
+    char site[ATEN_SITE];
 
     if (!has_input(l, 0)) return no_value();
     if (!(p >= 0 && p < 1)) return aten_refuse(l, "p is %g, expected 0 up to 1", p);
     const value *v = operand_of(l, 0);
     if (l->pass->key == NODE_NONE || v->n == NODE_NONE) return *v;
-    const int32_t k = ordinal(l);
-    if (k > 0) snprintf(number, sizeof number, "#%d", (int)k);
-    snprintf(site, sizeof site, "%s%s", l->at->module, number);
+    aten_site(l->part, (int32_t)(l->at - l->part->node), site, sizeof site);
     const value full = value_of(plain(l, v), v->s, NUMBER_REAL);
-    return with_node(&full, nn_dropout(l->g, full.n, l->pass, site, p));
+    const node own = l->pass->rates ? l->pass->rates[number] : NODE_NONE;
+    return with_node(&full, nn_dropout(l->g, full.n, l->pass, site, p, own));
 }
 
 /* ---- softmax ---- */

@@ -17,7 +17,7 @@ enum {
     GRAPH_OPERANDS_MAX = 64,
     GRAPH_NAME_MAX = 200,
     GRAPH_ROWS_MAX = 9, /* inputs with a row an example */
-    GRAPH_SIDE = 8 /* outputs that a node may have */
+    GRAPH_SIDE = 8      /* outputs that a node may have */
 };
 
 typedef enum number_type { NUMBER_REAL, NUMBER_WHOLE, NUMBER_BOOL } number_type;

@@ -63,7 +63,7 @@ node import_rows(struct lowering *l, bool *whole);
  * what each node of the part gives (its elements in some order), [nodes]. */
 module_result import_build(graph *g, const imported *m, const node *w, const module_batch *b,
                            const nn_pass *pass, bool *whole, node *values);
-/* Leaves for a build, in the order of the file's inputs; import_leaves_free also after a failure. */
+/* Leaves for a build, in the order of the file's inputs; import_leaves_free after a failure too. */
 typedef struct import_nodes {
     node *w, *more, *constant;
     module_batch batch;

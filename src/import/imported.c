@@ -242,6 +242,22 @@ done:
     return st;
 }
 
+/* Dropout rates are hyperparameters by site. */
+static drmad_status add_sites(imported *m)
+{
+    const graph_part *p = &m->f->train;
+    drmad_status st = DRMAD_OK;
+    char site[ATEN_SITE];
+
+    for (int32_t i = 0; i < p->n; i++) {
+        if (!aten_drops(p->node[i].def)) continue;
+        aten_site(p, i, site, sizeof site);
+        TRY(params_add_site(m->params, site, HYPER_DROPOUT));
+    }
+done:
+    return st;
+}
+
 /* ---- the module ---- */
 
 static module_result build(graph *g, const module *o, const node *w, const module_batch *b,
@@ -354,7 +370,6 @@ drmad_status import_leaves(graph *g, const imported *m, int64_t batch, import_no
         }
     }
     n->batch.more = n->more, n->batch.constant = n->constant;
-    n->batch.smoothing = NODE_NONE;
     st = graph_status(g);
 done:
     return st;
@@ -372,7 +387,7 @@ static drmad_status lower_once(imported *m, bool train)
     drmad_status st;
     graph *g = NULL;
     import_nodes n = {0};
-    nn_pass pass = {.train = train, .key = NODE_NONE, .rate = NODE_NONE};
+    nn_pass pass = {.train = train, .key = NODE_NONE};
     bool whole;
 
     TRY(graph_new(m->ctx, &g));
@@ -401,6 +416,7 @@ drmad_status import_open(drmad_ctx *ctx, const char *folder, imported **out)
     snprintf(path, sizeof path, "%s/graph.json", folder);
     TRY(graph_file_read(ctx, path, &m->f));
     TRY(sort_inputs(m));
+    TRY(add_sites(m));
     TRY(read_weights(m));
     describe(m);
     TRY(lower_once(m, true));

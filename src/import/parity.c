@@ -184,7 +184,7 @@ done:
 static drmad_status run_open(trial_run *r, const imported *m, const st_file *f, bool train,
                              node *values, node *loss)
 {
-    const nn_pass pass = {.train = train, .key = NODE_NONE, .rate = NODE_NONE};
+    const nn_pass pass = {.train = train, .key = NODE_NONE};
     drmad_status st;
     bool whole;
 
@@ -264,6 +264,7 @@ static drmad_status compare_training(const imported *m, const st_file *f, import
         u[i] = NODE_NONE;
         if (p->role == PARAM_STAT) continue;
         u[i] = graph_add_leaf(r.g, "u", m->f->dtype, p->shape);
+        TRY(graph_status(r.g));
         TRY(mem_resize(m->ctx, &r.leaf, (size_t)r.leaves + 1, (size_t)r.leaves + 2,
                        sizeof *r.leaf));
         r.leaves++;

@@ -25,12 +25,12 @@ typedef struct module_constant {
 
 /* A batch as nodes; what a module does not read may be NODE_NONE. */
 typedef struct module_batch {
-    node x;               /* [B, input...] */
-    node labels;          /* i32 [B]; of tokens [B, T]; or targets [B, K] */
-    const node *more;     /* [module.n_more], [B, shape...] */
-    const node *constant; /* [module.n_constants] */
-    nn_loss loss;         /* unless module.judges */
-    node smoothing;       /* likewise; one element or NODE_NONE */
+    node x;                /* [B, input...] */
+    node labels;           /* i32 [B]; of tokens [B, T]; or targets [B, K] */
+    const node *more;      /* [module.n_more], [B, shape...] */
+    const node *constant;  /* [module.n_constants] */
+    nn_loss loss;          /* unless module.judges */
+    const nn_doubt *doubt; /* likewise; or NULL */
 } module_batch;
 
 typedef struct module_result {

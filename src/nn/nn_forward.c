@@ -121,16 +121,16 @@ static node relaxed_mask(graph *g, node u, node rate)
 
 /* x m / (1 - rate) with m = 1 where a uniform draw exceeds the rate: Srivastava et al., JMLR 2014,
  * scaled in training as PyTorch does. */
-node nn_dropout(graph *g, node x, const nn_pass *pass, const char *site, double rate)
+node nn_dropout(graph *g, node x, const nn_pass *pass, const char *name, double rate, node own)
 {
-    const bool tuned = pass->train && pass->rate != NODE_NONE;
+    const bool tuned = pass->train && own != NODE_NONE;
 
     if (!pass->train || pass->key == NODE_NONE || (rate == 0 && !tuned)) return x;
     const shape s = *graph_shape(g, x);
     const dtype t = graph_dtype(g, x);
-    node u = g_uniform(g, pass->key, rng_site(site), t, s);
+    node u = g_uniform(g, pass->key, rng_site(name), t, s);
     if (tuned) {
-        node share = g_bcast(g, g_reshape(g, pass->rate, shape_ones(s.rank)), s);
+        node share = g_bcast(g, g_reshape(g, own, shape_ones(s.rank)), s);
         node kept = g_mul(g, x, relaxed_mask(g, u, share));
         return g_mul(g, kept, g_recip(g, g_sub(g, g_ones_like(g, share), share)));
     }
@@ -141,7 +141,9 @@ node nn_dropout(graph *g, node x, const nn_pass *pass, const char *site, double 
 
 node nn_build_dropout(const nn_build *b)
 {
-    return nn_dropout(b->g, b->in[0], b->pass, b->l->name, b->l->rate);
+    const node own = b->pass->rates ? b->pass->rates[b->l->site] : NODE_NONE;
+
+    return nn_dropout(b->g, b->in[0], b->pass, b->l->name, b->l->rate, own);
 }
 
 node nn_build_add(const nn_build *b)
@@ -219,8 +221,8 @@ node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass
     if (st != DRMAD_OK) return graph_stop(g, st);
     for (int32_t i = 0; pass->kinks && i < s->masks; i++) pass->kinks[i] = NODE_NONE;
     for (int32_t i = 0; pass->next && i < s->tensors; i++) pass->next[i] = NODE_NONE;
-    out = x;
-    for (int32_t i = 0; i < s->n; i++) out = y[i] = build_layer(g, s, w, y, i, x, pass);
+    for (int32_t i = 0; i < s->n; i++) y[i] = build_layer(g, s, w, y, i, x, pass);
+    out = s->output == NN_INPUT ? x : y[s->output];
     if (pass->outputs) memcpy(pass->outputs, y, (size_t)s->n * sizeof *y);
     mem_free(graph_ctx(g), y);
     return out;

@@ -121,8 +121,7 @@ static double inherited(const hyper_use *u, const hyper_slice *then, const doubl
                         const morph_tensor *t, const hyper_use *now, const hyper_slice *slice,
                         int64_t e)
 {
-    if (now->kind == HYPER_EXAMPLE_WEIGHT && slice->per == PER_EXAMPLE)
-        return e < then->elements ? row[e] : slice->start;
+    if (slice->per == PER_EXAMPLE) return e < then->elements ? row[e] : slice->start;
     const int64_t at = element_before(t, &u->shape, &now->shape, e);
     return at >= 0 ? row[at] : mean_of(then, row);
 }
@@ -139,7 +138,8 @@ static drmad_status inherit(const space *from, const double *old, const space *t
     space_values(to, raw, fresh);
     for (int32_t i = 0; i < to->n_uses; i++) {
         const hyper_use *now = &to->uses[i];
-        const morph_tensor *t = by && by->m && now->tensor >= 0 ? &by->m->at[now->tensor] : NULL;
+        const bool tensors = by && by->m && hyper_is_about_tensors(now->kind);
+        const morph_tensor *t = tensors ? &by->m->at[now->tensor] : NULL;
         const hyper_use *u = space_find(from, now->kind, t ? t->from : now->tensor);
         const hyper_slice *c = &to->slices[now->slice];
         const hyper_slice *p = u ? &from->slices[u->slice] : NULL;

@@ -144,11 +144,20 @@ drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *c
  * first eight, or nine where the caller says the order of examples. */
 static drmad_status check_keys(const drmad_model *m, const config *cfg)
 {
-    static const char *const own[] = {
-        "data",           "model", "train.batch",       "train.loss",  "train.label_smoothing",
-        "train.examples", "rally", "outer.fresh_split", "train.order", "output.state",
-        "optimizer.state"};
-    const size_t n = !m->import ? COUNT(own) : m->sources.batch ? 9 : 8;
+    static const char *const own[] = {"data",
+                                      "model",
+                                      "train.batch",
+                                      "train.loss",
+                                      "train.label_smoothing",
+                                      "train.gce_q",
+                                      "train.label_flip",
+                                      "train.examples",
+                                      "rally",
+                                      "outer.fresh_split",
+                                      "train.order",
+                                      "output.state",
+                                      "optimizer.state"};
+    const size_t n = !m->import ? COUNT(own) : m->sources.batch ? 11 : 10;
 
     for (size_t i = 0; i < n; i++) {
         const char *key = config_set_under(cfg, own[i]);
@@ -176,7 +185,7 @@ static drmad_status check_hyper(const drmad_model *m, const config *cfg)
                                      : "example_weight: the model does not say which examples "
                                        "are in a batch");
         if (h->kind == HYPER_LABEL_SMOOTHING || h->kind == HYPER_INPUT_SCALE ||
-            h->kind == HYPER_LOSS_WEIGHT)
+            h->kind == HYPER_LOSS_WEIGHT || h->kind == HYPER_GCE_Q || h->kind == HYPER_LABEL_FLIP)
             return config_refuse(cfg, key, "%s is inside the loss, which the caller computes",
                                  word);
     }

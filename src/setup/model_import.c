@@ -61,6 +61,8 @@ drmad_status setup_import(setup *s)
         const param *p = &s->import->params->at[i];
         TRY(params_add(s->params, p->name, p->shape, p->role, p->layer));
     }
+    for (int32_t i = 0; i < s->import->params->sites; i++)
+        TRY(params_add_site(s->params, s->import->params->site[i].name, HYPER_DROPOUT));
 done:
     return st;
 }

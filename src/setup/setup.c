@@ -163,6 +163,8 @@ static void read_training(setup *s)
     t->l2 = c->train.l2;
     t->l1 = c->train.l1;
     t->label_smoothing = c->train.label_smoothing;
+    t->gce_q = c->train.gce_q;
+    t->label_flip = c->train.label_flip;
     t->brightness = c->train.brightness;
     t->contrast = c->train.contrast;
     t->erasing = c->train.erasing;

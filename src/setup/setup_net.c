@@ -113,17 +113,25 @@ static drmad_status read_channels(setup *s, int32_t i, const config_layer *c, nn
     return DRMAD_OK;
 }
 
+/* The window's numbers along height and width, of which a study may name one for both. */
+static window read_window(const config_layer *c)
+{
+    window v = {.groups = c->kind == NN_CONV ? (int32_t)c->groups : 1};
+
+    for (int i = 0; i < 2; i++) {
+        v.kernel[i] = (int32_t)c->kernel.at[i < c->kernel.n ? i : 0];
+        v.stride[i] = (int32_t)c->stride.at[i < c->stride.n ? i : 0];
+        v.pad[i] = (int32_t)c->padding.at[i < c->padding.n ? i : 0];
+        v.dilation[i] = (int32_t)c->dilation.at[i < c->dilation.n ? i : 0];
+    }
+    return v;
+}
+
 static drmad_status read_layer(setup *s, int32_t i, const config_layer *c)
 {
-    const int32_t kernel = (int32_t)c->kernel, stride = (int32_t)c->stride;
-    const int32_t pad = (int32_t)c->padding, dilation = (int32_t)c->dilation;
     nn_layer l = {.kind = (nn_kind)c->kind,
                   .out = c->out,
-                  .window = {.kernel = {kernel, kernel},
-                             .stride = {stride, stride},
-                             .pad = {pad, pad},
-                             .dilation = {dilation, dilation},
-                             .groups = c->kind == NN_CONV ? (int32_t)c->groups : 1},
+                  .window = read_window(c),
                   .groups = c->groups,
                   .no_bias = !c->bias,
                   .eps = c->eps,
@@ -189,6 +197,25 @@ static drmad_status check_net_output(const setup *s)
     return DRMAD_OK;
 }
 
+static drmad_status add_heads(setup *s)
+{
+    const config_model *m = &s->cfg->set.model;
+    char key[64], name[NN_NAME_MAX];
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t i = 0; i < m->auxiliary.n; i++) {
+        const config_auxiliary *a = &m->auxiliary.at[i];
+
+        snprintf(key, sizeof key, "model.auxiliary.%d.after", (int)i);
+        snprintf(name, sizeof name, "auxiliary.%d", (int)i);
+        if (nn_find(s->net, a->after) < 0)
+            return config_refuse(s->cfg, key, "no layer of the net is called \"%.60s\"", a->after);
+        TRY(nn_add_head(s->net, a->after, a->name[0] ? a->name : name, a->weight));
+    }
+done:
+    return st;
+}
+
 /* What `model.grow` makes of the net. */
 static drmad_status grow(setup *s)
 {
@@ -216,6 +243,7 @@ drmad_status setup_net(setup *s)
     if (m->net.n > 0) TRY(build_list(s));
     else if (m->preset != NN_MLP) TRY(build_preset(s));
     else TRY(build_mlp(s));
+    TRY(add_heads(s));
     TRY(grow(s));
     s->net->draws = (nn_draws){
         .kind = (nn_init)m->init, .bias = (nn_bias_init)m->init_bias, .std = m->init_std};

@@ -41,7 +41,7 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     if (grad) {
         TRY(ad_vjp(j->g, 1, &total, &one, tensors, n->w, dw));
         for (int32_t i = 0; i < tensors; i++)
-            if (!s->frozen || s->params->at[i].role != PARAM_STAT)
+            if (dw[i] != NODE_NONE && (!s->frozen || s->params->at[i].role != PARAM_STAT))
                 TRY(job_output(j, dw[i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
         if (scale != NODE_NONE) {
             const hyper_use *u = space_find(s->space, HYPER_INPUT_SCALE, -1);

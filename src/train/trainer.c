@@ -161,11 +161,13 @@ done:
 /* What a loss that is the model's own leaves to nobody else. */
 static drmad_status check_judge(drmad_ctx *ctx, const train_spec *s)
 {
+    static const hyper_kind doubts[] = {HYPER_LABEL_SMOOTHING, HYPER_GCE_Q, HYPER_LABEL_FLIP};
     const module *m = &s->model;
 
-    if (m->judges && (space_has(s->space, HYPER_LABEL_SMOOTHING) || s->label_smoothing != 0))
-        return FAIL(ctx, DRMAD_E_CONFIG,
-                    "label_smoothing: is inside the model's own loss, or nowhere");
+    for (size_t i = 0; m->judges && i < COUNT(doubts); i++)
+        if (space_has(s->space, doubts[i]) || train_base(s, doubts[i], 0) != 0)
+            return FAIL(ctx, DRMAD_E_CONFIG, "%s: is inside the model's own loss, or nowhere",
+                        hyper_kind_of(doubts[i])->word);
     if (m->whole &&
         (space_has(s->space, HYPER_EXAMPLE_WEIGHT) || space_has(s->space, HYPER_LOSS_WEIGHT)))
         return FAIL(ctx, DRMAD_E_CONFIG,
@@ -192,6 +194,20 @@ static drmad_status check_module(drmad_ctx *ctx, const train_spec *s)
     return check_judge(ctx, s);
 }
 
+/* A row for each class, where the study wants one, is one for each output. */
+static drmad_status check_flips(drmad_ctx *ctx, const train_spec *s)
+{
+    const hyper_use *u = space_find(s->space, HYPER_LABEL_FLIP, -1);
+
+    if (!u || s->model.classes == 0) return DRMAD_OK;
+    const int64_t outputs = s->model.classes;
+    if (u->shape.dim[0] == 1 || u->shape.dim[0] == outputs) return DRMAD_OK;
+    return FAIL(ctx, DRMAD_E_CONFIG,
+                "hyper: label_flip: %lld classes, but the net gives %lld numbers; with a value per "
+                "class they must be as many",
+                (long long)u->shape.dim[0], (long long)outputs);
+}
+
 static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
 {
     if (s->batch < 1 || s->batch > s->train.count)
@@ -200,12 +216,10 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
                     (long long)s->steps);
-    if (space_has(s->space, HYPER_DROPOUT) && !s->model.drops)
-        return FAIL(ctx, DRMAD_E_CONFIG, "hyper: dropout: the model has no dropout layer%s",
-                    s->model.layers ? "; presets have them where model.dropout is above 0" : "");
     if (s->masks && s->model.masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
     drmad_status st = s->oracle ? DRMAD_OK : check_module(ctx, s);
+    if (st == DRMAD_OK) st = check_flips(ctx, s);
     if (st == DRMAD_OK) st = train_check_varied(ctx, s);
     return st == DRMAD_OK ? trainer_check_update(ctx, s) : st;
 }
@@ -324,6 +338,8 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_L1: return s->l1;
     case HYPER_REGRESS: return s->regress.weight;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
+    case HYPER_GCE_Q: return s->gce_q;
+    case HYPER_LABEL_FLIP: return s->label_flip;
     case HYPER_BRIGHTNESS: return s->brightness;
     case HYPER_CONTRAST: return s->contrast;
     case HYPER_ERASING: return s->erasing;
@@ -341,9 +357,7 @@ hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
     hyper_at at = {.t = step, .base = base, .type = u->type};
 
     if (u->by_row) {
-        at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
-                      ? t->local
-                      : t->batch_labels;
+        at.rows = s->space->slices[u->use->slice].per == PER_EXAMPLE ? t->local : t->batch_labels;
         at.n_rows = s->batch;
     }
     return at;

@@ -92,6 +92,9 @@ node trainer_targets(trainer *t, job *j, net *n, node key, node labels);
 node trainer_labels(trainer *t, job *j, node rows);
 /* The whole batch. `index`: rows of the tables, NODE_NONE where a slot holds the batch itself. */
 drmad_status trainer_batch(trainer *t, job *j, net *n, node rows, node index, module_batch *out);
+/* losses.c: the losses of the batch's rows, [B, 1], all terms and weights in it; n->loss is made,
+ * the mean of the output's own alone. */
+node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, module_batch *b);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
 /* Refuses what the optimiser does not have. */
