@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { CONSTANT_ALIGN = 64, MORE_INPUTS_MAX = GRAPH_ROWS_MAX - 1 };
 #define HUGE_NUMBER 1e30 /* as in aten_attr.c */
@@ -18,6 +19,18 @@ static drmad_status read_file(drmad_ctx *ctx, const char *folder, const char *na
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return safetensors_read(ctx, path, out);
+}
+
+/* What is no folder is no export; of torch.save's files no byte is read. */
+static drmad_status refuse_file(drmad_ctx *ctx, const char *path)
+{
+    struct stat s;
+
+    if (stat(path, &s) != 0 || !S_ISREG(s.st_mode)) return DRMAD_OK;
+    return FAIL(ctx, DRMAD_E_UNSAFE,
+                "%.300s: a file; those of torch.save hold pickles, which can run code, and are not "
+                "read: `python -m drmad.export MODULE:FUNCTION DIR` writes a folder of plain data",
+                path);
 }
 
 /* The tensor of an input, in its dtype and shape. */
@@ -414,6 +427,7 @@ drmad_status import_open(drmad_ctx *ctx, const char *folder, imported **out)
     m->ctx = ctx;
     TRY(mem_strdup(ctx, folder, &m->folder));
     snprintf(path, sizeof path, "%s/graph.json", folder);
+    TRY(refuse_file(ctx, folder));
     TRY(graph_file_read(ctx, path, &m->f));
     TRY(sort_inputs(m));
     TRY(add_sites(m));
