@@ -188,6 +188,31 @@ TEST(an_imported_net_trains_as_its_layers_do)
 
 /* ---- drmad/graph.h ---- */
 
+static void put_parity(const char *dir, const fixture *f, double loss, const float *gradient,
+                       const float *direction, const float *product)
+{
+    static const double nothing[2 * 7];
+    const param_table *p = f->params;
+    char names[12][64];
+    st_tensor t[24];
+    int32_t k = 0;
+    t[k++] = (st_tensor){"input/x", F32, SHAPE(BATCH, IN), f->rows};
+    t[k++] = (st_tensor){"input/y", I32, SHAPE(BATCH), f->labels};
+    t[k++] = (st_tensor){"loss", F64, {.rank = 0}, &loss};
+    t[k++] = (st_tensor){"evaluate_loss", F64, {.rank = 0}, &loss};
+    t[k++] = (st_tensor){"nodes", F64, SHAPE(7, 2), nothing};
+    for (int i = 0; i < p->n; i++) {
+        const float *const at[] = {gradient, direction, product};
+        static const char *const kind[] = {"gradient", "direction", "product"};
+        for (int w = 0; w < 3; w++) {
+            char *name = names[3 * i + w];
+            snprintf(name, sizeof names[0], "%s/%s", kind[w], p->at[i].name);
+            t[k++] = (st_tensor){name, F32, p->at[i].shape, at[w] + p->at[i].offset};
+        }
+    }
+    write_tensors(dir, "parity.safetensors", t, k);
+}
+
 /* The numbers that the comparison wants, from a graph that is only evaluated here: what our own
  * derivatives are is proved elsewhere. */
 static void write_parity(const char *dir, const fixture *f)
@@ -200,15 +225,11 @@ static void write_parity(const char *dir, const fixture *f)
     const nn_pass pass = {.train = true, .key = NODE_NONE};
     node grad[4], u[4], hu[4];
     float direction[512], out[2][512];
-    double loss = 0;
     float value = 0;
     plan_output y[9];
     plan *q = NULL;
     program *run_it = NULL;
     bool whole;
-    st_tensor t[24];
-    char names[12][64];
-    static const double nothing[2 * 16];
 
     CHECK_OK(ctx, graph_new(ctx, &g));
     CHECK_OK(ctx, import_leaves(g, f->import, BATCH, &in));
@@ -235,23 +256,7 @@ static void write_parity(const char *dir, const fixture *f)
     }
     program_set_output(run_it, 0, &value);
     CHECK_OK(ctx, program_run(run_it));
-    loss = (double)value;
-    int32_t k = 0;
-    t[k++] = (st_tensor){"input/x", F32, SHAPE(BATCH, IN), f->rows};
-    t[k++] = (st_tensor){"input/y", I32, SHAPE(BATCH), f->labels};
-    t[k++] = (st_tensor){"loss", F64, {.rank = 0}, &loss};
-    t[k++] = (st_tensor){"evaluate_loss", F64, {.rank = 0}, &loss};
-    t[k++] = (st_tensor){"nodes", F64, SHAPE(7, 2), nothing};
-    for (int i = 0; i < n; i++) {
-        const float *const at[] = {out[0], direction, out[1]};
-        static const char *const kind[] = {"gradient", "direction", "product"};
-        for (int w = 0; w < 3; w++) {
-            char *name = names[3 * i + w];
-            snprintf(name, sizeof names[0], "%s/%s", kind[w], p->at[i].name);
-            t[k++] = (st_tensor){name, F32, p->at[i].shape, at[w] + p->at[i].offset};
-        }
-    }
-    write_tensors(dir, "parity.safetensors", t, k);
+    put_parity(dir, f, (double)value, out[0], direction, out[1]);
     program_free(run_it);
     plan_free(q);
     import_leaves_free(f->import, &in);
