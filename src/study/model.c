@@ -140,7 +140,7 @@ drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *c
 /* Keys that are about data and models of drmad's own. */
 static drmad_status check_keys(const config *cfg)
 {
-    static const char *const own[] = {"data", "model"};
+    static const char *const own[] = {"data", "model", "distill"};
     static const char *const keys[] = {
         "train.batch",           "train.order",    "train.loss",
         "train.label_smoothing", "train.gce_q",    "train.label_flip",

@@ -36,6 +36,7 @@ typedef struct setup {
     trainer *trainer;
     walker *walker; /* NULL without hyperparameters */
     examples valid, test, objective;
+    struct teacher *teacher; /* of a distillation, or NULL: teacher.h */
 } setup;
 
 /* Everything but what setup_tie makes. `lender`: NULL, or a set-up that outlives this one and whose
@@ -91,6 +92,7 @@ bool setup_borrow_data(setup *s, const setup *lender);
 
 /* The feed, where one is needed, and the keys about pictures. */
 drmad_status setup_feed(setup *s);
+drmad_status setup_channels(setup *s); /* mean and deviation of inputs */
 examples setup_examples(const setup *s, int part);
 size_t setup_data_bytes(const setup *s); /* of rows in memory, or of what the feed decodes ahead */
 
