@@ -1,5 +1,5 @@
 /* What people read of a result: the study in a few lines, the tuned values, the table of runs. */
-#include "study/study.h"
+#include "study/study_parts.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>

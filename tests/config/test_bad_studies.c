@@ -157,7 +157,7 @@ static const bad values[] = {
     {"data: {kind: npy, images: a}", "data.labels: must be given for data.kind npy"},
     {"data: {images: a}", "data.images: is not for data.kind mnist"},
     {"data: {kind: cifar}", "data.dir: must be given for data.kind cifar"},
-    {"data: {kind: folder, dir: a}", "data.size: must be given for data.kind folder"},
+    {"data: {kind: folder}", "data.dir: must be given for data.kind folder"},
     {"data: {kind: folder, dir: a, size: 8, labels: b}",
      "data.labels: is not for data.kind folder"},
     {"data: {kind: shards, size: 8}", "data.images: must be given for data.kind shards"},
