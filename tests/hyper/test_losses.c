@@ -181,6 +181,48 @@ TEST(hypergradients_of_a_distillation_equal_differences)
     check_teacher(PER_EXAMPLE, 1, "a share an example");
 }
 
+/* The weights after one step of plain SGD; share < 0: no teacher. Training labels move by `shift`. */
+static void one_step(double share, int shift, double *w)
+{
+    hyper_decl d = decl_of(HYPER_DISTILL_WEIGHT, PER_GLOBAL, 1, share);
+    double theirs[TOY_ROWS * TOY_CLASSES];
+    toy t;
+
+    d.transform = TRANSFORM_IDENTITY, d.high = 1;
+    toy_init(&t, test_ctx());
+    t.spec.optim = (optim_spec){.buffer = false};
+    t.spec.momentum = 0;
+    t.spec.steps = t.spec.rate.steps = 1;
+    for (int i = 0; i < TOY_ROWS; i++) t.labels[i] = (t.labels[i] + shift) % TOY_CLASSES;
+    if (share >= 0) with_teacher(&t, theirs);
+    const drmad_status st = toy_open(&t, &d, share >= 0, &full);
+    CHECK_OK(t.ctx, st);
+    if (st == DRMAD_OK) {
+        space_values(t.s, t.raw, t.values);
+        toy_value(&t, t.values);
+        memcpy(w, trainer_weights(t.t), (size_t)t.params->total * sizeof *w);
+    }
+    toy_close(&t);
+}
+
+/* (1 - d) L + d D: at 0 there is no teacher, at 1 labels say nothing, between them one step's
+ * weights lie between. */
+TEST(a_teacher_has_its_share_of_the_loss)
+{
+    double none[256] = {0}, zero[256] = {0}, part[256] = {0}, one[256] = {0}, other[256] = {0};
+    double apart = 0;
+
+    one_step(-1, 0, none), one_step(0, 0, zero), one_step(0.25, 0, part);
+    one_step(1, 0, one), one_step(1, 1, other);
+    for (int i = 0; i < 256; i++) {
+        CHECK_NEAR(zero[i], none[i], 1e-15);
+        CHECK_NEAR(other[i], one[i], 1e-15);
+        CHECK_NEAR(part[i], 0.75 * zero[i] + 0.25 * one[i], 1e-14);
+        apart = fmax(apart, fabs(one[i] - zero[i]));
+    }
+    CHECK(apart > 1e-3);
+}
+
 /* A regression's second forward pass has the tuned rates too. */
 TEST(dropout_is_tuned_beside_a_regression)
 {
