@@ -71,6 +71,8 @@ BY_ARGUMENT = {
     "train.order": "the loader's order",
     "train.loss": "loss_fn",
     "train.label_smoothing": "loss_fn",
+    "train.gce_q": "loss_fn",
+    "train.label_flip": "loss_fn",
     "outer.steps": "meta_steps",
     "outer.lr": "outer_lr",
     "trajectory.kind": "trajectory",

@@ -81,7 +81,7 @@ drmad_status config_drop(config *c, const char *key, int32_t i);
 drmad_status config_get(const config *c, const char *key, char **out);
 /* Checks what hangs together and replaces every `auto` that follows from other keys. */
 drmad_status config_finish(config *c);
-/* A key inside the record `of` that file or override has set, NULL where none is. */
+/* The key `of`, or one inside it, that file or override has set; NULL where none is. */
 const char *config_set_under(const config *c, const char *of);
 
 drmad_status config_override(config *c, const char *text); /* "key=value" */

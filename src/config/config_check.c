@@ -96,11 +96,32 @@ static drmad_status resolve_layers(config *c)
     return DRMAD_OK;
 }
 
+/* What cross-entropy alone has. */
+static drmad_status check_doubt(const config *c)
+{
+    static const hyper_kind kinds[] = {HYPER_LABEL_SMOOTHING, HYPER_GCE_Q, HYPER_LABEL_FLIP};
+    const config_study *s = &c->set;
+    double said;
+
+    if (s->train.gce_q > 0 && s->train.gce_q < hyper_kind_of(HYPER_GCE_Q)->least)
+        return config_refuse(c, "train.gce_q",
+                             "%g: 0 or at least %g, below which nothing is left "
+                             "of it in f32",
+                             s->train.gce_q, hyper_kind_of(HYPER_GCE_Q)->least);
+    for (size_t k = 0; k < COUNT(kinds) && s->train.loss != CFG_LOSS_CROSS_ENTROPY; k++) {
+        config_said(s, kinds[k], &said);
+        for (int32_t i = 0; i < s->hyper.n; i++) said += s->hyper.at[i].kind == (int)kinds[k];
+        if (said != 0)
+            return config_refuse(c, "train.loss", "%s is only for cross_entropy",
+                                 hyper_kind_of(kinds[k])->word);
+    }
+    return DRMAD_OK;
+}
+
 static drmad_status check_model(const config *c)
 {
     const config_study *s = &c->set;
     int32_t n = s->model.layers.n;
-    bool smoothing = s->train.label_smoothing > 0;
 
     for (int32_t i = 1; i + 1 < n; i++)
         if (s->model.layers.at[i] == 0)
@@ -108,11 +129,14 @@ static drmad_status check_model(const config *c)
                                  "entry %d is auto; only the first and the last "
                                  "follow from the data",
                                  (int)i);
-    for (int32_t i = 0; i < s->hyper.n; i++)
-        smoothing = smoothing || s->hyper.at[i].kind == HYPER_LABEL_SMOOTHING;
-    if (smoothing && s->train.loss != CFG_LOSS_CROSS_ENTROPY)
-        return config_refuse(c, "train.loss", "label smoothing is only for cross_entropy");
-    return DRMAD_OK;
+    for (int32_t i = 0; i < s->model.auxiliary.n; i++) {
+        char path[64];
+
+        snprintf(path, sizeof path, "model.auxiliary.%d.weight", (int)i);
+        if (s->model.auxiliary.at[i].weight == 0)
+            return config_refuse(c, path, "is 0: nothing would train that head; leave it out");
+    }
+    return check_doubt(c);
 }
 
 static drmad_status check_trajectory(const config *c)
@@ -189,6 +213,7 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
                 {HYPER_DROPOUT, "model.dropout", &s->model.dropout},
+                {HYPER_AUXILIARY, "model.auxiliary.0.weight", &s->model.auxiliary.at[0].weight},
                 {HYPER_BRIGHTNESS, "train.brightness", &s->train.brightness},
                 {HYPER_CONTRAST, "train.contrast", &s->train.contrast},
                 {HYPER_ERASING, "train.erasing", &s->train.erasing},
@@ -196,6 +221,8 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_MIXUP, "train.mixup", &s->train.mixup},
                 {HYPER_REGRESS, "regress.weight", &s->regress.weight},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
+                {HYPER_GCE_Q, "train.gce_q", &s->train.gce_q},
+                {HYPER_LABEL_FLIP, "train.label_flip", &s->train.label_flip},
                 {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};
 
     *value = 0;

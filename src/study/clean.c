@@ -1,7 +1,7 @@
 /* Data cleaning: how well tuned example weights tell wrong labels from right ones, where the study
  * itself made them wrong (data.label_noise), against ranking by the loss of a model trained on the
  * validation examples alone. */
-#include "study/study.h"
+#include "study/study_parts.h"
 #include <math.h>
 #include <stdlib.h>
 

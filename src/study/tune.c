@@ -1,6 +1,4 @@
 /* The main job: train, walk back, move h, and so on; then retrain and compare. */
-#include "study/rally.h"
-#include "study/stages.h"
 #include "study/tuning.h"
 #include <math.h>
 #include <stdio.h>
@@ -383,7 +381,7 @@ static drmad_status tune(drmad_study *s, tuning *t)
 
     if (t->resumed)
         base_log(s->ctx, LOG_INFO, "going on after meta-step %lld", (long long)outer_steps(t->o));
-    TRY(tuning_fingerprint(s, print));
+    TRY(study_fingerprint(s, print));
     TRY(study_put(s, "study_sha256", json_string(print)));
     const char *kind = traj_kind_name(walker_kind(s->s->walker));
     setup_way(s->s, way, sizeof way);
@@ -408,17 +406,14 @@ done:
     return st;
 }
 
-drmad_status drmad_study_tune(drmad_study *s, int resume)
+drmad_status study_tune(drmad_study *s, bool resume)
 {
     drmad_status st = DRMAD_OK;
     tuning t = {0};
 
-    if (s->cfg->set.stages.n > 0) return study_run_stages(s, resume != 0);
-    if (s->cfg->set.rally.n > 0) return study_run_rally(s, resume != 0);
-    if (s->cfg->set.parameters.n > 0) return drmad_study_work(s); /* it goes on by itself */
     TRY(config_need_hyper(s->cfg));
     TRY(study_begin(s, "tune", true, true));
-    TRY(tuning_open(s, resume != 0, &t));
+    TRY(tuning_open(s, resume, &t));
     st = t.finished ? show_finished(s) : tune(s, &t);
     if (st == DRMAD_E_INTERRUPTED || st == DRMAD_E_TERMINATED)
         st = FAIL(s->ctx, st, "%s; go on with --resume", drmad_errmsg(s->ctx));

@@ -31,7 +31,7 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
     const nn_pass pass = nn_evaluation();
     node z = nn_forward(j->g, s->model, n->w, x, &pass);
-    node loss = nn_row_loss(j->g, s->loss, z, labels, NODE_NONE);
+    node loss = nn_row_loss(j->g, s->loss, z, labels, NULL);
     node total = g_dot(j->g, weight, loss), one = g_ones_like(j->g, total);
 
     TRY(job_output(j, total, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
@@ -41,7 +41,7 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     if (grad) {
         TRY(ad_vjp(j->g, 1, &total, &one, tensors, n->w, dw));
         for (int32_t i = 0; i < tensors; i++)
-            if (!s->frozen || s->params->at[i].role != PARAM_STAT)
+            if (dw[i] != NODE_NONE && (!s->frozen || s->params->at[i].role != PARAM_STAT))
                 TRY(job_output(j, dw[i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
         if (scale != NODE_NONE) {
             const hyper_use *u = space_find(s->space, HYPER_INPUT_SCALE, -1);

@@ -49,6 +49,7 @@ typedef struct train_spec {
     schedule rate; /* base learning rate at each step */
     /* where the space has no say: */
     double momentum, weight_decay, l2, l1, label_smoothing, init_scale;
+    double gce_q, label_flip; /* nn_doubt; 0: none */
     double beta1, beta2, eps, clip;
     double brightness, contrast, erasing, noise, mixup; /* strengths: vary.c */
     int64_t steps, batch;

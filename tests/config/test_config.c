@@ -353,7 +353,7 @@ TEST(every_key_of_the_table_is_set_by_name)
                                "parameters: [{name: a, low: 0, high: 1, choices: [a, 2]}]\n"
                                "stages: [search]\n"
                                "model: {net: [{kind: linear, from: [input], mean: [0], "
-                               "std: [1]}]}\n"
+                               "std: [1]}], auxiliary: [a]}\n"
                                "rally: [{steps: 3}]");
     char *before = NULL, *after = NULL;
 
