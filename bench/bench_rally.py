@@ -8,8 +8,8 @@ CIFAR-10 at 16 x 16, a small convolutional net which the rally begins at half it
             the errors without any tuning, |dF/dw|'s growth on the way back, and the audits: what
             the hypergradient said over what is exact, 1 is right
 
-bench_rally.py [STUDIES] [mnist|cifar]: 3 of mnist unless said otherwise, each of its own split,
-initial weights and batches. Needs MNIST or cifar10-imagefolder.tar in DRMAD_DATA or
+bench_rally.py [STUDIES] [mnist|cifar] [SHARE]: 3 of mnist unless said otherwise, each of its own
+split, initial weights and batches. SHARE of the steps alone is for a look. Needs MNIST or cifar10-imagefolder.tar in DRMAD_DATA or
 ../shared/data, and numpy."""
 
 import pathlib
@@ -19,7 +19,7 @@ import tempfile
 
 from bench_useful import one_folder, tune
 
-STEPS = 20000
+LEGS = (2000, 6000, 12000)  # steps of the stages of both examples
 
 
 def cifar_work(c1, c2):
@@ -52,18 +52,19 @@ def worst(ratios):
     return max(ratios, key=lambda x: abs(x - 1), default=float("nan"))
 
 
-def study(name, folder, seed):
+def study(name, folder, seed, legs):
     """The gain of one study; both results are printed."""
     where = SETS[name]
     common = (f"seed={seed}", *([f"data.dir={folder}"] if name == "cifar" else []))
-    rally, _ = tune(f"{name}-rally", *common)
+    shorter = [f"rally.{k}.steps={n}" for k, n in enumerate(legs)]
+    rally, _ = tune(f"{name}-rally", *common, *shorter)
     spent = where["run"] * sum(leg["runs"] for leg in rally["rally"])
     # the run that it is judged by at the end is the rally's too
     whole, _ = tune(
         f"{name}-rally",
         *common,
         "rally=[]",
-        f"train.steps={STEPS}",
+        f"train.steps={sum(legs)}",
         "outer.steps=1000",
         f"budget.runs={spent - 1}",
         *where["whole"],
@@ -91,14 +92,16 @@ def study(name, folder, seed):
 def main():
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     name = sys.argv[2] if len(sys.argv) > 2 else "mnist"
+    share = float(sys.argv[3]) if len(sys.argv) > 3 else 1
+    legs = [int(share * n) for n in LEGS]
     with tempfile.TemporaryDirectory() as folder:
         if name == "cifar":
             one_folder(pathlib.Path(folder))
-        gains = [study(name, folder, seed) for seed in range(1, studies + 1)]
+        gains = [study(name, folder, seed, legs) for seed in range(1, studies + 1)]
     spread = statistics.stdev(gains) if len(gains) > 1 else float("nan")
     print(
         f"{SETS[name]['line']} ratio {statistics.mean(gains):.2f} points of test error less than "
-        f"by tuning all {STEPS} steps at once, same work; sd over {studies} studies {spread:.2f}"
+        f"by tuning all {sum(legs)} steps at once, same work; sd of {studies} studies {spread:.2f}"
     )
 
 
