@@ -127,7 +127,7 @@ static double column(const times *t, size_t offset)
  * gradient to the images. */
 static double step_macs(const lab *l)
 {
-    const nn_spec *m = l->s->spec.model;
+    const nn_spec *m = l->s->spec.model.layers;
     const nn_layer *first = &m->at[0];
 
     for (int32_t i = 0; i < m->n && first->kind != NN_CONV; i++) first = &m->at[i];
