@@ -181,7 +181,7 @@ TEST(hypergradients_of_a_distillation_equal_differences)
     check_teacher(PER_EXAMPLE, 1, "a share an example");
 }
 
-/* The weights after one step of plain SGD; share < 0: no teacher. Training labels move by `shift`. */
+/* The weights after one step of plain SGD; share < 0: no teacher. Labels move by `shift`. */
 static void one_step(double share, int shift, double *w)
 {
     hyper_decl d = decl_of(HYPER_DISTILL_WEIGHT, PER_GLOBAL, 1, share);
