@@ -5,39 +5,26 @@
 #include <stdio.h>
 #include <string.h>
 
-static double number(const json_t *j, const char *key)
-{
-    const json_t *x = json_object_get(j, key);
-
-    return json_is_number(x) ? json_number_value(x) : NAN;
-}
-
-/* "0.4312", "-" where there is none. */
-static const char *shown(double x, int digits, char buf[24])
-{
-    if (isfinite(x)) snprintf(buf, 24, "%.*f", digits, x);
-    else snprintf(buf, 24, "-");
-    return buf;
-}
-
 static drmad_status say_leg(rally *r, const json_t *leg)
 {
     char start[24], end[24], audit[24];
 
-    return study_say(r->s, "%5.0f %9.0f %8.0f %8.0f %10s %10s %8.3g %8s %8.2f",
-                     number(leg, "stage"), number(leg, "examples"), number(leg, "steps"),
-                     number(leg, "meta_steps"), shown(number(leg, "start"), 4, start),
-                     shown(number(leg, "objective"), 4, end), number(leg, "largest_growth"),
-                     shown(number(leg, "worst_audit"), 3, audit), number(leg, "runs"));
+    return study_say(
+        r->s, "%5.0f %9.0f %8.0f %8.0f %10s %10s %8.3g %8s %8.2f", record_real(leg, "stage"),
+        record_real(leg, "examples"), record_real(leg, "steps"), record_real(leg, "meta_steps"),
+        record_shown(record_real(leg, "start"), 4, start),
+        record_shown(record_real(leg, "objective"), 4, end), record_real(leg, "largest_growth"),
+        record_shown(record_real(leg, "worst_audit"), 3, audit), record_real(leg, "runs"));
 }
 
 static outcome outcome_of(const json_t *run)
 {
-    return (outcome){.finite = json_is_true(json_object_get(run, "finite")),
-                     .train_loss = number(run, "train_loss"),
-                     .valid = {number(run, "objective_loss"), number(run, "objective_error")},
-                     .test = {number(run, "test_loss"), number(run, "test_error")},
-                     .diverged_at = -1};
+    return (outcome){
+        .finite = json_is_true(json_object_get(run, "finite")),
+        .train_loss = record_real(run, "train_loss"),
+        .valid = {record_real(run, "objective_loss"), record_real(run, "objective_error")},
+        .test = {record_real(run, "test_loss"), record_real(run, "test_error")},
+        .diverged_at = -1};
 }
 
 /* What is reported of each chain: its last leg. */

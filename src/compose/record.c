@@ -1,11 +1,26 @@
 /* Records in a run folder. */
 #include "compose/record.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 double record_number(const json_t *record, const char *key)
 {
     return json_number_value(json_object_get(record, key));
+}
+
+double record_real(const json_t *record, const char *key)
+{
+    const json_t *x = json_object_get(record, key);
+
+    return json_is_number(x) ? json_number_value(x) : NAN;
+}
+
+const char *record_shown(double x, int digits, char buf[24])
+{
+    if (isfinite(x)) snprintf(buf, 24, "%.*f", digits, x);
+    else snprintf(buf, 24, "-");
+    return buf;
 }
 
 bool record_done(const json_t *record)

@@ -17,6 +17,10 @@ bool record_done(const json_t *record);
 drmad_status record_put(drmad_study *s, json_t *record, const char *key, json_t *value);
 /* 0 where there is none. */
 double record_number(const json_t *record, const char *key);
+/* NaN where there is none. */
+double record_real(const json_t *record, const char *key);
+/* For people: "0.4312", "-" where x is not finite. Gives buf back. */
+const char *record_shown(double x, int digits, char buf[24]);
 /* Adds to what is charged, and writes the record. */
 drmad_status record_save(drmad_study *s, const char *name, json_t *record, double runs,
                          double seconds);

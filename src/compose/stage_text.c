@@ -4,26 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static double number(const json_t *j, const char *key)
-{
-    const json_t *x = json_object_get(j, key);
-
-    return json_is_number(x) ? json_number_value(x) : NAN;
-}
-
 static const char *text(const json_t *j, const char *key)
 {
     const char *s = json_string_value(json_object_get(j, key));
 
     return s ? s : "";
-}
-
-/* "0.4312", "-" where there is none. */
-static const char *shown(double x, int digits, char buf[24])
-{
-    if (isfinite(x)) snprintf(buf, 24, "%.*f", digits, x);
-    else snprintf(buf, 24, "-");
-    return buf;
 }
 
 static drmad_status say_budget(drmad_study *s)
@@ -69,15 +54,16 @@ static drmad_status say_stage(pipeline *p, cfg_stage_run run)
     if (!r) return DRMAD_OK;
     if (run == CFG_STAGE_SEARCH)
         snprintf(what, sizeof what, "%.0f trials, %.0f pruned, %.0f failed",
-                 number(trials, "COMPLETE") + number(trials, "PRUNED"), number(trials, "PRUNED"),
-                 number(trials, "FAIL"));
+                 record_real(trials, "COMPLETE") + record_real(trials, "PRUNED"),
+                 record_real(trials, "PRUNED"), record_real(trials, "FAIL"));
     else
         snprintf(
             what, sizeof what, "%zu %s",
             json_array_size(json_object_get(r, run == CFG_STAGE_REFINE ? "starts" : "candidates")),
             run == CFG_STAGE_REFINE ? "starts" : "candidates");
     return study_say(p->s, "%-10s %8.1f runs %8.1f s   share %3.0f %%   %s", text(r, "stage"),
-                     number(r, "runs"), number(r, "seconds"), 100 * stage_of(p, run)->share, what);
+                     record_real(r, "runs"), record_real(r, "seconds"),
+                     100 * stage_of(p, run)->share, what);
 }
 
 static drmad_status say_starts(pipeline *p)
@@ -93,8 +79,9 @@ static drmad_status say_starts(pipeline *p)
     json_array_foreach((json_t *)starts, i, s)
     {
         TRY(study_say(p->s, "%-30s %10s %10s %6.0f %8.0f", text(s, "name"),
-                      shown(number(s, "start"), 4, a), shown(number(s, "objective"), 4, b),
-                      number(s, "meta_steps"), number(s, "hyperparameters")));
+                      record_shown(record_real(s, "start"), 4, a),
+                      record_shown(record_real(s, "objective"), 4, b), record_real(s, "meta_steps"),
+                      record_real(s, "hyperparameters")));
     }
 done:
     return st;
@@ -106,10 +93,10 @@ static drmad_status say_mean(pipeline *p, const char *name, const json_t *mean, 
     char a[24], b[24], c[24], d[24];
 
     return study_say(p->s, "%-30s %10s %8s   %8s %7s   %s", name,
-                     shown(number(mean, "objective_loss"), 4, a),
-                     shown(100 * number(mean, "objective_error"), 2, b),
-                     shown(100 * number(mean, "test_error"), 2, c),
-                     shown(100 * number(mean, "test_error_half_width"), 2, d), extra);
+                     record_shown(record_real(mean, "objective_loss"), 4, a),
+                     record_shown(100 * record_real(mean, "objective_error"), 2, b),
+                     record_shown(100 * record_real(mean, "test_error"), 2, c),
+                     record_shown(100 * record_real(mean, "test_error_half_width"), 2, d), extra);
 }
 
 static drmad_status say_candidates(pipeline *p)
@@ -127,8 +114,9 @@ static drmad_status say_candidates(pipeline *p)
     {
         const json_t *mean = json_object_get(c, "mean");
 
-        snprintf(extra, sizeof extra, "%.0f of %.0f%s", number(mean, "finite"),
-                 number(mean, "runs"), strcmp(text(c, "name"), winner) == 0 ? "   the winner" : "");
+        snprintf(extra, sizeof extra, "%.0f of %.0f%s", record_real(mean, "finite"),
+                 record_real(mean, "runs"),
+                 strcmp(text(c, "name"), winner) == 0 ? "   the winner" : "");
         TRY(say_mean(p, text(c, "name"), mean, extra));
     }
 done:
@@ -146,13 +134,14 @@ static drmad_status say_compared(pipeline *p)
     if (json_array_size(p->compared) == 0) return st;
     TRY(study_say(p->s, "\n%-30s %10s %8s   %8s %7s   %8s %8s", "the same budget for", "objective",
                   "error %", "test %", "+-95 %", "runs", "seconds"));
-    snprintf(extra, sizeof extra, "%8.1f %8.1f", number(spent, "runs"), number(spent, "seconds"));
+    snprintf(extra, sizeof extra, "%8.1f %8.1f", record_real(spent, "runs"),
+             record_real(spent, "seconds"));
     TRY(say_mean(p, "this pipeline", json_object_get(winner, "mean"), extra));
     json_array_foreach(p->compared, i, c)
     {
         spent = json_object_get(c, "spent");
-        snprintf(extra, sizeof extra, "%8.1f %8.1f", number(spent, "runs"),
-                 number(spent, "seconds"));
+        snprintf(extra, sizeof extra, "%8.1f %8.1f", record_real(spent, "runs"),
+                 record_real(spent, "seconds"));
         TRY(say_mean(p, text(c, "name"), json_object_get(json_object_get(c, "winner"), "mean"),
                      extra));
     }

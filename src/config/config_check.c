@@ -78,6 +78,7 @@ static drmad_status resolve_layers(config *c)
     const int32_t n = m->layers.n;
 
     if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
+    if (m->activation < 0) m->activation = CFG_ACT_TANH;
     if (n < 2)
         return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
                              (int)n);

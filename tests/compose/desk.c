@@ -1,5 +1,6 @@
 /* The fixture of the study tests. */
 #include "desk.h"
+#include <signal.h>
 #include <sys/stat.h>
 
 /* Everything random is fixed by the seed; 8 steps on 60 drawn digits take about a millisecond. */
@@ -95,6 +96,18 @@ drmad_status desk_run(desk *d, const char *out, desk_call *call, const char *con
     return st;
 }
 
+drmad_status desk_run_after(desk *d, const char *out, desk_call *call, const char *const *usual,
+                            const char *const *more)
+{
+    const char *list[DESK_SETTINGS + 1];
+    int n = 0;
+
+    for (int i = 0; usual[i] && n < DESK_SETTINGS; i++) list[n++] = usual[i];
+    for (int i = 0; more && more[i] && n < DESK_SETTINGS; i++) list[n++] = more[i];
+    list[n] = NULL;
+    return desk_run(d, out, call, list);
+}
+
 drmad_status desk_tune(drmad_study *s)
 {
     return drmad_study_tune(s, 0);
@@ -154,7 +167,29 @@ void desk_write(const desk *d, const char *out, const char *name, const char *by
         test_fail(__FILE__, __LINE__, "%s: cannot be written", path);
 }
 
+st_file *desk_tensors(const desk *d, const char *out, const char *name)
+{
+    char path[500];
+    st_file *f = NULL;
+
+    join(d, out, name, path, sizeof path);
+    CHECK_OK(d->ctx, safetensors_read(d->ctx, path, &f));
+    return f;
+}
+
 /* ---- equality ---- */
+
+void desk_same_file(const desk *d, const char *a, const char *a_name, const char *b,
+                    const char *b_name)
+{
+    size_t na, nb;
+    char *x = desk_read(d, a, a_name, &na), *y = desk_read(d, b, b_name, &nb);
+
+    if (!x || !y || na != nb || memcmp(x, y, na) != 0)
+        test_fail(__FILE__, __LINE__, "%s/%s and %s/%s: other bytes", a, a_name, b, b_name);
+    free(x);
+    free(y);
+}
 
 /* Takes out what may differ between two runs of one study: "seconds" at every level, and the
  * machine's part. */
@@ -196,33 +231,60 @@ void desk_same(const desk *d, const char *a, const char *b)
     static const char *const files[] = {"weights.safetensors", "hyperparameters.safetensors"};
 
     desk_same_result(d, a, b);
-    for (size_t i = 0; i < COUNT(files); i++) {
-        size_t na, nb;
-        char *x = desk_read(d, a, files[i], &na), *y = desk_read(d, b, files[i], &nb);
-        if (!x || !y || na != nb || memcmp(x, y, na) != 0)
-            test_fail(__FILE__, __LINE__, "%s, %s: other %s", a, b, files[i]);
-        free(x);
-        free(y);
-    }
+    for (size_t i = 0; i < COUNT(files); i++) desk_same_file(d, a, files[i], b, files[i]);
 }
 
 /* ---- the result ---- */
 
+double number_in(const json_t *j, const char *key)
+{
+    const json_t *x = json_object_get(j, key);
+
+    return json_is_number(x) ? json_number_value(x) : NAN;
+}
+
+const char *word_in(const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+
+    return s ? s : "";
+}
+
 double desk_number(const desk *d, const char *key)
 {
-    const json_t *j = json_object_get(d->result, key);
-
-    return json_is_number(j) ? json_number_value(j) : NAN;
+    return number_in(d->result, key);
 }
 
 const char *desk_word(const desk *d, const char *key)
 {
-    const char *s = json_string_value(json_object_get(d->result, key));
-
-    return s ? s : "";
+    return word_in(d->result, key);
 }
 
 const json_t *desk_step(const desk *d, size_t i)
 {
     return json_array_get(json_object_get(d->result, "path"), i);
+}
+
+/* ---- cut and going on ---- */
+
+void desk_cut(desk_runner *run, void (*same)(const desk *d), const char *const *more, int step)
+{
+    desk d;
+    int events;
+
+    desk_open(&d);
+    CHECK_OK(d.ctx, run(&d, "whole", desk_tune, more));
+    events = d.events;
+    CHECK(events > 12);
+    for (int k = 1; k < events; k += test_sanitized() ? 3 * step : step) {
+        d.at = k, d.signal = SIGTERM;
+        const drmad_status st = run(&d, "cut", desk_tune, more);
+        if (st == DRMAD_OK && k + 2 >= events) continue; /* nothing was left to stop */
+        if (st != DRMAD_E_TERMINATED || !strstr(d.message, "--resume"))
+            test_fail(__FILE__, __LINE__, "cut at %d: status %d, %s", k, (int)st, d.message);
+        d.at = 0;
+        CHECK_OK(d.ctx, run(&d, "cut", desk_resume, more));
+        same(&d);
+    }
+    desk_close(&d);
 }

@@ -3,6 +3,7 @@
  * would. */
 #ifndef DESK_H
 #define DESK_H
+#include "data/safetensors.h"
 #include "drmad/study.h"
 #include "test.h"
 #include <jansson.h>
@@ -33,6 +34,10 @@ drmad_status desk_run(desk *d, const char *out, desk_call *call, const char *con
 #define DESK_RUN(d, out, call, ...)                                                                \
     desk_run((d), (out), (call), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
+/* With the settings `usual` before `more`; both end with NULL, more may be NULL. */
+drmad_status desk_run_after(desk *d, const char *out, desk_call *call, const char *const *usual,
+                            const char *const *more);
+
 drmad_status desk_tune(drmad_study *s);
 drmad_status desk_resume(drmad_study *s);
 drmad_status desk_train(drmad_study *s);
@@ -41,6 +46,10 @@ drmad_status desk_train(drmad_study *s);
 char *desk_read(const desk *d, const char *out, const char *name, size_t *size);
 bool desk_has(const desk *d, const char *out, const char *name);
 void desk_write(const desk *d, const char *out, const char *name, const char *bytes, size_t size);
+st_file *desk_tensors(const desk *d, const char *out, const char *name);
+/* Fails unless both files hold the same bytes. */
+void desk_same_file(const desk *d, const char *a, const char *a_name, const char *b,
+                    const char *b_name);
 /* Fails unless both folders hold the same result but for times, the same weights and the same
  * hyperparameters, byte by byte. */
 void desk_same(const desk *d, const char *a, const char *b);
@@ -50,4 +59,13 @@ void desk_same_result(const desk *d, const char *a, const char *b); /* the resul
 double desk_number(const desk *d, const char *key);
 const char *desk_word(const desk *d, const char *key);
 const json_t *desk_step(const desk *d, size_t i); /* of the path */
+/* Of any object. Missing: NaN, "". */
+double number_in(const json_t *j, const char *key);
+const char *word_in(const json_t *j, const char *key);
+
+/* Stops the run "whole" at every step-th event, lets it go on as "cut", and asks `same` to compare
+ * the two: on a desk of its own. */
+typedef drmad_status desk_runner(desk *d, const char *out, desk_call *call,
+                                 const char *const *more);
+void desk_cut(desk_runner *run, void (*same)(const desk *d), const char *const *more, int step);
 #endif

@@ -1,5 +1,4 @@
 /* What the calls on a study do and leave behind, flow by flow. */
-#include "data/safetensors.h"
 #include "desk.h"
 
 static drmad_status call_why(drmad_study *s)
@@ -17,23 +16,6 @@ static drmad_status call_explain(drmad_study *s)
 static drmad_status call_dry_run(drmad_study *s)
 {
     return drmad_study_dry_run(s);
-}
-
-static st_file *tensors(const desk *d, const char *out, const char *name)
-{
-    char path[500];
-    st_file *f = NULL;
-
-    snprintf(path, sizeof path, "%s/%s/%s", d->folder, out, name);
-    CHECK_OK(d->ctx, safetensors_read(d->ctx, path, &f));
-    return f;
-}
-
-static const char *step_word(const desk *d, size_t i, const char *key)
-{
-    const char *s = json_string_value(json_object_get(desk_step(d, i), key));
-
-    return s ? s : "";
 }
 
 TEST(tune_leaves_its_files_and_finds_something_better)
@@ -57,7 +39,7 @@ TEST(tune_leaves_its_files_and_finds_something_better)
     CHECK_INT(json_array_size(json_object_get(json_object_get(j, "tuned"), "runs")), 2);
     json_decref(j);
     free(text);
-    st_file *f = tensors(&d, "r", "hyperparameters.safetensors");
+    st_file *f = desk_tensors(&d, "r", "hyperparameters.safetensors");
     CHECK(f && f->n == 2 && safetensors_find(f, "l2/layers.0.weight"));
     mem_free(d.ctx, f);
     desk_close(&d);
@@ -153,7 +135,7 @@ static double moved(desk *d, const char *steps, const char *momentum)
     CHECK_OK(d->ctx,
              DESK_RUN(d, "r", desk_tune, steps, momentum, "outer.fresh_split=true",
                       "outer.optimizer=sgd", "outer.lr=1e-3", "hyper=[{kind: lr, start: 0.1}]"));
-    st_file *f = tensors(d, "r", "hyperparameters.safetensors");
+    st_file *f = desk_tensors(d, "r", "hyperparameters.safetensors");
     const double x = f && f->n == 1 ? log(((const double *)f->at[0].data)[0] / 0.1) : NAN;
     mem_free(d->ctx, f);
     return x;
@@ -189,7 +171,7 @@ TEST(ties_are_loosened_one_after_the_other)
     desk_open(&d);
     for (size_t i = 0; i < COUNT(stages); i++) {
         CHECK_OK(d.ctx, DESK_RUN(&d, "r", desk_tune, ties, stages[i].steps));
-        st_file *f = tensors(&d, "r", "hyperparameters.safetensors");
+        st_file *f = desk_tensors(&d, "r", "hyperparameters.safetensors");
         const st_tensor *t = f ? safetensors_find(f, stages[i].tensor) : NULL;
         CHECK(f && f->n == stages[i].tensors);
         CHECK(t && shape_count(&t->shape) == stages[i].elements);
@@ -213,7 +195,7 @@ TEST(patience_counts_meta_steps_without_a_better_objective)
                              "outer.tolerance=0.01"));
     CHECK_STR(desk_word(&d, "stopped_because"), "patience is out");
     CHECK_INT(desk_number(&d, "meta_steps"), 4); /* the first is better than nothing */
-    CHECK_STR(step_word(&d, 3, "verdict"), "stopped");
+    CHECK_STR(word_in(desk_step(&d, 3), "verdict"), "stopped");
     desk_close(&d);
 }
 

@@ -1,10 +1,6 @@
 /* A rally: each stage goes on from what the one before left; what it costs; and that one that was
  * cut anywhere ends with the same bits. */
-#include "data/safetensors.h"
 #include "desk.h"
-#include <signal.h>
-
-enum { MORE = 12 };
 
 static const char *const usual[] = {
     "hyper=[{kind: l2, per: unit-in, start: 1e-3}, {kind: lr, per: layer, phases: 2}]",
@@ -12,17 +8,12 @@ static const char *const usual[] = {
     "outer.steps=3",
     "outer.audit_every=2",
     "threads=1",
+    NULL,
 };
 
 static drmad_status rally_run(desk *d, const char *out, desk_call *call, const char *const *more)
 {
-    const char *list[DESK_SETTINGS];
-    int n = 0;
-
-    for (size_t i = 0; i < COUNT(usual); i++) list[n++] = usual[i];
-    for (int i = 0; more && more[i] && i < MORE; i++) list[n++] = more[i];
-    list[n] = NULL;
-    return desk_run(d, out, call, list);
+    return desk_run_after(d, out, call, usual, more);
 }
 #define RALLY_RUN(d, out, call, ...)                                                               \
     rally_run((d), (out), (call), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
@@ -30,36 +21,6 @@ static drmad_status rally_run(desk *d, const char *out, desk_call *call, const c
 static const json_t *leg(const desk *d, size_t i)
 {
     return json_array_get(json_object_get(d->result, "rally"), i);
-}
-
-static double number(const json_t *j, const char *key)
-{
-    const json_t *x = json_object_get(j, key);
-
-    return json_is_number(x) ? json_number_value(x) : NAN;
-}
-
-/* Two files of the same or of two folders, byte by byte. */
-static void same_file(const desk *d, const char *a, const char *a_name, const char *b,
-                      const char *b_name)
-{
-    size_t na, nb;
-    char *x = desk_read(d, a, a_name, &na), *y = desk_read(d, b, b_name, &nb);
-
-    if (!x || !y || na != nb || memcmp(x, y, na) != 0)
-        test_fail(__FILE__, __LINE__, "%s/%s and %s/%s: other bytes", a, a_name, b, b_name);
-    free(x);
-    free(y);
-}
-
-static st_file *tensors(const desk *d, const char *out, const char *name)
-{
-    char path[500];
-    st_file *f = NULL;
-
-    snprintf(path, sizeof path, "%s/%s/%s", d->folder, out, name);
-    CHECK_OK(d->ctx, safetensors_read(d->ctx, path, &f));
-    return f;
 }
 
 TEST(rally_stages_go_on_from_the_one_before)
@@ -71,27 +32,29 @@ TEST(rally_stages_go_on_from_the_one_before)
     CHECK_OK(d.ctx, RALLY_RUN(&d, "r", desk_tune, "retrain.seeds=1"));
     CHECK_INT(json_array_size(json_object_get(d.result, "rally")), 3);
     for (size_t i = 0; i < 3; i++) {
-        CHECK_NEAR(number(leg(&d, i), "examples"), examples[i], 0);
-        CHECK_NEAR(number(leg(&d, i), "steps"), steps[i], 0);
-        CHECK_NEAR(number(leg(&d, i), "meta_steps"), meta[i], 0);
-        CHECK(number(leg(&d, i), "objective") <= number(leg(&d, i), "start")); /* outer.trust */
+        CHECK_NEAR(number_in(leg(&d, i), "examples"), examples[i], 0);
+        CHECK_NEAR(number_in(leg(&d, i), "steps"), steps[i], 0);
+        CHECK_NEAR(number_in(leg(&d, i), "meta_steps"), meta[i], 0);
+        CHECK(number_in(leg(&d, i), "objective") <=
+              number_in(leg(&d, i), "start")); /* outer.trust */
         const json_t *audits = json_object_get(leg(&d, i), "audits");
         CHECK(json_array_size(audits) > 0); /* full is exact: f32 rounding is left */
         CHECK_NEAR(json_number_value(json_array_get(audits, 0)), 1, 1e-3);
-        CHECK(number(leg(&d, i), "largest_growth") > 0);
+        CHECK(number_in(leg(&d, i), "largest_growth") > 0);
     }
-    same_file(&d, "r", "rally/1/state.safetensors", "r", "rally/2/start.safetensors");
-    same_file(&d, "r", "rally/2/tuned.safetensors", "r", "rally/3/start-values.safetensors");
-    same_file(&d, "r", "rally/2/tuned.safetensors", "r", "rally/2/hyperparameters.safetensors");
+    desk_same_file(&d, "r", "rally/1/state.safetensors", "r", "rally/2/start.safetensors");
+    desk_same_file(&d, "r", "rally/2/tuned.safetensors", "r", "rally/3/start-values.safetensors");
+    desk_same_file(&d, "r", "rally/2/tuned.safetensors", "r",
+                   "rally/2/hyperparameters.safetensors");
     /* the first chain is the rally itself, and its end the result */
     for (int k = 1; k <= 3; k++) {
         char a[60], b[60];
 
         snprintf(a, sizeof a, "rally/%d/state.safetensors", k);
         snprintf(b, sizeof b, "retrain/tuned/%d/state.safetensors", k);
-        same_file(&d, "r", a, "r", b);
+        desk_same_file(&d, "r", a, "r", b);
     }
-    same_file(&d, "r", "rally/3/weights.safetensors", "r", "weights.safetensors");
+    desk_same_file(&d, "r", "rally/3/weights.safetensors", "r", "weights.safetensors");
     CHECK(strstr(d.text, "stage  examples"));
     desk_close(&d);
 }
@@ -118,7 +81,7 @@ TEST(a_training_in_two_parts_is_the_whole)
         CHECK_OK(d.ctx, DESK_RUN(&d, "b", desk_train, "train.batch=60", "train.steps=8",
                                  "train.order=sequential", "output.state=true", buffers[i], weights,
                                  state));
-        same_file(&d, "whole", "state.safetensors", "b", "state.safetensors");
+        desk_same_file(&d, "whole", "state.safetensors", "b", "state.safetensors");
         CHECK_OK(d.ctx,
                  DESK_RUN(&d, "c", desk_train, "train.batch=60", "train.steps=8",
                           "train.order=sequential", "output.state=true", buffers[i], weights));
@@ -140,16 +103,16 @@ TEST(a_subset_is_the_first_of_the_training_set)
     desk_open(&d);
     CHECK_OK(d.ctx, DESK_RUN(&d, "a", desk_train, "train.examples=0.5", "train.steps=1",
                              "train.batch=30", "optimizer.lr=0"));
-    const double valid = number(json_object_get(d.result, "run"), "objective_loss");
-    const double half = number(json_object_get(d.result, "run"), "train_loss");
+    const double valid = number_in(json_object_get(d.result, "run"), "objective_loss");
+    const double half = number_in(json_object_get(d.result, "run"), "train_loss");
     CHECK_OK(d.ctx, DESK_RUN(&d, "b", desk_train, "train.examples=30", "train.steps=1",
                              "train.batch=30", "optimizer.lr=0", "train.order=sequential"));
-    CHECK_NEAR(number(json_object_get(d.result, "run"), "train_loss"), half, 1e-6);
-    CHECK_NEAR(number(json_object_get(d.result, "run"), "objective_loss"), valid, 0);
+    CHECK_NEAR(number_in(json_object_get(d.result, "run"), "train_loss"), half, 1e-6);
+    CHECK_NEAR(number_in(json_object_get(d.result, "run"), "objective_loss"), valid, 0);
     CHECK_OK(d.ctx, DESK_RUN(&d, "c", desk_train, "train.steps=1", "train.batch=30",
                              "optimizer.lr=0", "train.order=sequential"));
-    CHECK_NEAR(number(json_object_get(d.result, "run"), "train_loss"), half, 1e-6);
-    CHECK_NEAR(number(json_object_get(d.result, "run"), "objective_loss"), valid, 0);
+    CHECK_NEAR(number_in(json_object_get(d.result, "run"), "train_loss"), half, 1e-6);
+    CHECK_NEAR(number_in(json_object_get(d.result, "run"), "objective_loss"), valid, 0);
     CHECK_INT(DESK_RUN(&d, "d", desk_train, "train.examples=61"), DRMAD_E_CONFIG);
     CHECK(strstr(d.message, "train.examples: 61, but data.train is 60"));
     CHECK_INT(DESK_RUN(&d, "d", desk_train, "train.examples=0.05"), DRMAD_E_CONFIG);
@@ -170,8 +133,8 @@ TEST(rally_hyperparameters_are_inherited)
                   "hyper=[{kind: init_scale, per: layer}, {kind: example_weight, per: example, "
                   "start: 0.75}, {kind: l2, per: unit-in, ties: [{per: global, until: 1}, "
                   "{per: layer, until: 40}]}]"));
-    st_file *one = tensors(&d, "r", "rally/1/tuned.safetensors");
-    st_file *two = tensors(&d, "r", "rally/2/start-values.safetensors");
+    st_file *one = desk_tensors(&d, "r", "rally/1/tuned.safetensors");
+    st_file *two = desk_tensors(&d, "r", "rally/2/start-values.safetensors");
     const st_tensor *a = safetensors_find(one, "example_weight");
     const st_tensor *b = safetensors_find(two, "example_weight");
     CHECK(a && b && a->shape.dim[1] == 30 && b->shape.dim[1] == 40);
@@ -185,7 +148,7 @@ TEST(rally_hyperparameters_are_inherited)
     CHECK(l2 && l2->shape.dim[1] == 4);
     for (int i = 1; l2 && i < 4; i++)
         CHECK_NEAR(((const double *)l2->data)[i], ((const double *)l2->data)[0], 0);
-    st_file *end = tensors(&d, "r", "rally/2/tuned.safetensors");
+    st_file *end = desk_tensors(&d, "r", "rally/2/tuned.safetensors");
     l2 = safetensors_find(end, "l2/layers.1.weight");
     CHECK(l2 && ((const double *)l2->data)[1] != ((const double *)l2->data)[0]);
     mem_free(d.ctx, one);
@@ -213,9 +176,9 @@ TEST(a_grown_net_computes_what_the_old_one_did)
     desk_open(&d);
     CHECK_OK(d.ctx, rally_run(&d, "r", desk_tune, growing));
     const json_t *end = json_object_get(leg(&d, 0), "end");
-    const double loss = number(end, "objective_loss"), test = number(end, "test_loss");
-    CHECK_NEAR(number(leg(&d, 0), "parameters"), 784 * 4 + 4 + 15 + 40, 0);
-    CHECK_NEAR(number(leg(&d, 1), "parameters"), 784 * 7 + 7 + 24 + 20 + 60, 0);
+    const double loss = number_in(end, "objective_loss"), test = number_in(end, "test_loss");
+    CHECK_NEAR(number_in(leg(&d, 0), "parameters"), 784 * 4 + 4 + 15 + 40, 0);
+    CHECK_NEAR(number_in(leg(&d, 1), "parameters"), 784 * 7 + 7 + 24 + 20 + 60, 0);
     snprintf(weights, sizeof weights, "model.weights=%s/r/rally/2/start.safetensors", d.folder);
     snprintf(state, sizeof state, "optimizer.state=%s/r/rally/2/start.safetensors", d.folder);
     CHECK_OK(d.ctx, DESK_RUN(&d, "s", desk_train, growing[0], weights, state,
@@ -223,8 +186,8 @@ TEST(a_grown_net_computes_what_the_old_one_did)
                              "model.grow=[wider layers.0=7, deeper layers.1, wider "
                              "layers.1_2=5]"));
     const json_t *run = json_object_get(d.result, "run");
-    CHECK_NEAR(number(run, "objective_loss"), loss, 1e-5);
-    CHECK_NEAR(number(run, "test_loss"), test, 1e-5);
+    CHECK_NEAR(number_in(run, "objective_loss"), loss, 1e-5);
+    CHECK_NEAR(number_in(run, "test_loss"), test, 1e-5);
     desk_close(&d);
 }
 
@@ -253,8 +216,8 @@ TEST(a_new_unit_inherits_its_parents_values_and_a_new_layer_those_before_it)
 
     desk_open(&d);
     CHECK_OK(d.ctx, rally_run(&d, "r", desk_tune, growing));
-    st_file *one = tensors(&d, "r", "rally/1/tuned.safetensors");
-    st_file *two = tensors(&d, "r", "rally/2/start-values.safetensors");
+    st_file *one = desk_tensors(&d, "r", "rally/1/tuned.safetensors");
+    st_file *two = desk_tensors(&d, "r", "rally/2/start-values.safetensors");
     const double *old = values_of(one, "l2/layers.1.weight", 1, 4);
     const double *now = values_of(two, "l2/layers.1.weight", 1, 7);
     CHECK(old[0] != old[1]);
@@ -284,15 +247,15 @@ TEST(rally_charges_what_was_done)
     desk_open(&d);
     CHECK_OK(d.ctx, RALLY_RUN(&d, "r", desk_tune, "outer.audit_every=never"));
     for (size_t i = 0; i < 3; i++) {
-        const double share = number(leg(&d, i), "steps") / 30;
-        const double meta = number(leg(&d, i), "meta_steps");
+        const double share = number_in(leg(&d, i), "steps") / 30;
+        const double meta = number_in(leg(&d, i), "meta_steps");
 
-        CHECK(number(leg(&d, i), "runs") > share * (2.5 * meta + 2)); /* last look, kept run */
-        CHECK(number(leg(&d, i), "runs") < share * (6 * meta + 4));
-        sum += number(leg(&d, i), "runs");
+        CHECK(number_in(leg(&d, i), "runs") > share * (2.5 * meta + 2)); /* last look, kept run */
+        CHECK(number_in(leg(&d, i), "runs") < share * (6 * meta + 4));
+        sum += number_in(leg(&d, i), "runs");
     }
     /* two chains a seed, each a run and looks at F after its stages */
-    const double chains = number(json_object_get(d.result, "spent"), "runs") - sum;
+    const double chains = number_in(json_object_get(d.result, "spent"), "runs") - sum;
     CHECK(chains > 4 && chains < 4 * 2);
     desk_close(&d);
 }
@@ -305,7 +268,7 @@ TEST(rally_keeps_to_its_shares_of_the_budget)
     CHECK_OK(d.ctx,
              RALLY_RUN(&d, "r", desk_tune, "outer.steps=1000", "budget.runs=40", "outer.lr=0.01",
                        "retrain.seeds=0", "rally=[{steps: 10, share: 0.5}, {steps: 10}]"));
-    const double first = number(leg(&d, 0), "runs"), second = number(leg(&d, 1), "runs");
+    const double first = number_in(leg(&d, 0), "runs"), second = number_in(leg(&d, 1), "runs");
     CHECK(first <= 20 + 2 && first > 16); /* the last look and the kept run may go over */
     CHECK(first + second <= 40 + 3 && first + second > 34);
     CHECK(strstr(json_string_value(json_object_get(leg(&d, 0), "stopped_because")), "budget.runs"));
@@ -351,34 +314,12 @@ static void same_rally(const desk *d)
         "rally/3/state.safetensors", "retrain/start/3/weights.safetensors"};
 
     desk_same_result(d, "whole", "cut");
-    for (size_t i = 0; i < COUNT(names); i++) same_file(d, "whole", names[i], "cut", names[i]);
-}
-
-static void cut_everywhere(const char *const *more)
-{
-    desk d;
-    int events, step = test_count(5, 1);
-
-    desk_open(&d);
-    CHECK_OK(d.ctx, rally_run(&d, "whole", desk_tune, more));
-    events = d.events;
-    CHECK(events > 12);
-    for (int k = 1; k < events; k += step) {
-        d.at = k, d.signal = SIGTERM;
-        const drmad_status st = rally_run(&d, "cut", desk_tune, more);
-        if (st == DRMAD_OK && k + 2 >= events) continue; /* nothing was left to stop */
-        if (st != DRMAD_E_TERMINATED || !strstr(d.message, "--resume"))
-            test_fail(__FILE__, __LINE__, "cut at %d: status %d, %s", k, (int)st, d.message);
-        d.at = 0;
-        CHECK_OK(d.ctx, rally_run(&d, "cut", desk_resume, more));
-        same_rally(&d);
-    }
-    desk_close(&d);
+    for (size_t i = 0; i < COUNT(names); i++) desk_same_file(d, "whole", names[i], "cut", names[i]);
 }
 
 TEST(f21_a_rally_goes_on_where_it_was_cut)
 {
-    cut_everywhere(NULL);
+    desk_cut(rally_run, same_rally, NULL, test_count(5, 1));
 }
 
 TEST(f21_a_rally_with_a_budget_and_fresh_seeds_goes_on)
@@ -386,12 +327,12 @@ TEST(f21_a_rally_with_a_budget_and_fresh_seeds_goes_on)
     static const char *const more[] = {"budget.runs=30", "outer.fresh_seed=true",
                                        "trajectory.kind=grid", NULL};
 
-    cut_everywhere(more);
+    desk_cut(rally_run, same_rally, more, test_count(5, 1));
 }
 
 TEST(f21_a_rally_with_a_net_that_grows_goes_on)
 {
-    cut_everywhere(growing);
+    desk_cut(rally_run, same_rally, growing, test_count(5, 1));
 }
 
 TEST(f21_a_rally_that_is_done_is_told_again)
