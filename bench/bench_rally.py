@@ -9,8 +9,8 @@ CIFAR-10 at 16 x 16, a small convolutional net which the rally begins at half it
             the hypergradient said over what is exact, 1 is right
 
 bench_rally.py [STUDIES] [mnist|cifar] [SHARE]: 3 of mnist unless said otherwise, each of its own
-split, initial weights and batches. SHARE of the steps alone is for a look. Needs MNIST or cifar10-imagefolder.tar in DRMAD_DATA or
-../shared/data, and numpy."""
+split, initial weights and batches. SHARE of the steps alone is for a look. Needs MNIST or
+cifar10-imagefolder.tar in DRMAD_DATA or ../shared/data, and numpy."""
 
 import pathlib
 import statistics
