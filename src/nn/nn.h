@@ -163,6 +163,11 @@ typedef struct nn_doubt {
  * Of sequences, z [B, T, K] and labels [B, T]: the mean over the positions. */
 node nn_row_loss(graph *g, nn_loss loss, node z, node labels, const nn_doubt *doubt);
 
+/* T^2 KL(softmax(theirs/T) || softmax(z/T)) of each row, [B, 1]: what a net that is trained by
+ * another's outputs minimises, Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural
+ * Network", 2015, section 2. z, theirs: [B, K]; temperature T: one element. */
+node nn_row_distillation(graph *g, node z, node theirs, node temperature);
+
 /* 1 where the largest output is the label's, [B, 1]; of sequences the share of such positions. */
 node nn_row_correct(graph *g, node z, node labels);
 

@@ -140,6 +140,7 @@ static drmad_status check_keys(const config *cfg)
 {
     static const char *const own[] = {"data",
                                       "model",
+                                      "distill",
                                       "train.batch",
                                       "train.order",
                                       "train.loss",

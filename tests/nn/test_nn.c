@@ -168,6 +168,35 @@ TEST(losses_of_labels_in_doubt_have_their_limits)
     graph_free(f.g);
 }
 
+/* T^2 sum_k p_k ln(p_k/q_k), p and q the soft-max of theirs/T and z/T. */
+TEST(distillation_is_its_closed_form)
+{
+    const double heat = 2.5;
+    double z[ROWS * CLASSES], theirs[ROWS * CLASSES], want[ROWS];
+    fixture f;
+
+    fill(z, ROWS * CLASSES, 2, 1);
+    fill(theirs, ROWS * CLASSES, 2, 2);
+    for (int k = 0; k < CLASSES; k++) theirs[k] = z[k] + 3; /* the same distribution */
+    for (int i = 0; i < ROWS; i++) {
+        double p = 0, q = 0;
+
+        for (int k = 0; k < CLASSES; k++) p += exp(theirs[i * CLASSES + k] / heat);
+        for (int k = 0; k < CLASSES; k++) q += exp(z[i * CLASSES + k] / heat);
+        want[i] = 0;
+        for (int k = 0; k < CLASSES; k++) {
+            const double a = exp(theirs[i * CLASSES + k] / heat) / p;
+            want[i] += heat * heat * a * log(a / (exp(z[i * CLASSES + k] / heat) / q));
+        }
+    }
+    CHECK_NEAR(want[0], 0, 1e-13);
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z);
+    node of = bind(&f, F64, SHAPE(ROWS, CLASSES), theirs), t = bind(&f, F64, SHAPE(1, 1), &heat);
+    check_values(&f, nn_row_distillation(f.g, out, of, t), want, ROWS, "distillation");
+    graph_free(f.g);
+}
+
 TEST(losses_of_huge_outputs_are_finite)
 {
     static const double z[2 * CLASSES] = {1e4, -1e4, 0, 3, -1e4, 1e4, 0, 3};
