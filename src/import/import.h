@@ -3,6 +3,7 @@
  * Ownership: open gives, close takes. A module borrows the model. */
 #ifndef IMPORT_H
 #define IMPORT_H
+#include "data/safetensors.h"
 #include "import/graph_file.h"
 #include "nn/module.h"
 
@@ -40,6 +41,9 @@ typedef struct imported {
 /* Gives *out. DRMAD_E_MODEL, DRMAD_E_DATA or DRMAD_E_IO name file, node and remedy. */
 drmad_status import_open(drmad_ctx *ctx, const char *folder, imported **out);
 void import_close(imported *m); /* NULL is fine */
+/* The same of what was read; takes `f`. `folder` is for messages. */
+drmad_status import_make(drmad_ctx *ctx, const char *folder, graph_file *f, const st_file *w,
+                         imported **out);
 
 /* How far the folder's parity values are from ours, relative; see docs/GRAPH.md. */
 typedef struct import_parity {

@@ -12,14 +12,6 @@ enum { CONSTANT_ALIGN = 64, MORE_INPUTS_MAX = GRAPH_ROWS_MAX - 1 };
 
 /* ---- tensors ---- */
 
-static drmad_status read_file(drmad_ctx *ctx, const char *folder, const char *name, st_file **out)
-{
-    char path[1200];
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return safetensors_read(ctx, path, out);
-}
-
 /* The tensor of an input, in its dtype and shape. */
 static drmad_status find_tensor(const imported *m, const st_file *w, const graph_input *in,
                                 const st_tensor **out)
@@ -156,20 +148,6 @@ static drmad_status check_surplus(const imported *m, const st_file *w)
     return FAIL(m->ctx, DRMAD_E_MODEL,
                 "%.300s/weights.safetensors: %d tensors, graph.json names %d; export again",
                 m->folder, (int)w->n, (int)expected);
-}
-
-static drmad_status read_weights(imported *m)
-{
-    drmad_status st;
-    st_file *w = NULL;
-
-    TRY(read_file(m->ctx, m->folder, "weights.safetensors", &w));
-    TRY(check_surplus(m, w));
-    TRY(read_start(m, w));
-    TRY(read_constants(m, w));
-done:
-    mem_free(m->ctx, w);
-    return st;
 }
 
 /* ---- inputs ---- */
@@ -403,27 +381,59 @@ done:
     return st;
 }
 
-drmad_status import_open(drmad_ctx *ctx, const char *folder, imported **out)
+/* All that follows from the two files. */
+static drmad_status complete(imported *m, const st_file *w)
+{
+    drmad_status st;
+
+    TRY(sort_inputs(m));
+    TRY(add_sites(m));
+    TRY(check_surplus(m, w));
+    TRY(read_start(m, w));
+    TRY(read_constants(m, w));
+    describe(m);
+    TRY(lower_once(m, true));
+    TRY(lower_once(m, false));
+done:
+    return st;
+}
+
+drmad_status import_make(drmad_ctx *ctx, const char *folder, graph_file *f, const st_file *w,
+                         imported **out)
 {
     drmad_status st;
     imported *m = NULL;
-    char path[1200];
 
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *m, &m));
     m->ctx = ctx;
+    m->f = f, f = NULL;
     TRY(mem_strdup(ctx, folder, &m->folder));
-    snprintf(path, sizeof path, "%s/graph.json", folder);
-    TRY(graph_file_read(ctx, path, &m->f));
-    TRY(sort_inputs(m));
-    TRY(add_sites(m));
-    TRY(read_weights(m));
-    describe(m);
-    TRY(lower_once(m, true));
-    TRY(lower_once(m, false));
+    TRY(complete(m, w));
     *out = m, m = NULL;
 done:
+    graph_file_free(f);
     import_close(m);
+    return st;
+}
+
+drmad_status import_open(drmad_ctx *ctx, const char *folder, imported **out)
+{
+    drmad_status st;
+    graph_file *f = NULL;
+    st_file *w = NULL;
+    char path[1200];
+
+    *out = NULL;
+    snprintf(path, sizeof path, "%s/graph.json", folder);
+    TRY(graph_file_read(ctx, path, &f));
+    snprintf(path, sizeof path, "%s/weights.safetensors", folder);
+    TRY(safetensors_read(ctx, path, &w));
+    st = import_make(ctx, folder, f, w, out);
+    f = NULL;
+done:
+    graph_file_free(f);
+    mem_free(ctx, w);
     return st;
 }
 

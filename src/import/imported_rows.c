@@ -92,8 +92,9 @@ static node summed(peel *p, node x, double scale)
     const int64_t batch = p->l->batch;
 
     if (x == NODE_NONE) return NODE_NONE;
-    node rows = g_reshape(g, x, SHAPE(batch, shape_count(graph_shape(g, x)) / batch));
-    return g_scale(g, g_sum(g, rows, 1u << 1), scale);
+    const int64_t each = shape_count(graph_shape(g, x)) / batch;
+    node rows = g_reshape(g, x, SHAPE(batch, each));
+    return g_scale(g, each == 1 ? rows : g_sum(g, rows, 1u << 1), scale);
 }
 
 /* Of sum and mean over everything. */

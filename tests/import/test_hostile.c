@@ -1,6 +1,6 @@
 /* Files that are wrong: each is refused with the place and what was expected, nothing else
  * happens. Faults F14 and F15 of the matrix, and failing allocations. */
-#include "folder.h"
+#include "imported.h"
 #include "import/import.h"
 
 /* y = x w', loss = mean of y y: the graph that the texts below change. */
@@ -147,7 +147,7 @@ TEST(size_is_bounded)
 {
     drmad_ctx *ctx = test_ctx();
     static const char one[] = "{\"name\":\"a%d\",\"op\":\"neg\",\"in\":[\"x\"],\"shape\":[2,3],"
-                               "\"dtype\":\"f64\"},";
+                              "\"dtype\":\"f64\"},";
     const char *cut = strstr(good, "{\"name\":\"t\"");
     const int n = GRAPH_NODES_MAX + 1;
     char *text = malloc((size_t)n * (sizeof one + 8) + sizeof good), *at = text;

@@ -1,6 +1,6 @@
 /* Small folders of the format, written by tests. */
-#ifndef FOLDER_H
-#define FOLDER_H
+#ifndef IMPORTED_H
+#define IMPORTED_H
 #include "data/safetensors.h"
 #include "test.h"
 
