@@ -331,8 +331,14 @@ static bool differs(double a, double b, double size, double tolerance)
     return isfinite(a) && isfinite(b) && fabs(a - b) > tolerance * fmax(size, 1e-6);
 }
 
+/* A node with its mean and root mean square, and those that PyTorch had. */
+typedef struct culprit {
+    const graph_op *node; /* NULL: all agree */
+    double mean, rms, their_mean, their_rms;
+} culprit;
+
 static drmad_status find_culprit(const imported *m, const st_file *f, double tolerance,
-                                 const graph_op **culprit)
+                                 culprit *out)
 {
     const int32_t n = m->f->train.n;
     const dtype t = m->f->dtype;
@@ -341,16 +347,16 @@ static drmad_status find_culprit(const imported *m, const st_file *f, double tol
     trial_run r = {.m = m};
     const st_tensor *want;
 
-    *culprit = NULL;
+    *out = (culprit){0};
     TRY(mem_alloc(m->ctx, (size_t)n + 1, sizeof *values, &values));
     TRY(run_open(&r, m, f, true, values, &loss));
     TRY(stored(m, f, "nodes", "", F64, &SHAPE(n, 2), &want));
     TRY(node_numbers(&r, values));
-    for (int32_t i = 0; i < n && !*culprit; i++) {
+    for (int32_t i = 0; i < n && !out->node; i++) {
         const double *w = (const double *)want->data + 2 * (size_t)i;
         const double mean = at(t, r.memory[2 * i], 0), rms = at(t, r.memory[2 * i + 1], 0);
         if (differs(mean, w[0], w[1], tolerance) || differs(rms, w[1], w[1], tolerance))
-            *culprit = &m->f->train.node[i];
+            *out = (culprit){&m->f->train.node[i], mean, rms, w[0], w[1]};
     }
 done:
     mem_free(m->ctx, values);
@@ -360,20 +366,22 @@ done:
 
 static drmad_status refuse(const imported *m, const st_file *f, const import_parity *p)
 {
-    const graph_op *culprit;
-    const drmad_status st = find_culprit(m, f, p->tolerance, &culprit);
+    culprit c;
+    const drmad_status st = find_culprit(m, f, p->tolerance, &c);
     char text[256];
 
     if (st != DRMAD_OK) return st;
     snprintf(text, sizeof text,
              "loss %.1e, gradient %.1e, Hessian-vector product %.1e, evaluation %.1e from "
-             "PyTorch's, at most %.0e",
+             "PyTorch's, at most %.0e; train this model through Python (engine=\"callback\")",
              p->loss, p->gradient, p->product, p->evaluate, p->tolerance);
-    if (culprit) return graph_refuse(m->f, culprit, "is the first that differs; in all %s", text);
-    return FAIL(m->ctx, DRMAD_E_MODEL,
-                "%.300s: %s, while all nodes agree; train this model through Python "
-                "(engine=\"callback\")",
-                m->f->path, text);
+    if (!c.node)
+        return FAIL(m->ctx, DRMAD_E_MODEL, "%.300s: all nodes agree, but in all %s", m->f->path,
+                    text);
+    return graph_refuse(m->f, c.node,
+                        "is the first that differs: mean %.9g and root mean square %.9g here, %.9g "
+                        "and %.9g in PyTorch; in all %s",
+                        c.mean, c.rms, c.their_mean, c.their_rms, text);
 }
 
 drmad_status import_check(const imported *m, import_parity *out)

@@ -171,7 +171,7 @@ def the_same_result():
 
 
 def the_other_calls():
-    """why with a weight an example, estimate and check."""
+    """why with a weight an example, and estimate; check: below."""
     with tempfile.TemporaryDirectory() as folder:
         given = arguments(f"{folder}/x")
         for key in ("meta_steps", "seeds"):
@@ -180,7 +180,6 @@ def the_other_calls():
         found = {e: drmad.why(make, loss, **{**given, "hyper": None}, engine=e)
                  for e in ("callback", "native")}  # fmt: skip
         assert [i for i, _ in found["native"].harmful] == [i for i, _ in found["callback"].harmful]
-        assert drmad.check(make, loss, **given, engine="native").wrong == 0
         assert drmad.estimate(make, loss, **given, engine="native").runs > 1
 
 
@@ -300,16 +299,17 @@ def f15_parity_fails():
     """One weight, then one attribute: the first node that differs, both numbers, another way."""
 
     def weight(graph, raw):
-        raw[-3] ^= 0x40
+        raw[-3] ^= 0x40  # of the last matrix, which a permute reads first
 
     def attribute(graph, raw):
         node = next(n for n in graph["train"]["nodes"] if n["op"] == "addmm")
         node["attr"]["beta"] = 1.5
 
-    for change in (weight, attribute):
+    for change, op in ((weight, "permute"), (attribute, "addmm")):
         e = tampered(change)
         assert isinstance(e, ModelError) and e.exit_status == 3, e
-        assert "addmm" in str(e) and "callback" in str(e), e
+        for word in (f"({op}, in ", "first that differs", "root mean square", "callback"):
+            assert word in str(e), f"no {word}: {e}"
 
 
 def f06_no_pickles():
