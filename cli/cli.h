@@ -64,6 +64,12 @@ typedef struct opt {
 #define OPTS_TRIALS \
     TEXT(0, "study", study, "URL#NAME", "the study as the store has it, in place of a file"), \
     SETTING(0, "store", "store", "URL", "where trials are kept [sqlite:drmad.db]")
+#define OPTS_SERVER \
+    SETTING(0, "folder", "folder", "DIR", "where the server keeps its files"), \
+    SETTING(0, "bin", "bin", "DIR", "where initdb and pg_ctl lie [PATH, then Debian's place]"), \
+    SETTING(0, "max-connections", "max_connections", "N", "workers at once, and some [100]"), \
+    OPT_QUIET, \
+    OPT_HELP
 #define OPT_TRUST \
     FLAG(0, "trust-store", trust_store, "with --study: run the command that the store names")
 /* clang-format on */

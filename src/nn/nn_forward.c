@@ -127,13 +127,15 @@ node nn_build_dropout(const nn_build *b)
     graph *g = b->g;
     const node x = b->in[0];
 
-    const bool tuned = b->pass->train && b->pass->rate != NODE_NONE;
+    const node own = b->pass->rates ? b->pass->rates[b->l->site] : NODE_NONE;
+    const bool tuned = b->pass->train && own != NODE_NONE;
+
     if (!b->pass->train || b->pass->key == NODE_NONE || (b->l->rate == 0 && !tuned)) return x;
     const shape s = *graph_shape(g, x);
     const dtype t = graph_dtype(g, x);
     node u = g_uniform(g, b->pass->key, rng_site(b->l->name), t, s);
     if (tuned) {
-        node rate = g_bcast(g, g_reshape(g, b->pass->rate, shape_ones(s.rank)), s);
+        node rate = g_bcast(g, g_reshape(g, own, shape_ones(s.rank)), s);
         node kept = g_mul(g, x, relaxed_mask(b, u, rate));
         return g_mul(g, kept, g_recip(g, g_sub(g, g_ones_like(g, rate), rate)));
     }
@@ -217,8 +219,8 @@ node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass
     if (st != DRMAD_OK) return graph_stop(g, st);
     for (int32_t i = 0; pass->kinks && i < s->masks; i++) pass->kinks[i] = NODE_NONE;
     for (int32_t i = 0; pass->next && i < s->tensors; i++) pass->next[i] = NODE_NONE;
-    out = x;
-    for (int32_t i = 0; i < s->n; i++) out = y[i] = build_layer(g, s, w, y, i, x, pass);
+    for (int32_t i = 0; i < s->n; i++) y[i] = build_layer(g, s, w, y, i, x, pass);
+    out = s->output == NN_INPUT ? x : y[s->output];
     if (pass->outputs) memcpy(pass->outputs, y, (size_t)s->n * sizeof *y);
     mem_free(graph_ctx(g), y);
     return out;

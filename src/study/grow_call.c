@@ -1,5 +1,5 @@
 /* drmad grow: morphs applied to a file of weights. */
-#include "study/grow.h"
+#include "setup/grow.h"
 #include "study/study.h"
 #include <string.h>
 

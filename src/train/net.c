@@ -1,4 +1,5 @@
-/* The training graph of one step: loss and penalties. The optimiser on top is in update.c. */
+/* The training graph of one step: loss and penalties. What the data loss is made of is in losses.c,
+ * the optimiser on top in update.c. */
 #include "ad/ad.h"
 #include "train/trainer.h"
 #include <stdio.h>
@@ -51,7 +52,7 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
     const int32_t i = (int32_t)(u - t->spec.space->uses);
     if (n->use[i] == NODE_NONE) {
         snprintf(name, sizeof name, "%s%s%s", hyper_kind_of(kind)->word, tensor < 0 ? "" : "/",
-                 tensor < 0 ? "" : t->spec.params->at[tensor].name);
+                 tensor < 0 ? "" : space_place(t->spec.space, kind, tensor));
         n->use[i] =
             job_leaf(j, name, t->use[i].type, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
         t->use[i].used = true;
@@ -62,7 +63,8 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
 node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
 {
     node leaf = trainer_use_leaf(t, j, n, kind, tensor);
-    const int32_t rank = tensor < 0 ? 2 : t->spec.params->at[tensor].shape.rank;
+    const bool tensors = hyper_is_about_tensors(kind);
+    const int32_t rank = tensors ? t->spec.params->at[tensor].shape.rank : 2;
 
     if (leaf != NODE_NONE || value == 0) return leaf;
     return g_fill(j->g, t->spec.dtype, shape_ones(rank), value);
@@ -124,18 +126,6 @@ static node batch_rows(trainer *t, job *j)
     return g_gather(j->g, rows, index);
 }
 
-/* Row losses times a weight: one number, or one for each row of the batch. */
-static node weigh(trainer *t, job *j, node rows, node weight)
-{
-    const int64_t batch = t->spec.batch;
-
-    if (weight == NODE_NONE || rows == NODE_NONE) return rows;
-    if (shape_count(graph_shape(j->g, weight)) == batch)
-        weight = g_reshape(j->g, weight, SHAPE(batch, 1));
-    else weight = g_bcast(j->g, g_reshape(j->g, weight, SHAPE(1, 1)), SHAPE(batch, 1));
-    return g_mul(j->g, rows, weight);
-}
-
 static node penalties(trainer *t, job *j, net *n, node total)
 {
     for (int32_t i = 0; i < t->spec.params->n; i++) {
@@ -171,34 +161,41 @@ static node statistics_term(trainer *t, job *j, net *n)
     return total;
 }
 
+/* The tuned rates of the dropout layers; NODE_NONE for those that the space does not reach. */
+static void dropout_rates(trainer *t, job *j, net *n, node *rates)
+{
+    const param_table *p = t->spec.params;
+
+    for (int32_t i = 0; i < p->sites; i++)
+        rates[i] = p->site[i].kind == HYPER_DROPOUT ? trainer_use_leaf(t, j, n, HYPER_DROPOUT, i)
+                                                    : NODE_NONE;
+}
+
 /* The data loss by our own graph. */
 static drmad_status build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
     drmad_status st = DRMAD_OK;
-    nn_pass pass = {.train = true,
-                    .key = step_key(t, j),
-                    .rate = trainer_use_leaf(t, j, n, HYPER_DROPOUT, -1),
-                    .kinks = n->kinks,
-                    .next = n->next};
+    nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
+    node *rates = NULL;
 
     TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *pass.outputs, &pass.outputs));
+    TRY(mem_alloc(t->ctx, (size_t)s->params->sites, sizeof *rates, &rates));
+    dropout_rates(t, j, n, rates);
+    pass.rates = rates;
     node table = batch_rows(t, j);
     node labels = trainer_labels(t, j, table);
     node x = trainer_vary(t, j, n, trainer_inputs(t, j, n, table), pass.key);
     node z = nn_forward(j->g, s->model, n->w, x, &pass);
-    node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
     labels = trainer_targets(t, j, n, pass.key, z, labels);
-    node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
+    node rows = trainer_losses(t, j, n, &pass, z, labels);
 
-    n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
-    rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
-    rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
     TRY(trainer_regression(t, j, n, x, &pass, &n->total));
     if (n->adjoint) n->total = plus(j->g, n->total, statistics_term(t, j, n));
 done:
     mem_free(t->ctx, pass.outputs);
+    mem_free(t->ctx, rates);
     return st;
 }
 

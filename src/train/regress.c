@@ -80,7 +80,8 @@ drmad_status trainer_regression(trainer *t, job *j, net *n, node x, const nn_pas
                                 node *total)
 {
     const train_spec *s = &t->spec;
-    nn_pass theirs = {.train = true, .key = pass ? pass->key : NODE_NONE};
+    nn_pass theirs = {
+        .train = true, .key = pass ? pass->key : NODE_NONE, .rates = pass ? pass->rates : NULL};
     drmad_status st = DRMAD_OK;
     node *previous = NULL, *outputs = NULL, term;
 

@@ -68,6 +68,11 @@ int64_t use_index(const shape *leaf, const shape *tensor, int64_t e)
 
 /* ---- what a trainer holds ---- */
 
+static bool weighs_rows(hyper_kind k)
+{
+    return k == HYPER_EXAMPLE_WEIGHT || k == HYPER_LOSS_WEIGHT || k == HYPER_DISTILL_WEIGHT;
+}
+
 static drmad_status uses_new(trainer *t)
 {
     const train_spec *s = &t->spec;
@@ -79,8 +84,7 @@ static drmad_status uses_new(trainer *t)
         u->use = &s->space->uses[i];
         u->leaf = u->use->shape;
         u->type = optim_type(u->use->kind, s->dtype);
-        u->by_row = (u->use->kind == HYPER_EXAMPLE_WEIGHT || u->use->kind == HYPER_LOSS_WEIGHT) &&
-                    shape_count(&u->leaf) > 1;
+        u->by_row = weighs_rows(u->use->kind) && shape_count(&u->leaf) > 1;
         if (u->by_row) u->leaf = SHAPE(s->batch);
         u->count = (size_t)shape_count(&u->leaf);
         u->moving = u->by_row || (u->use->kind == HYPER_LR && s->rate.kind != SCHEDULE_CONSTANT) ||
@@ -110,6 +114,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
+    t->slot[SLOT_TEACHER] = (void *)(uintptr_t)s->teacher;
     if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
@@ -157,6 +162,21 @@ done:
     return st;
 }
 
+/* A row for each class, where the study wants one, is one for each output. */
+static drmad_status check_flips(drmad_ctx *ctx, const train_spec *s)
+{
+    const hyper_use *u = space_find(s->space, HYPER_LABEL_FLIP, -1);
+
+    if (!u || !s->model) return DRMAD_OK;
+    const shape *out = nn_output(s->model);
+    const int64_t outputs = out->dim[out->rank - 1];
+    if (u->shape.dim[0] == 1 || u->shape.dim[0] == outputs) return DRMAD_OK;
+    return FAIL(ctx, DRMAD_E_CONFIG,
+                "hyper: label_flip: %lld classes, but the net gives %lld numbers; with a value per "
+                "class they must be as many",
+                (long long)u->shape.dim[0], (long long)outputs);
+}
+
 static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
 {
     if (s->batch < 1 || s->batch > s->train.count)
@@ -168,12 +188,10 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
         return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
                     (long long)shape_count(&s->model->input), (long long)s->train.width);
-    if (space_has(s->space, HYPER_DROPOUT) && !(s->model && nn_draws_masks(s->model)))
-        return FAIL(ctx, DRMAD_E_CONFIG, "hyper: dropout: the model has no dropout layer%s",
-                    s->model ? "; presets have them where model.dropout is above 0" : "");
     if (s->masks && s->model->masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
-    const drmad_status st = train_check_varied(ctx, s);
+    drmad_status st = check_flips(ctx, s);
+    if (st == DRMAD_OK) st = train_check_varied(ctx, s);
     return st == DRMAD_OK ? trainer_check_update(ctx, s) : st;
 }
 
@@ -289,6 +307,10 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_L1: return s->l1;
     case HYPER_REGRESS: return s->regress.weight;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
+    case HYPER_GCE_Q: return s->gce_q;
+    case HYPER_LABEL_FLIP: return s->label_flip;
+    case HYPER_DISTILL_WEIGHT: return s->distill_weight;
+    case HYPER_DISTILL_TEMPERATURE: return s->distill_temperature;
     case HYPER_BRIGHTNESS: return s->brightness;
     case HYPER_CONTRAST: return s->contrast;
     case HYPER_ERASING: return s->erasing;
@@ -306,9 +328,7 @@ hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
     hyper_at at = {.t = step, .base = base, .type = u->type};
 
     if (u->by_row) {
-        at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
-                      ? t->local
-                      : t->batch_labels;
+        at.rows = s->space->slices[u->use->slice].per == PER_EXAMPLE ? t->local : t->batch_labels;
         at.n_rows = s->batch;
     }
     return at;

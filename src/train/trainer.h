@@ -87,6 +87,9 @@ node trainer_vary(trainer *t, job *j, net *n, node x, node key);
 /* The labels, or under mixup the targets [B, K] of outputs z. */
 node trainer_targets(trainer *t, job *j, net *n, node key, node z, node labels);
 node trainer_labels(trainer *t, job *j, node rows);
+/* losses.c: the losses of the batch's rows, [B, 1], all terms and weights in it; n->loss is made,
+ * the mean of the output's own alone. z, labels: outputs and targets of the step. */
+node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, node z, node labels);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
 /* Refuses what the optimiser does not have. */

@@ -93,14 +93,108 @@ TEST(row_losses_are_their_closed_forms)
     }
     open_graph(&f);
     node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z), y = bind(&f, I32, SHAPE(ROWS), labels);
-    node smooth = bind(&f, F64, SHAPE(1, 1), &e);
-    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NODE_NONE), want[0], ROWS,
+    const nn_doubt smooth = {bind(&f, F64, SHAPE(1, 1), &e), NODE_NONE, NODE_NONE};
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NULL), want[0], ROWS,
                  "cross-entropy");
-    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, smooth), want[1], ROWS,
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, &smooth), want[1], ROWS,
                  "smoothed");
-    check_values(&f, nn_row_loss(f.g, LOSS_SQUARED, out, y, NODE_NONE), want[2], ROWS, "squared");
-    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NODE_NONE), want[3], ROWS, "logistic");
-    CHECK(nn_row_loss(f.g, LOSS_SQUARED, NODE_NONE, y, NODE_NONE) == NODE_NONE);
+    check_values(&f, nn_row_loss(f.g, LOSS_SQUARED, out, y, NULL), want[2], ROWS, "squared");
+    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NULL), want[3], ROWS, "logistic");
+    CHECK(nn_row_loss(f.g, LOSS_SQUARED, NODE_NONE, y, NULL) == NODE_NONE);
+    graph_free(f.g);
+}
+
+/* By the definitions: -sum_j t_j (p'_j^q - 1)/q, or the logarithm for q = 0, p' = p T. */
+static double doubted(const double *z, int label, double e, double q, const double *odds)
+{
+    double sum = 0, loss = 0;
+
+    for (int k = 0; k < CLASSES; k++) sum += exp(z[k]);
+    for (int j = 0; j < CLASSES; j++) {
+        double p = odds ? 0 : exp(z[j]) / sum;
+        for (int i = 0; odds && i < CLASSES; i++) {
+            double all = 1;
+            for (int k = 0; k < CLASSES; k++) all += k == i ? 0 : odds[i * CLASSES + k];
+            p += exp(z[i]) / sum * (i == j ? 1 : odds[i * CLASSES + j]) / all;
+        }
+        const double t = (j == label ? 1 - e : 0) + e / CLASSES;
+        loss -= t * (q > 0 ? (pow(p, q) - 1) / q : log(p));
+    }
+    return loss;
+}
+
+TEST(losses_of_labels_in_doubt_are_their_closed_forms)
+{
+    static const int32_t labels[ROWS] = {3, 0, 2, 1, 0};
+    double z[ROWS * CLASSES], odds[CLASSES * CLASSES], want[ROWS];
+    const double e = 0.2, q = 0.6;
+
+    fill(z, ROWS * CLASSES, 2, 1);
+    for (int i = 0; i < CLASSES * CLASSES; i++) odds[i] = 0.05 + 0.1 * i;
+    for (int k = 1; k < 8; k++) { /* each alone and all together */
+        fixture f;
+
+        for (int i = 0; i < ROWS; i++)
+            want[i] = doubted(z + i * CLASSES, labels[i], k & 1 ? e : 0, k & 2 ? q : 0,
+                              k & 4 ? odds : NULL);
+        open_graph(&f);
+        node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z), y = bind(&f, I32, SHAPE(ROWS), labels);
+        const nn_doubt doubt = {k & 1 ? bind(&f, F64, SHAPE(1, 1), &e) : NODE_NONE,
+                                k & 2 ? bind(&f, F64, SHAPE(1, 1), &q) : NODE_NONE,
+                                k & 4 ? bind(&f, F64, SHAPE(CLASSES, CLASSES), odds) : NODE_NONE};
+        check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, &doubt), want, ROWS, "doubt");
+        graph_free(f.g);
+    }
+}
+
+/* q to 0 is cross-entropy, q = 1 the mean absolute error over 2; odds that are all alike move each
+ * class's mass evenly. */
+TEST(losses_of_labels_in_doubt_have_their_limits)
+{
+    static const int32_t labels[1] = {1};
+    double z[CLASSES], p[CLASSES], sum = 0, even = 0.1;
+
+    fill(z, CLASSES, 2, 1);
+    for (int k = 0; k < CLASSES; k++) sum += exp(z[k]);
+    for (int k = 0; k < CLASSES; k++) p[k] = exp(z[k]) / sum;
+    CHECK_NEAR(doubted(z, 1, 0, 1e-7, NULL), -log(p[1]), 1e-6);
+    CHECK_NEAR(doubted(z, 1, 0, 1, NULL), 1 - p[1], 1e-15);
+    const double stays = 1 / (1 + (CLASSES - 1) * even),
+                 want = -log(p[1] * stays + (1 - p[1]) * even * stays);
+    fixture f;
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(1, CLASSES), z), y = bind(&f, I32, SHAPE(1), labels);
+    const nn_doubt doubt = {NODE_NONE, NODE_NONE, bind(&f, F64, SHAPE(1, 1), &even)};
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, &doubt), &want, 1, "even odds");
+    graph_free(f.g);
+}
+
+/* T^2 sum_k p_k ln(p_k/q_k), p and q the soft-max of theirs/T and z/T. */
+TEST(distillation_is_its_closed_form)
+{
+    const double heat = 2.5;
+    double z[ROWS * CLASSES], theirs[ROWS * CLASSES], want[ROWS];
+    fixture f;
+
+    fill(z, ROWS * CLASSES, 2, 1);
+    fill(theirs, ROWS * CLASSES, 2, 2);
+    for (int k = 0; k < CLASSES; k++) theirs[k] = z[k] + 3; /* the same distribution */
+    for (int i = 0; i < ROWS; i++) {
+        double p = 0, q = 0;
+
+        for (int k = 0; k < CLASSES; k++) p += exp(theirs[i * CLASSES + k] / heat);
+        for (int k = 0; k < CLASSES; k++) q += exp(z[i * CLASSES + k] / heat);
+        want[i] = 0;
+        for (int k = 0; k < CLASSES; k++) {
+            const double a = exp(theirs[i * CLASSES + k] / heat) / p;
+            want[i] += heat * heat * a * log(a / (exp(z[i * CLASSES + k] / heat) / q));
+        }
+    }
+    CHECK_NEAR(want[0], 0, 1e-13);
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z);
+    node of = bind(&f, F64, SHAPE(ROWS, CLASSES), theirs), t = bind(&f, F64, SHAPE(1, 1), &heat);
+    check_values(&f, nn_row_distillation(f.g, out, of, t), want, ROWS, "distillation");
     graph_free(f.g);
 }
 
@@ -115,9 +209,8 @@ TEST(losses_of_huge_outputs_are_finite)
 
     open_graph(&f);
     node out = bind(&f, F64, SHAPE(2, CLASSES), z), y = bind(&f, I32, SHAPE(2), labels);
-    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NODE_NONE), want, 2,
-                 "cross-entropy");
-    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NODE_NONE), logit, 2, "logistic");
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NULL), want, 2, "cross-entropy");
+    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NULL), logit, 2, "logistic");
     graph_free(f.g);
 }
 

@@ -73,7 +73,7 @@ static void build(scene *e, bool train)
         e->s->tokens ? leaf(e, I32, x, 0, 0, CLASSES) : leaf(e, I32, SHAPE(BATCH), 0, 0, CLASSES);
     if (train) pass.key = leaf(e, I32, SHAPE(4), 0, 0, 1 << 30);
     node z = nn_forward(g, e->s, e->w, in, &pass);
-    node loss = g_sum_all(g, nn_row_loss(g, LOSS_CROSS_ENTROPY, z, labels, NODE_NONE));
+    node loss = g_sum_all(g, nn_row_loss(g, LOSS_CROSS_ENTROPY, z, labels, NULL));
     node one = g_ones_like(g, loss);
     CHECK_OK(e->ctx, ad_vjp(g, 1, &loss, &one, n, e->w, e->grad));
     e->out[e->outs++] = loss;
