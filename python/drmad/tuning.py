@@ -74,6 +74,7 @@ BY_ARGUMENT = {
     "train.label_smoothing": "loss_fn",
     "train.gce_q": "loss_fn",
     "train.label_flip": "loss_fn",
+    "distill": "loss_fn",
     "outer.steps": "meta_steps",
     "outer.lr": "outer_lr",
     "trajectory.kind": "trajectory",
@@ -196,7 +197,8 @@ class Job:
     def __init__(self, make_model, loss_fn, *, train, valid, test, optimizer, steps, hyper,
                  budget=None, scheduler=None, metric=None, meta_steps=None, outer_lr=None,
                  trajectory="auto", memory="2GiB", seed=1, seeds=3, baselines=0, out=None,
-                 progress=True, bn="differentiated", engine="callback", vectors=None, **settings):  # fmt: skip
+                 progress=True, bn="differentiated", engine="callback", vectors=None,
+                 **settings):  # fmt: skip
         if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
             raise ConfigError(f"autocast: refused: {REFUSED['autocast']}")
         more = _settings(settings)

@@ -135,7 +135,8 @@ def digits_like(count: int, seed: int):
 def arguments(out: str) -> dict:
     """A shuffled loader, a factory, a scheduler: what users have."""
     return dict(
-        make_model=nets.mlp, loss_fn=nets.rows, train=DataLoader(digits_like(48, 0), 8, shuffle=True),
+        make_model=nets.mlp, loss_fn=nets.rows,
+        train=DataLoader(digits_like(48, 0), 8, shuffle=True),
         valid=DataLoader(digits_like(20, 1), 8), test=DataLoader(digits_like(20, 2), 8), steps=12,
         optimizer=lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
         scheduler=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 12),
@@ -222,7 +223,8 @@ def refusals():
         (dict(vectors="torch"), ConfigError, ["vectors"]),
         (dict(train=small), ConfigError, ["train", "drop_last=True"]),
         (dict(train=DataLoader(Augmented(), 4)), DataError, ["train", "Augmented", "augmentation"]),
-        (dict(train=DataLoader(plain, 4, shuffle=True, collate_fn=padded)), DataError, ["train", "collate_fn"]),
+        (dict(train=DataLoader(plain, 4, shuffle=True, collate_fn=padded)), DataError,
+         ["train", "collate_fn"]),
         (dict(make_model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Sine())), ModelError,
          ["sin", "module '2'"]),
     ]  # fmt: skip

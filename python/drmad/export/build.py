@@ -210,8 +210,8 @@ def _refuse_state(graph: dict) -> None:
     read = sorted(x for x in needed if x.startswith("b."))
     if read:
         raise ModelError(
-            f"buffer {read[0][2:]}: a training step changes it and the training loss reads it; such "
-            "state cannot be tuned through, keep it out of the loss or make it a constant"
+            f"buffer {read[0][2:]}: a training step changes it and the training loss reads it; "
+            "such state cannot be tuned through, keep it out of the loss or make it a constant"
         )
 
 

@@ -1,5 +1,6 @@
 """The numbers that an import is checked against: loss, gradient and one Hessian-vector product of
-the example batch, and mean and root mean square of every node; computed in float64, dropout left out.
+the example batch, and mean and root mean square of every node; computed in float64, dropout left
+out.
 
 They come from the graph as the file has it, which is checked against the module itself first."""
 
@@ -116,8 +117,9 @@ def _by_module(g: Graph) -> dict[str, Any]:
         _restore(g, kept)
     drawn = used(start, states()) - {"torch"}
     if drawn:
-        raise ModelError(f"the model draws from {', '.join(sorted(drawn))}: only dropout is imported; "
-                         f"{ADVICE}")  # fmt: skip
+        raise ModelError(
+            f"the model draws from {', '.join(sorted(drawn))}: only dropout is imported; {ADVICE}"
+        )
     return out
 
 

@@ -80,7 +80,8 @@ def _nll(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor
 
 
 def _pool(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor:
-    return F.max_pool2d(ins[0], *(attr[k] for k in ("kernel_size", "stride", "padding", "dilation")))
+    window = (attr[k] for k in ("kernel_size", "stride", "padding", "dilation"))
+    return F.max_pool2d(ins[0], *window)
 
 
 _SPECIAL = {
