@@ -140,8 +140,8 @@ drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *c
 
 /* ---- studies ---- */
 
-/* Keys that are about data and models of drmad's own; of a model from a folder, which is one but for
- * its rows and its loss, fewer. */
+/* Keys that are about data and models of drmad's own; fewer of a model from a folder, which is one
+ * but for its rows and its loss. */
 static drmad_status check_keys(const drmad_model *m, const config *cfg)
 {
     typedef enum whose {
