@@ -138,7 +138,7 @@ static train_spec asking(const teacher *t, const setup *s, const space *none)
 {
     const setup *of = t->of;
     train_spec spec = {.dtype = s->spec.dtype,
-                       .model = of->net,
+                       .model = nn_module(of->net),
                        .params = of->params,
                        .rate = {.steps = 1},
                        .init_scale = 1,
@@ -182,6 +182,10 @@ drmad_status teacher_new(setup *s, teacher **out)
 
     *out = NULL;
     if (!d->study[0] && !d->logits[0]) return DRMAD_OK;
+    if (!s->net)
+        return config_refuse(s->cfg, d->study[0] ? "distill.study" : "distill.logits",
+                             "a model from a folder has its loss inside; only nets of drmad's own "
+                             "learn from a teacher");
     if (nn_output(s->net)->rank != 1)
         return config_refuse(s->cfg, d->study[0] ? "distill.study" : "distill.logits",
                              "the net reads token ids; only nets that give one "

@@ -238,6 +238,9 @@ done:
 
 drmad_status space_check_trajectory(const space *s, const char *kind, bool exact)
 {
+    const char *noisy = NULL; /* the first of `count` slices */
+    int32_t count = 0;
+
     for (int32_t i = 0; i < s->n_slices && !exact; i++) {
         const hyper_slice *sl = &s->slices[i];
 
@@ -253,11 +256,14 @@ drmad_status space_check_trajectory(const space *s, const char *kind, bool exact
                         "buffer, which trajectory: %s does not keep; use phases, or trajectory: "
                         "full or replay",
                         sl->name, kind);
-        if (sl->kind == HYPER_LR)
-            base_log(s->ctx, LOG_WARN,
-                     "%s: learning rates at every step are noisy on trajectory: "
-                     "%s; phases are not",
-                     sl->name, kind);
+        if (sl->kind == HYPER_LR && count++ == 0) noisy = sl->name;
     }
+    if (count == 0) return DRMAD_OK;
+    char more[32] = "";
+
+    if (count > 1) snprintf(more, sizeof more, " and %d more", (int)count - 1);
+    base_log(s->ctx, LOG_WARN,
+             "%s%s: learning rates at every step are noisy on trajectory: %s; phases are not",
+             noisy, more, kind);
     return DRMAD_OK;
 }
