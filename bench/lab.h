@@ -4,7 +4,7 @@
 #define LAB_H
 #include "base/pool.h"
 #include "peak.h"
-#include "study/setup.h"
+#include "setup/setup.h"
 #include "train/trainer.h"
 #include <math.h>
 

@@ -64,6 +64,12 @@ typedef struct opt {
 #define OPTS_TRIALS \
     TEXT(0, "study", study, "URL#NAME", "the study as the store has it, in place of a file"), \
     SETTING(0, "store", "store", "URL", "where trials are kept [sqlite:drmad.db]")
+#define OPTS_SERVER \
+    SETTING(0, "folder", "folder", "DIR", "where the server keeps its files"), \
+    SETTING(0, "bin", "bin", "DIR", "where initdb and pg_ctl lie [PATH, then Debian's place]"), \
+    SETTING(0, "max-connections", "max_connections", "N", "workers at once, and some [100]"), \
+    OPT_QUIET, \
+    OPT_HELP
 #define OPT_TRUST \
     FLAG(0, "trust-store", trust_store, "with --study: run the command that the store names")
 /* clang-format on */
@@ -83,7 +89,7 @@ extern const command cmd_tune, cmd_worker, cmd_why, cmd_train, cmd_check, cmd_ex
     cmd_version, cmd_completion, cmd_help, cmd_study_create, cmd_study_list, cmd_study_show,
     cmd_study_best, cmd_study_watch, cmd_study_delete, cmd_study_replay, cmd_store_check,
     cmd_store_upgrade, cmd_store_start_local, cmd_store_start, cmd_store_stop, cmd_store_views,
-    cmd_export, cmd_import_hypero, cmd_report, cmd_grow;
+    cmd_export, cmd_import_hypero, cmd_import, cmd_report, cmd_grow;
 extern const command *const commands[]; /* main.c; ends with NULL */
 
 /* find.c. The command that the first of `argc` words name; *used says how many. NULL after a

@@ -4,11 +4,7 @@
 #include <stdio.h>
 
 static const opt store_start_local_opts[] = {
-    SETTING(0, "folder", "folder", "DIR", "where the server keeps its files"),
-    SETTING(0, "bin", "bin", "DIR", "where initdb and pg_ctl lie [PATH, then Debian's place]"),
-    SETTING(0, "max-connections", "max_connections", "N", "workers at once, and some [100]"),
-    OPT_QUIET,
-    OPT_HELP,
+    OPTS_SERVER,
     OPTS_END,
 };
 

@@ -7,11 +7,7 @@
 static const opt store_start_opts[] = {
     SETTING('b', "bind", "bind", "ADDR", "address of this machine to listen on, too (required)"),
     TEXT(0, "url-file", url_file, "FILE", "gets the URL with password, 0600 [drmad-store.url]"),
-    SETTING(0, "folder", "folder", "DIR", "where the server keeps its files"),
-    SETTING(0, "bin", "bin", "DIR", "where initdb and pg_ctl lie [PATH, then Debian's place]"),
-    SETTING(0, "max-connections", "max_connections", "N", "workers at once, and some [100]"),
-    OPT_QUIET,
-    OPT_HELP,
+    OPTS_SERVER,
     OPTS_END,
 };
 

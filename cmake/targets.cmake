@@ -37,6 +37,9 @@ if(cli_sources)
   endif()
 endif()
 
+# The front for LuaJIT, where Debian's looks for modules.
+install(DIRECTORY lua/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lua/5.1 PATTERN examples EXCLUDE)
+
 # tests/ROOM/*.c become one binary test_ROOM, linked with that room and those above it.
 add_library(test_runner OBJECT EXCLUDE_FROM_ALL tests/test.c)
 target_include_directories(test_runner PUBLIC include src tests)

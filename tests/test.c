@@ -1,10 +1,10 @@
 /* The runner behind test.h: one process a binary, tests in order of registration; an argument runs
- * only the tests whose
- * name contains it. */
+ * only the tests whose name contains it. DRMAD_TIMES=1 shows what each takes of a core. */
 #include "test.h"
 #include <locale.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TESTS_MAX = 1024, FAILURES_SHOWN = 10 };
@@ -67,6 +67,16 @@ int test_count(int reduced, int full)
     const char *s = getenv("DRMAD_LONG");
 
     return s && s[0] == '1' ? full : reduced;
+}
+
+bool test_sanitized(void)
+{
+#if defined __has_feature
+#if __has_feature(address_sanitizer)
+    return true;
+#endif
+#endif
+    return false;
 }
 
 static void log_line(void *user, int level, const char *line)
@@ -147,10 +157,13 @@ bool test_comma_locale(void)
 
 static void run(int i)
 {
+    const clock_t begun = clock();
     char cmd[512];
 
     failures = 0, skipped = NULL, scratch[0] = '\0';
     tests[i].fn();
+    if (getenv("DRMAD_TIMES"))
+        printf("  %.2f s\n", (double)(clock() - begun) / (double)CLOCKS_PER_SEC);
     drmad_ctx_free(current);
     current = NULL;
     if (scratch[0]) {

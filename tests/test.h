@@ -23,6 +23,9 @@ const char *test_scratch(void); /* an empty folder of this test's own, removed a
  * setlocale(LC_NUMERIC, "C"). */
 bool test_comma_locale(void);
 int test_count(int reduced, int full); /* full when DRMAD_LONG=1 */
+/* Built with clang's AddressSanitizer: all takes ten times as long, and a fault that it finds it
+ * finds in some of many cases that are alike. */
+bool test_sanitized(void);
 drmad_ctx *test_ctx(
     void); /* a context that reports its log lines on stderr; freed after the test */
 

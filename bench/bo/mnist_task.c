@@ -1,6 +1,6 @@
 /* See mnist_task.h. */
 #include "mnist_task.h"
-#include "study/setup.h"
+#include "setup/setup.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <stdio.h>

@@ -26,6 +26,16 @@ typedef struct library_source {
 /* DRMAD_E_MISSING, naming the package, when it is not installed or too old. */
 drmad_status library_open(drmad_ctx *ctx, const library_source *source, void *table);
 
+/* The table and the symbols of a list of functions, LIST(F) being F(name) for each:
+ *
+ *   typedef struct pq { PQ_FUNCTIONS(LIBRARY_FIELD) } pq;
+ *   typedef pq library_table;
+ *   static const library_symbol symbols[] = {PQ_FUNCTIONS(LIBRARY_SYMBOL)};
+ *
+ * The functions are declared by the library's own header. */
+#define LIBRARY_FIELD(f) __typeof__(f) *f;
+#define LIBRARY_SYMBOL(f) {#f, offsetof(library_table, f)},
+
 /* Where a library may be found. */
 typedef struct library_file {
     const char *name, *prefix;

@@ -58,7 +58,7 @@ const char *config_set_under(const config *c, const char *of)
     const size_t n = strlen(of);
 
     for (size_t i = 0; i < c->n_marks; i++)
-        if (strncmp(c->marks[i].path, of, n) == 0 && c->marks[i].path[n] == '.')
+        if (strncmp(c->marks[i].path, of, n) == 0 && strchr(".", c->marks[i].path[n]))
             return c->marks[i].path;
     return NULL;
 }

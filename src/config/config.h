@@ -37,6 +37,8 @@
 #define KEY_TEXT(r, name, def, text)                            char *name;
 #define KEY_INTS(r, name, max, def, low, high, special, text) \
     struct { int32_t n; int64_t at[max]; } name;
+#define KEY_PAIR(r, name, def, low, high, special, text) \
+    struct { int32_t n; int64_t at[2]; } name;
 #define KEY_REALS(r, name, max, low, high, text) \
     struct { int32_t n; double at[max]; } name;
 #define KEY_TEXTS(r, name, max, text) \
@@ -79,7 +81,7 @@ drmad_status config_drop(config *c, const char *key, int32_t i);
 drmad_status config_get(const config *c, const char *key, char **out);
 /* Checks what hangs together and replaces every `auto` that follows from other keys. */
 drmad_status config_finish(config *c);
-/* A key inside the record `of` that file or override has set, NULL where none is. */
+/* The key `of`, or one inside it, that file or override has set; NULL where none is. */
 const char *config_set_under(const config *c, const char *of);
 
 drmad_status config_override(config *c, const char *text); /* "key=value" */

@@ -71,13 +71,32 @@ static drmad_status check_net(const config *c)
     return DRMAD_OK;
 }
 
+/* An imported model is what it is. */
+static drmad_status check_import(const config *c)
+{
+    static const char *const other[] = {
+        "model.preset",          "model.net",       "model.auxiliary", "model.layers",
+        "model.hidden",          "model.depth",     "model.width",     "model.heads",
+        "model.patch",           "model.stem",      "model.dropout",   "model.init",
+        "model.init_std",        "model.init_bias", "model.grow",      "train.loss",
+        "train.label_smoothing", "train.gce_q",     "train.label_flip"};
+
+    for (size_t i = 0; i < COUNT(other); i++) {
+        const char *key = config_set_under(c, other[i]);
+        if (key) return config_refuse(c, key, "model.import brings its own; leave it out");
+    }
+    return DRMAD_OK;
+}
+
 /* `hidden` and `depth` into `layers`. */
 static drmad_status resolve_layers(config *c)
 {
     config_model *m = &c->set.model;
     const int32_t n = m->layers.n;
 
+    if (m->import[0]) return check_import(c);
     if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
+    if (m->activation < 0) m->activation = CFG_ACT_TANH;
     if (n < 2)
         return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
                              (int)n);
@@ -95,11 +114,78 @@ static drmad_status resolve_layers(config *c)
     return DRMAD_OK;
 }
 
+/* What cross-entropy alone has. */
+static drmad_status check_doubt(const config *c)
+{
+    static const hyper_kind kinds[] = {HYPER_LABEL_SMOOTHING, HYPER_GCE_Q, HYPER_LABEL_FLIP};
+    const config_study *s = &c->set;
+    double said;
+
+    if (s->train.gce_q > 0 && s->train.gce_q < hyper_kind_of(HYPER_GCE_Q)->least)
+        return config_refuse(c, "train.gce_q",
+                             "%g: 0 or at least %g, below which nothing is left "
+                             "of it in f32",
+                             s->train.gce_q, hyper_kind_of(HYPER_GCE_Q)->least);
+    for (size_t k = 0; k < COUNT(kinds) && s->train.loss != CFG_LOSS_CROSS_ENTROPY; k++) {
+        config_said(s, kinds[k], &said);
+        for (int32_t i = 0; i < s->hyper.n; i++) said += s->hyper.at[i].kind == (int)kinds[k];
+        if (said != 0)
+            return config_refuse(c, "train.loss", "%s is only for cross_entropy",
+                                 hyper_kind_of(kinds[k])->word);
+    }
+    return DRMAD_OK;
+}
+
+/* The first declaration of kind k; -1: none. */
+static int32_t declared(const config_study *s, hyper_kind k)
+{
+    for (int32_t i = 0; i < s->hyper.n; i++)
+        if (s->hyper.at[i].kind == (int)k) return i;
+    return -1;
+}
+
+/* Nothing of a teacher is tuned where there is none. */
+static drmad_status check_untaught(const config *c)
+{
+    static const hyper_kind kinds[] = {HYPER_DISTILL_WEIGHT, HYPER_DISTILL_TEMPERATURE};
+    char path[64];
+
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        const int32_t i = declared(&c->set, kinds[k]);
+
+        snprintf(path, sizeof path, "hyper.%d.kind", (int)i);
+        if (i >= 0)
+            return config_refuse(c, path,
+                                 "%s, but there is no teacher; name distill.study or "
+                                 "distill.logits",
+                                 hyper_kind_of(kinds[k])->word);
+    }
+    return DRMAD_OK;
+}
+
+static drmad_status check_distill(const config *c)
+{
+    const config_study *s = &c->set;
+    const config_distill *d = &s->distill;
+    const bool given = d->study[0] || d->logits[0];
+
+    if (d->study[0] && d->logits[0])
+        return config_refuse(c, "distill.logits", "is given and distill.study too: one teacher");
+    if (d->weights[0] && !d->study[0])
+        return config_refuse(c, "distill.weights", "needs distill.study, which says of what net");
+    if (!given) return check_untaught(c);
+    if (s->train.loss != CFG_LOSS_CROSS_ENTROPY)
+        return config_refuse(c, "train.loss", "distill is only for cross_entropy");
+    if (s->train.mixup > 0 || declared(s, HYPER_MIXUP) >= 0)
+        return config_refuse(c, d->study[0] ? "distill.study" : "distill.logits",
+                             "the teacher has not seen examples that mixup has mixed");
+    return DRMAD_OK;
+}
+
 static drmad_status check_model(const config *c)
 {
     const config_study *s = &c->set;
     int32_t n = s->model.layers.n;
-    bool smoothing = s->train.label_smoothing > 0;
 
     for (int32_t i = 1; i + 1 < n; i++)
         if (s->model.layers.at[i] == 0)
@@ -107,11 +193,14 @@ static drmad_status check_model(const config *c)
                                  "entry %d is auto; only the first and the last "
                                  "follow from the data",
                                  (int)i);
-    for (int32_t i = 0; i < s->hyper.n; i++)
-        smoothing = smoothing || s->hyper.at[i].kind == HYPER_LABEL_SMOOTHING;
-    if (smoothing && s->train.loss != CFG_LOSS_CROSS_ENTROPY)
-        return config_refuse(c, "train.loss", "label smoothing is only for cross_entropy");
-    return DRMAD_OK;
+    for (int32_t i = 0; i < s->model.auxiliary.n; i++) {
+        char path[64];
+
+        snprintf(path, sizeof path, "model.auxiliary.%d.weight", (int)i);
+        if (s->model.auxiliary.at[i].weight == 0)
+            return config_refuse(c, path, "is 0: nothing would train that head; leave it out");
+    }
+    return check_doubt(c);
 }
 
 static drmad_status check_trajectory(const config *c)
@@ -188,6 +277,7 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_L2, "train.l2", &s->train.l2},
                 {HYPER_L1, "train.l1", &s->train.l1},
                 {HYPER_DROPOUT, "model.dropout", &s->model.dropout},
+                {HYPER_AUXILIARY, "model.auxiliary.0.weight", &s->model.auxiliary.at[0].weight},
                 {HYPER_BRIGHTNESS, "train.brightness", &s->train.brightness},
                 {HYPER_CONTRAST, "train.contrast", &s->train.contrast},
                 {HYPER_ERASING, "train.erasing", &s->train.erasing},
@@ -195,6 +285,10 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_MIXUP, "train.mixup", &s->train.mixup},
                 {HYPER_REGRESS, "regress.weight", &s->regress.weight},
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
+                {HYPER_GCE_Q, "train.gce_q", &s->train.gce_q},
+                {HYPER_LABEL_FLIP, "train.label_flip", &s->train.label_flip},
+                {HYPER_DISTILL_WEIGHT, "distill.weight", &s->distill.weight},
+                {HYPER_DISTILL_TEMPERATURE, "distill.temperature", &s->distill.temperature},
                 {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};
 
     *value = 0;
@@ -284,6 +378,7 @@ drmad_status config_finish(config *c)
     TRY(check_counts(c));
     TRY(resolve_layers(c));
     TRY(check_model(c));
+    TRY(check_distill(c));
     TRY(config_check_optimizer(c));
     TRY(check_trajectory(c));
     TRY(check_starts_from_files(c));

@@ -15,8 +15,8 @@ static const data_needs needs[] = {
     {CFG_DATA_NPY, 'm', 'n', 'y', 'y', 'n', true, false},
     {CFG_DATA_SYNTHETIC_DIGITS, 'm', 'n', 'n', 'n', 'n', false, false},
     {CFG_DATA_CIFAR, 'y', 'n', 'n', 'n', 'm', true, true},
-    {CFG_DATA_FOLDER, 'y', 'n', 'm', 'n', 'y', true, true},
-    {CFG_DATA_SHARDS, 'm', 'n', 'y', 'n', 'y', true, false},
+    {CFG_DATA_FOLDER, 'y', 'n', 'm', 'n', 'm', true, true},
+    {CFG_DATA_SHARDS, 'm', 'n', 'y', 'n', 'm', true, false},
     {CFG_DATA_NPZ, 'm', 'y', 'y', 'y', 'n', true, false},
     {CFG_DATA_SAFETENSORS, 'm', 'y', 'y', 'y', 'n', true, false},
 };

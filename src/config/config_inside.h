@@ -27,6 +27,7 @@ typedef struct key_def {
     size_t at;                /* offset in the record; of lists: of n */
     size_t items;             /* lists: offset of at[0] */
     int32_t max;              /* lists: items at most */
+    bool pair;                /* TYPE_INTS: one value alone stands for two like it */
     const record *of;         /* records and lists of them */
     const char *const *words; /* TYPE_WORD, ended by NULL */
     const char *def, *special, *text;

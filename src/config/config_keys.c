@@ -53,6 +53,8 @@ static const char *const words_hyper_transform[] = {
     .def = def_, .text = text_
 #define KEY_INTS(r, name, max, def, low, high, special, text) \
     {SCALARS(r, name, TYPE_INTS, max, def, text), NUMBER(low, high, special)},
+#define KEY_PAIR(r, name, def, low, high, special, text) \
+    {SCALARS(r, name, TYPE_INTS, 2, def, text), NUMBER(low, high, special), .pair = true},
 #define KEY_REALS(r, name, max, low, high, text) \
     {SCALARS(r, name, TYPE_REALS, max, "[]", text), NUMBER(low, high, "")},
 #define KEY_TEXTS(r, name, max, text) \
@@ -219,9 +221,12 @@ char *key_takes(const key_def *k, char *buf, size_t size)
         used = (size_t)snprintf(buf, size, "a list, each null, true, false, a number or text");
         break;
     case TYPE_INTS:
-    case TYPE_REALS: used = (size_t)snprintf(buf, size, "a list, each "); /* fall through */
+    case TYPE_REALS:
+        if (!k->pair) used = (size_t)snprintf(buf, size, "a list, each "); /* fall through */
     default: used += put_range(buf + used, size - used, k); break;
     }
+    if (k->pair && used < size)
+        used += (size_t)snprintf(buf + used, size - used, ", or [height, width]");
     while (*s && used < size) { /* "auto=0 all=-1" */
         char word[24] = "";
 

@@ -84,7 +84,9 @@ static void put_scalars(text_out *t, const key_def *k, const void *base)
 {
     const int32_t *n = field_in(base, k->at);
 
-    text_say(t, "[");
+    const bool listed = !k->pair || *n > 1;
+
+    if (listed) text_say(t, "[");
     for (int32_t i = 0; i < *n; i++) {
         const void *item = field_in(base, k->items + item_size(k) * (size_t)i);
 
@@ -96,7 +98,7 @@ static void put_scalars(text_out *t, const key_def *k, const void *base)
         default: text_put_bytes(t, *(char *const *)item, strlen(*(char *const *)item)); break;
         }
     }
-    text_say(t, "]");
+    if (listed) text_say(t, "]");
 }
 
 static void put_record(text_out *t, const record *r, const void *base, int indent, bool item);

@@ -219,6 +219,22 @@ static drmad_status read_list(reader *r, const key_def *k, void *base)
             TRY(read_item(r, k, base, (*n)++));
         }
     }
+    if (k->pair && *n == 0) return spot_fail(r->c, r->s, "is an empty list");
+done:
+    return st;
+}
+
+/* A pair's one value for both. */
+static drmad_status read_alone(reader *r, const key_def *k, void *base)
+{
+    drmad_status st = DRMAD_OK;
+    int32_t *n = field_of(base, k->at);
+    void *item = field_of(base, k->items);
+
+    TRY(check_nul(r));
+    TRY(scalar_item(r->c, r->s, k, item, (const char *)r->e.data.scalar.value,
+                    r->e.data.scalar.style == YAML_PLAIN_SCALAR_STYLE));
+    *n = 1;
 done:
     return st;
 }
@@ -233,6 +249,8 @@ static drmad_status read_value(reader *r, const key_def *k, void *base)
         TRY(check_form(r, k, YAML_MAPPING_START_EVENT));
         return read_record(r, k->of, field_of(base, k->at), false);
     }
+    if (k->pair && r->e.type == YAML_SCALAR_EVENT && r->e.data.scalar.length > 0)
+        return read_alone(r, k, base);
     if (k->type == TYPE_LIST || is_scalar_list(k)) {
         TRY(check_form(r, k, YAML_SEQUENCE_START_EVENT));
         return read_list(r, k, base);

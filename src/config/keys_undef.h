@@ -7,6 +7,7 @@
 #undef KEY_WORD
 #undef KEY_TEXT
 #undef KEY_INTS
+#undef KEY_PAIR
 #undef KEY_REALS
 #undef KEY_TEXTS
 #undef KEY_SCALARS

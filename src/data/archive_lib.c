@@ -1,14 +1,10 @@
 #include "data/archive_lib.h"
-#include "base/shared_library.h"
 #include <string.h>
 
 drmad_status archive_lib_open(drmad_ctx *ctx, archive_lib *out)
 {
-    static const library_symbol symbols[] = {
-#define SYMBOL(f) {#f, offsetof(archive_lib, f)},
-        ARCHIVE_FUNCTIONS(SYMBOL)
-#undef SYMBOL
-    };
+    typedef archive_lib library_table;
+    static const library_symbol symbols[] = {ARCHIVE_FUNCTIONS(LIBRARY_SYMBOL)};
     static const library_source source = {.file = "libarchive.so.13",
                                           .what = "libarchive",
                                           .package = "libarchive13",

@@ -1,7 +1,7 @@
 /* libarchive, loaded when the first archive is opened. */
 #ifndef ARCHIVE_LIB_H
 #define ARCHIVE_LIB_H
-#include "base/base.h"
+#include "base/shared_library.h"
 #include <archive.h>
 #include <archive_entry.h>
 
@@ -25,9 +25,7 @@
     F(archive_entry_sparse_count)
 
 typedef struct archive_lib {
-#define FIELD(f) __typeof__(f) *f;
-    ARCHIVE_FUNCTIONS(FIELD)
-#undef FIELD
+    ARCHIVE_FUNCTIONS(LIBRARY_FIELD)
 } archive_lib;
 
 /* DRMAD_E_MISSING, naming the package, when it is not there. */

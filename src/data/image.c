@@ -1,13 +1,12 @@
 /* What both decoders share: loading the libraries, telling formats apart, limits, resampling. */
-#include "base/shared_library.h"
 #include "data/image_inside.h"
 #include <string.h>
 
+typedef image_reader library_table;
+
 static drmad_status load_jpeg(drmad_ctx *ctx, image_reader *r)
 {
-    static const library_symbol symbols[] = {
-#define SYMBOL(f) {#f, offsetof(image_reader, f)},
-        JPEG_FUNCTIONS(SYMBOL)};
+    static const library_symbol symbols[] = {JPEG_FUNCTIONS(LIBRARY_SYMBOL)};
     static const library_file files[] = {{"libdrmad_jpeg.so", NULL, true},
                                          {"libjpeg.so.62", NULL, false}};
     static const library_source source = {.what = "libjpeg-turbo",
@@ -21,8 +20,7 @@ static drmad_status load_jpeg(drmad_ctx *ctx, image_reader *r)
 
 static drmad_status load_png(drmad_ctx *ctx, image_reader *r)
 {
-    static const library_symbol symbols[] = {PNG_FUNCTIONS(SYMBOL)};
-#undef SYMBOL
+    static const library_symbol symbols[] = {PNG_FUNCTIONS(LIBRARY_SYMBOL)};
     static const library_source source = {.file = "libspng.so.0",
                                           .what = "libspng",
                                           .package = "libspng0",

@@ -1,6 +1,7 @@
 /* Between image.c and its two decoders. */
 #ifndef IMAGE_INSIDE_H
 #define IMAGE_INSIDE_H
+#include "base/shared_library.h"
 #include "data/image.h"
 #include "data/resize.h"
 #include <stdio.h> /* jpeglib.h needs it */
@@ -31,10 +32,8 @@
     F(spng_strerror)
 
 struct image_reader {
-#define FIELD(f) __typeof__(f) *f;
-    JPEG_FUNCTIONS(FIELD)
-    PNG_FUNCTIONS(FIELD)
-#undef FIELD
+    JPEG_FUNCTIONS(LIBRARY_FIELD)
+    PNG_FUNCTIONS(LIBRARY_FIELD)
 };
 
 typedef struct jpeg_run jpeg_run; /* libjpeg's state and the way back from its errors */

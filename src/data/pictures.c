@@ -58,6 +58,11 @@ static drmad_status decode(picture_work *w, const picture_ask *ask, augment_draw
 
     TRY(image_set_load(p->set, ask->row, &w->bytes, &bytes));
     TRY(image_begin(w->image, &bytes, &size));
+    if (p->as_it_is && (size.width != side || size.height != side))
+        TRY(FAIL(w->ctx, DRMAD_E_CONFIG,
+                 "%s: %dx%d pixels where others have %dx%d; set data.size, the side of the square "
+                 "that each becomes",
+                 bytes.name, size.width, size.height, side, side));
     if (ask->how) *d = augment_draw_at(ask->how, ask->seed, ask->step, ask->row, &size);
     const image_box box = part ? d->box : augment_center(&size, p->center);
     const bool mirror = ask->how && ask->how->crop != CROP_RANDOM && d->mirror;
@@ -250,14 +255,45 @@ done:
     return st;
 }
 
+/* The side of the first picture whose head can be read. */
+static drmad_status find_side(const picture_set *p, bool skip_bad, int64_t *side)
+{
+    drmad_ctx *ctx = p->set->ctx;
+    image_bytes room = {.ctx = ctx};
+    image_size size = {0, 0};
+    blob bytes = {0};
+    image_work *w = NULL;
+    drmad_status st;
+
+    TRY(image_work_new(ctx, p->reader, &w));
+    st = DRMAD_E_DATA;
+    for (int32_t i = 0; st != DRMAD_OK && i < p->set->n; i++) {
+        st = image_set_load(p->set, i, &room, &bytes);
+        if (st == DRMAD_OK) st = image_begin(w, &bytes, &size);
+        if (st != DRMAD_OK && (!skip_bad || !picture_is_bad(st))) break;
+    }
+    TRY(st);
+    if (size.width != size.height || size.width > IMAGE_SIDE_MAX)
+        TRY(FAIL(ctx, DRMAD_E_CONFIG,
+                 "%s: %dx%d pixels; set data.size, the side of the square that each becomes",
+                 bytes.name, size.width, size.height));
+    *side = size.width;
+done:
+    image_work_free(w);
+    image_bytes_free(&room);
+    return st;
+}
+
 static drmad_status lazy_new(drmad_ctx *ctx, const char *name, const source_spec *s, dataset *d)
 {
     const image_set *set = d->pictures->set;
-    const int64_t side = s->size;
+    int64_t side = s->size;
     drmad_status st;
 
     d->ctx = ctx;
     TRY(image_reader_new(ctx, &d->pictures->reader));
+    d->pictures->as_it_is = side == 0;
+    if (side == 0) TRY(find_side(d->pictures, s->skip_bad, &side));
     TRY(mem_strdup(ctx, name, &d->name));
     TRY(mem_alloc(ctx, (size_t)set->n, sizeof *d->labels, &d->labels));
     for (int32_t i = 0; i < set->n; i++) d->labels[i] = set->at[i].label;
@@ -281,7 +317,7 @@ drmad_status pictures_new(drmad_ctx *ctx, const char *name, const source_spec *s
     size_t bytes;
 
     *out = NULL;
-    if (spec->size < 1 || spec->size > IMAGE_SIDE_MAX)
+    if (spec->size < 0 || spec->size > IMAGE_SIDE_MAX)
         TRY(FAIL(ctx, DRMAD_E_CONFIG, "data.size: %d, expected 1 to %d, the side of a picture",
                  spec->size, IMAGE_SIDE_MAX));
     TRY(mem_alloc(ctx, 1, sizeof *d, &d));

@@ -10,9 +10,11 @@ typedef struct picture_set {
     image_set *set; /* NULL once all are decoded */
     image_reader *reader;
     double center; /* share of the shorter side that evaluation sees */
+    bool as_it_is; /* every picture is a square of the rows' side already; else it is refused */
 } picture_set;
 
-/* Takes `set` (also on failure) and gives *out: rows u8 [size,size,3]. They are decoded now where
+/* Takes `set` (also on failure) and gives *out: rows u8 [size,size,3], with spec->size 0 of the
+ * first picture's size, which all must have (DRMAD_E_CONFIG). They are decoded now where
  * spec->originals is not asked for and all of them fit into spec->memory, else when they are
  * needed (out->rows is NULL then). Pictures that cannot be decoded: spec->skip_bad. */
 drmad_status pictures_new(drmad_ctx *ctx, const char *name, const source_spec *spec, image_set *set,

@@ -10,9 +10,12 @@ static drmad_status open_sets(drmad_ctx *ctx, const source_spec *s, image_set *f
 {
     drmad_status st = pictures_new(ctx, s->train_rows, s, first, out[0]);
 
-    if (st == DRMAD_OK && second) return pictures_new(ctx, s->test_rows, s, second, out[1]);
-    image_set_free(second);
-    return st;
+    if (st != DRMAD_OK || !second) {
+        image_set_free(second);
+        return st;
+    }
+    st = pictures_new(ctx, s->test_rows, s, second, out[1]);
+    return st == DRMAD_OK ? source_check_pair(ctx, *out[0], *out[1]) : st;
 }
 
 static drmad_status open_folder(drmad_ctx *ctx, const source_spec *s, dataset **train,

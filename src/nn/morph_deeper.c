@@ -3,14 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The one layer that reads layer i; -1: none or several. */
+/* The one layer that reads layer i, auxiliary heads apart; -1: none or several. */
 static int32_t reader_of(const nn_spec *s, int32_t i)
 {
     int32_t found = -1;
 
     for (int32_t k = 0; k < s->n; k++)
         for (int32_t j = 0; j < s->at[k].inputs; j++) {
-            if (s->at[k].from[j] != i) continue;
+            if (s->at[k].from[j] != i || s->at[k].aside) continue;
             if (found >= 0) return -1;
             found = k;
         }

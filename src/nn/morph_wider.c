@@ -54,7 +54,7 @@ static drmad_status check_class(const widening *w, const nn_layer *l)
 
     if (find(w->class_of, n) == w->wide)
         return nn_refuse(w->s, l, "its outputs are added to the net's input");
-    if (find(w->class_of, n - 1) == w->wide)
+    if (find(w->class_of, w->s->output) == w->wide || nn_is_head(l))
         return nn_refuse(w->s, l, "its outputs are those of the net");
     for (int32_t i = 0; i < n; i++) {
         const nn_layer *o = &w->s->at[i];

@@ -21,6 +21,7 @@ drmad_status nn_new(drmad_ctx *ctx, shape input, nn_spec **out)
     s->ctx = ctx;
     s->input = input;
     s->dense = true;
+    s->output = NN_INPUT;
     *out = s;
 done:
     return st;
@@ -48,7 +49,12 @@ const shape *nn_shape(const nn_spec *s, int32_t layer)
 
 const shape *nn_output(const nn_spec *s)
 {
-    return nn_shape(s, s->n - 1);
+    return nn_shape(s, s->output);
+}
+
+bool nn_is_head(const nn_layer *l)
+{
+    return l->aside && l->kind == NN_LINEAR;
 }
 
 bool nn_kinked(const nn_spec *s)
@@ -122,10 +128,47 @@ drmad_status nn_add(nn_spec *s, const nn_layer *record)
     l.first = s->tensors;
     l.tensors = nn_tensors(s, &l, NULL);
     if (l.kind == NN_RELU && l.shape.rank == 1) l.mask = s->masks++;
+    l.site = l.kind == NN_DROPOUT || nn_is_head(&l) ? s->sites++ : -1;
+    if (!l.aside) s->output = s->n;
     s->tensors += l.tensors;
     s->tokens = s->tokens || (l.kind == NN_EMBEDDING && l.from[0] == NN_INPUT);
     s->dense = s->dense && l.shape.rank == 1;
     s->at[s->n++] = l;
+done:
+    return st;
+}
+
+/* What makes a vector of what a head reads; false: it is one, or there is one a position. */
+static bool head_pools(const nn_spec *s, int32_t from, nn_layer *squeeze)
+{
+    const shape *x = nn_shape(s, from);
+
+    squeeze->kind = x->rank == 3 ? NN_GLOBAL_AVG_POOL : NN_FIRST_TOKEN;
+    return x->rank == 3 || (x->rank == 2 && !s->tokens);
+}
+
+drmad_status nn_add_head(nn_spec *s, const char *after, const char *name, double weight)
+{
+    const int32_t from = nn_find(s, after);
+    const shape *out = nn_output(s);
+    nn_layer squeeze = {.from = {from}, .inputs = 1, .aside = true};
+    nn_layer last = {.kind = NN_LINEAR, .from = {from}, .inputs = 1, .aside = true};
+    drmad_status st = DRMAD_OK;
+
+    if (from < 0 || s->at[from].aside)
+        return FAIL(s->ctx, DRMAD_E_CONFIG, "no layer of the net is called \"%.60s\"", after);
+    if (strlen(name) + sizeof ".pool" > sizeof last.name)
+        return FAIL(s->ctx, DRMAD_E_CONFIG, "name longer than %d characters",
+                    (int)(sizeof last.name - sizeof ".pool"));
+    last.out = out->rank > 0 ? out->dim[out->rank - 1] : 0;
+    last.weight = weight;
+    snprintf(squeeze.name, sizeof squeeze.name, "%s.pool", name);
+    snprintf(last.name, sizeof last.name, "%s", name);
+    if (head_pools(s, from, &squeeze)) {
+        TRY(nn_add(s, &squeeze));
+        last.from[0] = s->n - 1;
+    }
+    st = nn_add(s, &last);
 done:
     return st;
 }
@@ -169,6 +212,9 @@ drmad_status nn_params(const nn_spec *s, param_table *p)
             TRY(params_add(p, name, t[k].shape, t[k].role, number));
         }
         number += n > 0;
+        if (l->site >= 0)
+            TRY(params_add_site(p, l->name,
+                                l->kind == NN_DROPOUT ? HYPER_DROPOUT : HYPER_AUXILIARY));
     }
 done:
     return st;
@@ -181,7 +227,7 @@ int64_t nn_macs(const nn_spec *s)
     for (int32_t i = 0; i < s->n; i++) {
         const nn_layer *l = &s->at[i];
         nn_tensor t[NN_TENSORS_MAX];
-        const int32_t n = nn_tensors(s, l, t);
+        const int32_t n = l->aside ? 0 : nn_tensors(s, l, t);
         int64_t places = 1; /* where a tensor's element is used */
 
         for (int32_t k = 0; k + 1 < l->shape.rank; k++) places *= l->shape.dim[k];

@@ -14,6 +14,7 @@
  * again. */
 #ifndef OP_H
 #define OP_H
+#include "base/text.h"
 #include "graph/graph.h"
 
 typedef enum op_kind { OP_LEAF, OP_DIAG, OP_REDUCE, OP_LINEAR, OP_BILINEAR, OP_NONDIFF } op_kind;
@@ -55,8 +56,7 @@ bool op_carries(const graph *g, node n); /* may n have a derivative: is it f32 o
 node op_make(graph *g, const node_rec *rec);
 node op_apply(graph *g, const node_rec *rec, const node in[OPERANDS_MAX]);
 
-/* Calls `line` once a node, with "%7 = matmul(%1, %3) ta f32[50,784]", for all that the `n` nodes
- * need; for every node when n is 0. */
-drmad_status graph_print(const graph *g, const node *nodes, int n,
-                         void (*line)(void *user, const char *text), void *user);
+/* Puts a line into `t` for each node that the `n` nodes need, operands before users, as
+ * drmad/device.h says: "7 matmul f32 50,784 1,3 ta". */
+drmad_status graph_print(const graph *g, const node *nodes, int n, text_out *t);
 #endif

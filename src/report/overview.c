@@ -307,7 +307,8 @@ done:
     return st;
 }
 
-drmad_status report_study(store *s, const char *name, json_t **out, buffer *text)
+/* The best of a study, with all else that there is to say of it where `whole`. */
+static drmad_status tell(store *s, const char *name, bool whole, json_t **out, buffer *text)
 {
     drmad_ctx *ctx = store_ctx(s);
     drmad_status st = DRMAD_OK;
@@ -315,10 +316,11 @@ drmad_status report_study(store *s, const char *name, json_t **out, buffer *text
 
     *out = NULL;
     TRY(one(s, name, &study, &best));
-    TRY(say_study(text, study));
-    TRY(buffer_text(text, "\nbest\n"));
+    if (whole) TRY(say_study(text, study));
+    if (whole) TRY(buffer_text(text, "\nbest\n"));
     TRY(say_best(text, best));
-    TRY(put(ctx, o, "study", json_incref(study)));
+    if (whole) TRY(put(ctx, o, "study", json_incref(study)));
+    else TRY(put(ctx, o, "name", json_string(name)));
     TRY(put(ctx, o, "best", json_incref(best)));
     *out = json_incref(o);
 done:
@@ -328,23 +330,14 @@ done:
     return st;
 }
 
+drmad_status report_study(store *s, const char *name, json_t **out, buffer *text)
+{
+    return tell(s, name, true, out, text);
+}
+
 drmad_status report_best(store *s, const char *name, json_t **out, buffer *text)
 {
-    drmad_ctx *ctx = store_ctx(s);
-    drmad_status st = DRMAD_OK;
-    json_t *study = NULL, *best = NULL, *o = json_object();
-
-    *out = NULL;
-    TRY(one(s, name, &study, &best));
-    TRY(say_best(text, best));
-    TRY(put(ctx, o, "name", json_string(name)));
-    TRY(put(ctx, o, "best", json_incref(best)));
-    *out = json_incref(o);
-done:
-    json_decref(study);
-    json_decref(best);
-    json_decref(o);
-    return st;
+    return tell(s, name, false, out, text);
 }
 
 drmad_status report_trials(store *s, const char *name, int64_t after, unsigned states, json_t **out)

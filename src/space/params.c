@@ -16,7 +16,9 @@ void params_free(param_table *p)
 {
     if (!p) return;
     for (int32_t i = 0; i < p->n; i++) mem_free(p->ctx, p->at[i].name);
+    for (int32_t i = 0; i < p->sites; i++) mem_free(p->ctx, p->site[i].name);
     mem_free(p->ctx, p->at);
+    mem_free(p->ctx, p->site);
     mem_free(p->ctx, p);
 }
 
@@ -35,5 +37,18 @@ drmad_status params_add(param_table *p, const char *name, shape s, param_role ro
     if (layer >= p->layers) p->layers = layer + 1;
 done:
     mem_free(p->ctx, copy);
+    return st;
+}
+
+drmad_status params_add_site(param_table *p, const char *name, hyper_kind kind)
+{
+    const size_t n = (size_t)p->sites;
+    drmad_status st = DRMAD_OK;
+
+    TRY(mem_resize(p->ctx, &p->site, n, n + 1, sizeof *p->site));
+    TRY(mem_strdup(p->ctx, name, &p->site[n].name));
+    p->site[n].kind = kind;
+    p->sites++;
+done:
     return st;
 }

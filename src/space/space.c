@@ -26,9 +26,16 @@ int64_t space_next_change(const hyper_decl *decls, int32_t n, int64_t meta_step)
 }
 
 /* Where the table of uses keeps (kind, tensor). */
+static size_t columns(const space *s)
+{
+    const param_table *p = s->params;
+
+    return (size_t)(p->n > p->sites ? p->n : p->sites) + 1;
+}
+
 static size_t cell(const space *s, hyper_kind kind, int32_t tensor)
 {
-    return (size_t)kind * ((size_t)s->params->n + 1) + (size_t)(tensor + 1);
+    return (size_t)kind * columns(s) + (size_t)(tensor + 1);
 }
 
 const hyper_use *space_find(const space *s, hyper_kind kind, int32_t tensor)
@@ -36,6 +43,12 @@ const hyper_use *space_find(const space *s, hyper_kind kind, int32_t tensor)
     int32_t u = s->use_of[cell(s, kind, tensor)];
 
     return u > 0 ? &s->uses[u - 1] : NULL;
+}
+
+const char *space_place(const space *s, hyper_kind kind, int32_t tensor)
+{
+    if (tensor < 0) return "the data";
+    return hyper_is_about_layers(kind) ? s->params->site[tensor].name : s->params->at[tensor].name;
 }
 
 bool space_has(const space *s, hyper_kind kind)
@@ -73,9 +86,11 @@ static shape tensor_use_shape(const param *p, hyper_per per)
 static shape data_use_shape(const space_facts *f, hyper_kind kind, hyper_per per)
 {
     if (kind == HYPER_INPUT_SCALE) return SHAPE(1, per == PER_UNIT_IN ? f->inputs : 1);
-    if (kind == HYPER_LABEL_SMOOTHING || kind == HYPER_DROPOUT || kind == HYPER_BRIGHTNESS ||
-        kind == HYPER_CONTRAST || kind == HYPER_ERASING || kind == HYPER_NOISE ||
-        kind == HYPER_MIXUP)
+    if (kind == HYPER_LABEL_FLIP)
+        return SHAPE(per == PER_GLOBAL ? 1 : f->classes, per == PER_CLASS_PAIR ? f->classes : 1);
+    if (kind == HYPER_LABEL_SMOOTHING || kind == HYPER_GCE_Q || kind == HYPER_DISTILL_TEMPERATURE ||
+        kind == HYPER_BRIGHTNESS || kind == HYPER_CONTRAST || kind == HYPER_ERASING ||
+        kind == HYPER_NOISE || kind == HYPER_MIXUP)
         return SHAPE(1, 1);
     if (per == PER_EXAMPLE) return SHAPE(f->examples);
     return SHAPE(per == PER_CLASS ? f->classes : 1);
@@ -102,6 +117,7 @@ static drmad_status add_slice(space *s, const hyper_decl *d, int32_t decl, const
         .decl = decl,
         .layer = tensor < 0 || per == PER_GLOBAL ? -1 : s->params->at[tensor].layer,
         .tensor = per == PER_GLOBAL || per == PER_LAYER ? -1 : tensor,
+        .site = -1,
         .transform = d->transform,
         .low = d->low,
         .high = d->high,
@@ -137,8 +153,7 @@ done:
 static drmad_status reached_twice(const space *s, int32_t decl, const hyper_use *u)
 {
     return FAIL(s->ctx, DRMAD_E_CONFIG, "hyper.%d (%s): reaches %s, which hyper.%d reaches already",
-                (int)decl, hyper_kind_of(u->kind)->word,
-                u->tensor < 0 ? "the data" : s->params->at[u->tensor].name,
+                (int)decl, hyper_kind_of(u->kind)->word, space_place(s, u->kind, u->tensor),
                 (int)s->slices[u->slice].decl);
 }
 
@@ -183,6 +198,40 @@ done:
     return st;
 }
 
+static drmad_status reaches_nothing(const space *s, const hyper_decl *d, int32_t decl)
+{
+    const char *word = hyper_kind_of(d->kind)->word;
+    const bool dropout = d->kind == HYPER_DROPOUT;
+
+    if (d->match)
+        return FAIL(s->ctx, DRMAD_E_CONFIG, "hyper.%d (%s): match \"%s\" reaches no %s", (int)decl,
+                    word, d->match, dropout ? "dropout layer" : "auxiliary head");
+    return FAIL(s->ctx, DRMAD_E_CONFIG, "hyper.%d (%s): the model has no %s", (int)decl, word,
+                dropout ? "dropout layer; presets have them where model.dropout is above 0"
+                        : "auxiliary head; model.auxiliary adds them");
+}
+
+static drmad_status lay_sites(space *s, const hyper_decl *d, int32_t decl)
+{
+    const hyper_per per = space_per_at(d, s->facts.meta_step);
+    const shape one = SHAPE(1, 1);
+    drmad_status st = DRMAD_OK;
+    int32_t reached = 0;
+
+    for (int32_t i = 0; i < s->params->sites; i++) {
+        const hyper_use *before = space_find(s, d->kind, i);
+
+        if (!space_reaches_site(d, &s->params->site[i])) continue;
+        if (before) return reached_twice(s, decl, before);
+        if (reached++ == 0 || per == PER_LAYER) TRY(add_slice(s, d, decl, &one, -1));
+        if (per == PER_LAYER) s->slices[s->n_slices - 1].site = i;
+        TRY(add_use(s, d->kind, i, s->n_slices - 1, one));
+    }
+    if (reached == 0) st = reaches_nothing(s, d, decl);
+done:
+    return st;
+}
+
 static drmad_status lay_data(space *s, const hyper_decl *d, int32_t decl)
 {
     drmad_status st = DRMAD_OK;
@@ -199,12 +248,13 @@ done:
 static drmad_status lay_all(space *s, const hyper_decl *decls, int32_t n)
 {
     drmad_status st = DRMAD_OK;
-    size_t cells = (size_t)HYPER_KIND_COUNT * ((size_t)s->params->n + 1);
+    size_t cells = (size_t)HYPER_KIND_COUNT * columns(s);
 
     TRY(mem_alloc(s->ctx, cells, sizeof *s->use_of, &s->use_of));
     for (int32_t d = 0; d < n; d++) {
         TRY(space_check_decl(s->ctx, &s->facts, &decls[d], d));
         if (hyper_is_about_tensors(decls[d].kind)) TRY(lay_tensors(s, &decls[d], d));
+        else if (hyper_is_about_layers(decls[d].kind)) TRY(lay_sites(s, &decls[d], d));
         else TRY(lay_data(s, &decls[d], d));
     }
     TRY(space_name_slices(s, decls));

@@ -27,8 +27,9 @@ typedef struct hyper_tie {
 typedef struct hyper_decl {
     hyper_kind kind;
     hyper_per per; /* once no tie holds any more */
-    /* Globs on parameter names (fnmatch), separated by commas; NULL = the kind's default tensors:
-     * weights for l2, l1 and weight_decay, all for lr, momentum and init_scale. */
+    /* Globs on parameter names (fnmatch), of dropout and auxiliary on names of layers, separated by
+     * commas; NULL = the kind's default tensors: weights for l2, l1 and weight_decay, all for lr,
+     * momentum and init_scale; all layers. */
     const char *match;
     int64_t phases; /* 1 = constant, K = phases of equal length, 0 = every step */
     hyper_transform transform;
@@ -56,6 +57,7 @@ typedef struct hyper_slice {
     hyper_per per;         /* what holds at facts.meta_step */
     int32_t decl;          /* index of its declaration */
     int32_t layer, tensor; /* -1 where it is not about one */
+    int32_t site;          /* in params->site; -1 likewise */
     hyper_transform transform;
     double low, high, start;
     bool multiplier, every_step;
@@ -65,14 +67,17 @@ typedef struct hyper_slice {
 /* What a graph binds: the leaf of one kind for one tensor (or for the data).
  *   tensors          the tensor's rank: [1,1], [1,in], [out,1] or [out,in]; of a bias [1] or [n]
  *   label_smoothing  [1,1] against targets [B,K]
- *   dropout, brightness, contrast, erasing, noise, mixup    [1,1]
+ *   gce_q, distill_temperature    [1,1]
+ *   label_flip       [1,1], [K,1] (by right class) or [K,K] (right class, label)
+ *   dropout, auxiliary    [1,1] for each site
+ *   brightness, contrast, erasing, noise, mixup    [1,1]
  *   input_scale      [1,1] or [1,d] against inputs [B,d]
  *   clip             [1]; lr_peak, lr_final, lr_gamma are no leaves but parameters of the schedule
- *   example_weight, loss_weight    [1], [K] (by label), [N] (by example); with hyper_at.rows only
- *                                  the rows of the batch are fetched: [B] */
+ *   example_weight, loss_weight, distill_weight    [1], [K] (by label), [N] (by example); with
+ *                    hyper_at.rows only the rows of the batch are fetched: [B] */
 typedef struct hyper_use {
     hyper_kind kind;
-    int32_t tensor; /* index in params; -1 = the data */
+    int32_t tensor; /* index in params, of kinds about layers in params->site; -1: data */
     int32_t slice;
     shape shape;
 } hyper_use;
@@ -104,10 +109,12 @@ int64_t space_next_change(const hyper_decl *decls, int32_t n, int64_t meta_step)
  * cannot serve. */
 drmad_status space_check_trajectory(const space *s, const char *kind, bool exact);
 
-/* The use of `kind` for `tensor` (-1: the data); NULL when no declaration reaches it and a constant
- * serves. */
+/* The use of `kind` for `tensor` (as in hyper_use); NULL when no declaration reaches it and a
+ * constant serves. */
 const hyper_use *space_find(const space *s, hyper_kind kind, int32_t tensor);
 bool space_has(const space *s, hyper_kind kind);
+/* What a use is for: a tensor's name, a layer's, "the data". */
+const char *space_place(const space *s, hyper_kind kind, int32_t tensor);
 
 /* Where and how a leaf is filled. */
 typedef struct hyper_at {
@@ -154,5 +161,6 @@ char *space_element_name(const space *s, int64_t i, char *buf, size_t size);
 const hyper_slice *space_slice_of(const space *s, int64_t i);
 
 bool hyper_is_about_tensors(hyper_kind k);
+bool hyper_is_about_layers(hyper_kind k);   /* those of params->site */
 bool hyper_is_about_schedule(hyper_kind k); /* a parameter of the base schedule */
 #endif

@@ -13,47 +13,68 @@ enum { STEPS_MAX = INT32_MAX };
     (BIT(PER_GLOBAL) | BIT(PER_LAYER) | BIT(PER_TENSOR) | BIT(PER_UNIT_IN) | BIT(PER_UNIT_OUT) |   \
      BIT(PER_WEIGHT))
 
-/* Which granularities a kind has, why no others; whether it may change in time and multiply a base.
- */
+/* Which granularities a kind has, why no others; what has one; whether it may change in time and
+ * multiply a base. */
+typedef enum about { ABOUT_DATA, ABOUT_TENSORS, ABOUT_LAYERS } about;
+
 static const struct {
     unsigned pers;
     const char *why_per;
-    bool about_tensors, in_time, has_base;
+    about about;
+    bool in_time, has_base;
 } kinds[HYPER_KIND_COUNT] = {
-    [HYPER_L2] = {TENSOR_PERS, "it is about weights", true, true, true},
-    [HYPER_L1] = {TENSOR_PERS, "it is about weights", true, true, true},
-    [HYPER_WEIGHT_DECAY] = {TENSOR_PERS, "it is about weights", true, true, true},
-    [HYPER_LR] = {TENSOR_PERS, "it is about weights", true, true, true},
-    [HYPER_MOMENTUM] = {TENSOR_PERS, "it is about weights", true, true, true},
-    [HYPER_BETA1] = {TENSOR_PERS, "it is about weights", true, true, false},
-    [HYPER_BETA2] = {TENSOR_PERS, "it is about weights", true, true, false},
-    [HYPER_EPS] = {TENSOR_PERS, "it is about weights", true, true, true},
-    [HYPER_INIT_SCALE] = {TENSOR_PERS, "it is about weights", true, false, false},
-    [HYPER_LABEL_SMOOTHING] = {BIT(PER_GLOBAL), "it is one number for the loss", false, true, true},
-    [HYPER_DROPOUT] = {BIT(PER_GLOBAL), "it is one rate for all dropout layers", false, true,
-                       false},
-    [HYPER_BRIGHTNESS] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
-    [HYPER_CONTRAST] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
-    [HYPER_ERASING] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
-    [HYPER_NOISE] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
-    [HYPER_MIXUP] = {BIT(PER_GLOBAL), "it is one strength for all inputs", false, true, true},
+    [HYPER_L2] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, true, true},
+    [HYPER_L1] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, true, true},
+    [HYPER_WEIGHT_DECAY] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, true, true},
+    [HYPER_LR] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, true, true},
+    [HYPER_MOMENTUM] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, true, true},
+    [HYPER_BETA1] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, true, false},
+    [HYPER_BETA2] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, true, false},
+    [HYPER_EPS] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, true, true},
+    [HYPER_INIT_SCALE] = {TENSOR_PERS, "it is about weights", ABOUT_TENSORS, false, false},
+    [HYPER_LABEL_SMOOTHING] = {BIT(PER_GLOBAL), "it is one number for the loss", ABOUT_DATA, true,
+                               true},
+    [HYPER_GCE_Q] = {BIT(PER_GLOBAL), "it is one number for the loss", ABOUT_DATA, true, true},
+    [HYPER_LABEL_FLIP] = {BIT(PER_GLOBAL) | BIT(PER_CLASS) | BIT(PER_CLASS_PAIR),
+                          "it is about classes", ABOUT_DATA, true, true},
+    [HYPER_DISTILL_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_EXAMPLE) | BIT(PER_CLASS),
+                              "it is about examples", ABOUT_DATA, true, false},
+    [HYPER_DISTILL_TEMPERATURE] = {BIT(PER_GLOBAL), "it is one number for the loss", ABOUT_DATA,
+                                   true, false},
+    [HYPER_DROPOUT] = {BIT(PER_GLOBAL) | BIT(PER_LAYER), "it is about dropout layers", ABOUT_LAYERS,
+                       true, false},
+    [HYPER_AUXILIARY] = {BIT(PER_GLOBAL) | BIT(PER_LAYER), "it is about auxiliary heads",
+                         ABOUT_LAYERS, true, false},
+    [HYPER_BRIGHTNESS] = {BIT(PER_GLOBAL), "it is one strength for all inputs", ABOUT_DATA, true,
+                          true},
+    [HYPER_CONTRAST] = {BIT(PER_GLOBAL), "it is one strength for all inputs", ABOUT_DATA, true,
+                        true},
+    [HYPER_ERASING] = {BIT(PER_GLOBAL), "it is one strength for all inputs", ABOUT_DATA, true,
+                       true},
+    [HYPER_NOISE] = {BIT(PER_GLOBAL), "it is one strength for all inputs", ABOUT_DATA, true, true},
+    [HYPER_MIXUP] = {BIT(PER_GLOBAL), "it is one strength for all inputs", ABOUT_DATA, true, true},
     [HYPER_INPUT_SCALE] = {BIT(PER_GLOBAL) | BIT(PER_UNIT_IN),
-                           "it is about the columns of the input", false, false, false},
+                           "it is about the columns of the input", ABOUT_DATA, false, false},
     [HYPER_EXAMPLE_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_EXAMPLE) | BIT(PER_CLASS),
-                              "it is about examples", false, true, false},
-    [HYPER_LOSS_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_CLASS), "it is about the loss", false, true,
-                           false},
+                              "it is about examples", ABOUT_DATA, true, false},
+    [HYPER_LOSS_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_CLASS), "it is about the loss", ABOUT_DATA,
+                           true, false},
     [HYPER_REGRESS] = {BIT(PER_GLOBAL) | BIT(PER_LAYER) | BIT(PER_TENSOR), "it is about layers",
-                       true, true, true},
-    [HYPER_CLIP] = {BIT(PER_GLOBAL), "it is one number for all gradients", false, true, true},
-    [HYPER_LR_PEAK] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
-    [HYPER_LR_FINAL] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
-    [HYPER_LR_GAMMA] = {BIT(PER_GLOBAL), "there is one schedule", false, false, false},
+                       ABOUT_TENSORS, true, true},
+    [HYPER_CLIP] = {BIT(PER_GLOBAL), "it is one number for all gradients", ABOUT_DATA, true, true},
+    [HYPER_LR_PEAK] = {BIT(PER_GLOBAL), "there is one schedule", ABOUT_DATA, false, false},
+    [HYPER_LR_FINAL] = {BIT(PER_GLOBAL), "there is one schedule", ABOUT_DATA, false, false},
+    [HYPER_LR_GAMMA] = {BIT(PER_GLOBAL), "there is one schedule", ABOUT_DATA, false, false},
 };
 
 bool hyper_is_about_tensors(hyper_kind k)
 {
-    return kinds[k].about_tensors;
+    return kinds[k].about == ABOUT_TENSORS;
+}
+
+bool hyper_is_about_layers(hyper_kind k)
+{
+    return kinds[k].about == ABOUT_LAYERS;
 }
 
 bool hyper_is_about_schedule(hyper_kind k)
@@ -85,6 +106,11 @@ bool space_reaches(const hyper_decl *d, const param *p)
     if (p->role == PARAM_STAT) return false;
     if (d->match) return matches(d->match, p->name);
     return !weights_only || p->role == PARAM_WEIGHT;
+}
+
+bool space_reaches_site(const hyper_decl *d, const param_site *site)
+{
+    return site->kind == d->kind && (!d->match || matches(d->match, site->name));
 }
 
 drmad_status space_check_facts(drmad_ctx *ctx, const space_facts *f)
@@ -138,7 +164,8 @@ static drmad_status check_time(drmad_ctx *ctx, const space_facts *f, const hyper
 static drmad_status check_per(drmad_ctx *ctx, const space_facts *f, const hyper_decl *d,
                               hyper_per per, const char *who)
 {
-    int64_t count = per == PER_EXAMPLE ? f->examples : per == PER_CLASS ? f->classes : 1;
+    const bool classes = per == PER_CLASS || per == PER_CLASS_PAIR;
+    int64_t count = per == PER_EXAMPLE ? f->examples : classes ? f->classes : 1;
 
     if (d->kind == HYPER_INPUT_SCALE && per == PER_UNIT_IN) count = f->inputs;
     if (!(kinds[d->kind].pers & BIT(per)))
@@ -154,8 +181,9 @@ static drmad_status check_per(drmad_ctx *ctx, const space_facts *f, const hyper_
 static bool refines(hyper_per coarse, hyper_per fine)
 {
     static const int level[HYPER_PER_COUNT] = {
-        [PER_GLOBAL] = 0,   [PER_LAYER] = 1,  [PER_TENSOR] = 2,  [PER_UNIT_IN] = 3,
-        [PER_UNIT_OUT] = 3, [PER_WEIGHT] = 4, [PER_EXAMPLE] = 3, [PER_CLASS] = 3};
+        [PER_GLOBAL] = 0,  [PER_LAYER] = 1,    [PER_TENSOR] = 2,
+        [PER_UNIT_IN] = 3, [PER_UNIT_OUT] = 3, [PER_WEIGHT] = 4,
+        [PER_EXAMPLE] = 3, [PER_CLASS] = 3,    [PER_CLASS_PAIR] = 4};
 
     return level[coarse] < level[fine];
 }
@@ -194,7 +222,7 @@ drmad_status space_check_decl(drmad_ctx *ctx, const space_facts *f, const hyper_
     char who[64];
 
     snprintf(who, sizeof who, "hyper.%d (%s)", (int)d, hyper_kind_of(decl->kind)->word);
-    if (decl->match && !kinds[decl->kind].about_tensors)
+    if (decl->match && kinds[decl->kind].about == ABOUT_DATA)
         return FAIL(ctx, DRMAD_E_CONFIG, "%s: match \"%s\" cannot be used: it is not about tensors",
                     who, decl->match);
     if (decl->multiplier && !kinds[decl->kind].has_base)
@@ -210,6 +238,9 @@ done:
 
 drmad_status space_check_trajectory(const space *s, const char *kind, bool exact)
 {
+    const char *noisy = NULL; /* the first of `count` slices */
+    int32_t count = 0;
+
     for (int32_t i = 0; i < s->n_slices && !exact; i++) {
         const hyper_slice *sl = &s->slices[i];
 
@@ -225,11 +256,14 @@ drmad_status space_check_trajectory(const space *s, const char *kind, bool exact
                         "buffer, which trajectory: %s does not keep; use phases, or trajectory: "
                         "full or replay",
                         sl->name, kind);
-        if (sl->kind == HYPER_LR)
-            base_log(s->ctx, LOG_WARN,
-                     "%s: learning rates at every step are noisy on trajectory: "
-                     "%s; phases are not",
-                     sl->name, kind);
+        if (sl->kind == HYPER_LR && count++ == 0) noisy = sl->name;
     }
+    if (count == 0) return DRMAD_OK;
+    char more[32] = "";
+
+    if (count > 1) snprintf(more, sizeof more, " and %d more", (int)count - 1);
+    base_log(s->ctx, LOG_WARN,
+             "%s%s: learning rates at every step are noisy on trajectory: %s; phases are not",
+             noisy, more, kind);
     return DRMAD_OK;
 }

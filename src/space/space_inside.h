@@ -10,6 +10,7 @@ drmad_status space_check_decl(drmad_ctx *ctx, const space_facts *f, const hyper_
 
 /* Does declaration `d` reach parameter `p`? */
 bool space_reaches(const hyper_decl *d, const param *p);
+bool space_reaches_site(const hyper_decl *d, const param_site *site);
 
 /* Names all slices of a laid out space, and refuses two of one name. `decls` as given to space_new.
  */

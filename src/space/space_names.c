@@ -78,6 +78,7 @@ static drmad_status name_slice(space *s, int32_t i, const hyper_decl *d)
 
     put(&t, "%s", hyper_kind_of(sl->kind)->word);
     if (sl->tensor >= 0) put(&t, "/%s", s->params->at[sl->tensor].name);
+    else if (sl->site >= 0) put(&t, "/%s", s->params->site[sl->site].name);
     else if (sl->per == PER_LAYER) put_layer(&t, s, i);
     else if (d->match) put(&t, "/%s", d->match);
     return mem_strdup(s->ctx, buf, &sl->name);
@@ -107,6 +108,10 @@ static void put_element(text *t, const space *s, const hyper_slice *sl, int64_t 
 
     if (sl->per == PER_EXAMPLE || sl->per == PER_CLASS) {
         put(t, "/%s[%lld]", hyper_per_word(sl->per), (long long)e);
+    } else if (sl->per == PER_CLASS_PAIR) {
+        const int64_t k = s->facts.classes;
+
+        put(t, "/%s[%lld,%lld]", hyper_per_word(sl->per), (long long)(e / k), (long long)(e % k));
     } else if (sl->per == PER_UNIT_IN && (!p || p->shape.rank > 1)) {
         put(t, "/in[%lld]", (long long)e);
     } else if (sl->per == PER_UNIT_OUT) {

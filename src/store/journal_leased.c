@@ -104,7 +104,8 @@ static void put_reports(const journal *j, text_out *o, int64_t trial, const stor
     }
 }
 
-drmad_status journal_trial_reports(store *s, const store_lease *l, const store_report *r, int32_t n)
+static drmad_status write_held(store *s, const store_lease *l, const store_report *r,
+                               int32_t reports, const store_attr *a, int32_t attrs)
 {
     journal *j = (journal *)s;
     text_out o = {.ctx = s->ctx};
@@ -113,7 +114,8 @@ drmad_status journal_trial_reports(store *s, const store_lease *l, const store_r
 
     TRY(journal_enter(j));
     TRY(journal_held(j, &o, l, &t));
-    put_reports(j, &o, t->id, r, n);
+    put_reports(j, &o, t->id, r, reports);
+    for (int32_t i = 0; i < attrs; i++) journal_put_attr(j, &o, t->id, a + i);
     st = journal_append(j, &o);
 done:
     journal_leave(j);
@@ -121,21 +123,14 @@ done:
     return st;
 }
 
+drmad_status journal_trial_reports(store *s, const store_lease *l, const store_report *r, int32_t n)
+{
+    return write_held(s, l, r, n, NULL, 0);
+}
+
 drmad_status journal_trial_attrs(store *s, const store_lease *l, const store_attr *a, int32_t n)
 {
-    journal *j = (journal *)s;
-    text_out o = {.ctx = s->ctx};
-    journal_trial *t;
-    drmad_status st = DRMAD_OK;
-
-    TRY(journal_enter(j));
-    TRY(journal_held(j, &o, l, &t));
-    for (int32_t i = 0; i < n; i++) journal_put_attr(j, &o, t->id, a + i);
-    st = journal_append(j, &o);
-done:
-    journal_leave(j);
-    text_free(&o);
-    return st;
+    return write_held(s, l, NULL, 0, a, n);
 }
 
 drmad_status journal_beat(store *s, const store_lease *l, int32_t n, bool *held)

@@ -1,15 +1,11 @@
 #include "store/lite.h"
-#include "base/shared_library.h"
 
 enum { OLDEST = 3035000 }; /* RETURNING */
 
 drmad_status lite_open(drmad_ctx *ctx, lite *out)
 {
-    static const library_symbol symbols[] = {
-#define SYMBOL(f) {#f, offsetof(lite, f)},
-        LITE_FUNCTIONS(SYMBOL)
-#undef SYMBOL
-    };
+    typedef lite library_table;
+    static const library_symbol symbols[] = {LITE_FUNCTIONS(LIBRARY_SYMBOL)};
     static const library_source source = {.file = "libsqlite3.so.0",
                                           .what = "SQLite",
                                           .package = "libsqlite3-0",

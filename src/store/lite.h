@@ -2,7 +2,7 @@
  * the process has already (Python's) must be the one we use. */
 #ifndef LITE_H
 #define LITE_H
-#include "base/base.h"
+#include "base/shared_library.h"
 #include <sqlite3.h>
 
 #define LITE_FUNCTIONS(F)                                                                          \
@@ -42,9 +42,7 @@
     F(sqlite3_user_data)
 
 typedef struct lite {
-#define FIELD(f) __typeof__(f) *f;
-    LITE_FUNCTIONS(FIELD)
-#undef FIELD
+    LITE_FUNCTIONS(LIBRARY_FIELD)
 } lite;
 
 /* DRMAD_E_MISSING, naming the package, when there is no SQLite or one older than 3.35. */

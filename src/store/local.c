@@ -327,18 +327,29 @@ done:
     return st;
 }
 
+/* The server of the folder, for server_close also on failure; *runs: whether it does. */
+static drmad_status find_running(local_server *v, drmad_ctx *ctx, const char *folder, bool *runs)
+{
+    drmad_status st = DRMAD_OK;
+
+    *runs = false;
+    TRY(server_open(v, ctx, folder, false));
+    if (v->lock < 0 || !cluster_exists(v)) goto done;
+    TRY(local_programs(v, NULL));
+    TRY(running(v, runs));
+done:
+    return st;
+}
+
 drmad_status local_stop(drmad_ctx *ctx, const char *folder, bool at_once)
 {
     const char *argv[] = {
         "pg_ctl", "stop", "-s", "-w", "-D", CLUSTER, "-m", at_once ? "immediate" : "fast", NULL};
     drmad_status st = DRMAD_OK;
     local_server v;
-    bool runs = false;
+    bool runs;
 
-    TRY(server_open(&v, ctx, folder, false));
-    if (v.lock < 0 || !cluster_exists(&v)) goto done;
-    TRY(local_programs(&v, NULL));
-    TRY(running(&v, &runs));
+    TRY(find_running(&v, ctx, folder, &runs));
     if (runs) TRY(local_run(&v, &(local_program){.argv = argv, .log = "server.log"}, NULL));
 done:
     server_close(&v);
@@ -349,13 +360,10 @@ drmad_status local_url(drmad_ctx *ctx, const char *folder, char **url)
 {
     drmad_status st = DRMAD_OK;
     local_server v;
-    bool runs = false;
+    bool runs;
 
     *url = NULL;
-    TRY(server_open(&v, ctx, folder, false));
-    if (v.lock < 0 || !cluster_exists(&v)) goto done;
-    TRY(local_programs(&v, NULL));
-    TRY(running(&v, &runs));
+    TRY(find_running(&v, ctx, folder, &runs));
     if (runs) TRY(url_print(&v, port_last(&v), url));
 done:
     server_close(&v);

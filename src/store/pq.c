@@ -1,6 +1,5 @@
 #include "store/pq.h"
 #include "base/file.h"
-#include "base/shared_library.h"
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +11,8 @@ enum { SERVICE_BYTES_MAX = 1 << 20 };
 
 drmad_status pq_open(drmad_ctx *ctx, pq *out)
 {
-    static const library_symbol symbols[] = {
-#define SYMBOL(f) {#f, offsetof(pq, f)},
-        PQ_FUNCTIONS(SYMBOL)
-#undef SYMBOL
-    };
+    typedef pq library_table;
+    static const library_symbol symbols[] = {PQ_FUNCTIONS(LIBRARY_SYMBOL)};
     static const library_source source = {.file = "libpq.so.5",
                                           .what = "PostgreSQL's client library",
                                           .package = "libpq5",

@@ -2,7 +2,7 @@
  * without it. */
 #ifndef PQ_H
 #define PQ_H
-#include "base/base.h"
+#include "base/shared_library.h"
 #include <libpq-fe.h>
 
 #define PQ_FUNCTIONS(F)                                                                            \
@@ -39,9 +39,7 @@
     F(PQgetlength)
 
 typedef struct pq {
-#define FIELD(f) __typeof__(f) *f;
-    PQ_FUNCTIONS(FIELD)
-#undef FIELD
+    PQ_FUNCTIONS(LIBRARY_FIELD)
 } pq;
 
 /* DRMAD_E_MISSING, naming the package, when there is no libpq or none with pipelines (14). */

@@ -10,9 +10,9 @@ static drmad_status take_id(void *user, const db_row *r)
     return DRMAD_OK;
 }
 
-drmad_status sql_study_find(store *s, const char *name, int64_t *study)
+/* *study is 0 where there is none. */
+static drmad_status look_for(sql_store *q, const char *name, int64_t *study)
 {
-    sql_store *q = (sql_store *)s;
     drmad_status st = DRMAD_OK;
 
     *study = 0;
@@ -21,7 +21,17 @@ drmad_status sql_study_find(store *s, const char *name, int64_t *study)
     db_add(b, Q_STUDY_FIND, "s", name);
     db_each(b, take_id, study);
     TRY(db_run(b, 0));
-    if (db_rows(b, 0) == 0)
+done:
+    return st;
+}
+
+drmad_status sql_study_find(store *s, const char *name, int64_t *study)
+{
+    sql_store *q = (sql_store *)s;
+    drmad_status st = DRMAD_OK;
+
+    TRY(look_for(q, name, study));
+    if (*study == 0)
         st = FAIL(s->ctx, DRMAD_E_USAGE,
                   "%s: no study \"%.128s\": drmad study create makes one, drmad study list shows "
                   "those there are",
@@ -70,14 +80,10 @@ drmad_status sql_study_create(store *s, const char *name, const study_direction 
     sql_store *q = (sql_store *)s;
     drmad_status st = DRMAD_OK;
 
-    *study = 0, *made = false;
-    TRY(sql_ready(q));
-    db_batch *b = db_start(&q->d);
-    db_add(b, Q_STUDY_FIND, "s", name);
-    db_each(b, take_id, study);
-    TRY(db_run(b, 0));
+    *made = false;
+    TRY(look_for(q, name, study));
     if (*study == 0) {
-        b = db_start(&q->d);
+        db_batch *b = db_start(&q->d);
         db_add(b, Q_STUDY_NEW, "s", name);
         db_each(b, take_id, study);
         TRY(db_run(b, DB_BEGIN));

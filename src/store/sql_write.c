@@ -100,7 +100,8 @@ done:
     return st;
 }
 
-drmad_status sql_trial_reports(store *s, const store_lease *l, const store_report *r, int32_t n)
+static drmad_status write_held(store *s, const store_lease *l, const store_report *r,
+                               int32_t reports, const store_attr *a, int32_t attrs)
 {
     sql_store *q = (sql_store *)s;
     const sql_target to = held_by(l);
@@ -109,25 +110,21 @@ drmad_status sql_trial_reports(store *s, const store_lease *l, const store_repor
     TRY(sql_ready(q));
     db_batch *b = db_start(&q->d);
     sql_add_renewal(q, b, l);
-    sql_add_reports(b, &to, r, n);
+    sql_add_reports(b, &to, r, reports);
+    sql_add_attrs(b, &to, a, attrs);
     TRY(sql_run_held(q, b, DB_WRITE, l));
 done:
     return st;
 }
 
+drmad_status sql_trial_reports(store *s, const store_lease *l, const store_report *r, int32_t n)
+{
+    return write_held(s, l, r, n, NULL, 0);
+}
+
 drmad_status sql_trial_attrs(store *s, const store_lease *l, const store_attr *a, int32_t n)
 {
-    sql_store *q = (sql_store *)s;
-    const sql_target to = held_by(l);
-    drmad_status st = DRMAD_OK;
-
-    TRY(sql_ready(q));
-    db_batch *b = db_start(&q->d);
-    sql_add_renewal(q, b, l);
-    sql_add_attrs(b, &to, a, n);
-    TRY(sql_run_held(q, b, DB_WRITE, l));
-done:
-    return st;
+    return write_held(s, l, NULL, 0, a, n);
 }
 
 /* One transaction for all: a lease that is lost says so and keeps no other from being renewed. */

@@ -1,6 +1,6 @@
 /* drmad check: the derivatives of the user's own study, in double, against forward mode and
  * differences. drmad explain: the plans. */
-#include "study/study.h"
+#include "study/runs.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -50,7 +50,7 @@ static void cut_line(char *text, const char *name)
     if (to) memmove(from, to, strlen(to) + 1);
 }
 
-drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT])
+drmad_status study_fingerprint(drmad_study *s, char out[SHA256_TEXT])
 {
     static const char *const ignored[] = {
         "\noutput:", "\nbudget:", "\nthreads:", "\nstore:", "\nworker:"};
@@ -82,7 +82,7 @@ drmad_status tuning_save(drmad_study *s, tuning *t)
     const double *state = outer_state(t->o, &n);
 
     if (!path) TRY(FAIL(s->ctx, DRMAD_E_NOMEM, "out of memory for a checkpoint"));
-    TRY(tuning_fingerprint(s, print));
+    TRY(study_fingerprint(s, print));
     snprintf(bytes, sizeof bytes, "%lld", (long long)folder_log_bytes(s->f));
     snprintf(tied, sizeof tied, "%lld", (long long)t->tied);
     const double charged[] = {t->spent, base_now() - s->started};
@@ -171,7 +171,7 @@ static drmad_status restore(drmad_study *s, const st_file *f, tuning *t)
     char print[SHA256_TEXT];
     double charged[2];
 
-    TRY(tuning_fingerprint(s, print));
+    TRY(study_fingerprint(s, print));
     if (strcmp(text_of(f, "study_sha256"), print) != 0) TRY(other_study(s, checkpoint_name));
     TRY(restore_outer(s, f, t));
     TRY(numbers(s, f, "charged", COUNT(charged), charged));
@@ -219,7 +219,7 @@ static drmad_status read_finished(drmad_study *s, tuning *t)
     if (!old) TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/result.json: damaged", folder_path(s->f)));
     json_decref(s->result);
     s->result = old;
-    TRY(tuning_fingerprint(s, print));
+    TRY(study_fingerprint(s, print));
     const char *whose = json_string_value(json_object_get(old, "study_sha256"));
     if (!whose || strcmp(whose, print) != 0) TRY(other_study(s, "result.json"));
     t->finished = true;

@@ -1,7 +1,7 @@
 /* Data cleaning: how well tuned example weights tell wrong labels from right ones, where the study
  * itself made them wrong (data.label_noise), against ranking by the loss of a model trained on the
  * validation examples alone. */
-#include "study/study.h"
+#include "study/study_parts.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -52,6 +52,7 @@ static drmad_status clean_only(drmad_study *s, double *loss, eval_result *test)
     TRY(space_new(s->ctx, u->params, &facts, NULL, 0, &none));
     spec.train = u->valid;
     spec.space = none;
+    spec.distil = false; /* the teacher was asked about the training examples */
     TRY(trainer_new(s->ctx, &spec, &t));
     TRY(trainer_run(t, values, setup_seed(u, "retrain", 0), NULL, &run));
     TRY(trainer_row_losses(t, &u->spec.train, values, loss));

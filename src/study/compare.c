@@ -1,6 +1,6 @@
 /* What a result is held against: retraining from scratch over seeds, and random search, all compute
  * charged. */
-#include "study/study.h"
+#include "study/study_parts.h"
 #include <math.h>
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* drmad data stat: what the data of a study are like, every picture decoded. And what a study says
  * of its pictures elsewhere. */
 #include "data/survey.h"
-#include "study/study.h"
+#include "study/study_parts.h"
 #include <stdio.h>
 #include <string.h>
 

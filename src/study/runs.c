@@ -1,5 +1,5 @@
 /* drmad train: one run, or one a seed and their mean (objective.seeds). */
-#include "study/study.h"
+#include "study/runs.h"
 #include <math.h>
 #include <stdio.h>
 

@@ -4,8 +4,9 @@
  * derivative. The rate is declared as the factor m = 1 of whatever schedule there is, which serves
  * any schedule:  lr_t = m lr s_t,  so  dF/dlr = (dF/dm) / lr.
  *
- * Checked: tests/study/test_slope.c, against differences of whole trials. */
+ * Checked: tests/worker/test_slope.c, against differences of whole trials. */
 #include "study/slope.h"
+#include "study/runs.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* The public calls' frame: loading, events, results, and what several calls need. */
-#include "study/session.h"
-#include "study/start.h"
+#include "study/study_parts.h"
 #include "base/version.h"
 #include "data/fetch.h"
 #include "drmad/info.h"
+#include "setup/start.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +33,22 @@ done:
     return st;
 }
 
+drmad_status drmad_model_study(drmad_model *m, const char *const *overrides, int n,
+                               drmad_study **out)
+{
+    drmad_status st = DRMAD_OK;
+    drmad_study *s = NULL;
+
+    TRY(drmad_study_load(m->ctx, NULL, overrides, n, &s));
+    s->model = m;
+    TRY(model_check_study(m, s->cfg));
+    *out = s, s = NULL;
+done:
+    if (st != DRMAD_OK) *out = NULL;
+    drmad_study_free(s);
+    return st;
+}
+
 drmad_status study_from_text(drmad_ctx *ctx, const char *text, drmad_study **out)
 {
     drmad_status st = DRMAD_OK;
@@ -48,6 +64,46 @@ done:
     return st;
 }
 
+/* ---- its text ---- */
+
+drmad_status study_print(const config *c, study_text what, char **out)
+{
+    drmad_status st = DRMAD_OK;
+    static char none[] = "";
+    config *copy = NULL; /* shallow: nothing of it is freed */
+
+    *out = NULL;
+    TRY(mem_alloc(c->ctx, 1, sizeof *copy, &copy));
+    *copy = *c;
+    copy->set.store = copy->set.output.dir = copy->set.trajectory.spill_dir = none;
+    if (what != STUDY_KEPT) {
+        copy->set.search.enqueue.n = 0;
+        copy->set.version = none;
+    }
+    if (what != STUDY_KEPT && c->set.stages.n > 0) { /* the budget is the pipeline's */
+        copy->set.budget = (config_budget){0};
+        copy->set.stages.n = copy->set.compare.n = 0;
+    }
+    if (what != STUDY_KEPT && c->set.rally.n > 0) {
+        copy->set.budget = (config_budget){0};
+        copy->set.rally.n = 0;
+    }
+    if (what == STUDY_TRIAL) copy->set.parameters.n = copy->set.search.constraints.n = 0;
+    if (what == STUDY_COMPARED) {
+        copy->set.name = copy->set.data.dir = none;
+        copy->set.threads = copy->set.search.trials = copy->set.search.startup = 0;
+        copy->set.search.sampler = copy->set.search.gradients = 0; /* each worker's own */
+        copy->set.search.pruner = (config_pruner){0};
+        copy->set.worker = (config_worker){0};
+        copy->set.objective.timeout = 0;
+        copy->set.objective.memory = copy->set.objective.retries = 0;
+    }
+    TRY(config_print(copy, out));
+done:
+    mem_free(c->ctx, copy);
+    return st;
+}
+
 /* A trial of our own training sets keys before `auto`s follow from them, so both texts are taken
  * here. */
 drmad_status study_finish_load(drmad_study *s)
@@ -55,8 +111,8 @@ drmad_status study_finish_load(drmad_study *s)
     drmad_status st = DRMAD_OK;
 
     if (s->cfg->set.parameters.n + s->cfg->set.stages.n + s->cfg->set.rally.n > 0) {
-        TRY(session_print(s->cfg, SESSION_KEPT, &s->given));
-        TRY(session_print(s->cfg, SESSION_TRIAL, &s->base));
+        TRY(study_print(s->cfg, STUDY_KEPT, &s->given));
+        TRY(study_print(s->cfg, STUDY_TRIAL, &s->base));
     }
     TRY(config_finish(s->cfg));
 done:
@@ -78,7 +134,7 @@ void drmad_study_free(drmad_study *s)
 {
     if (!s) return;
     forget(s);
-    session_close(s);
+    if (s->session) s->session_close(s);
     mem_free(s->ctx, s->given);
     mem_free(s->ctx, s->base);
     config_free(s->cfg);
@@ -259,8 +315,7 @@ drmad_status study_save_weights(drmad_study *s)
 
     TRY(trainer_read_weights(u->trainer, &w));
     TRY(start_save_weights(s->f, "weights.safetensors", u, w));
-    if (s->cfg->set.output.state)
-        TRY(start_save_trained(s->f, "state.safetensors", u));
+    if (s->cfg->set.output.state) TRY(start_save_trained(s->f, "state.safetensors", u));
 done:
     return st;
 }

@@ -1,5 +1,5 @@
 /* What people read of a result: the study in a few lines, the tuned values, the table of runs. */
-#include "study/study.h"
+#include "study/study_parts.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,19 +35,21 @@ static drmad_status say_model(drmad_study *s)
         return study_say(s, "model      %s, %lld weights; %lld steps of %lld examples",
                          s->model->name, (long long)s->s->params->weights,
                          (long long)s->s->spec.steps, (long long)s->s->spec.batch);
-    if (m->net.n > 0) {
+    if (m->import[0]) {
+        snprintf(sizes, sizeof sizes, "imported from %s", m->import);
+    } else if (m->net.n > 0) {
         snprintf(sizes, sizeof sizes, "%d layers%s", (int)net->n, m->grow.n ? ", grown" : "");
     } else if (m->preset != NN_MLP) {
         TRY(config_get(s->cfg, "model.preset", &word));
         snprintf(sizes, sizeof sizes, "%s%s", word, m->grow.n ? ", grown" : "");
     } else {
         n = (size_t)snprintf(sizes, sizeof sizes, "%lld", (long long)net->input.dim[0]);
-        for (int32_t i = 0; i < net->n && n < sizeof sizes; i += 2)
+        for (int32_t i = 0; i <= net->output && n < sizeof sizes; i += 2)
             n += (size_t)snprintf(sizes + n, sizeof sizes - n, "-%lld",
                                   (long long)net->at[i].shape.dim[0]);
         TRY(config_get(s->cfg, "model.activation", &word));
         if (n < sizeof sizes)
-            snprintf(sizes + n, sizeof sizes - n, " %s", net->n > 1 ? word : "linear");
+            snprintf(sizes + n, sizeof sizes - n, " %s", net->output > 0 ? word : "linear");
     }
     TRY(study_say(s, "model      %s, %lld weights; %lld steps of %lld examples", sizes,
                   (long long)s->s->params->weights, (long long)s->s->spec.steps,

@@ -1,7 +1,7 @@
 /* A tuning run between two meta-steps, and its checkpoints. */
 #ifndef TUNING_H
 #define TUNING_H
-#include "study/study.h"
+#include "study/study_parts.h"
 
 typedef struct tuning {
     outer *o;
@@ -25,7 +25,4 @@ drmad_status tuning_fit(drmad_study *s, tuning *t);
 drmad_status tuning_save(drmad_study *s, tuning *t);
 /* After the result is written. */
 drmad_status tuning_close(drmad_study *s);
-/* What a checkpoint and a result belong to: the study, less what may differ between two starts, and
- * the data. */
-drmad_status tuning_fingerprint(drmad_study *s, char out[SHA256_TEXT]);
 #endif

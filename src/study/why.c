@@ -1,5 +1,5 @@
 /* drmad why: one run, one walk back, a ranked table. */
-#include "study/study.h"
+#include "study/study_parts.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* The training graph of one step: loss and penalties. The optimiser on top is in update.c. */
+/* The training graph of one step: loss and penalties. What the data loss is made of is in losses.c,
+ * the optimiser on top in update.c. */
 #include "ad/ad.h"
 #include "train/trainer.h"
 #include <stdio.h>
@@ -7,12 +8,13 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
 {
     drmad_status st = DRMAD_OK;
     const size_t tensors = (size_t)t->spec.params->n, uses = (size_t)t->spec.space->n_uses;
-    const size_t masks = t->spec.model ? (size_t)t->spec.model->masks : 0;
+    const size_t masks = (size_t)t->spec.model.masks;
     net *n = NULL;
 
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *n, &n));
     TRY(mem_alloc(ctx, masks, sizeof *n->kinks, &n->kinks));
+    TRY(mem_alloc(ctx, (size_t)t->spec.model.n_constants, sizeof *n->constant, &n->constant));
     TRY(mem_alloc(ctx, tensors, sizeof *n->w, &n->w));
     TRY(mem_alloc(ctx, tensors, sizeof *n->next, &n->next));
     TRY(mem_alloc(ctx, tensors, sizeof *n->next_cot, &n->next_cot));
@@ -32,6 +34,7 @@ void net_free(drmad_ctx *ctx, net *n)
 {
     if (!n) return;
     mem_free(ctx, n->kinks);
+    mem_free(ctx, n->constant);
     mem_free(ctx, n->w);
     mem_free(ctx, n->next);
     mem_free(ctx, n->next_cot);
@@ -51,7 +54,7 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
     const int32_t i = (int32_t)(u - t->spec.space->uses);
     if (n->use[i] == NODE_NONE) {
         snprintf(name, sizeof name, "%s%s%s", hyper_kind_of(kind)->word, tensor < 0 ? "" : "/",
-                 tensor < 0 ? "" : t->spec.params->at[tensor].name);
+                 tensor < 0 ? "" : space_place(t->spec.space, kind, tensor));
         n->use[i] =
             job_leaf(j, name, t->use[i].type, t->use[i].leaf, trainer_use_ref(t, i, USE_VALUE));
         t->use[i].used = true;
@@ -62,7 +65,8 @@ node trainer_use_leaf(trainer *t, job *j, net *n, hyper_kind kind, int32_t tenso
 node trainer_leaf_or(trainer *t, job *j, net *n, hyper_kind kind, int32_t tensor, double value)
 {
     node leaf = trainer_use_leaf(t, j, n, kind, tensor);
-    const int32_t rank = tensor < 0 ? 2 : t->spec.params->at[tensor].shape.rank;
+    const bool tensors = hyper_is_about_tensors(kind);
+    const int32_t rank = tensors ? t->spec.params->at[tensor].shape.rank : 2;
 
     if (leaf != NODE_NONE || value == 0) return leaf;
     return g_fill(j->g, t->spec.dtype, shape_ones(rank), value);
@@ -87,7 +91,7 @@ static node standardise(const trainer *t, job *j, node x)
 
 node trainer_inputs(trainer *t, job *j, net *n, node rows)
 {
-    const nn_spec *m = t->spec.model;
+    const module *m = &t->spec.model;
     shape s = {.rank = m->input.rank + 1};
 
     if (rows == NODE_NONE) return NODE_NONE;
@@ -101,39 +105,68 @@ node trainer_inputs(trainer *t, job *j, net *n, node rows)
     return g_reshape(j->g, x, s);
 }
 
+/* Whether rows of tokens hold one more than the model reads, so that labels are among them. */
+static bool followed(const trainer *t)
+{
+    return t->spec.model.tokens && t->spec.train.width > shape_count(&t->spec.model.input);
+}
+
 node trainer_labels(trainer *t, job *j, node rows)
 {
-    const nn_spec *m = t->spec.model;
+    const module *m = &t->spec.model;
 
     if (rows == NODE_NONE) return NODE_NONE;
-    if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 1, m->input.dim[0]), I32);
+    if (followed(t)) return g_cast(j->g, g_slice(j->g, rows, 1, 1, m->input.dim[0]), I32);
     return job_leaf(j, "labels", I32, SHAPE(graph_shape(j->g, rows)->dim[0]),
                     (slot_ref){SLOT_LABELS, 0});
 }
 
 /* The rows of the batch: as the feed gives them, or gathered from the table. */
-static node batch_rows(trainer *t, job *j)
+static node batch_rows(trainer *t, job *j, node *index)
 {
     const examples *e = &t->spec.train;
     const slot_ref at = {SLOT_ROWS, 0};
 
+    *index = NODE_NONE;
     if (trainer_fed(t)) return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
     node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), at);
-    node index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
+    *index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
 
-    return g_gather(j->g, rows, index);
+    return g_gather(j->g, rows, *index);
 }
 
-/* Row losses times a weight: one number, or one for each row of the batch. */
-static node weigh(trainer *t, job *j, node rows, node weight)
+/* The batch of further input k. */
+static node more_rows(trainer *t, job *j, int32_t k, node index, int64_t batch)
 {
-    const int64_t batch = t->spec.batch;
+    const module_input *m = &t->spec.model.more[k];
+    const int64_t width = shape_count(&m->shape);
+    const int64_t n = index == NODE_NONE ? batch : t->spec.train.n;
+    node rows = job_leaf(j, m->name, m->type, SHAPE(n, width), (slot_ref){SLOT_MORE + k, 0});
+    shape s = {.rank = m->shape.rank + 1};
 
-    if (weight == NODE_NONE || rows == NODE_NONE) return rows;
-    if (shape_count(graph_shape(j->g, weight)) == batch)
-        weight = g_reshape(j->g, weight, SHAPE(batch, 1));
-    else weight = g_bcast(j->g, g_reshape(j->g, weight, SHAPE(1, 1)), SHAPE(batch, 1));
-    return g_mul(j->g, rows, weight);
+    s.dim[0] = batch;
+    for (int32_t i = 0; i < m->shape.rank; i++) s.dim[i + 1] = m->shape.dim[i];
+    if (index != NODE_NONE) rows = g_gather(j->g, rows, index);
+    return g_reshape(j->g, rows, s);
+}
+
+drmad_status trainer_batch(trainer *t, job *j, net *n, node rows, node index, module_batch *out)
+{
+    const module *m = &t->spec.model;
+
+    *out = (module_batch){.loss = t->spec.loss};
+    out->labels = trainer_labels(t, j, rows);
+    out->x = trainer_inputs(t, j, n, rows);
+    for (int32_t k = 0; k < m->n_more; k++)
+        n->more[k] = t->spec.train.more[k]
+                         ? more_rows(t, j, k, index, graph_shape(j->g, rows)->dim[0])
+                         : out->labels;
+    for (int32_t k = 0; k < m->n_constants; k++)
+        n->constant[k] = job_leaf(j, m->constant[k].name, m->constant[k].type, m->constant[k].shape,
+                                  (slot_ref){SLOT_CONSTANTS, (int64_t)m->constant[k].offset});
+    out->more = n->more;
+    out->constant = n->constant;
+    return graph_status(j->g);
 }
 
 static node penalties(trainer *t, job *j, net *n, node total)
@@ -152,7 +185,7 @@ static node penalties(trainer *t, job *j, net *n, node total)
 /* The key of the step's draws; NODE_NONE where there are none. */
 static node step_key(trainer *t, job *j)
 {
-    if (!nn_draws_masks(t->spec.model) && !train_varies(&t->spec)) return NODE_NONE;
+    if (!t->spec.model.drops && !train_varies(&t->spec)) return NODE_NONE;
     return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
 }
 
@@ -171,34 +204,42 @@ static node statistics_term(trainer *t, job *j, net *n)
     return total;
 }
 
+/* The tuned rates of the dropout layers; NODE_NONE for those that the space does not reach. */
+static void dropout_rates(trainer *t, job *j, net *n, node *rates)
+{
+    const param_table *p = t->spec.params;
+
+    for (int32_t i = 0; i < p->sites; i++)
+        rates[i] = p->site[i].kind == HYPER_DROPOUT ? trainer_use_leaf(t, j, n, HYPER_DROPOUT, i)
+                                                    : NODE_NONE;
+}
+
 /* The data loss by our own graph. */
 static drmad_status build_loss(trainer *t, job *j, net *n)
 {
     const train_spec *s = &t->spec;
     drmad_status st = DRMAD_OK;
-    nn_pass pass = {.train = true,
-                    .key = step_key(t, j),
-                    .rate = trainer_use_leaf(t, j, n, HYPER_DROPOUT, -1),
-                    .kinks = n->kinks,
-                    .next = n->next};
+    nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
+    const size_t layers = s->model.layers ? (size_t)s->model.layers->n : 0;
+    node *rates = NULL, index;
+    module_batch b;
 
-    TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *pass.outputs, &pass.outputs));
-    node table = batch_rows(t, j);
-    node labels = trainer_labels(t, j, table);
-    node x = trainer_vary(t, j, n, trainer_inputs(t, j, n, table), pass.key);
-    node z = nn_forward(j->g, s->model, n->w, x, &pass);
-    node smoothing = trainer_leaf_or(t, j, n, HYPER_LABEL_SMOOTHING, -1, s->label_smoothing);
-    labels = trainer_targets(t, j, n, pass.key, z, labels);
-    node rows = nn_row_loss(j->g, s->loss, z, labels, smoothing);
+    TRY(mem_alloc(t->ctx, layers, sizeof *pass.outputs, &pass.outputs));
+    TRY(mem_alloc(t->ctx, (size_t)s->params->sites, sizeof *rates, &rates));
+    dropout_rates(t, j, n, rates);
+    pass.rates = rates;
+    node table = batch_rows(t, j, &index);
+    TRY(trainer_batch(t, j, n, table, index, &b));
+    b.x = trainer_vary(t, j, n, b.x, pass.key);
+    b.labels = trainer_targets(t, j, n, pass.key, b.labels);
+    node rows = trainer_losses(t, j, n, &pass, &b);
 
-    n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
-    rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
-    rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
-    TRY(trainer_regression(t, j, n, x, &pass, &n->total));
+    TRY(trainer_regression(t, j, n, b.x, &pass, &n->total));
     if (n->adjoint) n->total = plus(j->g, n->total, statistics_term(t, j, n));
 done:
     mem_free(t->ctx, pass.outputs);
+    mem_free(t->ctx, rates);
     return st;
 }
 

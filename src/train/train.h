@@ -5,12 +5,14 @@
 #ifndef TRAIN_H
 #define TRAIN_H
 #include "data/feed.h"
-#include "nn/nn.h"
+#include "nn/module.h"
 #include "optim/optim.h"
 #include "optim/schedule.h"
 #include "space/space.h"
 #include "train/oracle.h"
 #include "train/trajectory.h"
+
+enum { MORE_MAX = 8 };
 
 /* Rows of a data set, by a list of row numbers. Everything is borrowed. */
 typedef struct examples {
@@ -27,7 +29,15 @@ typedef struct examples {
     /* Of the last dimension of a row: inputs are (rows * scale - mean) / deviation. 0: none. */
     int32_t channels;
     double mean[NN_CHANNELS_MAX], deviation[NN_CHANNELS_MAX];
+    const void *more[MORE_MAX]; /* rows of module.more, in its types, as many as `rows` */
 } examples;
+
+/* What a caller may want to say of a model that is computed here. */
+typedef struct train_sources {
+    drmad_start_fn *start; /* changes the start weights; NULL: they are the model's */
+    drmad_batch_fn *batch; /* the examples of each step, in place of the order; or NULL */
+    void *user;
+} train_sources;
 
 /* A pull towards the trained net of the meta-step before: regress.c. */
 typedef enum regress_to { REGRESS_NONE, REGRESS_ACTIVATIONS, REGRESS_WEIGHTS } regress_to;
@@ -40,8 +50,9 @@ typedef struct regress_spec {
 
 typedef struct train_spec {
     dtype dtype;
-    const nn_spec *model;      /* NULL with an oracle; borrowed */
+    module model;              /* none with an oracle */
     oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
+    train_sources sources;     /* with `model` */
     const param_table *params; /* nn_params of the model */
     bool frozen; /* batch norm: the gradient of F takes running statistics as constants */
     nn_loss loss;
@@ -49,6 +60,10 @@ typedef struct train_spec {
     schedule rate; /* base learning rate at each step */
     /* where the space has no say: */
     double momentum, weight_decay, l2, l1, label_smoothing, init_scale;
+    double gce_q, label_flip; /* nn_doubt; 0: none */
+    bool distil;              /* the loss is in part what sets the net off from `teacher` */
+    const void *teacher;      /* its outputs, [train.n, outputs], by row of the data; borrowed */
+    double distill_weight, distill_temperature;
     double beta1, beta2, eps, clip;
     double brightness, contrast, erasing, noise, mixup; /* strengths: vary.c */
     int64_t steps, batch;
@@ -116,6 +131,11 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
 
 /* Losses of single rows with the weights of the last run, [e->count]; 0 of a bad picture. */
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss);
+
+/* What the net gives for each row in an evaluation, with the weights that a run would start from:
+ * spec.dtype, by the row's number in the data: [e->n, outputs], of which other rows are left as
+ * they are. */
+drmad_status trainer_outputs(trainer *t, const examples *e, void *table);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
 const void *trainer_buffer(const trainer *t, int32_t k); /* vector k of the state, likewise */

@@ -68,6 +68,11 @@ int64_t use_index(const shape *leaf, const shape *tensor, int64_t e)
 
 /* ---- what a trainer holds ---- */
 
+static bool weighs_rows(hyper_kind k)
+{
+    return k == HYPER_EXAMPLE_WEIGHT || k == HYPER_LOSS_WEIGHT || k == HYPER_DISTILL_WEIGHT;
+}
+
 static drmad_status uses_new(trainer *t)
 {
     const train_spec *s = &t->spec;
@@ -79,8 +84,7 @@ static drmad_status uses_new(trainer *t)
         u->use = &s->space->uses[i];
         u->leaf = u->use->shape;
         u->type = optim_type(u->use->kind, s->dtype);
-        u->by_row = (u->use->kind == HYPER_EXAMPLE_WEIGHT || u->use->kind == HYPER_LOSS_WEIGHT) &&
-                    shape_count(&u->leaf) > 1;
+        u->by_row = weighs_rows(u->use->kind) && shape_count(&u->leaf) > 1;
         if (u->by_row) u->leaf = SHAPE(s->batch);
         u->count = (size_t)shape_count(&u->leaf);
         u->moving = u->by_row || (u->use->kind == HYPER_LR && s->rate.kind != SCHEDULE_CONSTANT) ||
@@ -110,6 +114,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
+    t->slot[SLOT_TEACHER] = (void *)(uintptr_t)s->teacher;
     if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
@@ -120,6 +125,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
+    t->slot[SLOT_CONSTANTS] = (void *)(uintptr_t)s->model.constant_data;
     TRY(uses_new(t));
     if (s->masks) TRY(trainer_masks_new(t));
 done:
@@ -157,6 +163,56 @@ done:
     return st;
 }
 
+/* What a loss that is the model's own leaves to nobody else. */
+static drmad_status check_judge(drmad_ctx *ctx, const train_spec *s)
+{
+    static const hyper_kind doubts[] = {HYPER_LABEL_SMOOTHING, HYPER_GCE_Q, HYPER_LABEL_FLIP};
+    const module *m = &s->model;
+
+    for (size_t i = 0; m->judges && i < COUNT(doubts); i++)
+        if (space_has(s->space, doubts[i]) || train_base(s, doubts[i], 0) != 0)
+            return FAIL(ctx, DRMAD_E_CONFIG, "%s: is inside the model's own loss, or nowhere",
+                        hyper_kind_of(doubts[i])->word);
+    if (m->whole &&
+        (space_has(s->space, HYPER_EXAMPLE_WEIGHT) || space_has(s->space, HYPER_LOSS_WEIGHT)))
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "example_weight, loss_weight: the model's loss is no mean over examples");
+    if (s->regress.to == REGRESS_ACTIVATIONS && !m->layers)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "regress.to: activations are those of layers; an imported model has none "
+                    "that are known, so take weights");
+    return DRMAD_OK;
+}
+
+static drmad_status check_module(drmad_ctx *ctx, const train_spec *s)
+{
+    const module *m = &s->model;
+    const int64_t width = shape_count(&m->input);
+
+    if (s->train.width != width && !(m->tokens && s->train.width == width + 1))
+        return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
+                    (long long)width, (long long)s->train.width);
+    if (m->batch && s->batch != m->batch)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "train.batch: %lld; the model was exported for batches of %lld alone",
+                    (long long)s->batch, (long long)m->batch);
+    return check_judge(ctx, s);
+}
+
+/* A row for each class, where the study wants one, is one for each output. */
+static drmad_status check_flips(drmad_ctx *ctx, const train_spec *s)
+{
+    const hyper_use *u = space_find(s->space, HYPER_LABEL_FLIP, -1);
+
+    if (!u || s->model.classes == 0) return DRMAD_OK;
+    const int64_t outputs = s->model.classes;
+    if (u->shape.dim[0] == 1 || u->shape.dim[0] == outputs) return DRMAD_OK;
+    return FAIL(ctx, DRMAD_E_CONFIG,
+                "hyper: label_flip: %lld classes, but the net gives %lld numbers; with a value per "
+                "class they must be as many",
+                (long long)u->shape.dim[0], (long long)outputs);
+}
+
 static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
 {
     if (s->batch < 1 || s->batch > s->train.count)
@@ -165,15 +221,11 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
                     (long long)s->steps);
-    if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
-        return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
-                    (long long)shape_count(&s->model->input), (long long)s->train.width);
-    if (space_has(s->space, HYPER_DROPOUT) && !(s->model && nn_draws_masks(s->model)))
-        return FAIL(ctx, DRMAD_E_CONFIG, "hyper: dropout: the model has no dropout layer%s",
-                    s->model ? "; presets have them where model.dropout is above 0" : "");
-    if (s->masks && s->model->masks == 0)
+    if (s->masks && s->model.masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
-    const drmad_status st = train_check_varied(ctx, s);
+    drmad_status st = s->oracle ? DRMAD_OK : check_module(ctx, s);
+    if (st == DRMAD_OK) st = check_flips(ctx, s);
+    if (st == DRMAD_OK) st = train_check_varied(ctx, s);
     return st == DRMAD_OK ? trainer_check_update(ctx, s) : st;
 }
 
@@ -188,8 +240,10 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
     t->ctx = ctx;
     t->spec = *spec;
     t->size = dtype_size(spec->dtype);
-    t->chunk = !spec->model || spec->model->dense ? DENSE_CHUNK : spec->batch;
-    t->masks = spec->masks ? spec->model->masks : 0;
+    t->chunk = spec->oracle || (spec->model.dense && !spec->model.batch && !spec->model.whole)
+                   ? DENSE_CHUNK
+                   : spec->batch;
+    t->masks = spec->masks ? spec->model.masks : 0;
     t->on = spec->oracle && spec->oracle->on ? spec->oracle->on : &backend_cpu;
     t->vectors = optim_vectors(&spec->optim);
     TRY(buffers_new(t));
@@ -289,6 +343,10 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_L1: return s->l1;
     case HYPER_REGRESS: return s->regress.weight;
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
+    case HYPER_GCE_Q: return s->gce_q;
+    case HYPER_LABEL_FLIP: return s->label_flip;
+    case HYPER_DISTILL_WEIGHT: return s->distill_weight;
+    case HYPER_DISTILL_TEMPERATURE: return s->distill_temperature;
     case HYPER_BRIGHTNESS: return s->brightness;
     case HYPER_CONTRAST: return s->contrast;
     case HYPER_ERASING: return s->erasing;
@@ -306,9 +364,7 @@ hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)
     hyper_at at = {.t = step, .base = base, .type = u->type};
 
     if (u->by_row) {
-        at.rows = u->use->shape.dim[0] == s->train.count && u->use->kind == HYPER_EXAMPLE_WEIGHT
-                      ? t->local
-                      : t->batch_labels;
+        at.rows = s->space->slices[u->use->slice].per == PER_EXAMPLE ? t->local : t->batch_labels;
         at.n_rows = s->batch;
     }
     return at;
@@ -368,7 +424,12 @@ static drmad_status choose_batch(trainer *t, int64_t step)
 
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
-    if (trainer_fed(t)) {
+    for (int32_t k = 0; k < s->model.n_more; k++)
+        t->slot[SLOT_MORE + k] = (void *)(uintptr_t)s->train.more[k];
+    if (s->sources.batch) {
+        TRY(trainer_ask_batch(t, step));
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    } else if (trainer_fed(t)) {
         TRY(take_batch(t, step));
     } else {
         batch_indices(s->order, t->seed, step, batch, count, t->local);

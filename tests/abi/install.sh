@@ -47,8 +47,14 @@ the_command() {
     "$tmp/moved/bin/drmad" version | sed -n 's/^drmad *//p'
 }
 
+with_luajit() {
+    LUA_PATH="$tmp/moved/share/lua/5.1/?.lua" LD_LIBRARY_PATH="$tmp/moved/lib" \
+        luajit -e 'print(require("drmad").version)'
+}
+
 verdict install_pkg_config with_pkg_config
 verdict install_static_library with_static_library
 verdict install_find_package with_find_package
 verdict install_command the_command
+verdict install_luajit with_luajit
 exit $status

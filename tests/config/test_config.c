@@ -226,6 +226,31 @@ TEST(lists_of_values_are_replaced_and_print_as_they_are_read)
     config_free(c);
 }
 
+TEST(a_window_is_one_number_or_height_and_width)
+{
+    drmad_ctx *ctx = test_ctx();
+    config *c = read_text(ctx, "model: {net: [{kind: conv, out: 2, kernel: [3, 5], stride: 2}]}");
+    const config_layer *l = &c->set.model.net.at[0];
+
+    CHECK(l->kernel.n == 2 && l->kernel.at[0] == 3 && l->kernel.at[1] == 5);
+    CHECK(l->stride.n == 1 && l->stride.at[0] == 2);
+    CHECK(l->padding.n == 1 && l->padding.at[0] == 0 && l->dilation.at[0] == 1);
+    check_get(c, "model.net.0.kernel", "[3, 5]");
+    check_get(c, "model.net.0.stride", "2");
+    CHECK_OK(ctx, config_set(c, "model.net.0.kernel", "4"));
+    CHECK_OK(ctx, config_set(c, "model.net.0.stride", "[1, auto]"));
+    check_get(c, "model.net.0.kernel", "4");
+    check_get(c, "model.net.0.stride", "[1, auto]");
+    CHECK_FAILS(ctx, config_set(c, "model.net.0.kernel", "[3, 5, 7]"), DRMAD_E_CONFIG,
+                "has more than 2 entries");
+    CHECK_FAILS(ctx, config_set(c, "model.net.0.kernel", "[]"), DRMAD_E_CONFIG, "an empty list");
+    CHECK_FAILS(ctx, config_set(c, "model.net.0.kernel", "wide"), DRMAD_E_CONFIG,
+                "or [height, width] or none");
+    CHECK_FAILS(ctx, config_set(c, "model.net.0.kernel", "{a: 1}"), DRMAD_E_CONFIG,
+                "is a mapping; it takes a whole number");
+    config_free(c);
+}
+
 TEST(messages_say_where_a_key_was_set)
 {
     drmad_ctx *ctx = test_ctx();
@@ -328,7 +353,7 @@ TEST(every_key_of_the_table_is_set_by_name)
                                "parameters: [{name: a, low: 0, high: 1, choices: [a, 2]}]\n"
                                "stages: [search]\n"
                                "model: {net: [{kind: linear, from: [input], mean: [0], "
-                               "std: [1]}]}\n"
+                               "std: [1]}], auxiliary: [a]}\n"
                                "rally: [{steps: 3}]");
     char *before = NULL, *after = NULL;
 

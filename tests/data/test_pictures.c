@@ -116,7 +116,7 @@ TEST(bad_folders_are_refused_by_name)
 
     CHECK_FAILS(ctx, open_one(ctx, &spec, &d), DRMAD_E_DATA, "no folders with pictures");
     folder_make(dir, 2, 2, 9);
-    spec.size = 0;
+    spec.size = -1;
     CHECK_FAILS(ctx, open_one(ctx, &spec, &d), DRMAD_E_CONFIG, "data.size");
     spec.size = 8;
     CHECK(mkdir(in(dir, "empty"), 0755) == 0);
@@ -143,6 +143,54 @@ TEST(bad_folders_are_refused_by_name)
     dataset_free(d);
     spec.train_rows = in(dir, "absent");
     CHECK_FAILS(ctx, open_one(ctx, &spec, &d), DRMAD_E_DATA, "absent: No such file");
+}
+
+static void photo_save(const char *path, int32_t width, int32_t height)
+{
+    photo p = photo_new(width, height, 5);
+    const bytes b = photo_jpeg(&p, (jpeg_kind){.quality = 90});
+
+    file_save(path, &b);
+    free(p.rgb);
+}
+
+TEST(pictures_of_one_size_need_no_size)
+{
+    drmad_ctx *ctx = test_ctx();
+    char dir[300], test_dir[400];
+    source_spec spec = spec_of("folder", root_of(dir), NULL, 0), lazy;
+    dataset *d, *test;
+
+    CHECK(mkdir(in(dir, "a"), 0755) == 0 && mkdir(in(dir, "b"), 0755) == 0);
+    photo_save(in(dir, "a/0.jpg"), 12, 12);
+    photo_save(in(dir, "b/0.jpg"), 12, 12);
+    CHECK_OK(ctx, open_one(ctx, &spec, &d));
+    CHECK(d && d->n == 2 && d->row.dim[0] == 12 && d->width == 12 * 12 * 3);
+    dataset_free(d);
+
+    text_save(in(dir, "a/-.jpg"), "no picture"); /* before the good ones */
+    CHECK_FAILS(ctx, open_one(ctx, &spec, &d), DRMAD_E_DATA, "a/-.jpg: no picture");
+    spec.skip_bad = true;
+    CHECK_OK(ctx, open_one(ctx, &spec, &d));
+    CHECK(d && d->n == 2 && d->row.dim[0] == 12);
+    dataset_free(d);
+
+    snprintf(test_dir, sizeof test_dir, "%s-test", dir);
+    CHECK(mkdir(test_dir, 0755) == 0 && mkdir(in(test_dir, "a"), 0755) == 0);
+    photo_save(in(test_dir, "a/0.jpg"), 13, 13);
+    spec.test_rows = test_dir;
+    CHECK_FAILS(ctx, source_open(ctx, &spec, &d, &test), DRMAD_E_DATA, "expected u8 [12,12,3]");
+    spec.test_rows = NULL;
+
+    photo_save(in(dir, "b/1.jpg"), 14, 12); /* not a bad picture: it is not left out */
+    CHECK_FAILS(ctx, open_one(ctx, &spec, &d), DRMAD_E_CONFIG,
+                "b/1.jpg: 14x12 pixels where others have 12x12; set data.size");
+    lazy = spec;
+    lazy.originals = true;
+    CHECK_OK(ctx, open_one(ctx, &lazy, &d));
+    dataset_free(d);
+    photo_save(in(dir, "a/-.jpg"), 14, 12);
+    CHECK_FAILS(ctx, open_one(ctx, &spec, &d), DRMAD_E_CONFIG, "a/-.jpg: 14x12 pixels; set data");
 }
 
 TEST(bad_pictures_are_an_error_or_are_left_out_and_counted)

@@ -3,6 +3,29 @@
 #include "estimates.h"
 #include "train/trainer.h"
 
+/* Fails unless t->grad is the derivative of f, of every `few`-th entry: central differences of
+ * fourth order at t->values. */
+static void check_differences(toy *t, double (*f)(void *user, const double *x), void *user,
+                              size_t few, const char *what)
+{
+    const size_t n = (size_t)t->s->total;
+    double *want = calloc(n, sizeof *want), *x = calloc(n, sizeof *x);
+
+    memcpy(x, t->values, n * sizeof *x);
+    memcpy(want, t->grad, n * sizeof *x);
+    for (size_t i = 0; i < n; i += few) {
+        double y[4];
+        for (int k = 0; k < 4; k++) {
+            x[i] = t->values[i] * (1 + 1e-3 * (double[]){-2, -1, 1, 2}[k]);
+            y[k] = f(user, x);
+        }
+        x[i] = t->values[i];
+        want[i] = (8 * (y[2] - y[1]) - (y[3] - y[0])) / (12e-3 * t->values[i]);
+    }
+    close_to(t, t->grad, want, 1e-6, what);
+    free(want), free(x);
+}
+
 /* ---- truncated ---- */
 
 static void open_truncated(toy *t, double last, int64_t phases, traj_kind kept)
@@ -70,8 +93,9 @@ static void hold_state(held *h, toy *t, int64_t from)
     trainer_follow(t->t, NULL, NULL);
 }
 
-static double value_from(const held *h, const double *x)
+static double value_from(void *user, const double *x)
 {
+    const held *h = user;
     trainer *t = h->t->t;
     const size_t bytes = (size_t)h->t->params->total * sizeof(double);
     eval_result f;
@@ -88,29 +112,16 @@ static double value_from(const held *h, const double *x)
 
 static void check_truncated(double last, int64_t from, int64_t phases, traj_kind kept)
 {
-    double *want, *x;
     walk_report r;
     held h;
     toy t;
 
     open_truncated(&t, last, phases, kept);
-    const size_t n = (size_t)t.s->total;
-    want = calloc(n, sizeof *want), x = calloc(n, sizeof *x);
     CHECK_OK(t.ctx, walker_gradient(t.w, t.values, SEED, &t.valid, &r, t.grad));
     CHECK_INT(r.steps, 20 - from);
     hold_state(&h, &t, from);
-    memcpy(x, t.values, n * sizeof *x);
-    for (size_t i = 0; i < n; i++) {
-        double f[4];
-        for (int k = 0; k < 4; k++) {
-            x[i] = t.values[i] * (1 + 1e-3 * (double[]){-2, -1, 1, 2}[k]);
-            f[k] = value_from(&h, x);
-        }
-        x[i] = t.values[i];
-        want[i] = (8 * (f[2] - f[1]) - (f[3] - f[0])) / (12e-3 * t.values[i]);
-    }
-    close_to(&t, t.grad, want, 1e-6, "truncated");
-    free(want), free(x), free(h.w), free(h.b);
+    check_differences(&t, value_from, &h, test_sanitized() ? 7 : 1, "truncated");
+    free(h.w), free(h.b);
     toy_close(&t);
 }
 
@@ -174,8 +185,9 @@ static void open_one_step(toy *t, int64_t rows, const hyper_decl *decl, int32_t 
 
 /* sum over t of F(one step from the run's own state t, with x), and F(w_T, x) for what enters F
  * itself. */
-static double greedy_value(toy *t, const double *x)
+static double greedy_value(void *user, const double *x)
 {
+    toy *t = user;
     trainer *r = t->t;
     const size_t bytes = (size_t)t->params->total * sizeof(double);
     double *own[2] = {malloc(bytes), malloc(bytes)}, *next[2] = {malloc(bytes), malloc(bytes)};
@@ -206,33 +218,17 @@ static double greedy_value(toy *t, const double *x)
 static void check_one_step(int64_t phases, bool nesterov)
 {
     hyper_decl decl[TOY_DECLS_MAX];
-    double *want, *x;
     walk_report r;
     toy t;
 
     toy_init(&t, test_ctx());
     t.spec.optim.nesterov = nesterov;
     open_one_step(&t, 10, decl, declare_seen(&t, PER_TENSOR, phases, false, decl));
-    const size_t n = (size_t)t.s->total;
-    want = calloc(n, sizeof *want), x = calloc(n, sizeof *x);
     CHECK_OK(t.ctx, walker_gradient(t.w, t.values, SEED, &t.valid, &r, t.grad));
     CHECK_INT(r.steps, 20);
     CHECK(r.trajectory == TRAJ_NONE);
-    memcpy(x, t.values, n * sizeof *x);
-    const size_t few = (size_t)test_count(7, 1); /* an evaluation a step: not of every entry */
-    for (size_t i = 0; i < n; i++) {
-        double f[4];
-        want[i] = t.grad[i];
-        if (i % few != 0) continue;
-        for (int k = 0; k < 4; k++) {
-            x[i] = t.values[i] * (1 + 1e-3 * (double[]){-2, -1, 1, 2}[k]);
-            f[k] = greedy_value(&t, x);
-        }
-        x[i] = t.values[i];
-        want[i] = (8 * (f[2] - f[1]) - (f[3] - f[0])) / (12e-3 * t.values[i]);
-    }
-    close_to(&t, t.grad, want, 1e-6, "one-step");
-    free(want), free(x);
+    const int few = test_sanitized() ? 20 : test_count(7, 1); /* an evaluation a step */
+    check_differences(&t, greedy_value, &t, (size_t)few, "one-step");
     toy_close(&t);
 }
 

@@ -65,6 +65,37 @@ TEST(layers_that_do_not_fit_are_refused_by_name)
     }
 }
 
+TEST(auxiliary_heads_stand_beside_the_output)
+{
+    const nn_preset lenet = {.kind = NN_LENET5, .input = SHAPE(28, 28, 1), .classes = 10};
+    drmad_ctx *ctx = test_ctx();
+    param_table *p = NULL;
+    nn_spec *s = NULL;
+
+    CHECK_OK(ctx, nn_from_preset(ctx, &lenet, &s));
+    const int32_t output = s->output, n = s->n;
+    const int64_t macs = nn_macs(s);
+    CHECK_OK(ctx, nn_add_head(s, "relu2", "a", 0.3));
+    CHECK_OK(ctx, nn_add_head(s, "fc1", "b", 0.2));
+    CHECK_INT(s->n, n + 3); /* of the vector no pool */
+    CHECK_INT(s->output, output);
+    CHECK_INT(nn_macs(s), macs); /* an evaluation has none of it */
+    CHECK_INT(s->at[nn_find(s, "a.pool")].kind, NN_GLOBAL_AVG_POOL);
+    CHECK(shape_same(nn_shape(s, nn_find(s, "b")), &SHAPE(10)));
+    CHECK_OK(ctx, params_new(ctx, &p));
+    CHECK_OK(ctx, nn_params(s, p));
+    CHECK_STR(p->at[p->n - 2].name, "b.weight");
+    CHECK_INT(p->at[p->n - 2].shape.dim[1], 120);
+    CHECK_INT(p->sites, 2);
+    CHECK_STR(p->site[1].name, "b");
+    CHECK(p->site[1].kind == HYPER_AUXILIARY);
+    CHECK_FAILS(ctx, nn_add_head(s, "relu9", "c", 1), DRMAD_E_CONFIG, "is called \"relu9\"");
+    CHECK_FAILS(ctx, nn_add_head(s, "a", "c", 1), DRMAD_E_CONFIG, "no layer of the net");
+    CHECK_FAILS(ctx, nn_add_head(s, "relu1", "fc3", 1), DRMAD_E_CONFIG, "another layer has this");
+    params_free(p);
+    nn_free(s);
+}
+
 TEST(perceptrons_that_cannot_be_are_refused)
 {
     nn_spec *s = NULL;
@@ -128,6 +159,35 @@ TEST(resnets_have_torchvisions_names_and_counts)
         CHECK_INT(found, 2);
         params_free(p);
         nn_free(s);
+    }
+}
+
+static int32_t layers_of(const nn_spec *s, nn_kind kind)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < s->n; i++) n += s->at[i].kind == kind;
+    return n;
+}
+
+TEST(another_activation_takes_the_place_of_relu_in_presets)
+{
+    const cfg_preset kinds[] = {NN_LENET5, NN_RESNET8, NN_WRN_16_1};
+    const int32_t times[] = {4, 7, 13};
+
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        nn_preset p = {.kind = kinds[i], .input = SHAPE(32, 32, 3), .classes = 10};
+        nn_spec *own = NULL, *other = NULL;
+
+        CHECK_OK(test_ctx(), nn_from_preset(test_ctx(), &p, &own));
+        p.activation = NN_SILU;
+        CHECK_OK(test_ctx(), nn_from_preset(test_ctx(), &p, &other));
+        CHECK_INT(layers_of(own, NN_RELU), times[i]);
+        CHECK_INT(layers_of(own, NN_SILU), 0);
+        CHECK_INT(layers_of(other, NN_SILU), times[i]);
+        CHECK_INT(layers_of(other, NN_RELU), 0);
+        nn_free(own);
+        nn_free(other);
     }
 }
 

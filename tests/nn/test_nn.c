@@ -1,4 +1,5 @@
-/* The perceptron, losses and penalties, computed by the naive evaluator, against plain loops. */
+/* The perceptron, batch norm, losses and penalties, computed by the naive evaluator, against plain
+ * loops. */
 #include "nn/nn.h"
 #include "eval.h"
 #include "test.h"
@@ -92,14 +93,108 @@ TEST(row_losses_are_their_closed_forms)
     }
     open_graph(&f);
     node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z), y = bind(&f, I32, SHAPE(ROWS), labels);
-    node smooth = bind(&f, F64, SHAPE(1, 1), &e);
-    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NODE_NONE), want[0], ROWS,
+    const nn_doubt smooth = {bind(&f, F64, SHAPE(1, 1), &e), NODE_NONE, NODE_NONE};
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NULL), want[0], ROWS,
                  "cross-entropy");
-    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, smooth), want[1], ROWS,
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, &smooth), want[1], ROWS,
                  "smoothed");
-    check_values(&f, nn_row_loss(f.g, LOSS_SQUARED, out, y, NODE_NONE), want[2], ROWS, "squared");
-    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NODE_NONE), want[3], ROWS, "logistic");
-    CHECK(nn_row_loss(f.g, LOSS_SQUARED, NODE_NONE, y, NODE_NONE) == NODE_NONE);
+    check_values(&f, nn_row_loss(f.g, LOSS_SQUARED, out, y, NULL), want[2], ROWS, "squared");
+    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NULL), want[3], ROWS, "logistic");
+    CHECK(nn_row_loss(f.g, LOSS_SQUARED, NODE_NONE, y, NULL) == NODE_NONE);
+    graph_free(f.g);
+}
+
+/* By the definitions: -sum_j t_j (p'_j^q - 1)/q, or the logarithm for q = 0, p' = p T. */
+static double doubted(const double *z, int label, double e, double q, const double *odds)
+{
+    double sum = 0, loss = 0;
+
+    for (int k = 0; k < CLASSES; k++) sum += exp(z[k]);
+    for (int j = 0; j < CLASSES; j++) {
+        double p = odds ? 0 : exp(z[j]) / sum;
+        for (int i = 0; odds && i < CLASSES; i++) {
+            double all = 1;
+            for (int k = 0; k < CLASSES; k++) all += k == i ? 0 : odds[i * CLASSES + k];
+            p += exp(z[i]) / sum * (i == j ? 1 : odds[i * CLASSES + j]) / all;
+        }
+        const double t = (j == label ? 1 - e : 0) + e / CLASSES;
+        loss -= t * (q > 0 ? (pow(p, q) - 1) / q : log(p));
+    }
+    return loss;
+}
+
+TEST(losses_of_labels_in_doubt_are_their_closed_forms)
+{
+    static const int32_t labels[ROWS] = {3, 0, 2, 1, 0};
+    double z[ROWS * CLASSES], odds[CLASSES * CLASSES], want[ROWS];
+    const double e = 0.2, q = 0.6;
+
+    fill(z, ROWS * CLASSES, 2, 1);
+    for (int i = 0; i < CLASSES * CLASSES; i++) odds[i] = 0.05 + 0.1 * i;
+    for (int k = 1; k < 8; k++) { /* each alone and all together */
+        fixture f;
+
+        for (int i = 0; i < ROWS; i++)
+            want[i] = doubted(z + i * CLASSES, labels[i], k & 1 ? e : 0, k & 2 ? q : 0,
+                              k & 4 ? odds : NULL);
+        open_graph(&f);
+        node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z), y = bind(&f, I32, SHAPE(ROWS), labels);
+        const nn_doubt doubt = {k & 1 ? bind(&f, F64, SHAPE(1, 1), &e) : NODE_NONE,
+                                k & 2 ? bind(&f, F64, SHAPE(1, 1), &q) : NODE_NONE,
+                                k & 4 ? bind(&f, F64, SHAPE(CLASSES, CLASSES), odds) : NODE_NONE};
+        check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, &doubt), want, ROWS, "doubt");
+        graph_free(f.g);
+    }
+}
+
+/* q to 0 is cross-entropy, q = 1 the mean absolute error over 2; odds that are all alike move each
+ * class's mass evenly. */
+TEST(losses_of_labels_in_doubt_have_their_limits)
+{
+    static const int32_t labels[1] = {1};
+    double z[CLASSES], p[CLASSES], sum = 0, even = 0.1;
+
+    fill(z, CLASSES, 2, 1);
+    for (int k = 0; k < CLASSES; k++) sum += exp(z[k]);
+    for (int k = 0; k < CLASSES; k++) p[k] = exp(z[k]) / sum;
+    CHECK_NEAR(doubted(z, 1, 0, 1e-7, NULL), -log(p[1]), 1e-6);
+    CHECK_NEAR(doubted(z, 1, 0, 1, NULL), 1 - p[1], 1e-15);
+    const double stays = 1 / (1 + (CLASSES - 1) * even),
+                 want = -log(p[1] * stays + (1 - p[1]) * even * stays);
+    fixture f;
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(1, CLASSES), z), y = bind(&f, I32, SHAPE(1), labels);
+    const nn_doubt doubt = {NODE_NONE, NODE_NONE, bind(&f, F64, SHAPE(1, 1), &even)};
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, &doubt), &want, 1, "even odds");
+    graph_free(f.g);
+}
+
+/* T^2 sum_k p_k ln(p_k/q_k), p and q the soft-max of theirs/T and z/T. */
+TEST(distillation_is_its_closed_form)
+{
+    const double heat = 2.5;
+    double z[ROWS * CLASSES], theirs[ROWS * CLASSES], want[ROWS];
+    fixture f;
+
+    fill(z, ROWS * CLASSES, 2, 1);
+    fill(theirs, ROWS * CLASSES, 2, 2);
+    for (int k = 0; k < CLASSES; k++) theirs[k] = z[k] + 3; /* the same distribution */
+    for (int i = 0; i < ROWS; i++) {
+        double p = 0, q = 0;
+
+        for (int k = 0; k < CLASSES; k++) p += exp(theirs[i * CLASSES + k] / heat);
+        for (int k = 0; k < CLASSES; k++) q += exp(z[i * CLASSES + k] / heat);
+        want[i] = 0;
+        for (int k = 0; k < CLASSES; k++) {
+            const double a = exp(theirs[i * CLASSES + k] / heat) / p;
+            want[i] += heat * heat * a * log(a / (exp(z[i * CLASSES + k] / heat) / q));
+        }
+    }
+    CHECK_NEAR(want[0], 0, 1e-13);
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z);
+    node of = bind(&f, F64, SHAPE(ROWS, CLASSES), theirs), t = bind(&f, F64, SHAPE(1, 1), &heat);
+    check_values(&f, nn_row_distillation(f.g, out, of, t), want, ROWS, "distillation");
     graph_free(f.g);
 }
 
@@ -114,9 +209,8 @@ TEST(losses_of_huge_outputs_are_finite)
 
     open_graph(&f);
     node out = bind(&f, F64, SHAPE(2, CLASSES), z), y = bind(&f, I32, SHAPE(2), labels);
-    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NODE_NONE), want, 2,
-                 "cross-entropy");
-    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NODE_NONE), logit, 2, "logistic");
+    check_values(&f, nn_row_loss(f.g, LOSS_CROSS_ENTROPY, out, y, NULL), want, 2, "cross-entropy");
+    check_values(&f, nn_row_loss(f.g, LOSS_LOGISTIC, out, y, NULL), logit, 2, "logistic");
     graph_free(f.g);
 }
 
@@ -267,4 +361,59 @@ TEST(parameters_have_pytorchs_names_and_shapes)
     CHECK_INT(p->at[2].layer, 1);
     params_free(p);
     nn_free(spec);
+}
+
+/* ---- batch norm ---- */
+
+enum { CHANNELS = 3, PIXELS = 4, VALUES = 2 * PIXELS };
+
+/* torch.nn.BatchNorm2d at its defaults, of one channel; w: weight, bias, mean, variance. */
+static void batch_norm(bool train, const double *x, int c, double *const w[4], double *y,
+                       double next[2][CHANNELS])
+{
+    double mean = w[2][c], variance = w[3][c];
+
+    if (train) {
+        mean = variance = 0;
+        for (int i = 0; i < VALUES; i++) mean += x[i * CHANNELS + c] / VALUES;
+        for (int i = 0; i < VALUES; i++) variance += pow(x[i * CHANNELS + c] - mean, 2) / VALUES;
+        next[0][c] = 0.9 * w[2][c] + 0.1 * mean;
+        next[1][c] = 0.9 * w[3][c] + 0.1 * variance * VALUES / (VALUES - 1);
+    }
+    for (int i = c; i < VALUES * CHANNELS; i += CHANNELS)
+        y[i] = (x[i] - mean) / sqrt(variance + 1e-5) * w[0][c] + w[1][c];
+}
+
+TEST(batch_norm_is_the_plain_loops)
+{
+    double x[VALUES * CHANNELS], y[VALUES * CHANNELS], tensor[4][CHANNELS], next[2][CHANNELS];
+    double *const w[4] = {tensor[0], tensor[1], tensor[2], tensor[3]};
+    const nn_layer layer = {.kind = NN_BATCH_NORM, .name = "bn"};
+
+    fill(x, VALUES * CHANNELS, 2, 31);
+    for (int k = 0; k < 4; k++) fill(tensor[k], CHANNELS, 0.5, 32 + (uint32_t)k);
+    for (int c = 0; c < CHANNELS; c++) tensor[3][c] = fabs(tensor[3][c]) + 0.5;
+    for (int train = 0; train < 2; train++) {
+        node leaf[4], later[4];
+        nn_pass pass = nn_evaluation();
+        nn_spec *spec = NULL;
+        fixture f;
+
+        pass.train = train, pass.next = later;
+        open_graph(&f);
+        for (int k = 0; k < 4; k++) leaf[k] = bind(&f, F64, SHAPE(CHANNELS), tensor[k]);
+        node in = bind(&f, F64, SHAPE(2, 2, PIXELS / 2, CHANNELS), x);
+        CHECK_OK(test_ctx(), nn_new(test_ctx(), SHAPE(2, PIXELS / 2, CHANNELS), &spec));
+        CHECK_OK(test_ctx(), nn_add(spec, &layer));
+        node z = nn_forward(f.g, spec, leaf, in, &pass);
+        for (int c = 0; c < CHANNELS; c++) batch_norm(train, x, c, w, y, next);
+        check_values(&f, z, y, VALUES * CHANNELS, train ? "training" : "evaluation");
+        CHECK(later[0] == NODE_NONE && later[1] == NODE_NONE);
+        for (int k = 0; k < 2; k++) {
+            CHECK_INT(later[2 + k] != NODE_NONE, train);
+            if (train) check_values(&f, later[2 + k], next[k], CHANNELS, "next statistics");
+        }
+        graph_free(f.g);
+        nn_free(spec);
+    }
 }

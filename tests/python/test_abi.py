@@ -14,7 +14,7 @@ from drmad import _abi, _lib, errors
 
 
 def generator():
-    loader = importlib.machinery.SourceFileLoader("python_abi", str(ROOT / "tools/python-abi"))
+    loader = importlib.machinery.SourceFileLoader("front_abi", str(ROOT / "tools/front-abi"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     sys.dont_write_bytecode = True
     loader.exec_module(module)
@@ -22,7 +22,7 @@ def generator():
 
 
 def signatures_are_those_of_the_headers():
-    p = subprocess.run([ROOT / "tools/python-abi", "--check"], capture_output=True, text=True)
+    p = subprocess.run([ROOT / "tools/front-abi", "--check"], capture_output=True, text=True)
     assert p.returncode == 0, p.stdout + p.stderr
 
 

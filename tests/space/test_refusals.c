@@ -60,6 +60,13 @@ static const refusal cases[] = {
      KIND(LOSS_WEIGHT, 1, 1e-4, 1, .1, .per = PER_EXAMPLE)},
     {"no value per unit-out: it is about the columns",
      KIND(INPUT_SCALE, 1, 1e-4, 1, .1, .per = PER_UNIT_OUT)},
+    {"no value per unit-out: it is about dropout layers",
+     KIND(DROPOUT, 1, 1e-4, .9, .1, .per = PER_UNIT_OUT)},
+    {"the model has no dropout layer; presets have them where model.dropout is above 0",
+     KIND(DROPOUT, 1, 1e-4, .9, .1, .per = PER_LAYER)},
+    {"the model has no auxiliary head; model.auxiliary adds them",
+     KIND(AUXILIARY, 1, 1e-4, .9, .1, .per = PER_GLOBAL)},
+    {"match \"x*\" reaches no auxiliary head", KIND(AUXILIARY, 1, 1e-4, .9, .1, .match = "x*")},
     {"no value per class: the task has none",
      KIND(EXAMPLE_WEIGHT, 1, 1e-4, 1, .1, .per = PER_CLASS)},
     {"no base value", KIND(INIT_SCALE, 1, 1e-4, 1, .1, .multiplier = true)},
@@ -161,6 +168,40 @@ TEST(momentum_at_every_step_needs_a_trajectory_that_keeps_the_buffer)
     d.phases = 3;
     CHECK_OK(ctx, space_new(ctx, p, &f, &d, 1, &s));
     CHECK_OK(ctx, space_check_trajectory(s, "grid", false));
+    space_free(s);
+    params_free(p);
+}
+
+typedef struct heard {
+    int lines;
+    char last[160];
+} heard;
+
+static void hear(void *user, int level, const char *line)
+{
+    heard *h = user;
+
+    (void)level;
+    h->lines++;
+    snprintf(h->last, sizeof h->last, "%s", line);
+}
+
+TEST(rates_at_every_step_of_a_grid_are_warned_of_once)
+{
+    drmad_ctx *ctx = test_ctx();
+    param_table *p = two_layers(ctx);
+    space_facts f = {.steps = 7};
+    hyper_decl d = LR(7, 1e-4, 1, .1, .per = PER_TENSOR);
+    space *s = NULL;
+    heard h = {0};
+
+    CHECK_OK(ctx, space_new(ctx, p, &f, &d, 1, &s));
+    drmad_ctx_set_log(ctx, hear, &h);
+    CHECK_OK(ctx, space_check_trajectory(s, "full", true));
+    CHECK_INT(h.lines, 0);
+    CHECK_OK(ctx, space_check_trajectory(s, "grid", false));
+    CHECK_INT(h.lines, 1);
+    CHECK(strstr(h.last, " and 1 more: learning rates at every step are noisy"));
     space_free(s);
     params_free(p);
 }

@@ -14,6 +14,9 @@ static drmad_status make_params(drmad_ctx *ctx, param_table **out)
     TRY(params_add(*out, "layers.1.weight", SHAPE(2, 4), PARAM_WEIGHT, 1));
     TRY(params_add(*out, "layers.1.bias", SHAPE(2), PARAM_BIAS, 1));
     TRY(params_add(*out, "layers.1.norm", SHAPE(2), PARAM_NORM, 1));
+    TRY(params_add_site(*out, "drop", HYPER_DROPOUT));
+    TRY(params_add_site(*out, "head", HYPER_AUXILIARY));
+    TRY(params_add_site(*out, "drop2", HYPER_DROPOUT));
 done:
     return st;
 }
@@ -116,10 +119,12 @@ TEST(scatter_is_the_transpose_of_fetch_for_every_kind_granularity_and_time)
                 check_adjoint(s, F32);
                 space_free(s);
             }
-    /* 6 kinds x 6 granularities x 3 times x 2, betas without multipliers, init scales 6, smoothing
-     * and clipping 6 each, inputs 2, examples 3 x 3, loss 2 x 3, the schedule's 3, regression
-     * 3 x 3 x 2, dropout 3, variations of the inputs 5 x 6 */
-    CHECK_INT(made, 6 * 6 * 3 * 2 + 2 * 6 * 3 + 6 + 6 + 6 + 2 + 9 + 6 + 3 + 18 + 3 + 5 * 6);
+    /* 6 kinds x 6 granularities x 3 times x 2, betas without multipliers, init scales 6, smoothing,
+     * generalised cross-entropy and clipping 6 each, flips 3 x 6, inputs 2, examples and the
+     * teacher's share 3 x 3, its temperature 3, loss 2 x 3, the schedule's 3, regression 3 x 3 x 2,
+     * dropout and auxiliary heads 2 x 3, variations of the inputs 5 x 6 */
+    CHECK_INT(made, 6 * 6 * 3 * 2 + 2 * 6 * 3 + 6 + 3 * 6 + 3 * 6 + 2 + 2 * 9 + 3 + 6 + 3 + 18 +
+                        2 * 6 + 5 * 6);
     params_free(p);
 }
 
@@ -289,6 +294,35 @@ TEST(elements_have_names_that_say_what_they_reach)
     params_free(p);
 }
 
+TEST(kinds_about_layers_have_a_value_for_all_or_for_each)
+{
+    drmad_ctx *ctx = test_ctx();
+    param_table *p = params_of(ctx);
+    hyper_decl d[] = {decl(HYPER_DROPOUT, PER_LAYER, 2), decl(HYPER_AUXILIARY, PER_GLOBAL, 1)};
+    space *s = space_of(ctx, p, d, 2);
+
+    CHECK_INT(s->n_slices, 3);
+    check_name(s, 1, "dropout/drop/phase1");
+    check_name(s, 2, "dropout/drop2/phase0");
+    check_name(s, 4, "auxiliary");
+    CHECK_INT(space_find(s, HYPER_DROPOUT, 0)->slice, 0);
+    CHECK_INT(space_find(s, HYPER_DROPOUT, 2)->slice, 1);
+    CHECK(!space_find(s, HYPER_DROPOUT, 1) && !space_find(s, HYPER_AUXILIARY, 0));
+    CHECK_STR(space_place(s, HYPER_AUXILIARY, 1), "head");
+    space_free(s);
+    d[0].per = PER_GLOBAL;
+    s = space_of(ctx, p, d, 2);
+    CHECK_INT(s->n_slices, 2);
+    CHECK_INT(space_find(s, HYPER_DROPOUT, 2)->slice, 0);
+    space_free(s);
+    d[0].match = "*2";
+    s = space_of(ctx, p, d, 2);
+    CHECK(!space_find(s, HYPER_DROPOUT, 0) && space_find(s, HYPER_DROPOUT, 2));
+    CHECK_STR(s->slices[0].name, "dropout/*2");
+    space_free(s);
+    params_free(p);
+}
+
 TEST(names_are_unique_and_every_element_lies_in_its_slice)
 {
     drmad_ctx *ctx = test_ctx();
@@ -373,21 +407,20 @@ TEST(loosening_a_tie_keeps_every_value)
     static const hyper_tie ties[] = {{PER_GLOBAL, 2}, {PER_LAYER, 4}, {PER_UNIT_IN, 9}};
     static const hyper_tie example[] = {{PER_GLOBAL, 3}};
     hyper_decl d[] = {decl(HYPER_LR, PER_WEIGHT, 3), decl(HYPER_EXAMPLE_WEIGHT, PER_EXAMPLE, 1),
-                      decl(HYPER_INPUT_SCALE, PER_UNIT_IN, 1)};
+                      decl(HYPER_INPUT_SCALE, PER_UNIT_IN, 1), decl(HYPER_DROPOUT, PER_LAYER, 2)};
 
     d[0].ties = ties, d[0].n_ties = 3;
-    d[1].ties = example, d[1].n_ties = 1;
-    d[2].ties = example, d[2].n_ties = 1;
-    CHECK_INT(space_next_change(d, 3, 0), 2);
-    CHECK_INT(space_next_change(d, 3, 2), 3);
-    CHECK_INT(space_next_change(d, 3, 3), 4);
-    CHECK_INT(space_next_change(d, 3, 9), -1);
+    for (int i = 1; i < 4; i++) d[i].ties = example, d[i].n_ties = 1;
+    CHECK_INT(space_next_change(d, 4, 0), 2);
+    CHECK_INT(space_next_change(d, 4, 2), 3);
+    CHECK_INT(space_next_change(d, 4, 3), 4);
+    CHECK_INT(space_next_change(d, 4, 9), -1);
     CHECK_INT(space_per_at(&d[0], 1), PER_GLOBAL);
     CHECK_INT(space_per_at(&d[0], 2), PER_LAYER);
     CHECK_INT(space_per_at(&d[0], 9), PER_WEIGHT);
-    check_loosened(ctx, p, d, 3, 0, 2);
-    check_loosened(ctx, p, d, 3, 2, 4);
-    check_loosened(ctx, p, d, 3, 0, 9);
+    check_loosened(ctx, p, d, 4, 0, 2);
+    check_loosened(ctx, p, d, 4, 2, 4);
+    check_loosened(ctx, p, d, 4, 0, 9);
     check_loosened(ctx, p, d, 1, 4, 9);
     params_free(p);
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The tools that judge everything else must fail when they should."""
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import os
 import pathlib
 import subprocess
@@ -24,7 +26,8 @@ def counts(status, out, match=""):
     """(passed, failed, skipped) for a program that ended with `status` after printing `out`."""
     rt = load("run-tests")
     report = rt.Report()
-    rt.parse(report, "stage", "program", status, out, match)
+    with contextlib.redirect_stdout(io.StringIO()):
+        report.add("stage", "program", rt.parse("program", status, out, match))
     return report.count("PASS"), report.count("FAIL"), report.count("SKIP")
 
 
@@ -72,6 +75,37 @@ def style_sees_what_it_should():
     assert "101 columns" in next(found(None, "x" * 101 + "\n", "c"))[1]
 
 
+def mutants_that_fit_no_source_are_named():
+    mutate = load("mutate")
+    with tempfile.TemporaryDirectory() as d:
+        root = pathlib.Path(d)
+        for name, text in (
+            ("src/a.c", "static int f(int x)\n{\n    return x +\n           1;\n}\n\nint g;\n"),
+            ("tests/a/test_a.c", "TEST(adds_one)\n{\n}\n"),
+        ):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+
+        def stale(**changed):
+            entry = {"file": "src/a.c", "in": "f", "old": "x + 1", "new": "x", "test": "test_a add"}
+            return mutate.Mutant("m", dict(entry, **changed)).stale(root)
+
+        assert stale() is None, "blanks and line breaks do not matter"
+        assert stale(file="src/b.c") == "no such file src/b.c"
+        assert stale(**{"in": "h"}) == "no function h in src/a.c"
+        assert "0 times in f" in stale(old="int g")
+        assert stale(new="x +\n           1") == "changes nothing"
+        assert stale(test="test_a subtract") == "test_a has no test named like subtract"
+        assert "no test" in stale(test="test_b add"), "a room without tests"
+        for test in ("test_a", "test_a adds one"):
+            try:
+                stale(test=test)
+            except ValueError as e:
+                assert "[m]" in str(e)
+            else:
+                raise AssertionError(f"taken: test = {test}")
+
+
 def install_packages(uid, variables):
     """Runs it where cmake is missing: (status, what apt-get was asked, stderr)."""
     with tempfile.TemporaryDirectory() as d:
@@ -109,6 +143,7 @@ def main():
         globs_match_whole_output,
         layers_refuse_a_breach,
         style_sees_what_it_should,
+        mutants_that_fit_no_source_are_named,
         packages_are_installed_only_when_allowed,
     ):
         try:

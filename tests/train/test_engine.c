@@ -52,7 +52,7 @@ static void build(engine *e, const nn_spec *s, const int64_t *sizes, int64_t bat
     node in = g_scale(g, g_cast(g, g_gather(g, table, index), e->type), 1.0 / 255);
     const nn_pass pass = nn_evaluation();
     node z = nn_forward(g, s, e->w, in, &pass);
-    node loss = g_sum_all(g, nn_row_loss(g, LOSS_CROSS_ENTROPY, z, labels, NODE_NONE));
+    node loss = g_sum_all(g, nn_row_loss(g, LOSS_CROSS_ENTROPY, z, labels, NULL));
     loss = g_scale(g, loss, 1.0 / (double)batch);
     for (int l = 0; l < LAYERS; l++) {
         l2[l] = leaf(e, e->type, SHAPE(1, sizes[l]), 0.1);

@@ -238,7 +238,7 @@ TEST(dropout_drops_its_share_and_scales_the_rest)
     CHECK_OK(test_ctx(), nn_new(test_ctx(), SHAPE(N), &e->s));
     CHECK_OK(test_ctx(), nn_add(e->s, &l));
     add_floats(e, SHAPE(1, N), 1, 0);
-    const nn_pass pass = {.train = true, .key = add_ints(e, SHAPE(4), e->key), .rate = NODE_NONE};
+    const nn_pass pass = {.train = true, .key = add_ints(e, SHAPE(4), e->key)};
     node out = nn_forward(e->g, e->s, NULL, e->x[0], &pass);
     for (int k = 0; k < 3; k++) {
         e->key[2] = k == 2; /* the step */

@@ -266,6 +266,38 @@ TEST(a_morph_keeps_the_function_of_every_preset)
     scene_close(&e);
 }
 
+/* Heads go along: their outputs stay too, and they are no reader in the way of a deeper net. */
+TEST(a_morph_keeps_auxiliary_heads)
+{
+    static const char *const morphs[] = {"wider conv1=9", "wider fc1=200", "deeper conv2"};
+    scene e;
+    morph *m;
+
+    open_preset(&e, 0);
+    scene_close(&e);
+    CHECK_OK(e.ctx, nn_add_head(e.s, "relu1", "a", 1));
+    CHECK_OK(e.ctx, nn_add_head(e.s, "conv2", "b", 1));
+    CHECK_OK(e.ctx, nn_add_head(e.s, "fc1", "c", 1));
+    scene_table(&e);
+    draw(&e);
+    for (int i = 0; i < 9; i++) { /* as if a head gave the net's outputs */
+        const char *head = (const char *[]){"a", "b", "c"}[i % 3];
+
+        CHECK_OK(e.ctx, morph_parse(e.s, morphs[i / 3], 1, &m));
+        CHECK_STR(m->net->at[m->net->output].name, "fc3");
+        e.s->output = nn_find(e.s, head);
+        m->net->output = nn_find(m->net, head);
+        float *before = outputs(&e);
+        check_kept(&e, before, m, head);
+        free(before);
+        e.s->output = nn_find(e.s, "fc3");
+        morph_free(m);
+    }
+    CHECK_FAILS(e.ctx, morph_wider(e.s, "a", 12, 7, &m), DRMAD_E_CONFIG, "are those of the net");
+    nn_free(e.s);
+    scene_close(&e);
+}
+
 /* ---- noise ---- */
 
 TEST(noise_parts_the_copies_and_is_as_large_as_asked)

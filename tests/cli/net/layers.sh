@@ -22,3 +22,6 @@ drmad train s.yaml -q -o t "model.net.4.from=[conv1, fc]" || echo "status $?"
 drmad train s.yaml -q -o t model.net.7.out=9 || echo "status $?"
 drmad train s.yaml -q -o t "model.net=[{kind: linear, name: head, out: 10}]" || echo "status $?"
 drmad train s.yaml -q -o t model.preset=lenet5 || echo "status $?"
+drmad train s.yaml -q -o t "model.net.3.padding=[2, 1]" || echo "status $?"
+drmad train s.yaml -q -o w "model.net.3.kernel=[3, 5]" "model.net.3.padding=[1, 2]" \
+    "model.net.0.stride=[2, 1]" | sed -n 2p
