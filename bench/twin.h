@@ -241,7 +241,7 @@ static void twin_reverse(twin *w, const float *flat, float *w_cot, float *b_cot)
 
 static void twin_open(twin *w, trainer *t)
 {
-    const int64_t total = t->spec.params->total, most = BATCH * t->spec.model->input.dim[0];
+    const int64_t total = t->spec.params->total, most = BATCH * t->spec.model.input.dim[0];
     float **all[] = {&w->x,      &w->p,      &w->u, &w->grad, &w->d[0], &w->d[1],
                      &w->t_d[0], &w->t_d[1], &w->g, &w->t_g,  &w->work};
 

@@ -89,7 +89,7 @@ extern const command cmd_tune, cmd_worker, cmd_why, cmd_train, cmd_check, cmd_ex
     cmd_version, cmd_completion, cmd_help, cmd_study_create, cmd_study_list, cmd_study_show,
     cmd_study_best, cmd_study_watch, cmd_study_delete, cmd_study_replay, cmd_store_check,
     cmd_store_upgrade, cmd_store_start_local, cmd_store_start, cmd_store_stop, cmd_store_views,
-    cmd_export, cmd_import_hypero, cmd_report, cmd_grow;
+    cmd_export, cmd_import_hypero, cmd_import, cmd_report, cmd_grow;
 extern const command *const commands[]; /* main.c; ends with NULL */
 
 /* find.c. The command that the first of `argc` words name; *used says how many. NULL after a

@@ -25,6 +25,7 @@ const command *const commands[] = {
     &cmd_report,
     &cmd_export,
     &cmd_import_hypero,
+    &cmd_import,
     &cmd_store_check,
     &cmd_store_upgrade,
     &cmd_store_start_local,

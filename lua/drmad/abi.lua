@@ -111,6 +111,18 @@ drmad_status drmad_model_set_memory(drmad_model *m, drmad_device_alloc_fn *alloc
     drmad_device_free_fn *free, drmad_device_copy_fn *copy, void *user);
 drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *compile,
     drmad_device_run_fn *run, drmad_device_release_fn *release, void *user);
+drmad_status drmad_model_import(drmad_ctx *ctx, const char *folder, drmad_model **out);
+const char *drmad_model_text(const drmad_model *m);
+const char *drmad_model_json(const drmad_model *m);
+int drmad_model_inputs(const drmad_model *m);
+const char *drmad_model_input_name(const drmad_model *m, int input);
+const char *drmad_model_input_type(const drmad_model *m, int input);
+int64_t drmad_model_input_width(const drmad_model *m, int input);
+drmad_status drmad_model_bind(drmad_model *m, int part, const char *name, const void *rows,
+    int64_t count);
+drmad_status drmad_model_set_sources(drmad_model *m, drmad_start_fn *start, drmad_batch_fn *batch,
+    void *user);
+int drmad_model_find(const drmad_model *m, const char *tensor);
 const char *drmad_info_key(int i);
 drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size);
 typedef struct drmad_sampler drmad_sampler;

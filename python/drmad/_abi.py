@@ -244,6 +244,28 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         drmad_device_release_fn,
         c_void_p,
     ]),
+    # drmad_status drmad_model_import(drmad_ctx *ctx, const char *folder, drmad_model **out)
+    "drmad_model_import": (c_int, [c_void_p, c_char_p, POINTER(c_void_p)]),
+    # const char *drmad_model_text(const drmad_model *m)
+    "drmad_model_text": (c_char_p, [c_void_p]),
+    # const char *drmad_model_json(const drmad_model *m)
+    "drmad_model_json": (c_char_p, [c_void_p]),
+    # int drmad_model_inputs(const drmad_model *m)
+    "drmad_model_inputs": (c_int, [c_void_p]),
+    # const char *drmad_model_input_name(const drmad_model *m, int input)
+    "drmad_model_input_name": (c_char_p, [c_void_p, c_int]),
+    # const char *drmad_model_input_type(const drmad_model *m, int input)
+    "drmad_model_input_type": (c_char_p, [c_void_p, c_int]),
+    # int64_t drmad_model_input_width(const drmad_model *m, int input)
+    "drmad_model_input_width": (c_int64, [c_void_p, c_int]),
+    # drmad_status drmad_model_bind(drmad_model *m, int part, const char *name, const void *rows,
+    #     int64_t count)
+    "drmad_model_bind": (c_int, [c_void_p, c_int, c_char_p, c_void_p, c_int64]),
+    # drmad_status drmad_model_set_sources(drmad_model *m, drmad_start_fn *start, drmad_batch_fn
+    #     *batch, void *user)
+    "drmad_model_set_sources": (c_int, [c_void_p, drmad_start_fn, drmad_batch_fn, c_void_p]),
+    # int drmad_model_find(const drmad_model *m, const char *tensor)
+    "drmad_model_find": (c_int, [c_void_p, c_char_p]),
     # const char *drmad_info_key(int i)
     "drmad_info_key": (c_char_p, [c_int]),
     # drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size)

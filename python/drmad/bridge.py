@@ -110,9 +110,12 @@ class Bridge:
             self._memory, self._programs = callbacks(self.device, self._guard)
             self.context.check(lib.drmad_model_set_memory(self._model, *self._memory, None))
             self.context.check(lib.drmad_model_set_programs(self._model, *self._programs, None))
+        self._set_schedule()
+
+    def _set_schedule(self) -> None:
         if self.factors is not None:
             table = (ctypes.c_double * len(self.factors))(*self.factors)
-            self.context.check(lib.drmad_model_set_schedule(self._model, table, len(table)))
+            self.context.check(self.lib.drmad_model_set_schedule(self._model, table, len(table)))
 
     def study(self, overrides: list[str]) -> ctypes.c_void_p:
         """Makes the one study of this model, from "key=value" lines."""

@@ -42,7 +42,7 @@ def tune_file(
         lib.drmad_study_set_events(study, events, None)
         try:
             with context.interruptible():
-                context.check(_aside(lambda: lib.drmad_study_tune(study, int(resume))))
+                context.check(aside(lambda: lib.drmad_study_tune(study, int(resume))))
         except Interrupted as e:
             reason = str(e).removesuffix("; go on with --resume")
             raise Interrupted(f"{reason}; go on with tune_file(..., resume=True)") from None
@@ -50,7 +50,7 @@ def tune_file(
     return native_result(_folder(text))
 
 
-def _aside(call) -> int:
+def aside(call) -> int:
     """Runs a long call of C on a thread of its own: Python sees Ctrl-C between bytecodes only, and
     a study of the library's own calls back once a meta-step."""
     if threading.current_thread() is not threading.main_thread():

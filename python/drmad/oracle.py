@@ -69,6 +69,7 @@ class Oracle:
         self.net = Net(model, seed, device)
         self.name, self.tensors = self.net.name, self.net.tensors()
         self.dtype, self.device = probe.check_parameters(self.net, self.tensors)
+        self.cache_bytes = cache_bytes
         cache = Cache(cache_bytes)
         self.train = Training(train, cache)
         parts = [("valid", valid)] + ([("test", test)] if test is not None else [])

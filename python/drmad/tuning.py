@@ -14,6 +14,7 @@ import torch
 from . import hyper as hyper_module
 from ._context import Context
 from .bridge import Bridge, refuse_inside
+from .engine import Native, check_engine
 from .errors import ConfigError, Interrupted
 from .groups import settle
 from .hyper import KINDS, Hyper
@@ -196,7 +197,8 @@ class Job:
     def __init__(self, make_model, loss_fn, *, train, valid, test, optimizer, steps, hyper,
                  budget=None, scheduler=None, metric=None, meta_steps=None, outer_lr=None,
                  trajectory="auto", memory="2GiB", seed=1, seeds=3, baselines=0, out=None,
-                 progress=True, bn="differentiated", vectors=None, **settings):  # fmt: skip
+                 progress=True, bn="differentiated", engine="callback", vectors=None,
+                 **settings):  # fmt: skip
         if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
             raise ConfigError(f"autocast: refused: {REFUSED['autocast']}")
         more = _settings(settings)
@@ -206,6 +208,8 @@ class Job:
         limits, self.meta_steps = _limits(budget, meta_steps)
         self.oracle = Oracle(make_model, loss_fn, train, valid, test, metric=metric,
                              seed=self.seed, bn=bn, hyper=self.hyper)  # fmt: skip
+        check_engine(engine, self.oracle, metric=metric, bn=bn, vectors=vectors)
+        self.engine, self.make_model = engine, make_model
         if metric is None:
             self.oracle.metric = _usual_metric(self.oracle)
         read = read_optimizer(optimizer, make_model)
@@ -239,7 +243,7 @@ class Job:
         progress = self._progress()
         try:
             with Context() as context:
-                bridge = Bridge(context, self.oracle, progress, self.factors, self.vectors)
+                bridge = self._bridge(context, progress)
                 try:
                     bridge.study(self.overrides)
                     yield bridge
@@ -248,6 +252,11 @@ class Job:
         finally:
             self.oracle.close()
             progress.close()
+
+    def _bridge(self, context: Context, progress) -> Bridge:
+        if self.engine == "native":
+            return Native(context, self.oracle, self.make_model, progress, self.factors)
+        return Bridge(context, self.oracle, progress, self.factors, self.vectors)
 
     def _progress(self):
         if not self.want_progress or not wanted():
@@ -316,7 +325,7 @@ class Job:
 def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hyper, budget=None,
          scheduler=None, metric=None, meta_steps=None, outer_lr=None, trajectory="auto",
          memory="2GiB", seed=1, seeds=3, baselines=0, out=None, resume=False, progress=True,
-         bn="differentiated", **settings) -> Result:  # fmt: skip
+         bn="differentiated", engine="callback", **settings) -> Result:  # fmt: skip
     """Tunes what `hyper` declares by hypergradients, then retrains from scratch and compares.
 
     make_model   () -> nn.Module with fresh weights, or a Module, whose weights every run then
@@ -344,6 +353,8 @@ def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hype
     resume       go on from the checkpoint in `out`
     progress     draw a line on stderr where somebody watches
     bn           "differentiated" or "frozen" running statistics
+    engine       "callback": torch computes losses and derivatives; "native": the module is exported
+                 and runs inside the library (docs/python/native.md)
     settings     any other key of docs/STUDY.md, as outer__trust=False; or vectors="torch": flat
                  vectors are torch's also on a CPU, as they are on every other device
 

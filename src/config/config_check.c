@@ -71,12 +71,30 @@ static drmad_status check_net(const config *c)
     return DRMAD_OK;
 }
 
+/* An imported model is what it is. */
+static drmad_status check_import(const config *c)
+{
+    static const char *const other[] = {
+        "model.preset",          "model.net",       "model.auxiliary", "model.layers",
+        "model.hidden",          "model.depth",     "model.width",     "model.heads",
+        "model.patch",           "model.stem",      "model.dropout",   "model.init",
+        "model.init_std",        "model.init_bias", "model.grow",      "train.loss",
+        "train.label_smoothing", "train.gce_q",     "train.label_flip"};
+
+    for (size_t i = 0; i < COUNT(other); i++) {
+        const char *key = config_set_under(c, other[i]);
+        if (key) return config_refuse(c, key, "model.import brings its own; leave it out");
+    }
+    return DRMAD_OK;
+}
+
 /* `hidden` and `depth` into `layers`. */
 static drmad_status resolve_layers(config *c)
 {
     config_model *m = &c->set.model;
     const int32_t n = m->layers.n;
 
+    if (m->import[0]) return check_import(c);
     if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
     if (m->activation < 0) m->activation = CFG_ACT_TANH;
     if (n < 2)

@@ -58,7 +58,7 @@ static drmad_status open_trajectory(walker *w)
         .memory = w->spec.memory,
         .spill_dir = w->spec.spill_dir,
         .mask_bytes = w->t->mask_bytes,
-        .kinked = s->oracle || nn_kinked(s->model), /* an oracle's loss may have any kinks */
+        .kinked = s->oracle || s->model.kinked, /* an oracle's loss may have any kinks */
         .on = w->t->on,
         .step = trainer_step_at,
         .user = w->t,

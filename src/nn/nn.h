@@ -141,6 +141,28 @@ node nn_forward(graph *g, const nn_spec *s, const node *w, node x, const nn_pass
 /* x [..., c], c at most NN_CHANNELS_MAX: (x - mean) / deviation by channel, constants [c]. */
 node nn_standardise(graph *g, node x, const double *mean, const double *deviation);
 
+/* What the layers are made of, for whoever builds nets in another way; x has its channels last. */
+
+/* A norm: y = (x - mean)/sqrt(var + eps) * weight + bias. */
+typedef struct nn_norm {
+    const char *name;    /* for messages */
+    node weight, bias;   /* [c], NODE_NONE: 1, 0 */
+    node mean, variance; /* batch norm: running statistics [c], or NODE_NONE */
+    bool by_batch;       /* batch norm: by the batch, not by them */
+    double eps, momentum;
+    node next_mean, next_variance; /* by_batch: takes their next values */
+} nn_norm;
+node nn_batch_norm(graph *g, node x, nn_norm *p);
+node nn_layer_norm(graph *g, node x, const nn_norm *p);
+node nn_group_norm(graph *g, node x, int64_t groups, const nn_norm *p);
+/* x with elements dropped at `rate`, or at `own`, one element, unless it is NODE_NONE; x where the
+ * pass drops none. `name` keeps draws apart. */
+node nn_dropout(graph *g, node x, const nn_pass *pass, const char *name, double rate, node own);
+/* A vector along the last dimension, repeated over the others of x. */
+node nn_along_last(graph *g, node v, node x);
+/* The parts one behind the other along `axis`. */
+node nn_join(graph *g, const node *part, int32_t n, int32_t axis);
+
 /* What cross-entropy may be besides, for labels that are not to be trusted; NODE_NONE: no such
  * thing. */
 typedef struct nn_doubt {

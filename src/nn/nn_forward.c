@@ -107,10 +107,9 @@ node nn_build_reshape(const nn_build *b)
 /* 1 - z, z = sigmoid((ln p/(1 - p) + ln u/(1 - u))/T) for a rate p that is tuned: "concrete
  * dropout", Gal, Hron and Kendall, NeurIPS 2017, equation 5, at their temperature T. z goes to the
  * mask of 0 and 1 with T. Draws of 0 and 1 are kept out of the logarithm. */
-static node relaxed_mask(const nn_build *b, node u, node rate)
+static node relaxed_mask(graph *g, node u, node rate)
 {
     static const double temperature = 0.1, margin = 1e-6;
-    graph *g = b->g;
     const shape s = *graph_shape(g, u);
     const node one = g_ones_like(g, u);
 
@@ -122,26 +121,29 @@ static node relaxed_mask(const nn_build *b, node u, node rate)
 
 /* x m / (1 - rate) with m = 1 where a uniform draw exceeds the rate: Srivastava et al., JMLR 2014,
  * scaled in training as PyTorch does. */
-node nn_build_dropout(const nn_build *b)
+node nn_dropout(graph *g, node x, const nn_pass *pass, const char *name, double rate, node own)
 {
-    graph *g = b->g;
-    const node x = b->in[0];
+    const bool tuned = pass->train && own != NODE_NONE;
 
-    const node own = b->pass->rates ? b->pass->rates[b->l->site] : NODE_NONE;
-    const bool tuned = b->pass->train && own != NODE_NONE;
-
-    if (!b->pass->train || b->pass->key == NODE_NONE || (b->l->rate == 0 && !tuned)) return x;
+    if (!pass->train || pass->key == NODE_NONE || (rate == 0 && !tuned)) return x;
     const shape s = *graph_shape(g, x);
     const dtype t = graph_dtype(g, x);
-    node u = g_uniform(g, b->pass->key, rng_site(b->l->name), t, s);
+    node u = g_uniform(g, pass->key, rng_site(name), t, s);
     if (tuned) {
-        node rate = g_bcast(g, g_reshape(g, own, shape_ones(s.rank)), s);
-        node kept = g_mul(g, x, relaxed_mask(b, u, rate));
-        return g_mul(g, kept, g_recip(g, g_sub(g, g_ones_like(g, rate), rate)));
+        node share = g_bcast(g, g_reshape(g, own, shape_ones(s.rank)), s);
+        node kept = g_mul(g, x, relaxed_mask(g, u, share));
+        return g_mul(g, kept, g_recip(g, g_sub(g, g_ones_like(g, share), share)));
     }
-    node keep = g_step(g, g_sub(g, u, g_fill(g, t, s, b->l->rate)));
+    node keep = g_step(g, g_sub(g, u, g_fill(g, t, s, rate)));
 
-    return g_mul(g, x, g_scale(g, keep, 1 / (1 - b->l->rate)));
+    return g_mul(g, x, g_scale(g, keep, 1 / (1 - rate)));
+}
+
+node nn_build_dropout(const nn_build *b)
+{
+    const node own = b->pass->rates ? b->pass->rates[b->l->site] : NODE_NONE;
+
+    return nn_dropout(b->g, b->in[0], b->pass, b->l->name, b->l->rate, own);
 }
 
 node nn_build_add(const nn_build *b)

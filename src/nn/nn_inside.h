@@ -41,10 +41,6 @@ drmad_status nn_refuse(const nn_spec *s, const nn_layer *l, const char *fmt, ...
 
 /* [B, shape...] of what the layer gives. */
 shape nn_batch_shape(const nn_build *b);
-/* A vector along the last dimension, repeated over the others of x. */
-node nn_along_last(graph *g, node v, node x);
-/* The parts one behind the other along `axis`. */
-node nn_join(graph *g, const node *part, int32_t n, int32_t axis);
 
 node nn_build_linear(const nn_build *b);
 node nn_build_conv(const nn_build *b);

@@ -7,6 +7,7 @@
 #include "ops/op.h"
 
 node g_fill(graph *g, dtype t, shape s, double value);
+node g_fill_like(graph *g, node x, double value);
 node g_zeros_like(graph *g, node x);
 node g_ones_like(graph *g, node x);
 

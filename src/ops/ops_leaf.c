@@ -47,7 +47,7 @@ node g_fill(graph *g, dtype t, shape s, double value)
                .op = OP_fill, .dtype = (int32_t)t, .in = NO_OPERANDS, .shape = s, .attr.f = value});
 }
 
-static node fill_like(graph *g, node x, double value)
+node g_fill_like(graph *g, node x, double value)
 {
     if (x == NODE_NONE) return x;
     return g_fill(g, graph_dtype(g, x), *graph_shape(g, x), value);
@@ -55,10 +55,10 @@ static node fill_like(graph *g, node x, double value)
 
 node g_zeros_like(graph *g, node x)
 {
-    return fill_like(g, x, 0.0);
+    return g_fill_like(g, x, 0.0);
 }
 
 node g_ones_like(graph *g, node x)
 {
-    return fill_like(g, x, 1.0);
+    return g_fill_like(g, x, 1.0);
 }

@@ -24,7 +24,8 @@ done:
 void drmad_model_free(drmad_model *m)
 {
     if (!m) return;
-    params_free(m->params);
+    if (m->import) model_import_free(m);
+    else params_free(m->params);
     mem_free(m->ctx, m->name);
     mem_free(m->ctx, m->data_name);
     mem_free(m->ctx, m->factor);
@@ -71,6 +72,8 @@ drmad_status drmad_model_set_data(drmad_model *m, const char *name, int64_t trai
         return FAIL(m->ctx, DRMAD_E_DATA,
                     "%s: %lld training, %lld validation, %lld test examples in batches of %lld",
                     name, (long long)train, (long long)valid, (long long)test, (long long)batch);
+    if (m->import && (m->count[0] != train || m->count[1] != valid || m->count[2] != test))
+        model_import_forget(m);
     m->count[0] = train, m->count[1] = valid, m->count[2] = test, m->batch = batch;
     mem_free(m->ctx, m->data_name);
     m->data_name = NULL;
@@ -99,6 +102,8 @@ drmad_status drmad_model_set_functions(drmad_model *m, drmad_start_fn *start,
                                        drmad_evaluate_fn *evaluate, drmad_batch_fn *batch,
                                        void *user)
 {
+    if (m->import)
+        return FAIL(m->ctx, DRMAD_E_USAGE, "%s: is computed here and asks no functions", m->name);
     if (!start || !gradient || !product || !evaluate)
         return FAIL(m->ctx, DRMAD_E_USAGE, "%s: only the batch function may be missing", m->name);
     m->oracle = (oracle){start, gradient, product, evaluate, batch, user, false, m->oracle.on};
@@ -135,25 +140,27 @@ drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *c
 
 /* ---- studies ---- */
 
-/* Keys that are about data and models of drmad's own. */
-static drmad_status check_keys(const config *cfg)
+/* Keys that are about data and models of drmad's own; a model from a folder is one but for the
+ * first eight, or nine where the caller says the order of examples. */
+static drmad_status check_keys(const drmad_model *m, const config *cfg)
 {
     static const char *const own[] = {"data",
                                       "model",
                                       "distill",
                                       "train.batch",
-                                      "train.order",
                                       "train.loss",
-                                      "train.examples",
-                                      "output.state",
                                       "train.label_smoothing",
                                       "train.gce_q",
                                       "train.label_flip",
+                                      "train.examples",
                                       "rally",
-                                      "optimizer.state",
-                                      "outer.fresh_split"};
+                                      "outer.fresh_split",
+                                      "train.order",
+                                      "output.state",
+                                      "optimizer.state"};
+    const size_t n = !m->import ? COUNT(own) : m->sources.batch ? 11 : 10;
 
-    for (size_t i = 0; i < COUNT(own); i++) {
+    for (size_t i = 0; i < n; i++) {
         const char *key = config_set_under(cfg, own[i]);
         if (key) return config_refuse(cfg, key, "the caller's model brings its own; leave it out");
     }
@@ -162,6 +169,7 @@ static drmad_status check_keys(const config *cfg)
 
 static drmad_status check_hyper(const drmad_model *m, const config *cfg)
 {
+    if (m->import) return DRMAD_OK; /* what does not fit is refused by the trainer */
     for (int32_t i = 0; i < cfg->set.hyper.n; i++) {
         const config_hyper *h = &cfg->set.hyper.at[i];
         const char *word = hyper_kind_of((hyper_kind)h->kind)->word;
@@ -190,7 +198,8 @@ drmad_status model_check_study(const drmad_model *m, const config *cfg)
     drmad_status st = DRMAD_OK;
 
     if (m->params->n == 0) TRY(FAIL(m->ctx, DRMAD_E_MODEL, "%s: no tensor", m->name));
-    if (!m->oracle.start) TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: no functions set", m->name));
+    if (!m->import && !m->oracle.start)
+        TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: no functions set", m->name));
     if (m->oracle.on && (!m->device.alloc || !m->device.compile))
         TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: a device needs memory and programs", m->name));
     if (!m->data_name) TRY(FAIL(m->ctx, DRMAD_E_USAGE, "%s: no data set", m->name));
@@ -202,7 +211,8 @@ drmad_status model_check_study(const drmad_model *m, const config *cfg)
     if (cfg->set.regress.to == CFG_REGRESS_ACTIVATIONS)
         TRY(config_refuse(cfg, "regress.to", "activations of %s are not seen; weights can be used",
                           m->name));
-    TRY(check_keys(cfg));
+    if (m->import) TRY(model_check_rows(m));
+    TRY(check_keys(m, cfg));
     TRY(check_hyper(m, cfg));
 done:
     return st;

@@ -148,8 +148,11 @@ static void read_training(setup *s)
     train_spec *t = &s->spec;
 
     t->dtype = c->dtype == CFG_F64 ? F64 : F32;
-    if (s->model) t->oracle = &s->model->oracle;
-    t->model = s->net;
+    if (s->model && !s->model->import) t->oracle = &s->model->oracle;
+    if (s->model) t->sources = s->model->sources;
+    if (s->net) t->model = nn_module(s->net);
+    if (s->import) t->model = s->import->module;
+    if (s->model && s->model->import) t->model = s->model->import->module;
     t->params = s->params;
     t->frozen = c->model.bn == CFG_BN_FROZEN;
     t->loss = (nn_loss)c->train.loss;
@@ -176,7 +179,7 @@ static void read_training(setup *s)
     t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
     read_walk(s);
-    t->masks = !s->model && c->trajectory.masks && s->net->masks > 0 &&
+    t->masks = !t->oracle && c->trajectory.masks && s->spec.model.masks > 0 &&
                c->estimator.kind == CFG_ESTIMATOR_UNROLLED &&
                (c->trajectory.kind == CFG_TRAJ_GRID || c->trajectory.kind == CFG_TRAJ_AUTO);
     t->regress = (regress_spec){
@@ -258,13 +261,17 @@ static drmad_status read_own(setup *s, const setup *lender)
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
                                                : setup_seed(s, "split", 0)));
     TRY(params_new(s->ctx, &s->params));
-    TRY(setup_net(s));
-    TRY(nn_params(s->net, s->params));
+    if (c->model.import[0]) {
+        TRY(setup_import(s));
+    } else {
+        TRY(setup_net(s));
+        TRY(nn_params(s->net, s->params));
+    }
 done:
     return st;
 }
 
-/* The caller's model: counts stand for the data. */
+/* The caller's model: counts stand for the data, unless rows are there. */
 static drmad_status read_given(setup *s)
 {
     const drmad_model *m = s->model;
@@ -274,9 +281,9 @@ static drmad_status read_given(setup *s)
     s->params = m->params;
     s->data_name = m->data_name;
     s->data_sha256 = "";
-    s->spec.train = (examples){.count = m->count[0], .part = 0};
-    s->valid = (examples){.count = m->count[1], .part = 1};
-    s->test = (examples){.count = m->count[2], .part = 2};
+    s->spec.train = model_examples(m, PART_TRAIN);
+    s->valid = model_examples(m, PART_VALID);
+    s->test = model_examples(m, PART_TEST);
     TRY(choose_objective(s));
 done:
     return st;
@@ -320,6 +327,7 @@ void setup_free(setup *s)
     if (!s->model) params_free(s->params);
     nn_free(s->net);
     teacher_free(s->teacher);
+    import_close(s->import);
     feed_free(s->feed);
     split_free(s->split);
     if (!s->lent) {
@@ -391,8 +399,8 @@ space_facts setup_facts(const setup *s, int64_t meta_step)
 {
     return (space_facts){.steps = s->spec.steps,
                          .examples = s->spec.train.count,
-                         .classes = s->model ? 0 : s->train_data->classes,
-                         .inputs = s->model ? 0 : s->train_data->width,
+                         .classes = s->model ? model_classes(s->model) : s->train_data->classes,
+                         .inputs = s->spec.train.width,
                          .meta_step = meta_step};
 }
 
@@ -424,12 +432,12 @@ setup_cost setup_cost_of(const setup *s)
     setup_cost c = {.run = steps};
     double row; /* F's gradient of one example */
 
-    if (s->model) { /* a second-order product is about two gradients */
+    if (s->spec.oracle) { /* a second-order product is about two gradients */
         row = 1 / (double)s->spec.batch;
         c.product = 2;
     } else {
         c.run *= (double)trainer_step_macs(s->trainer);
-        row = 3 * (double)nn_macs(s->net); /* W + (W + W') at most */
+        row = 3 * (double)s->spec.model.macs; /* W + (W + W') at most */
         c.product = s->walker ? (double)walker_step_macs(s->walker) : 0;
     }
     c.eval = row * (double)s->objective.count;

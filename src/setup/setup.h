@@ -21,7 +21,8 @@ typedef struct setup {
     double mean[NN_CHANNELS_MAX], deviation[NN_CHANNELS_MAX];
     split *split;
     uint64_t split_seed;
-    nn_spec *net;        /* NULL with the caller's model */
+    nn_spec *net;        /* NULL with the caller's model, and with model.import */
+    imported *import;    /* of model.import, or NULL */
     param_table *params; /* the model's own where there is one */
     train_spec spec;
     walk_spec walk;

@@ -5,6 +5,7 @@
 
 /* setup_net.c: the net that the study describes, for the rows of train_data. */
 drmad_status setup_net(setup *s);
+drmad_status setup_import(setup *s); /* model_import.c: model.import, likewise */
 
 /* setup_data.c: the data sets of the study; those of the lender where they are the same. */
 drmad_status setup_open_data(setup *s, bool survey);

@@ -22,6 +22,17 @@ struct teacher {
 
 /* ---- a file of outputs ---- */
 
+static double number_at(const void *x, size_t size, int64_t i)
+{
+    return size == sizeof(float) ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+static void put_number(void *x, size_t size, int64_t i, double value)
+{
+    if (size == sizeof(float)) ((float *)x)[i] = (float)value;
+    else ((double *)x)[i] = value;
+}
+
 static drmad_status read_array(setup *s, const char *path, array *out)
 {
     static const char *const name[] = {"logits"};
@@ -56,13 +67,12 @@ static drmad_status read_logits(setup *s, teacher *t)
     TRY(check_array(s, path, &a));
     TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), t->size, &t->logits));
     for (int64_t i = 0; i < t->rows * t->outputs; i++) {
-        const double x = a.dtype == F32 ? ((const float *)a.data)[i] : ((const double *)a.data)[i];
+        const double x = number_at(a.data, dtype_size(a.dtype), i);
 
         if (!isfinite(x))
             TRY(FAIL(t->ctx, DRMAD_E_DATA, "%s: row %lld is not finite", path,
                      (long long)(i / t->outputs)));
-        if (t->size == sizeof(float)) ((float *)t->logits)[i] = (float)x;
-        else ((double *)t->logits)[i] = x;
+        put_number(t->logits, t->size, i, x);
     }
     t->asked = true;
 done:
@@ -128,7 +138,7 @@ static train_spec asking(const teacher *t, const setup *s, const space *none)
 {
     const setup *of = t->of;
     train_spec spec = {.dtype = s->spec.dtype,
-                       .model = of->net,
+                       .model = nn_module(of->net),
                        .params = of->params,
                        .rate = {.steps = 1},
                        .init_scale = 1,
@@ -172,6 +182,10 @@ drmad_status teacher_new(setup *s, teacher **out)
 
     *out = NULL;
     if (!d->study[0] && !d->logits[0]) return DRMAD_OK;
+    if (!s->net)
+        return config_refuse(s->cfg, d->study[0] ? "distill.study" : "distill.logits",
+                             "a model from a folder has its loss inside; only nets of drmad's own "
+                             "learn from a teacher");
     if (nn_output(s->net)->rank != 1)
         return config_refuse(s->cfg, d->study[0] ? "distill.study" : "distill.logits",
                              "the net reads token ids; only nets that give one "
@@ -197,10 +211,30 @@ void teacher_free(teacher *t)
     mem_free(t->ctx, t);
 }
 
+/* `check` trains in double whatever the study says. */
+static drmad_status retype(teacher *t, size_t size)
+{
+    drmad_status st = DRMAD_OK;
+    void *fresh = NULL;
+
+    if (t->size == size) return DRMAD_OK;
+    if (t->logits) {
+        TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), size, &fresh));
+        for (int64_t i = 0; i < t->rows * t->outputs; i++)
+            put_number(fresh, size, i, number_at(t->logits, t->size, i));
+        mem_free(t->ctx, t->logits);
+        t->logits = fresh;
+    }
+    t->size = size;
+done:
+    return st;
+}
+
 drmad_status teacher_ask(teacher *t, setup *s)
 {
     drmad_status st = DRMAD_OK;
 
+    TRY(retype(t, dtype_size(s->spec.dtype)));
     if (!t->logits) TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), t->size, &t->logits));
     if (!t->asked) TRY(compute(t, s));
     t->asked = true;

@@ -75,6 +75,8 @@ drmad_status drmad_study_grow(drmad_study *s, const char *weights, const char *f
 
     if (s->model)
         return FAIL(s->ctx, DRMAD_E_USAGE, "grow: the caller's model is not drmad's to change");
+    if (s->cfg->set.model.import[0])
+        return config_refuse(s->cfg, "model.import", "grow: only lists of layers are changed");
     if (n < 1 || !(noise >= 0))
         return FAIL(s->ctx, DRMAD_E_USAGE, "grow: %s", n < 1 ? "no morph is named" : "noise");
     TRY(study_begin_result(s, "grow"));

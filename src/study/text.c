@@ -35,7 +35,9 @@ static drmad_status say_model(drmad_study *s)
         return study_say(s, "model      %s, %lld weights; %lld steps of %lld examples",
                          s->model->name, (long long)s->s->params->weights,
                          (long long)s->s->spec.steps, (long long)s->s->spec.batch);
-    if (m->net.n > 0) {
+    if (m->import[0]) {
+        snprintf(sizes, sizeof sizes, "imported from %s", m->import);
+    } else if (m->net.n > 0) {
         snprintf(sizes, sizeof sizes, "%d layers%s", (int)net->n, m->grow.n ? ", grown" : "");
     } else if (m->preset != NN_MLP) {
         TRY(config_get(s->cfg, "model.preset", &word));

@@ -7,7 +7,7 @@
 /* The oracle's status, with its own message where it left none. */
 static drmad_status answered(trainer *t, int status, const char *what)
 {
-    t->spec.oracle->busy = false;
+    if (t->spec.oracle) t->spec.oracle->busy = false;
     if (status == DRMAD_OK) return DRMAD_OK;
     if (status < 0 || status >= DRMAD_STATUS_COUNT) status = DRMAD_E_MODEL;
     return FAIL(t->ctx, (drmad_status)status, "%s: the caller's function ended with: %s", what,
@@ -30,8 +30,10 @@ void *trainer_example_weights(const trainer *t, use_slot what)
 
 drmad_status trainer_ask_start(trainer *t, void *w)
 {
-    const drmad_status st = trainer_clear(t, w);
+    const train_sources *own = &t->spec.sources;
 
+    if (!t->spec.oracle) return answered(t, own->start(own->user, t->seed, w), "start weights");
+    const drmad_status st = trainer_clear(t, w);
     if (st != DRMAD_OK) return st;
     const oracle *o = ask(t);
     return answered(t, o->start(o->user, t->seed, w), "start weights");
@@ -39,8 +41,11 @@ drmad_status trainer_ask_start(trainer *t, void *w)
 
 drmad_status trainer_ask_batch(trainer *t, int64_t step)
 {
-    const oracle *o = ask(t);
-    drmad_status st = answered(t, o->batch(o->user, t->seed, step, t->local), "batch");
+    const train_spec *s = &t->spec;
+    const oracle *o = s->oracle ? ask(t) : NULL;
+    drmad_batch_fn *batch = o ? o->batch : s->sources.batch;
+    drmad_status st =
+        answered(t, batch(o ? o->user : s->sources.user, t->seed, step, t->local), "batch");
 
     for (int64_t i = 0; st == DRMAD_OK && i < t->spec.batch; i++)
         if (t->local[i] < 0 || t->local[i] >= t->spec.train.count)

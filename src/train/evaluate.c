@@ -13,6 +13,7 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     drmad_status st = DRMAD_OK;
     net *n = NULL;
     node *dw = NULL, scale, dscale = NODE_NONE;
+    module_batch b;
     job *j;
 
     TRY(job_new(t->ctx, t->on, out));
@@ -26,18 +27,17 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
                          (slot_ref){SLOT_ROWS, 0});
     node weight =
         job_leaf(j, "row weight", s->dtype, SHAPE(t->chunk, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
-    node labels = trainer_labels(t, j, rows);
-    node x = trainer_inputs(t, j, n, rows);
+    TRY(trainer_batch(t, j, n, rows, NODE_NONE, &b));
     scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
     const nn_pass pass = nn_evaluation();
-    node z = nn_forward(j->g, s->model, n->w, x, &pass);
-    node loss = nn_row_loss(j->g, s->loss, z, labels, NULL);
-    node total = g_dot(j->g, weight, loss), one = g_ones_like(j->g, total);
+    const module_result r = s->model.build(j->g, &s->model, n->w, &b, &pass);
+    node total = g_dot(j->g, weight, r.rows), one = g_ones_like(j->g, total);
 
     TRY(job_output(j, total, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
-    TRY(job_output(j, g_dot(j->g, weight, nn_row_correct(j->g, z, labels)),
-                   (slot_ref){SLOT_CORRECT, 0}, NODE_NONE));
-    TRY(job_output(j, loss, (slot_ref){SLOT_ROW_LOSS, 0}, NODE_NONE));
+    t->scored = r.correct != NODE_NONE;
+    if (t->scored)
+        TRY(job_output(j, g_dot(j->g, weight, r.correct), (slot_ref){SLOT_CORRECT, 0}, NODE_NONE));
+    TRY(job_output(j, r.rows, (slot_ref){SLOT_ROW_LOSS, 0}, NODE_NONE));
     if (grad) {
         TRY(ad_vjp(j->g, 1, &total, &one, tensors, n->w, dw));
         for (int32_t i = 0; i < tensors; i++)
@@ -59,7 +59,7 @@ done:
 
 /* Memory of one chunk. */
 typedef struct chunk {
-    char *rows;
+    char *rows, *more[MORE_MAX];
     int32_t *labels;
     void *weight, *row_loss;
 } chunk;
@@ -67,9 +67,18 @@ typedef struct chunk {
 static void chunk_free(trainer *t, chunk *c)
 {
     mem_free(t->ctx, c->rows);
+    for (int32_t k = 0; k < MORE_MAX; k++) mem_free(t->ctx, c->more[k]);
     mem_free(t->ctx, c->labels);
     mem_free(t->ctx, c->weight);
     mem_free(t->ctx, c->row_loss);
+}
+
+/* Of one row of further input k. */
+static size_t more_bytes(const trainer *t, int32_t k)
+{
+    const module_input *m = &t->spec.model.more[k];
+
+    return (size_t)shape_count(&m->shape) * dtype_size(m->type);
 }
 
 static drmad_status chunk_new(trainer *t, const examples *e, chunk *c)
@@ -82,6 +91,10 @@ static drmad_status chunk_new(trainer *t, const examples *e, chunk *c)
     TRY(mem_alloc(t->ctx, n, sizeof *c->labels, &c->labels));
     TRY(mem_alloc(t->ctx, n, t->size, &c->weight));
     TRY(mem_alloc(t->ctx, n, t->size, &c->row_loss));
+    for (int32_t k = 0; k < t->spec.model.n_more; k++) {
+        if (e->more[k]) TRY(mem_alloc(t->ctx, n, more_bytes(t, k), &c->more[k]));
+        t->slot[SLOT_MORE + k] = c->more[k];
+    }
     t->slot[SLOT_ROWS] = c->rows;
     t->slot[SLOT_LABELS] = c->labels;
     t->slot[SLOT_ROW_WEIGHT] = c->weight;
@@ -99,6 +112,11 @@ static void chunk_copy(const trainer *t, const examples *e, int64_t first, chunk
         const int64_t at = there ? first + i : 0;
         const int32_t from = e->list[at];
         memcpy(c->rows + (size_t)i * row, (const char *)e->rows + (size_t)from * row, row);
+        for (int32_t k = 0; k < t->spec.model.n_more; k++)
+            if (e->more[k])
+                memcpy(c->more[k] + (size_t)i * more_bytes(t, k),
+                       (const char *)e->more[k] + (size_t)from * more_bytes(t, k),
+                       more_bytes(t, k));
         c->labels[i] = e->labels[at];
         trainer_put(t, c->weight, i, there);
     }
@@ -163,7 +181,7 @@ static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *ou
     }
     if (t->seen == 0) TRY(FAIL(t->ctx, DRMAD_E_DATA, "evaluation: no picture can be read"));
     out->loss = loss / (double)t->seen;
-    out->error = 1 - correct / (double)t->seen;
+    out->error = t->scored ? 1 - correct / (double)t->seen : (double)NAN;
 done:
     chunk_free(t, &c);
     return st;
@@ -179,6 +197,11 @@ static drmad_status check_examples(const trainer *t, const examples *e)
         return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: rows of %lld %s, training has %lld %s",
                     (long long)e->width, dtype_name(e->type), (long long)own->width,
                     dtype_name(own->type));
+    if (t->spec.model.whole && e->count % t->chunk != 0)
+        return FAIL(t->ctx, DRMAD_E_DATA,
+                    "evaluation: %lld examples in batches of %lld; the loss is no mean over "
+                    "examples, so the last batch must be full too",
+                    (long long)e->count, (long long)t->chunk);
     return DRMAD_OK;
 }
 
@@ -227,7 +250,7 @@ static drmad_status outputs_job(trainer *t, job **out)
                            trainer_tensor_ref(t, SLOT_W, i));
     node rows = job_leaf(j, "rows", s->train.type, SHAPE(t->chunk, s->train.width),
                          (slot_ref){SLOT_ROWS, 0});
-    node z = nn_forward(j->g, s->model, n->w, trainer_inputs(t, j, n, rows), &pass);
+    node z = nn_forward(j->g, s->model.layers, n->w, trainer_inputs(t, j, n, rows), &pass);
     TRY(job_output(j, z, (slot_ref){SLOT_OUTPUT, 0}, NODE_NONE));
     TRY(job_compile(j));
 done:
@@ -237,7 +260,7 @@ done:
 
 drmad_status trainer_outputs(trainer *t, const examples *e, void *table)
 {
-    const size_t row = (size_t)shape_count(nn_output(t->spec.model)) * t->size;
+    const size_t row = (size_t)shape_count(nn_output(t->spec.model.layers)) * t->size;
     drmad_status st = DRMAD_OK;
     const double none = 0;
     job *j = NULL;

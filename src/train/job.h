@@ -19,6 +19,8 @@ typedef enum slot_id {
     SLOT_ROWS,                              /* training: the whole table; evaluation: one chunk */
     SLOT_LABELS,                            /* i32 [B] */
     SLOT_INDEX,                             /* i32 [B]: rows of the table */
+    SLOT_MORE,                              /* of each further input, as SLOT_ROWS */
+    SLOT_CONSTANTS = SLOT_MORE + MORE_MAX,  /* the module's */
     SLOT_KEY,                               /* i32 [4]: seed and step of the random masks */
     SLOT_ROW_WEIGHT,                        /* [B,1]: 0 pads an evaluation chunk */
     SLOT_ROW_LOSS,                          /* [B,1] */

@@ -48,31 +48,35 @@ static node distil(trainer *t, job *j, net *n, node z, node rows)
     return g_add(j->g, rows, weigh(t, j, g_sub(j->g, soft, rows), weight));
 }
 
-static node add_heads(trainer *t, job *j, net *n, const nn_pass *pass, node labels, node rows)
+static node add_heads(trainer *t, job *j, net *n, const nn_pass *pass, const module_batch *b,
+                      node rows)
 {
-    const train_spec *s = &t->spec;
-    const nn_doubt doubt = doubt_of(t, j, n);
+    const nn_spec *layers = t->spec.model.layers;
 
-    for (int32_t i = 0; i < s->model->n; i++) {
-        const nn_layer *l = &s->model->at[i];
+    for (int32_t i = 0; layers && i < layers->n; i++) {
+        const nn_layer *l = &layers->at[i];
 
         if (!nn_is_head(l)) continue;
-        node loss = nn_row_loss(j->g, s->loss, pass->outputs[i], labels, &doubt);
+        node loss = nn_row_loss(j->g, b->loss, pass->outputs[i], b->labels, b->doubt);
         node weight = trainer_leaf_or(t, j, n, HYPER_AUXILIARY, l->site, l->weight);
         rows = g_add(j->g, rows, weigh(t, j, loss, weight));
     }
     return rows;
 }
 
-node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, node z, node labels)
+node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, module_batch *b)
 {
     const train_spec *s = &t->spec;
     const nn_doubt doubt = doubt_of(t, j, n);
-    node rows = nn_row_loss(j->g, s->loss, z, labels, &doubt);
+
+    b->doubt = &doubt;
+    const module_result r = s->model.build(j->g, &s->model, n->w, b, pass);
+    node rows = r.rows;
 
     n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
-    rows = distil(t, j, n, z, rows);
-    rows = add_heads(t, j, n, pass, labels, rows);
+    rows = distil(t, j, n, r.z, rows);
+    rows = add_heads(t, j, n, pass, b, rows);
+    b->doubt = NULL;
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));
     return weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_LOSS_WEIGHT, -1));
 }

@@ -8,12 +8,10 @@ drmad_status trainer_masks_new(trainer *t)
     drmad_status st = DRMAD_OK;
 
     TRY(mem_alloc(t->ctx, (size_t)t->masks, sizeof *t->mask_size, &t->mask_size));
-    for (int32_t i = 0; i < s->model->n; i++) {
-        const nn_layer *l = &s->model->at[i];
-        if (l->mask < 0) continue;
-        const size_t n = (size_t)(s->batch * shape_count(&l->shape));
-        t->mask_size[l->mask] = (int64_t)n;
-        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, l->mask).slot]));
+    for (int32_t i = 0; i < t->masks; i++) {
+        const size_t n = (size_t)(s->batch * s->model.mask_size(&s->model, i));
+        t->mask_size[i] = (int64_t)n;
+        TRY(mem_alloc(t->ctx, n, t->size, &t->slot[trainer_mask_ref(t, i).slot]));
         t->mask_bytes += (n + 7) / 8;
     }
     TRY(mem_alloc(t->ctx, t->mask_bytes, 1, &t->mask_bits));

@@ -8,12 +8,13 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
 {
     drmad_status st = DRMAD_OK;
     const size_t tensors = (size_t)t->spec.params->n, uses = (size_t)t->spec.space->n_uses;
-    const size_t masks = t->spec.model ? (size_t)t->spec.model->masks : 0;
+    const size_t masks = (size_t)t->spec.model.masks;
     net *n = NULL;
 
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *n, &n));
     TRY(mem_alloc(ctx, masks, sizeof *n->kinks, &n->kinks));
+    TRY(mem_alloc(ctx, (size_t)t->spec.model.n_constants, sizeof *n->constant, &n->constant));
     TRY(mem_alloc(ctx, tensors, sizeof *n->w, &n->w));
     TRY(mem_alloc(ctx, tensors, sizeof *n->next, &n->next));
     TRY(mem_alloc(ctx, tensors, sizeof *n->next_cot, &n->next_cot));
@@ -33,6 +34,7 @@ void net_free(drmad_ctx *ctx, net *n)
 {
     if (!n) return;
     mem_free(ctx, n->kinks);
+    mem_free(ctx, n->constant);
     mem_free(ctx, n->w);
     mem_free(ctx, n->next);
     mem_free(ctx, n->next_cot);
@@ -89,7 +91,7 @@ static node standardise(const trainer *t, job *j, node x)
 
 node trainer_inputs(trainer *t, job *j, net *n, node rows)
 {
-    const nn_spec *m = t->spec.model;
+    const module *m = &t->spec.model;
     shape s = {.rank = m->input.rank + 1};
 
     if (rows == NODE_NONE) return NODE_NONE;
@@ -103,27 +105,68 @@ node trainer_inputs(trainer *t, job *j, net *n, node rows)
     return g_reshape(j->g, x, s);
 }
 
+/* Whether rows of tokens hold one more than the model reads, so that labels are among them. */
+static bool followed(const trainer *t)
+{
+    return t->spec.model.tokens && t->spec.train.width > shape_count(&t->spec.model.input);
+}
+
 node trainer_labels(trainer *t, job *j, node rows)
 {
-    const nn_spec *m = t->spec.model;
+    const module *m = &t->spec.model;
 
     if (rows == NODE_NONE) return NODE_NONE;
-    if (m->tokens) return g_cast(j->g, g_slice(j->g, rows, 1, 1, m->input.dim[0]), I32);
+    if (followed(t)) return g_cast(j->g, g_slice(j->g, rows, 1, 1, m->input.dim[0]), I32);
     return job_leaf(j, "labels", I32, SHAPE(graph_shape(j->g, rows)->dim[0]),
                     (slot_ref){SLOT_LABELS, 0});
 }
 
 /* The rows of the batch: as the feed gives them, or gathered from the table. */
-static node batch_rows(trainer *t, job *j)
+static node batch_rows(trainer *t, job *j, node *index)
 {
     const examples *e = &t->spec.train;
     const slot_ref at = {SLOT_ROWS, 0};
 
+    *index = NODE_NONE;
     if (trainer_fed(t)) return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
     node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), at);
-    node index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
+    *index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
 
-    return g_gather(j->g, rows, index);
+    return g_gather(j->g, rows, *index);
+}
+
+/* The batch of further input k. */
+static node more_rows(trainer *t, job *j, int32_t k, node index, int64_t batch)
+{
+    const module_input *m = &t->spec.model.more[k];
+    const int64_t width = shape_count(&m->shape);
+    const int64_t n = index == NODE_NONE ? batch : t->spec.train.n;
+    node rows = job_leaf(j, m->name, m->type, SHAPE(n, width), (slot_ref){SLOT_MORE + k, 0});
+    shape s = {.rank = m->shape.rank + 1};
+
+    s.dim[0] = batch;
+    for (int32_t i = 0; i < m->shape.rank; i++) s.dim[i + 1] = m->shape.dim[i];
+    if (index != NODE_NONE) rows = g_gather(j->g, rows, index);
+    return g_reshape(j->g, rows, s);
+}
+
+drmad_status trainer_batch(trainer *t, job *j, net *n, node rows, node index, module_batch *out)
+{
+    const module *m = &t->spec.model;
+
+    *out = (module_batch){.loss = t->spec.loss};
+    out->labels = trainer_labels(t, j, rows);
+    out->x = trainer_inputs(t, j, n, rows);
+    for (int32_t k = 0; k < m->n_more; k++)
+        n->more[k] = t->spec.train.more[k]
+                         ? more_rows(t, j, k, index, graph_shape(j->g, rows)->dim[0])
+                         : out->labels;
+    for (int32_t k = 0; k < m->n_constants; k++)
+        n->constant[k] = job_leaf(j, m->constant[k].name, m->constant[k].type, m->constant[k].shape,
+                                  (slot_ref){SLOT_CONSTANTS, (int64_t)m->constant[k].offset});
+    out->more = n->more;
+    out->constant = n->constant;
+    return graph_status(j->g);
 }
 
 static node penalties(trainer *t, job *j, net *n, node total)
@@ -142,7 +185,7 @@ static node penalties(trainer *t, job *j, net *n, node total)
 /* The key of the step's draws; NODE_NONE where there are none. */
 static node step_key(trainer *t, job *j)
 {
-    if (!nn_draws_masks(t->spec.model) && !train_varies(&t->spec)) return NODE_NONE;
+    if (!t->spec.model.drops && !train_varies(&t->spec)) return NODE_NONE;
     return job_leaf(j, "key", I32, SHAPE(4), (slot_ref){SLOT_KEY, 0});
 }
 
@@ -177,21 +220,22 @@ static drmad_status build_loss(trainer *t, job *j, net *n)
     const train_spec *s = &t->spec;
     drmad_status st = DRMAD_OK;
     nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
-    node *rates = NULL;
+    const size_t layers = s->model.layers ? (size_t)s->model.layers->n : 0;
+    node *rates = NULL, index;
+    module_batch b;
 
-    TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *pass.outputs, &pass.outputs));
+    TRY(mem_alloc(t->ctx, layers, sizeof *pass.outputs, &pass.outputs));
     TRY(mem_alloc(t->ctx, (size_t)s->params->sites, sizeof *rates, &rates));
     dropout_rates(t, j, n, rates);
     pass.rates = rates;
-    node table = batch_rows(t, j);
-    node labels = trainer_labels(t, j, table);
-    node x = trainer_vary(t, j, n, trainer_inputs(t, j, n, table), pass.key);
-    node z = nn_forward(j->g, s->model, n->w, x, &pass);
-    labels = trainer_targets(t, j, n, pass.key, z, labels);
-    node rows = trainer_losses(t, j, n, &pass, z, labels);
+    node table = batch_rows(t, j, &index);
+    TRY(trainer_batch(t, j, n, table, index, &b));
+    b.x = trainer_vary(t, j, n, b.x, pass.key);
+    b.labels = trainer_targets(t, j, n, pass.key, b.labels);
+    node rows = trainer_losses(t, j, n, &pass, &b);
 
     n->total = penalties(t, j, n, g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch));
-    TRY(trainer_regression(t, j, n, x, &pass, &n->total));
+    TRY(trainer_regression(t, j, n, b.x, &pass, &n->total));
     if (n->adjoint) n->total = plus(j->g, n->total, statistics_term(t, j, n));
 done:
     mem_free(t->ctx, pass.outputs);

@@ -45,7 +45,7 @@ static node add_term(graph *g, node total, node term)
 
 static node towards_activations(trainer *t, job *j, net *n, const node *own, const node *theirs)
 {
-    const nn_spec *s = t->spec.model;
+    const nn_spec *s = t->spec.model.layers;
     graph *g = j->g;
     node total = NODE_NONE;
 
@@ -93,9 +93,9 @@ drmad_status trainer_regression(trainer *t, job *j, net *n, node x, const nn_pas
     if (s->regress.to == REGRESS_WEIGHTS) {
         term = towards_weights(t, j, n, previous);
     } else {
-        TRY(mem_alloc(t->ctx, (size_t)s->model->n, sizeof *outputs, &outputs));
+        TRY(mem_alloc(t->ctx, (size_t)s->model.layers->n, sizeof *outputs, &outputs));
         theirs.outputs = outputs;
-        nn_forward(j->g, s->model, previous, x, &theirs);
+        nn_forward(j->g, s->model.layers, previous, x, &theirs);
         term = towards_activations(t, j, n, pass->outputs, outputs);
     }
     if (term == NODE_NONE) goto done;

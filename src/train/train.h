@@ -5,12 +5,14 @@
 #ifndef TRAIN_H
 #define TRAIN_H
 #include "data/feed.h"
-#include "nn/nn.h"
+#include "nn/module.h"
 #include "optim/optim.h"
 #include "optim/schedule.h"
 #include "space/space.h"
 #include "train/oracle.h"
 #include "train/trajectory.h"
+
+enum { MORE_MAX = 8 };
 
 /* Rows of a data set, by a list of row numbers. Everything is borrowed. */
 typedef struct examples {
@@ -27,7 +29,15 @@ typedef struct examples {
     /* Of the last dimension of a row: inputs are (rows * scale - mean) / deviation. 0: none. */
     int32_t channels;
     double mean[NN_CHANNELS_MAX], deviation[NN_CHANNELS_MAX];
+    const void *more[MORE_MAX]; /* rows of module.more, in its types, as many as `rows` */
 } examples;
+
+/* What a caller may want to say of a model that is computed here. */
+typedef struct train_sources {
+    drmad_start_fn *start; /* changes the start weights; NULL: they are the model's */
+    drmad_batch_fn *batch; /* the examples of each step, in place of the order; or NULL */
+    void *user;
+} train_sources;
 
 /* A pull towards the trained net of the meta-step before: regress.c. */
 typedef enum regress_to { REGRESS_NONE, REGRESS_ACTIVATIONS, REGRESS_WEIGHTS } regress_to;
@@ -40,8 +50,9 @@ typedef struct regress_spec {
 
 typedef struct train_spec {
     dtype dtype;
-    const nn_spec *model;      /* NULL with an oracle; borrowed */
+    module model;              /* none with an oracle */
     oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
+    train_sources sources;     /* with `model` */
     const param_table *params; /* nn_params of the model */
     bool frozen; /* batch norm: the gradient of F takes running statistics as constants */
     nn_loss loss;

@@ -125,6 +125,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
+    t->slot[SLOT_CONSTANTS] = (void *)(uintptr_t)s->model.constant_data;
     TRY(uses_new(t));
     if (s->masks) TRY(trainer_masks_new(t));
 done:
@@ -162,14 +163,49 @@ done:
     return st;
 }
 
+/* What a loss that is the model's own leaves to nobody else. */
+static drmad_status check_judge(drmad_ctx *ctx, const train_spec *s)
+{
+    static const hyper_kind doubts[] = {HYPER_LABEL_SMOOTHING, HYPER_GCE_Q, HYPER_LABEL_FLIP};
+    const module *m = &s->model;
+
+    for (size_t i = 0; m->judges && i < COUNT(doubts); i++)
+        if (space_has(s->space, doubts[i]) || train_base(s, doubts[i], 0) != 0)
+            return FAIL(ctx, DRMAD_E_CONFIG, "%s: is inside the model's own loss, or nowhere",
+                        hyper_kind_of(doubts[i])->word);
+    if (m->whole &&
+        (space_has(s->space, HYPER_EXAMPLE_WEIGHT) || space_has(s->space, HYPER_LOSS_WEIGHT)))
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "example_weight, loss_weight: the model's loss is no mean over examples");
+    if (s->regress.to == REGRESS_ACTIVATIONS && !m->layers)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "regress.to: activations are those of layers; an imported model has none "
+                    "that are known, so take weights");
+    return DRMAD_OK;
+}
+
+static drmad_status check_module(drmad_ctx *ctx, const train_spec *s)
+{
+    const module *m = &s->model;
+    const int64_t width = shape_count(&m->input);
+
+    if (s->train.width != width && !(m->tokens && s->train.width == width + 1))
+        return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
+                    (long long)width, (long long)s->train.width);
+    if (m->batch && s->batch != m->batch)
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "train.batch: %lld; the model was exported for batches of %lld alone",
+                    (long long)s->batch, (long long)m->batch);
+    return check_judge(ctx, s);
+}
+
 /* A row for each class, where the study wants one, is one for each output. */
 static drmad_status check_flips(drmad_ctx *ctx, const train_spec *s)
 {
     const hyper_use *u = space_find(s->space, HYPER_LABEL_FLIP, -1);
 
-    if (!u || !s->model) return DRMAD_OK;
-    const shape *out = nn_output(s->model);
-    const int64_t outputs = out->dim[out->rank - 1];
+    if (!u || s->model.classes == 0) return DRMAD_OK;
+    const int64_t outputs = s->model.classes;
     if (u->shape.dim[0] == 1 || u->shape.dim[0] == outputs) return DRMAD_OK;
     return FAIL(ctx, DRMAD_E_CONFIG,
                 "hyper: label_flip: %lld classes, but the net gives %lld numbers; with a value per "
@@ -185,12 +221,10 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
                     (long long)s->steps);
-    if (!s->oracle && shape_count(&s->model->input) + s->model->tokens != s->train.width)
-        return FAIL(ctx, DRMAD_E_CONFIG, "model: %lld inputs, the data has %lld columns",
-                    (long long)shape_count(&s->model->input), (long long)s->train.width);
-    if (s->masks && s->model->masks == 0)
+    if (s->masks && s->model.masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
-    drmad_status st = check_flips(ctx, s);
+    drmad_status st = s->oracle ? DRMAD_OK : check_module(ctx, s);
+    if (st == DRMAD_OK) st = check_flips(ctx, s);
     if (st == DRMAD_OK) st = train_check_varied(ctx, s);
     return st == DRMAD_OK ? trainer_check_update(ctx, s) : st;
 }
@@ -206,8 +240,10 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
     t->ctx = ctx;
     t->spec = *spec;
     t->size = dtype_size(spec->dtype);
-    t->chunk = !spec->model || spec->model->dense ? DENSE_CHUNK : spec->batch;
-    t->masks = spec->masks ? spec->model->masks : 0;
+    t->chunk = spec->oracle || (spec->model.dense && !spec->model.batch && !spec->model.whole)
+                   ? DENSE_CHUNK
+                   : spec->batch;
+    t->masks = spec->masks ? spec->model.masks : 0;
     t->on = spec->oracle && spec->oracle->on ? spec->oracle->on : &backend_cpu;
     t->vectors = optim_vectors(&spec->optim);
     TRY(buffers_new(t));
@@ -388,7 +424,12 @@ static drmad_status choose_batch(trainer *t, int64_t step)
 
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
-    if (trainer_fed(t)) {
+    for (int32_t k = 0; k < s->model.n_more; k++)
+        t->slot[SLOT_MORE + k] = (void *)(uintptr_t)s->train.more[k];
+    if (s->sources.batch) {
+        TRY(trainer_ask_batch(t, step));
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+    } else if (trainer_fed(t)) {
         TRY(take_batch(t, step));
     } else {
         batch_indices(s->order, t->seed, step, batch, count, t->local);

@@ -57,6 +57,7 @@ struct trainer {
     double *grad_sum; /* evaluation: flat */
     int64_t chunk;    /* evaluation: rows of a chunk */
     int64_t seen;     /* evaluation: rows that counted */
+    bool scored;      /* evaluation: right answers are counted */
 };
 
 /* The training graph of one step, on leaves bound to SLOT_W and the batch. */
@@ -69,6 +70,8 @@ typedef struct net {
     node *next_cot;   /* by tensor: see `adjoint` */
     node *given;      /* by tensor, oracle only: the leaf of the data loss's gradient */
     node *use;        /* by use: its leaf, NODE_NONE when it is none of the training graph's */
+    node *constant;   /* the module's */
+    node more[MORE_MAX];
     node *clipped;    /* by tensor: the gradient that enters the step */
     optim_step *step; /* by tensor */
     bool strided;     /* c is a leaf even where it is always 1: for reverse strides */
@@ -84,12 +87,14 @@ node trainer_inputs(trainer *t, job *j, net *n, node rows);
 bool train_varies(const train_spec *s);
 drmad_status train_check_varied(drmad_ctx *ctx, const train_spec *s);
 node trainer_vary(trainer *t, job *j, net *n, node x, node key);
-/* The labels, or under mixup the targets [B, K] of outputs z. */
-node trainer_targets(trainer *t, job *j, net *n, node key, node z, node labels);
+/* The labels, or under mixup the targets [B, K]. */
+node trainer_targets(trainer *t, job *j, net *n, node key, node labels);
 node trainer_labels(trainer *t, job *j, node rows);
+/* The whole batch. `index`: rows of the tables, NODE_NONE where a slot holds the batch itself. */
+drmad_status trainer_batch(trainer *t, job *j, net *n, node rows, node index, module_batch *out);
 /* losses.c: the losses of the batch's rows, [B, 1], all terms and weights in it; n->loss is made,
- * the mean of the output's own alone. z, labels: outputs and targets of the step. */
-node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, node z, node labels);
+ * the mean of the output's own alone. */
+node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, module_batch *b);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
 /* Refuses what the optimiser does not have. */

@@ -2,14 +2,19 @@
 #include "train/trainer.h"
 #include <string.h>
 
-/* The start weights of a model of our own. */
-static void draw_start(trainer *t, void *w)
+/* The start weights of a model of our own; the caller may have the last word. */
+static drmad_status draw_start(trainer *t, void *w)
 {
     const train_spec *s = &t->spec;
 
     if (s->start) memcpy(t->draw, s->start, (size_t)s->params->total * sizeof *t->draw);
-    else nn_draw(s->model, s->params, t->seed, t->draw);
+    else s->model.draw(&s->model, s->params, t->seed, t->draw);
     for (int64_t i = 0; i < s->params->total; i++) trainer_put(t, w, i, t->draw[i]);
+    if (s->start || !s->sources.start) return DRMAD_OK;
+    const drmad_status st = trainer_ask_start(t, w);
+    for (int64_t i = 0; st == DRMAD_OK && i < s->params->total; i++)
+        t->draw[i] = trainer_get(t, w, i);
+    return st;
 }
 
 /* w = initial scales times the draw, in host memory; where the space has no say, the constant. */
@@ -38,7 +43,7 @@ drmad_status trainer_start(trainer *t, void *w)
     void *v = w;
 
     if (s->oracle) TRY(trainer_ask_start(t, w));
-    else draw_start(t, w);
+    else TRY(draw_start(t, w));
     if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
     TRY(trainer_fetch(t, w, &v));
     for (int64_t i = 0; s->oracle && i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);

@@ -31,15 +31,18 @@ drmad_status train_check_varied(drmad_ctx *ctx, const train_spec *s)
     const bool erases = space_has(s->space, HYPER_ERASING) || s->erasing != 0;
 
     if (!train_varies(s)) return DRMAD_OK;
-    if (!s->model)
+    if (!s->model.self)
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "brightness, contrast, erasing, noise, mixup: your own model varies its inputs "
                     "itself");
-    if (s->model->tokens)
+    if (s->model.tokens)
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "brightness, contrast, erasing, noise, mixup: the model reads token ids, which "
                     "have no such thing");
-    if (erases && s->model->input.rank != 3)
+    if (s->model.judges && (space_has(s->space, HYPER_MIXUP) || s->mixup != 0))
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "mixup: the model's loss is its own, and reads labels; take it out");
+    if (erases && s->model.input.rank != 3)
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "erasing: the model reads rows, not images [h, w, c]; use a net that does");
     return DRMAD_OK;
@@ -134,14 +137,13 @@ static node mix(const varying *v, node x)
     return g_add(g, x, g_mul(g, share, g_sub(g, next_rows(g, x), x)));
 }
 
-node trainer_targets(trainer *t, job *j, net *n, node key, node z, node labels)
+node trainer_targets(trainer *t, job *j, net *n, node key, node labels)
 {
     const train_spec *s = &t->spec;
     const varying v = {.t = t, .j = j, .n = n, .key = key};
 
-    if (z == NODE_NONE || (!space_has(s->space, HYPER_MIXUP) && s->mixup == 0)) return labels;
-    const int64_t classes = graph_shape(j->g, z)->dim[1];
-    return mix(&v, g_onehot(j->g, labels, classes, s->dtype));
+    if (!space_has(s->space, HYPER_MIXUP) && s->mixup == 0) return labels;
+    return mix(&v, g_onehot(j->g, labels, s->model.classes, s->dtype));
 }
 
 node trainer_vary(trainer *t, job *j, net *n, node x, node key)

@@ -54,7 +54,7 @@ drmad_status toy_open(toy *t, const hyper_decl *decls, int32_t n, const walk_spe
     TRY(params_new(t->ctx, &t->params));
     if (!t->net) TRY(nn_mlp(t->ctx, t->sizes, t->layers, t->activation, &t->net));
     t->net->draws = t->draws;
-    t->spec.model = t->net;
+    t->spec.model = nn_module(t->net);
     TRY(nn_params(t->net, t->params));
     TRY(space_new(t->ctx, t->params, &facts, decls, n, &t->s));
     t->spec.params = t->params;

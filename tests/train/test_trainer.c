@@ -255,7 +255,7 @@ static void open_run(run *r, const trial *c)
     r->spec = (train_spec){
         .init_scale = 1,
         .dtype = F64,
-        .model = r->net,
+        .model = nn_module(r->net),
         .loss = c->loss,
         .optim = c->optim,
         .rate = {.kind = c->schedule,

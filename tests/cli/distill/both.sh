@@ -75,3 +75,6 @@ drmad tune s.yaml -q -o d distill.study=t/study.yaml outer.fresh_split=true data
 drmad tune s.yaml -q -o e distill.study=t/study.yaml trajectory.kind=replay \
     "model.grow=[wider layers.0=4]" | grep -c "^distill"
 drmad tune s.yaml --dry-run -q -o f distill.study=t/study.yaml | grep -c "^work"
+# In double, though the study's table of outputs is not.
+drmad check s.yaml -q -o k dtype=f32 distill.study=t/study.yaml | grep " slices"
+drmad check s.yaml -q -o l dtype=f32 distill.logits=l.npy | grep " slices"

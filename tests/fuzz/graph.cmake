@@ -1,0 +1,2 @@
+# Exported graphs.
+fuzzer(graph import)
