@@ -9,7 +9,8 @@ def chunk(kind, data):
 random.seed(1)
 for i in range(40):
     rows = b"".join(b"\0" + random.randbytes(3 * 32) for _ in range(32))
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    head = struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     to = pathlib.Path("c10", f"class{i % 10}")
     to.mkdir(parents=True, exist_ok=True)
     (to / f"{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(k, d) for k, d in parts))
