@@ -54,12 +54,12 @@ enum { NAME(STRIP) = 16, NAME(NARROW) = 8, NAME(WIDE) = 128 };
 typedef real NAME(strip)
     __attribute__((vector_size(NAME(STRIP) * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-/* Of one row. */
-INLINE void NAME(add_to)(NAME(strip) * s, const real *a, const real *b)
+/* Of one row, which begins at element `at`. */
+INLINE void NAME(add_to)(NAME(strip) * s, const real *a, const real *b, int64_t at)
 {
-    const NAME(strip) x = *(const NAME(strip) *)a;
+    const NAME(strip) x = *(const NAME(strip) *)(a + at);
 
-    if (b) *s += x * *(const NAME(strip) *)b;
+    if (b) *s += x * *(const NAME(strip) *)(b + at);
     else *s += x;
 }
 
@@ -68,15 +68,15 @@ INLINE void NAME(add_to)(NAME(strip) * s, const real *a, const real *b)
 INLINE void NAME(add_strip_of)(int64_t rows, int64_t cols, real *y, const real *a, const real *b)
 {
     NAME(strip) s0 = {0}, s1 = s0, s2 = s0, s3 = s0;
-    const int64_t whole = rows / 4 * 4;
+    const int64_t whole = rows / 4 * 4 * cols;
 
-    for (int64_t r = 0; r < whole; r += 4, a += 4 * cols, b += b ? 4 * cols : 0) {
-        NAME(add_to)(&s0, a, b);
-        NAME(add_to)(&s1, a + cols, b ? b + cols : NULL);
-        NAME(add_to)(&s2, a + 2 * cols, b ? b + 2 * cols : NULL);
-        NAME(add_to)(&s3, a + 3 * cols, b ? b + 3 * cols : NULL);
+    for (int64_t at = 0; at < whole; at += 4 * cols) {
+        NAME(add_to)(&s0, a, b, at);
+        NAME(add_to)(&s1, a, b, at + cols);
+        NAME(add_to)(&s2, a, b, at + 2 * cols);
+        NAME(add_to)(&s3, a, b, at + 3 * cols);
     }
-    for (int64_t r = whole; r < rows; r++, a += cols, b += b ? cols : 0) NAME(add_to)(&s0, a, b);
+    for (int64_t at = whole; at < rows * cols; at += cols) NAME(add_to)(&s0, a, b, at);
     *(NAME(strip) *)y += (s0 + s2) + (s1 + s3);
 }
 
