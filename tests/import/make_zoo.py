@@ -140,6 +140,8 @@ class Zoo:
         for (n, p), g, h in zip(params.items(), grads, hvp):
             parity[f"gradient/{n}"], parity[f"direction/{n}"] = g, u[n]
             parity[f"product/{n}"] = torch.zeros_like(p) if h is None else h
+        for n, t in self.next.items():
+            parity[f"next/{n}"] = self.value[t]
         for n, t in self.batch.items():
             parity[f"input/{n}"] = t
         stats = [self.value[n["name"]].detach().double() for n in self.nodes]
