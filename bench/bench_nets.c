@@ -5,7 +5,10 @@
  *   lenet    5x5x32, pool, 5x5x64, pool, 128, 10 on 28x28x1, batch 64
  *   resnet   ResNet-20 with batch norm on 32x32x3, batch 64
  *
- * bench_nets times NET: seconds of a step and a reverse step as JSON, for bench_nets_peers.py. */
+ * bench_nets             with SGD and with AdamW, eps inside the root
+ * bench_nets sgd|adamw   with one of them
+ * bench_nets times NET   seconds of a step and a reverse step with SGD as JSON, for
+ *                        bench_nets_peers.py */
 #include "hyper/walker.h"
 #include "lab.h"
 #include <unistd.h>
@@ -24,6 +27,16 @@ static const subject nets[] = {
      " {kind: flatten}, {kind: linear, out: 128}, {kind: relu}, {kind: linear, out: 10}]",
      28, 1, 30},
     {"resnet", "model.preset=resnet20", 32, 3, 6},
+};
+
+/* An inner optimiser: its settings, what its lines are called. */
+typedef struct family {
+    const char *name, *kind, *eps_inside, *line;
+} family;
+
+static const family families[] = {
+    {"sgd", "optimizer.kind=sgd", "optimizer.eps_inside=false", "conv_meta_over_plain"},
+    {"adamw", "optimizer.kind=adamw", "optimizer.eps_inside=true", "conv_meta_over_plain_adamw"},
 };
 
 /* An npy file of bytes: noise, or labels below 10. */
@@ -52,7 +65,7 @@ static void write_npy(const char *path, int64_t n, int64_t size, int64_t channel
     fclose(f);
 }
 
-static void open_net(lab *l, const subject *n, char *folder)
+static void open_net(lab *l, const subject *n, const family *f, char *folder)
 {
     char dir[128], path[160], steps[64];
 
@@ -74,8 +87,9 @@ static void open_net(lab *l, const subject *n, char *folder)
                                  "data.valid=64",
                                  "data.test=64",
                                  "train.batch=64",
+                                 f->kind,
+                                 f->eps_inside,
                                  "optimizer.lr=0.01",
-                                 "optimizer.momentum=0.9",
                                  "hyper=[{kind: l2, per: layer, start: 1e-4}]",
                                  "trajectory.kind=full"};
     lab_open(l, pairs, COUNT(pairs), true);
@@ -136,39 +150,57 @@ static double step_macs(const lab *l)
     return 3 * (double)nn_macs(m) - into;
 }
 
-static void measure(const subject *n, double *meta, bool json)
+static void measure(const subject *n, const family *f, double *meta, bool json)
 {
     times t[REPEATS + 1];
     char folder[64];
     lab l;
 
-    open_net(&l, n, folder);
+    open_net(&l, n, f, folder);
     for (int i = 0; i <= REPEATS; i++)
         once(&l, &t[i == 0 ? REPEATS : i - 1]); /* the first warms up */
     const double flops = 2 * step_macs(&l) * (double)l.s->spec.batch;
     const double step = COLUMN(t, step), reverse = COLUMN(t, reverse), peak = COLUMN(t, peak);
     *meta = COLUMN(t, meta) / COLUMN(t, plain);
     if (json) {
-        printf("{\"step\": %.9g, \"reverse\": %.9g}\n", COLUMN(t, step), COLUMN(t, reverse));
+        printf("{\"step\": %.9g, \"reverse\": %.9g}\n", step, reverse);
     } else {
-        printf("%s: step %.2f ms (%.1f GFLOP/s of %.1f), reverse %.2f ms, meta over plain %.2f\n",
-               n->name, 1e3 * step, 1e-9 * flops / step, 1e-9 * peak, 1e3 * reverse, *meta);
-        printf("%s_step_peak_share ratio %.3f useful FLOP/s over the FMA peak of this core\n",
-               n->name, flops / step / peak);
+        printf("%s %s: step %.2f ms (%.1f GFLOP/s of %.1f), reverse %.2f ms, meta over plain "
+               "%.2f\n",
+               n->name, f->name, 1e3 * step, 1e-9 * flops / step, 1e-9 * peak, 1e3 * reverse,
+               *meta);
+        if (f == &families[0])
+            printf("%s_step_peak_share ratio %.3f useful FLOP/s over the FMA peak of this core\n",
+                   n->name, flops / step / peak);
     }
     close_net(&l, folder);
 }
 
-int main(int argc, char **argv)
+static void measure_family(const family *f)
 {
     double meta[COUNT(nets)];
-    const bool json = argc > 2 && strcmp(argv[1], "times") == 0;
 
-    if (!json) print_machine("bench_nets", cpu_isa_best());
+    for (size_t i = 0; i < COUNT(nets); i++) measure(&nets[i], f, &meta[i], false);
+    printf("%s ratio %.3f the larger of lenet %.3f and resnet %.3f\n", f->line,
+           fmax(meta[0], meta[1]), meta[0], meta[1]);
+}
+
+static void print_times(const char *name)
+{
+    double meta;
+
     for (size_t i = 0; i < COUNT(nets); i++)
-        if (!json || strcmp(argv[2], nets[i].name) == 0) measure(&nets[i], &meta[i], json);
-    if (!json)
-        printf("conv_meta_over_plain ratio %.3f the larger of lenet %.3f and resnet %.3f\n",
-               fmax(meta[0], meta[1]), meta[0], meta[1]);
+        if (strcmp(name, nets[i].name) == 0) measure(&nets[i], &families[0], &meta, true);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 2 && strcmp(argv[1], "times") == 0) {
+        print_times(argv[2]);
+        return 0;
+    }
+    print_machine("bench_nets", cpu_isa_best());
+    for (size_t i = 0; i < COUNT(families); i++)
+        if (argc < 2 || strcmp(argv[1], families[i].name) == 0) measure_family(&families[i]);
     return 0;
 }

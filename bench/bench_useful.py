@@ -11,14 +11,21 @@
                               ranges, equal wall
                               clock, winner on validation, test error of five retrained runs;
                               points, mean over seeds
+  cifar_joint_vs_random_points  rates by layer and phase, decay by layer and the strengths of five
+                              augmentations, of a small ResNet on pictures of CIFAR-10 at 16 x 16
+                              (examples/cifar-joint.yaml), against random search over one value a
+                              declaration, same ranges, equal processor time, winner on
+                              validation, test error of three retrained runs; two studies
+                              side by side
   clean_auc                   wrong labels found by example weights; the loss of a model trained
                               on clean ones: beside it
   table                       DrMAD's setting by every trajectory: test error, seconds, bytes held;
                               before it, the best of 20 random tied settings at the same T
 
-bench_useful.py [PART...]: only those. Needs MNIST in DRMAD_DATA or ../shared/data, and numpy
-(tools/python-env). What each line should reach stands in bench/goals.json."""
+bench_useful.py [PART...]: only those. Needs MNIST and cifar10-imagefolder.tar in DRMAD_DATA or
+../shared/data, and numpy (tools/python-env). What each line should reach: bench/goals.json."""
 
+import concurrent.futures
 import gzip
 import json
 import math
@@ -27,6 +34,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 import numpy
@@ -34,12 +42,17 @@ import numpy
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DRMAD = os.environ.get("DRMAD", str(ROOT / "build/release/drmad"))
 SEEDS = 10
-T_95 = 2.262  # Student's t, 9 degrees of freedom, two-sided 95 %
+T_95 = {3: 4.303, 5: 2.776, 10: 2.262}  # Student's t for so many, two-sided 95 %
+CIFAR_SEEDS = range(101, 104)  # 1 served while developing
 HIPS_SEEDS = 3
 
 
-def tune(example, *settings):
-    """The result and the events of one tuning run."""
+def data_dir():
+    return pathlib.Path(os.environ.get("DRMAD_DATA", str(ROOT.parent / "shared/data")))
+
+
+def tune_timed(example, *settings):
+    """The result, the events and the processor seconds of one tuning run."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             DRMAD,
@@ -49,14 +62,22 @@ def tune(example, *settings):
             "threads=1",
             *settings,
         ]
-        env = dict(os.environ)
-        env.setdefault("DRMAD_DATA", str(ROOT.parent / "shared/data"))
-        subprocess.run(
-            command, check=True, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        env = dict(os.environ, DRMAD_DATA=str(data_dir()))
+        child = subprocess.Popen(
+            command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise subprocess.CalledProcessError(child.returncode, command)
         run = pathlib.Path(folder) / "run"
         events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-        return json.loads((run / "result.json").read_text()), events
+        result = json.loads((run / "result.json").read_text())
+        return result, events, used.ru_utime + used.ru_stime
+
+
+def tune(example, *settings):
+    return tune_timed(example, *settings)[:2]
 
 
 def path_of(result):
@@ -66,7 +87,7 @@ def path_of(result):
 def hips_data(folder):
     """The data of HIPS/hypergrad: the first 10,000 images of MNIST, less the mean image of all
     60,000. Raw images have twice the norm, and the rate 2.43 is then beyond what is stable."""
-    source = pathlib.Path(os.environ.get("DRMAD_DATA", str(ROOT.parent / "shared/data"))) / "mnist"
+    source = data_dir() / "mnist"
     images = gzip.decompress((source / "train-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((source / "train-labels-idx1-ubyte.gz").read_bytes())
     x = numpy.frombuffer(images, numpy.uint8, offset=16).reshape(60000, 784) / 255.0
@@ -204,11 +225,69 @@ def joint():
             f" {theirs:.2f} %",
             flush=True,
         )
-    mean, half = statistics.mean(gains), T_95 * statistics.stdev(gains) / math.sqrt(SEEDS)
+    return ("joint_vs_random_points", *points(gains))
+
+
+def points(gains):
+    mean = statistics.mean(gains)
+    half = T_95[len(gains)] * statistics.stdev(gains) / math.sqrt(len(gains))
+    return mean, f"points of test error, 95 % interval [{mean - half:.2f}, {mean + half:.2f}]"
+
+
+def one_folder(folder):
+    """The pictures of both parts of the tar, a folder a class, to be split anew by each seed."""
+    with tarfile.open(data_dir() / "cifar10-imagefolder.tar") as tar:
+        for member in tar:
+            if member.isfile():
+                _, part, label, name = member.name.split("/")
+                (folder / label).mkdir(exist_ok=True)
+                (folder / label / f"{part}-{name}").write_bytes(tar.extractfile(member).read())
+
+
+def cifar_seed(folder, seed):
+    """Test errors: tuned, of random search, of the start. What retraining takes is no part of the
+    time that random search gets; a retrained run is taken for a run of the search, which it is a
+    little dearer than, so that random search gets rather more."""
+    common = (f"data.dir={folder}", f"seed={seed}")
+    only = (*common, "outer.steps=0")
+    probe = [
+        tune_timed("cifar-joint", *only, f"baselines.random={n}", "retrain.seeds=0")[2]
+        for n in (1, 6)
+    ]
+    run = (probe[1] - probe[0]) / 5
+    tuned, _, seconds = tune_timed("cifar-joint", *common)
+    spent = seconds - tuned["retrain_runs"] * run
+    runs = math.ceil(spent / run)
+    found, _, took = tune_timed("cifar-joint", *only, f"baselines.random={runs}")
+    errors = [
+        100 * r["mean"]["test_error"]
+        for r in (tuned["tuned"], found["random_search"], tuned["start"])
+    ]
+    audits = [m["audit"] for m in tuned["path"] if "audit" in m]
+    ratios = [round(a["hypergradient"] / a["exact"], 2) for a in audits]
+    took -= found["retrain_runs"] * run
+    print(
+        f"cifar, seed {seed}: {errors[0]:.2f} %, random search, {runs} runs: {errors[1]:.2f} %,"
+        f" start: {errors[2]:.2f} %; processor seconds {spent:.0f} and {took:.0f}; growth"
+        f" {tuned['largest_growth']:.3g}, audits {ratios}; validation loss of the best"
+        f" {tuned['tuned']['mean']['objective_loss']:.3f},"
+        f" {found['random_search']['mean']['objective_loss']:.3f}",
+        flush=True,
+    )
+    return errors
+
+
+def cifar():
+    with tempfile.TemporaryDirectory() as folder:
+        one_folder(pathlib.Path(folder))
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            errors = list(pool.map(lambda seed: cifar_seed(folder, seed), CIFAR_SEEDS))
+    mean, text = points([theirs - ours for ours, theirs, _ in errors])
+    start = statistics.mean(e[2] - e[0] for e in errors)
     return (
-        "joint_vs_random_points",
+        "cifar_joint_vs_random_points",
         mean,
-        f"points of test error, 95 % interval [{mean - half:.2f}, {mean + half:.2f}]",
+        f"{text}, {len(errors)} seeds; against the start {start:.2f}",
     )
 
 
@@ -271,6 +350,7 @@ PARTS = {
     "table": table,
     "clean": clean,
     "joint": joint,
+    "cifar": cifar,
 }
 
 

@@ -39,6 +39,8 @@ NATIVE_ONLY = {
     "label_smoothing": "your loss_fn computes the loss, so it belongs there",
     "gce_q": "your loss_fn computes the loss, so it belongs there",
     "label_flip": "your loss_fn computes the loss, so it belongs there",
+    "distill_weight": "your loss_fn computes the loss, so it belongs there",
+    "distill_temperature": "your loss_fn computes the loss, so it belongs there",
     "auxiliary": "your loss_fn computes the loss, so it belongs there",
     "dropout": "your module draws its own masks, so it belongs there",
     "brightness": "your loader and module see the inputs, so it belongs there",

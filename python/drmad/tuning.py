@@ -74,6 +74,7 @@ BY_ARGUMENT = {
     "train.label_smoothing": "loss_fn",
     "train.gce_q": "loss_fn",
     "train.label_flip": "loss_fn",
+    "distill": "loss_fn",
     "outer.steps": "meta_steps",
     "outer.lr": "outer_lr",
     "trajectory.kind": "trajectory",

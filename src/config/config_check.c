@@ -96,6 +96,7 @@ static drmad_status resolve_layers(config *c)
 
     if (m->import[0]) return check_import(c);
     if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
+    if (m->activation < 0) m->activation = CFG_ACT_TANH;
     if (n < 2)
         return config_refuse(c, "model.layers", "%d sizes; at least input and output are needed",
                              (int)n);
@@ -132,6 +133,52 @@ static drmad_status check_doubt(const config *c)
             return config_refuse(c, "train.loss", "%s is only for cross_entropy",
                                  hyper_kind_of(kinds[k])->word);
     }
+    return DRMAD_OK;
+}
+
+/* The first declaration of kind k; -1: none. */
+static int32_t declared(const config_study *s, hyper_kind k)
+{
+    for (int32_t i = 0; i < s->hyper.n; i++)
+        if (s->hyper.at[i].kind == (int)k) return i;
+    return -1;
+}
+
+/* Nothing of a teacher is tuned where there is none. */
+static drmad_status check_untaught(const config *c)
+{
+    static const hyper_kind kinds[] = {HYPER_DISTILL_WEIGHT, HYPER_DISTILL_TEMPERATURE};
+    char path[64];
+
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        const int32_t i = declared(&c->set, kinds[k]);
+
+        snprintf(path, sizeof path, "hyper.%d.kind", (int)i);
+        if (i >= 0)
+            return config_refuse(c, path,
+                                 "%s, but there is no teacher; name distill.study or "
+                                 "distill.logits",
+                                 hyper_kind_of(kinds[k])->word);
+    }
+    return DRMAD_OK;
+}
+
+static drmad_status check_distill(const config *c)
+{
+    const config_study *s = &c->set;
+    const config_distill *d = &s->distill;
+    const bool given = d->study[0] || d->logits[0];
+
+    if (d->study[0] && d->logits[0])
+        return config_refuse(c, "distill.logits", "is given and distill.study too: one teacher");
+    if (d->weights[0] && !d->study[0])
+        return config_refuse(c, "distill.weights", "needs distill.study, which says of what net");
+    if (!given) return check_untaught(c);
+    if (s->train.loss != CFG_LOSS_CROSS_ENTROPY)
+        return config_refuse(c, "train.loss", "distill is only for cross_entropy");
+    if (s->train.mixup > 0 || declared(s, HYPER_MIXUP) >= 0)
+        return config_refuse(c, d->study[0] ? "distill.study" : "distill.logits",
+                             "the teacher has not seen examples that mixup has mixed");
     return DRMAD_OK;
 }
 
@@ -240,6 +287,8 @@ const char *config_said(const config_study *s, hyper_kind kind, double *value)
                 {HYPER_LABEL_SMOOTHING, "train.label_smoothing", &s->train.label_smoothing},
                 {HYPER_GCE_Q, "train.gce_q", &s->train.gce_q},
                 {HYPER_LABEL_FLIP, "train.label_flip", &s->train.label_flip},
+                {HYPER_DISTILL_WEIGHT, "distill.weight", &s->distill.weight},
+                {HYPER_DISTILL_TEMPERATURE, "distill.temperature", &s->distill.temperature},
                 {HYPER_INIT_SCALE, "model.init_scale", &s->model.init_scale}};
 
     *value = 0;
@@ -329,6 +378,7 @@ drmad_status config_finish(config *c)
     TRY(check_counts(c));
     TRY(resolve_layers(c));
     TRY(check_model(c));
+    TRY(check_distill(c));
     TRY(config_check_optimizer(c));
     TRY(check_trajectory(c));
     TRY(check_starts_from_files(c));

@@ -167,13 +167,12 @@ static drmad_status audit(outer *o, walker *w, uint64_t seed, const examples *ob
                           outer_report *r)
 {
     const double start = base_now();
-    double value;
 
     /* the move in values: the transforms' Jacobian is diagonal, so the chain rule applies it too */
     space_values(o->s, vec(o, V_LAST), o->values);
     space_chain(o->s, vec(o, V_LAST), o->move, o->along);
-    drmad_status st =
-        walker_directional(w, o->values, o->along, seed, objective, &value, &r->audit_exact);
+    drmad_status st = walker_directional(w, o->values, o->along, seed, objective, &r->audit_value,
+                                         &r->audit_exact);
     r->audit_cheap = r->predicted;
     r->audited = st == DRMAD_OK;
     r->audit_seconds = base_now() - start;

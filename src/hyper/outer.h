@@ -48,6 +48,7 @@ typedef struct outer_report {
     double predicted;     /* change of F that the gradient promises for the next move */
     bool audited;
     double audit_exact, audit_cheap; /* dF along the next move: forward mode, hypergradient */
+    double audit_value;              /* F of forward mode's own run, which rounds elsewhere */
     double audit_seconds;
     const char *why;     /* all but OUTER_MOVED: the reason, else NULL */
     int64_t diverged_at; /* the training step whose loss was not finite; -1: none */

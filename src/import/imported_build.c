@@ -117,7 +117,7 @@ module_result import_build(graph *g, const imported *m, const node *w, const mod
                   .part = pass->train ? &m->f->train : &m->f->evaluate,
                   .batch = graph_shape(g, b->x)->dim[0],
                   .pass = pass};
-    module_result out = {NODE_NONE, NODE_NONE};
+    module_result out = {NODE_NONE, NODE_NONE, NODE_NONE};
 
     if (b->x == NODE_NONE) return out;
     for (int32_t i = 0; pass->kinks && i < m->module.masks; i++) pass->kinks[i] = NODE_NONE;
@@ -126,6 +126,6 @@ module_result import_build(graph *g, const imported *m, const node *w, const mod
     for (int32_t i = 0; st == DRMAD_OK && values && i < l.part->n; i++)
         values[i] = l.v[m->f->n_inputs + i].n;
     mem_free(m->ctx, l.v);
-    if (st != DRMAD_OK) graph_stop(g, st), out = (module_result){NODE_NONE, NODE_NONE};
+    if (st != DRMAD_OK) graph_stop(g, st), out = (module_result){NODE_NONE, NODE_NONE, NODE_NONE};
     return out;
 }

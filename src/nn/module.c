@@ -5,7 +5,7 @@ static module_result build(graph *g, const module *m, const node *w, const modul
                            const nn_pass *pass)
 {
     const node z = nn_forward(g, m->layers, w, b->x, pass);
-    module_result r = {nn_row_loss(g, b->loss, z, b->labels, b->doubt), NODE_NONE};
+    module_result r = {nn_row_loss(g, b->loss, z, b->labels, b->doubt), NODE_NONE, z};
 
     if (!pass->train) r.correct = nn_row_correct(g, z, b->labels);
     return r;

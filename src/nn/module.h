@@ -36,6 +36,7 @@ typedef struct module_batch {
 typedef struct module_result {
     node rows;    /* [B, 1], whose mean is the batch's loss */
     node correct; /* [B, 1], evaluation only: 1 where right; NODE_NONE: not known */
+    node z;       /* [B, classes], what the net gives; NODE_NONE: not known */
 } module_result;
 
 struct module {

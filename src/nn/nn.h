@@ -96,7 +96,7 @@ bool nn_is_head(const nn_layer *l); /* whether its output is a head's */
 drmad_status nn_mlp(drmad_ctx *ctx, const int64_t *sizes, int32_t layers, nn_kind activation,
                     nn_spec **out);
 
-/* Nets that are known by a name; 0 stands for the preset's own. */
+/* Nets that are known by a name; 0 stands for the preset's own, NN_LINEAR too as activation. */
 typedef struct nn_preset {
     cfg_preset kind;
     shape input;
@@ -106,6 +106,7 @@ typedef struct nn_preset {
     int64_t heads, patch;
     bool small_stem; /* resnet18, 34, 50: a 3x3 convolution and no pooling, for images of 32x32 */
     double dropout;
+    nn_kind activation; /* in place of ReLU; of nets without it no matter */
 } nn_preset;
 drmad_status nn_from_preset(drmad_ctx *ctx, const nn_preset *p, nn_spec **out);
 
@@ -183,6 +184,11 @@ typedef struct nn_doubt {
  * In place of labels: targets q [B, K] in z's type, whose rows sum to 1.
  * Of sequences, z [B, T, K] and labels [B, T]: the mean over the positions. */
 node nn_row_loss(graph *g, nn_loss loss, node z, node labels, const nn_doubt *doubt);
+
+/* T^2 KL(softmax(theirs/T) || softmax(z/T)) of each row, [B, 1]: what a net that is trained by
+ * another's outputs minimises, Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural
+ * Network", 2015, section 2. z, theirs: [B, K]; temperature T: one element. */
+node nn_row_distillation(graph *g, node z, node theirs, node temperature);
 
 /* 1 where the largest output is the label's, [B, 1]; of sequences the share of such positions. */
 node nn_row_correct(graph *g, node z, node labels);

@@ -111,6 +111,18 @@ node nn_row_loss(graph *g, nn_loss loss, node z, node labels, const nn_doubt *do
     return sequence ? mean_of_positions(g, rows, &was) : rows;
 }
 
+node nn_row_distillation(graph *g, node z, node theirs, node temperature)
+{
+    if (z == NODE_NONE || theirs == NODE_NONE) return NODE_NONE;
+    const shape s = *graph_shape(g, z), line = SHAPE(s.dim[0], 1);
+    const node cool = g_bcast(g, g_recip(g, temperature), s);
+    const node a = g_mul(g, z, cool), b = g_mul(g, theirs, cool);
+    const node apart = row_sum(g, g_mul(g, g_softmax(g, b), g_sub(g, b, a)));
+    const node kl = g_add(g, apart, g_sub(g, g_logsumexp(g, a), g_logsumexp(g, b)));
+
+    return g_mul(g, kl, g_bcast(g, g_mul(g, temperature, temperature), line));
+}
+
 node nn_row_correct(graph *g, node z, node labels)
 {
     shape was;

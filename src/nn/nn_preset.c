@@ -14,6 +14,7 @@
 /* A net under construction; the first failure sticks. */
 typedef struct maker {
     nn_spec *s;
+    nn_kind activation; /* in place of ReLU */
     drmad_status st;
 } maker;
 
@@ -25,6 +26,7 @@ __attribute__((format(printf, 3, 4))) static int32_t put(maker *m, nn_layer l, c
     va_start(ap, fmt);
     vsnprintf(l.name, sizeof l.name, fmt, ap);
     va_end(ap);
+    if (l.kind == NN_RELU) l.kind = m->activation;
     if (m->st == DRMAD_OK) m->st = nn_add(m->s, &l);
     return m->s->n - 1;
 }
@@ -289,7 +291,7 @@ drmad_status nn_from_preset(drmad_ctx *ctx, const nn_preset *p, nn_spec **out)
     static const int stages18[] = {2, 2, 2, 2, 0}, stages34[] = {3, 4, 6, 3, 0};
     static const int stages8[] = {1, 1, 1, 0}, stages20[] = {3, 3, 3, 0};
     drmad_status st = DRMAD_OK;
-    maker m = {0};
+    maker m = {.activation = p->activation == NN_LINEAR ? NN_RELU : p->activation};
 
     *out = NULL;
     TRY(nn_new(ctx, p->input, &m.s));

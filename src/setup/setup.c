@@ -2,6 +2,7 @@
 #include "setup/setup_parts.h"
 #include "base/file.h"
 #include "setup/start.h"
+#include "setup/teacher.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ drmad_status setup_split(setup *s, uint64_t seed)
 
     if (st != DRMAD_OK) return st;
     feed_forget(s->feed);
+    teacher_forget(s->teacher);
     split_free(s->split);
     s->split = fresh;
     s->split_seed = seed;
@@ -165,6 +167,8 @@ static void read_training(setup *s)
     t->label_smoothing = c->train.label_smoothing;
     t->gce_q = c->train.gce_q;
     t->label_flip = c->train.label_flip;
+    t->distill_weight = c->distill.weight;
+    t->distill_temperature = c->distill.temperature;
     t->brightness = c->train.brightness;
     t->contrast = c->train.contrast;
     t->erasing = c->train.erasing;
@@ -305,6 +309,8 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const 
     TRY(m ? read_given(s) : read_own(s, lender));
     read_training(s);
     TRY(start_read(s));
+    TRY(teacher_new(s, &s->teacher));
+    s->spec.distil = s->teacher != NULL;
     TRY(read_hyper(s));
     *out = s, s = NULL;
 done:
@@ -320,6 +326,7 @@ void setup_free(setup *s)
     space_free(s->space);
     if (!s->model) params_free(s->params);
     nn_free(s->net);
+    teacher_free(s->teacher);
     import_close(s->import);
     feed_free(s->feed);
     split_free(s->split);
@@ -343,6 +350,7 @@ drmad_status setup_run(setup *s, bool walk)
     walker_free(s->walker);
     trainer_free(s->trainer);
     s->walker = NULL, s->trainer = NULL;
+    if (s->teacher) TRY(teacher_ask(s->teacher, s));
     TRY(trainer_new(s->ctx, &s->spec, &s->trainer));
     TRY(trainer_pull(s->trainer, s->pull));
     if (walk) TRY(walker_new(s->ctx, s->trainer, &s->walk, &s->walker));
@@ -440,7 +448,7 @@ setup_cost setup_cost_of(const setup *s)
     c.look = 1 + c.eval / (3 * c.run);
     c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
     if (s->model) return c;
-    c.bytes += setup_data_bytes(s);
+    c.bytes += setup_data_bytes(s) + teacher_bytes(s->teacher);
     return c;
 }
 

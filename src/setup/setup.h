@@ -37,6 +37,7 @@ typedef struct setup {
     trainer *trainer;
     walker *walker; /* NULL without hyperparameters */
     examples valid, test, objective;
+    struct teacher *teacher; /* of a distillation, or NULL: teacher.h */
 } setup;
 
 /* Everything but what setup_tie makes. `lender`: NULL, or a set-up that outlives this one and whose

@@ -202,7 +202,7 @@ static drmad_status read_augment(setup *s)
 }
 
 /* Mean and deviation a channel; one number is for all of them. */
-static drmad_status read_channels(setup *s)
+drmad_status setup_channels(setup *s)
 {
     const config_data *d = &s->cfg->set.data;
     const shape *row = &s->train_data->row;
@@ -232,7 +232,7 @@ drmad_status setup_feed(setup *s)
     drmad_status st;
 
     TRY(read_augment(s));
-    TRY(read_channels(s));
+    TRY(setup_channels(s));
     if (s->spec.augment || !s->train_data->rows || (s->test_data && !s->test_data->rows))
         st = feed_new(s->ctx, &spec, &s->feed);
 done:

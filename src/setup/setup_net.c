@@ -41,6 +41,11 @@ static drmad_status input_shape(const setup *s, bool tokens, shape *out)
     return DRMAD_OK;
 }
 
+static nn_kind activation_of(const config_model *m)
+{
+    return (nn_kind)(NN_TANH + m->activation);
+}
+
 static drmad_status build_mlp(setup *s)
 {
     const config_model *m = &s->cfg->set.model;
@@ -58,7 +63,7 @@ static drmad_status build_mlp(setup *s)
                              (long long)size[0], d->name, (long long)d->width);
     const drmad_status st = input_shape(s, false, &row);
     if (st != DRMAD_OK) return st;
-    return nn_mlp(s->ctx, size, layers, (nn_kind)(NN_TANH + m->activation), &s->net);
+    return nn_mlp(s->ctx, size, layers, activation_of(m), &s->net);
 }
 
 static drmad_status build_preset(setup *s)
@@ -70,7 +75,8 @@ static drmad_status build_preset(setup *s)
                    .depth = m->depth > 0 ? m->depth : 0,
                    .heads = m->heads,
                    .patch = m->patch,
-                   .dropout = m->dropout};
+                   .dropout = m->dropout,
+                   .activation = m->activation < 0 ? NN_LINEAR : activation_of(m)};
     drmad_status st = DRMAD_OK;
 
     TRY(input_shape(s, tokens, &p.input));

@@ -13,6 +13,7 @@ bool setup_borrow_data(setup *s, const setup *lender);
 
 /* The feed, where one is needed, and the keys about pictures. */
 drmad_status setup_feed(setup *s);
+drmad_status setup_channels(setup *s); /* mean and deviation of inputs */
 examples setup_examples(const setup *s, int part);
 size_t setup_data_bytes(const setup *s); /* of rows in memory, or of what the feed decodes ahead */
 

@@ -71,7 +71,7 @@ done:
     return st;
 }
 
-static drmad_status read_weights(setup *u, const char *path)
+drmad_status start_read_weights(setup *u, const char *path)
 {
     drmad_status st = DRMAD_OK;
     st_file *f = NULL;
@@ -109,7 +109,7 @@ drmad_status start_read(setup *u)
     const config_study *c = &u->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    if (c->model.weights[0]) TRY(read_weights(u, c->model.weights));
+    if (c->model.weights[0]) TRY(start_read_weights(u, c->model.weights));
     if (c->optimizer.state[0]) TRY(read_buffers(u, c->optimizer.state));
     if (c->outer.start[0]) TRY(safetensors_read(u->ctx, c->outer.start, &u->start_values));
 done:

@@ -15,6 +15,7 @@ typedef struct start_state {
 
 /* What model.weights, optimizer.state and outer.start name, into the set-up. */
 drmad_status start_read(setup *u);
+drmad_status start_read_weights(setup *u, const char *path); /* of the first alone */
 /* The values of outer.start are where the space starts; nothing without that key. */
 drmad_status start_space(const setup *u, space *s);
 

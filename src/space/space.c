@@ -88,9 +88,9 @@ static shape data_use_shape(const space_facts *f, hyper_kind kind, hyper_per per
     if (kind == HYPER_INPUT_SCALE) return SHAPE(1, per == PER_UNIT_IN ? f->inputs : 1);
     if (kind == HYPER_LABEL_FLIP)
         return SHAPE(per == PER_GLOBAL ? 1 : f->classes, per == PER_CLASS_PAIR ? f->classes : 1);
-    if (kind == HYPER_LABEL_SMOOTHING || kind == HYPER_GCE_Q || kind == HYPER_BRIGHTNESS ||
-        kind == HYPER_CONTRAST || kind == HYPER_ERASING || kind == HYPER_NOISE ||
-        kind == HYPER_MIXUP)
+    if (kind == HYPER_LABEL_SMOOTHING || kind == HYPER_GCE_Q || kind == HYPER_DISTILL_TEMPERATURE ||
+        kind == HYPER_BRIGHTNESS || kind == HYPER_CONTRAST || kind == HYPER_ERASING ||
+        kind == HYPER_NOISE || kind == HYPER_MIXUP)
         return SHAPE(1, 1);
     if (per == PER_EXAMPLE) return SHAPE(f->examples);
     return SHAPE(per == PER_CLASS ? f->classes : 1);

@@ -67,14 +67,14 @@ typedef struct hyper_slice {
 /* What a graph binds: the leaf of one kind for one tensor (or for the data).
  *   tensors          the tensor's rank: [1,1], [1,in], [out,1] or [out,in]; of a bias [1] or [n]
  *   label_smoothing  [1,1] against targets [B,K]
- *   gce_q            [1,1]
+ *   gce_q, distill_temperature    [1,1]
  *   label_flip       [1,1], [K,1] (by right class) or [K,K] (right class, label)
  *   dropout, auxiliary    [1,1] for each site
  *   brightness, contrast, erasing, noise, mixup    [1,1]
  *   input_scale      [1,1] or [1,d] against inputs [B,d]
  *   clip             [1]; lr_peak, lr_final, lr_gamma are no leaves but parameters of the schedule
- *   example_weight, loss_weight    [1], [K] (by label), [N] (by example); with hyper_at.rows only
- *                                  the rows of the batch are fetched: [B] */
+ *   example_weight, loss_weight, distill_weight    [1], [K] (by label), [N] (by example); with
+ *                    hyper_at.rows only the rows of the batch are fetched: [B] */
 typedef struct hyper_use {
     hyper_kind kind;
     int32_t tensor; /* index in params, of kinds about layers in params->site; -1: data */

@@ -37,6 +37,10 @@ static const struct {
     [HYPER_GCE_Q] = {BIT(PER_GLOBAL), "it is one number for the loss", ABOUT_DATA, true, true},
     [HYPER_LABEL_FLIP] = {BIT(PER_GLOBAL) | BIT(PER_CLASS) | BIT(PER_CLASS_PAIR),
                           "it is about classes", ABOUT_DATA, true, true},
+    [HYPER_DISTILL_WEIGHT] = {BIT(PER_GLOBAL) | BIT(PER_EXAMPLE) | BIT(PER_CLASS),
+                              "it is about examples", ABOUT_DATA, true, false},
+    [HYPER_DISTILL_TEMPERATURE] = {BIT(PER_GLOBAL), "it is one number for the loss", ABOUT_DATA,
+                                   true, false},
     [HYPER_DROPOUT] = {BIT(PER_GLOBAL) | BIT(PER_LAYER), "it is about dropout layers", ABOUT_LAYERS,
                        true, false},
     [HYPER_AUXILIARY] = {BIT(PER_GLOBAL) | BIT(PER_LAYER), "it is about auxiliary heads",
@@ -234,6 +238,9 @@ done:
 
 drmad_status space_check_trajectory(const space *s, const char *kind, bool exact)
 {
+    const char *noisy = NULL; /* the first of `count` slices */
+    int32_t count = 0;
+
     for (int32_t i = 0; i < s->n_slices && !exact; i++) {
         const hyper_slice *sl = &s->slices[i];
 
@@ -249,11 +256,14 @@ drmad_status space_check_trajectory(const space *s, const char *kind, bool exact
                         "buffer, which trajectory: %s does not keep; use phases, or trajectory: "
                         "full or replay",
                         sl->name, kind);
-        if (sl->kind == HYPER_LR)
-            base_log(s->ctx, LOG_WARN,
-                     "%s: learning rates at every step are noisy on trajectory: "
-                     "%s; phases are not",
-                     sl->name, kind);
+        if (sl->kind == HYPER_LR && count++ == 0) noisy = sl->name;
     }
+    if (count == 0) return DRMAD_OK;
+    char more[32] = "";
+
+    if (count > 1) snprintf(more, sizeof more, " and %d more", (int)count - 1);
+    base_log(s->ctx, LOG_WARN,
+             "%s%s: learning rates at every step are noisy on trajectory: %s; phases are not",
+             noisy, more, kind);
     return DRMAD_OK;
 }

@@ -52,6 +52,7 @@ static drmad_status clean_only(drmad_study *s, double *loss, eval_result *test)
     TRY(space_new(s->ctx, u->params, &facts, NULL, 0, &none));
     spec.train = u->valid;
     spec.space = none;
+    spec.distil = false; /* the teacher was asked about the training examples */
     TRY(trainer_new(s->ctx, &spec, &t));
     TRY(trainer_run(t, values, setup_seed(u, "retrain", 0), NULL, &run));
     TRY(trainer_row_losses(t, &u->spec.train, values, loss));

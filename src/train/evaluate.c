@@ -233,6 +233,64 @@ done:
     return st;
 }
 
+/* The graph of one chunk that gives what the net does. */
+static drmad_status outputs_job(trainer *t, job **out)
+{
+    const train_spec *s = &t->spec;
+    const nn_pass pass = nn_evaluation();
+    drmad_status st = DRMAD_OK;
+    net *n = NULL;
+    job *j;
+
+    TRY(job_new(t->ctx, t->on, out));
+    j = *out;
+    TRY(net_new(t->ctx, t, &n));
+    for (int32_t i = 0; i < s->params->n; i++)
+        n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
+                           trainer_tensor_ref(t, SLOT_W, i));
+    node rows = job_leaf(j, "rows", s->train.type, SHAPE(t->chunk, s->train.width),
+                         (slot_ref){SLOT_ROWS, 0});
+    node z = nn_forward(j->g, s->model.layers, n->w, trainer_inputs(t, j, n, rows), &pass);
+    TRY(job_output(j, z, (slot_ref){SLOT_OUTPUT, 0}, NODE_NONE));
+    TRY(job_compile(j));
+done:
+    net_free(t->ctx, n);
+    return st;
+}
+
+drmad_status trainer_outputs(trainer *t, const examples *e, void *table)
+{
+    const size_t row = (size_t)shape_count(nn_output(t->spec.model.layers)) * t->size;
+    drmad_status st = DRMAD_OK;
+    const double none = 0;
+    job *j = NULL;
+    chunk c = {0};
+
+    TRY(check_examples(t, e));
+    TRY(outputs_job(t, &j));
+    trainer_restart(t, &none, 0);
+    t->now = 0;
+    TRY(trainer_start_state(t, t->state[0]));
+    TRY(chunk_new(t, e, &c));
+    TRY(mem_alloc(t->ctx, (size_t)t->chunk, row, &t->slot[SLOT_OUTPUT]));
+    t->slot[SLOT_W] = t->state[0][0];
+    for (int64_t first = 0; first < e->count; first += t->chunk) {
+        TRY(base_stopped(t->ctx));
+        if (e->rows) chunk_copy(t, e, first, &c);
+        else TRY(chunk_take(t, e, first, &c));
+        TRY(job_run(j, t->slot));
+        for (int64_t i = 0; i < t->chunk && first + i < e->count; i++)
+            memcpy((char *)table + (size_t)e->list[first + i] * row,
+                   (const char *)t->slot[SLOT_OUTPUT] + (size_t)i * row, row);
+    }
+done:
+    mem_free(t->ctx, t->slot[SLOT_OUTPUT]);
+    t->slot[SLOT_OUTPUT] = NULL;
+    chunk_free(t, &c);
+    job_free(j);
+    return st;
+}
+
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss)
 {
     drmad_status st = DRMAD_OK;

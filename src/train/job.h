@@ -39,6 +39,8 @@ typedef enum slot_id {
     SLOT_CORRECT, /* one element */
     SLOT_LOW, /* flat: lower bounds of the averaged squares, where a trajectory gives those alone */
     SLOT_PREVIOUS,   /* flat: what the regression pulls towards */
+    SLOT_TEACHER,    /* [rows of the data, outputs] */
+    SLOT_OUTPUT,     /* evaluation: outputs of one chunk */
     SLOT_FIXED_COUNT /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
 } slot_id;
 

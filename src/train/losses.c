@@ -1,7 +1,8 @@
 /* The data loss of a training step, made of what the study asks for (an evaluation has the plain
  * loss of the output alone):
  *
- *   row   L(z, y) + sum over the auxiliary heads of a_k L(z_k, y)
+ *   row   L(z, y), with a teacher (1 - d) L(z, y) + d D(z, teacher's), a distillation
+ *         + sum over the auxiliary heads of a_k L(z_k, y)
  *   all   the mean over the batch of row times the weights of its example and its class */
 #include "train/trainer.h"
 
@@ -28,6 +29,25 @@ static nn_doubt doubt_of(trainer *t, job *j, net *n)
                       .flips = trainer_leaf_or(t, j, n, HYPER_LABEL_FLIP, -1, s->label_flip)};
 }
 
+/* The teacher saw each example as it is, whatever varies it here. */
+static node distil(trainer *t, job *j, net *n, node z, node rows)
+{
+    const train_spec *s = &t->spec;
+    const double share = train_base(s, HYPER_DISTILL_WEIGHT, 0);
+    const double heat = train_base(s, HYPER_DISTILL_TEMPERATURE, 0);
+
+    if (!s->distil || z == NODE_NONE) return rows;
+    const int64_t outputs = graph_shape(j->g, z)->dim[1];
+    node table =
+        job_leaf(j, "teacher", s->dtype, SHAPE(s->train.n, outputs), (slot_ref){SLOT_TEACHER, 0});
+    node index = job_leaf(j, "index", I32, SHAPE(s->batch), (slot_ref){SLOT_INDEX, 0});
+    node temperature = trainer_leaf_or(t, j, n, HYPER_DISTILL_TEMPERATURE, -1, heat);
+    node weight = trainer_leaf_or(t, j, n, HYPER_DISTILL_WEIGHT, -1, share);
+    if (weight == NODE_NONE) return rows;
+    node soft = nn_row_distillation(j->g, z, g_gather(j->g, table, index), temperature);
+    return g_add(j->g, rows, weigh(t, j, g_sub(j->g, soft, rows), weight));
+}
+
 static node add_heads(trainer *t, job *j, net *n, const nn_pass *pass, const module_batch *b,
                       node rows)
 {
@@ -50,8 +70,11 @@ node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, module_batc
     const nn_doubt doubt = doubt_of(t, j, n);
 
     b->doubt = &doubt;
-    node rows = s->model.build(j->g, &s->model, n->w, b, pass).rows;
+    const module_result r = s->model.build(j->g, &s->model, n->w, b, pass);
+    node rows = r.rows;
+
     n->loss = g_scale(j->g, g_sum_all(j->g, rows), 1.0 / (double)s->batch);
+    rows = distil(t, j, n, r.z, rows);
     rows = add_heads(t, j, n, pass, b, rows);
     b->doubt = NULL;
     rows = weigh(t, j, rows, trainer_use_leaf(t, j, n, HYPER_EXAMPLE_WEIGHT, -1));

@@ -61,6 +61,9 @@ typedef struct train_spec {
     /* where the space has no say: */
     double momentum, weight_decay, l2, l1, label_smoothing, init_scale;
     double gce_q, label_flip; /* nn_doubt; 0: none */
+    bool distil;              /* the loss is in part what sets the net off from `teacher` */
+    const void *teacher;      /* its outputs, [train.n, outputs], by row of the data; borrowed */
+    double distill_weight, distill_temperature;
     double beta1, beta2, eps, clip;
     double brightness, contrast, erasing, noise, mixup; /* strengths: vary.c */
     int64_t steps, batch;
@@ -128,6 +131,11 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
 
 /* Losses of single rows with the weights of the last run, [e->count]; 0 of a bad picture. */
 drmad_status trainer_row_losses(trainer *t, const examples *e, const double *values, double *loss);
+
+/* What the net gives for each row in an evaluation, with the weights that a run would start from:
+ * spec.dtype, by the row's number in the data: [e->n, outputs], of which other rows are left as
+ * they are. */
+drmad_status trainer_outputs(trainer *t, const examples *e, void *table);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
 const void *trainer_buffer(const trainer *t, int32_t k); /* vector k of the state, likewise */

@@ -68,6 +68,11 @@ int64_t use_index(const shape *leaf, const shape *tensor, int64_t e)
 
 /* ---- what a trainer holds ---- */
 
+static bool weighs_rows(hyper_kind k)
+{
+    return k == HYPER_EXAMPLE_WEIGHT || k == HYPER_LOSS_WEIGHT || k == HYPER_DISTILL_WEIGHT;
+}
+
 static drmad_status uses_new(trainer *t)
 {
     const train_spec *s = &t->spec;
@@ -79,8 +84,7 @@ static drmad_status uses_new(trainer *t)
         u->use = &s->space->uses[i];
         u->leaf = u->use->shape;
         u->type = optim_type(u->use->kind, s->dtype);
-        u->by_row = (u->use->kind == HYPER_EXAMPLE_WEIGHT || u->use->kind == HYPER_LOSS_WEIGHT) &&
-                    shape_count(&u->leaf) > 1;
+        u->by_row = weighs_rows(u->use->kind) && shape_count(&u->leaf) > 1;
         if (u->by_row) u->leaf = SHAPE(s->batch);
         u->count = (size_t)shape_count(&u->leaf);
         u->moving = u->by_row || (u->use->kind == HYPER_LR && s->rate.kind != SCHEDULE_CONSTANT) ||
@@ -110,6 +114,7 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
     TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
+    t->slot[SLOT_TEACHER] = (void *)(uintptr_t)s->teacher;
     if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
@@ -340,6 +345,8 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_LABEL_SMOOTHING: return s->label_smoothing;
     case HYPER_GCE_Q: return s->gce_q;
     case HYPER_LABEL_FLIP: return s->label_flip;
+    case HYPER_DISTILL_WEIGHT: return s->distill_weight;
+    case HYPER_DISTILL_TEMPERATURE: return s->distill_temperature;
     case HYPER_BRIGHTNESS: return s->brightness;
     case HYPER_CONTRAST: return s->contrast;
     case HYPER_ERASING: return s->erasing;

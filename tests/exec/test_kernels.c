@@ -322,7 +322,7 @@ TEST(large_groups_are_right)
     }
 }
 
-/* Work enough for threads: tiles by image, tap, matrix and run of elements. */
+/* Work enough for threads: tiles by image, tap, matrix and runs of elements. */
 TEST(large_images_are_right)
 {
     for (int t = F32; t <= F64; t++) {
@@ -335,7 +335,7 @@ TEST(large_images_are_right)
         const shape many = SHAPE(600, 30, 30);
         node a = rx_leaf(&x, SHAPE(8, 13, 11, 70)), k = rx_leaf(&x, SHAPE(24, 70, 3, 3));
         node y = g_conv(x.g, a, k, w), arg = g_maxpool_arg(x.g, a, w);
-        node m = rx_leaf(&x, many), top = g_take(x.g, a, arg);
+        node m = rx_leaf(&x, many), top = g_take(x.g, a, arg), p = g_pad(x.g, m, 1, 1, 32);
         const plan_output out[] = {{y, -1},
                                    {g_conv_dx(x.g, y, k, w), -1},
                                    {g_conv_dw(x.g, a, y, w), -1},
@@ -343,6 +343,9 @@ TEST(large_images_are_right)
                                    {g_spread(x.g, g_sumpool(x.g, a, w), w), -1},
                                    {arg, -1},
                                    {g_put(x.g, top, arg, *graph_shape(x.g, a)), -1},
+                                   {g_permute(x.g, m, (int32_t[]){2, 0, 1}), -1},
+                                   {p, -1},
+                                   {g_slice(x.g, p, 1, 1, 30), -1},
                                    {g_normal(x.g, rx_index(&x, 4, 99), 1, x.type, many), -1}};
         rx_check(&x, COUNT(out), out, t == F32 ? 2e-5 : 1e-13);
         rx_close(&x);

@@ -92,6 +92,7 @@ static void check_moves(const outer_spec *spec)
         /* on an exact path both are the derivative along the move */
         CHECK(r.audited);
         CHECK_NEAR(r.audit_exact, r.audit_cheap, 1e-10 * fabs(r.audit_cheap));
+        CHECK_NEAR(r.audit_value, r.value, 1e-10 * fabs(r.value));
     }
     close_subject(&s);
 }

@@ -162,6 +162,35 @@ TEST(resnets_have_torchvisions_names_and_counts)
     }
 }
 
+static int32_t layers_of(const nn_spec *s, nn_kind kind)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < s->n; i++) n += s->at[i].kind == kind;
+    return n;
+}
+
+TEST(another_activation_takes_the_place_of_relu_in_presets)
+{
+    const cfg_preset kinds[] = {NN_LENET5, NN_RESNET8, NN_WRN_16_1};
+    const int32_t times[] = {4, 7, 13};
+
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        nn_preset p = {.kind = kinds[i], .input = SHAPE(32, 32, 3), .classes = 10};
+        nn_spec *own = NULL, *other = NULL;
+
+        CHECK_OK(test_ctx(), nn_from_preset(test_ctx(), &p, &own));
+        p.activation = NN_SILU;
+        CHECK_OK(test_ctx(), nn_from_preset(test_ctx(), &p, &other));
+        CHECK_INT(layers_of(own, NN_RELU), times[i]);
+        CHECK_INT(layers_of(own, NN_SILU), 0);
+        CHECK_INT(layers_of(other, NN_SILU), times[i]);
+        CHECK_INT(layers_of(other, NN_RELU), 0);
+        nn_free(own);
+        nn_free(other);
+    }
+}
+
 /* He et al., Table 1: 1.8e9 for an image of 224 x 224. */
 TEST(multiply_adds_are_those_of_the_paper)
 {

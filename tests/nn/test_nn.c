@@ -1,4 +1,5 @@
-/* The perceptron, losses and penalties, computed by the naive evaluator, against plain loops. */
+/* The perceptron, batch norm, losses and penalties, computed by the naive evaluator, against plain
+ * loops. */
 #include "nn/nn.h"
 #include "eval.h"
 #include "test.h"
@@ -168,6 +169,35 @@ TEST(losses_of_labels_in_doubt_have_their_limits)
     graph_free(f.g);
 }
 
+/* T^2 sum_k p_k ln(p_k/q_k), p and q the soft-max of theirs/T and z/T. */
+TEST(distillation_is_its_closed_form)
+{
+    const double heat = 2.5;
+    double z[ROWS * CLASSES], theirs[ROWS * CLASSES], want[ROWS];
+    fixture f;
+
+    fill(z, ROWS * CLASSES, 2, 1);
+    fill(theirs, ROWS * CLASSES, 2, 2);
+    for (int k = 0; k < CLASSES; k++) theirs[k] = z[k] + 3; /* the same distribution */
+    for (int i = 0; i < ROWS; i++) {
+        double p = 0, q = 0;
+
+        for (int k = 0; k < CLASSES; k++) p += exp(theirs[i * CLASSES + k] / heat);
+        for (int k = 0; k < CLASSES; k++) q += exp(z[i * CLASSES + k] / heat);
+        want[i] = 0;
+        for (int k = 0; k < CLASSES; k++) {
+            const double a = exp(theirs[i * CLASSES + k] / heat) / p;
+            want[i] += heat * heat * a * log(a / (exp(z[i * CLASSES + k] / heat) / q));
+        }
+    }
+    CHECK_NEAR(want[0], 0, 1e-13);
+    open_graph(&f);
+    node out = bind(&f, F64, SHAPE(ROWS, CLASSES), z);
+    node of = bind(&f, F64, SHAPE(ROWS, CLASSES), theirs), t = bind(&f, F64, SHAPE(1, 1), &heat);
+    check_values(&f, nn_row_distillation(f.g, out, of, t), want, ROWS, "distillation");
+    graph_free(f.g);
+}
+
 TEST(losses_of_huge_outputs_are_finite)
 {
     static const double z[2 * CLASSES] = {1e4, -1e4, 0, 3, -1e4, 1e4, 0, 3};
@@ -331,4 +361,59 @@ TEST(parameters_have_pytorchs_names_and_shapes)
     CHECK_INT(p->at[2].layer, 1);
     params_free(p);
     nn_free(spec);
+}
+
+/* ---- batch norm ---- */
+
+enum { CHANNELS = 3, PIXELS = 4, VALUES = 2 * PIXELS };
+
+/* torch.nn.BatchNorm2d at its defaults, of one channel; w: weight, bias, mean, variance. */
+static void batch_norm(bool train, const double *x, int c, double *const w[4], double *y,
+                       double next[2][CHANNELS])
+{
+    double mean = w[2][c], variance = w[3][c];
+
+    if (train) {
+        mean = variance = 0;
+        for (int i = 0; i < VALUES; i++) mean += x[i * CHANNELS + c] / VALUES;
+        for (int i = 0; i < VALUES; i++) variance += pow(x[i * CHANNELS + c] - mean, 2) / VALUES;
+        next[0][c] = 0.9 * w[2][c] + 0.1 * mean;
+        next[1][c] = 0.9 * w[3][c] + 0.1 * variance * VALUES / (VALUES - 1);
+    }
+    for (int i = c; i < VALUES * CHANNELS; i += CHANNELS)
+        y[i] = (x[i] - mean) / sqrt(variance + 1e-5) * w[0][c] + w[1][c];
+}
+
+TEST(batch_norm_is_the_plain_loops)
+{
+    double x[VALUES * CHANNELS], y[VALUES * CHANNELS], tensor[4][CHANNELS], next[2][CHANNELS];
+    double *const w[4] = {tensor[0], tensor[1], tensor[2], tensor[3]};
+    const nn_layer layer = {.kind = NN_BATCH_NORM, .name = "bn"};
+
+    fill(x, VALUES * CHANNELS, 2, 31);
+    for (int k = 0; k < 4; k++) fill(tensor[k], CHANNELS, 0.5, 32 + (uint32_t)k);
+    for (int c = 0; c < CHANNELS; c++) tensor[3][c] = fabs(tensor[3][c]) + 0.5;
+    for (int train = 0; train < 2; train++) {
+        node leaf[4], later[4];
+        nn_pass pass = nn_evaluation();
+        nn_spec *spec = NULL;
+        fixture f;
+
+        pass.train = train, pass.next = later;
+        open_graph(&f);
+        for (int k = 0; k < 4; k++) leaf[k] = bind(&f, F64, SHAPE(CHANNELS), tensor[k]);
+        node in = bind(&f, F64, SHAPE(2, 2, PIXELS / 2, CHANNELS), x);
+        CHECK_OK(test_ctx(), nn_new(test_ctx(), SHAPE(2, PIXELS / 2, CHANNELS), &spec));
+        CHECK_OK(test_ctx(), nn_add(spec, &layer));
+        node z = nn_forward(f.g, spec, leaf, in, &pass);
+        for (int c = 0; c < CHANNELS; c++) batch_norm(train, x, c, w, y, next);
+        check_values(&f, z, y, VALUES * CHANNELS, train ? "training" : "evaluation");
+        CHECK(later[0] == NODE_NONE && later[1] == NODE_NONE);
+        for (int k = 0; k < 2; k++) {
+            CHECK_INT(later[2 + k] != NODE_NONE, train);
+            if (train) check_values(&f, later[2 + k], next[k], CHANNELS, "next statistics");
+        }
+        graph_free(f.g);
+        nn_free(spec);
+    }
 }

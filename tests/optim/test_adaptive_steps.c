@@ -194,6 +194,33 @@ TEST(adaptive_fragments_step_as_the_plain_loops_do)
     }
 }
 
+/* ---- squares by their cells ---- */
+
+/* v from v' and p where v lies inside its cell, else the cell's end. */
+TEST(squares_before_a_step_follow_from_those_after_it)
+{
+    for (size_t i = 0; i < COUNT(settings); i++) {
+        double next[SIZE], low[SIZE], want[SIZE];
+        fragment f;
+
+        fragment_open(&f, &settings[i]);
+        const bool coupled = settings[i].decay && !settings[i].spec.decoupled;
+        for (int e = 0; e < SIZE; e++) {
+            const double w = f.state[0][e] = sin(1 + 2.3 * e), v = 0.1 + 0.05 * e;
+            const double g = f.grad[e] = cos(3 * e), p = coupled ? g + at.wd * w : g;
+            next[e] = at.beta2 * v + (1 - at.beta2) * p * p;
+            low[e] = e == 0 ? 1.1 * v : e == 1 ? v / 5 : v / 2; /* below it, above it, inside */
+            want[e] = fmin(fmax(v, low[e]), SQUARES_CELL * low[e]);
+        }
+        node n = bind(&f, "v'", SHAPE(OUT, IN), next), l = bind(&f, "low", SHAPE(OUT, IN), low);
+        double *got =
+            eval_one(f.g, f.leaf, optim_squares_before(f.g, &settings[i].spec, &f.step, n, l));
+        check_values(got, want, settings[i].name);
+        free(got);
+        graph_free(f.g);
+    }
+}
+
 /* ---- clipping ---- */
 
 /* Two tensors; clip_grad_norm_ sees their norm together. */

@@ -172,6 +172,40 @@ TEST(momentum_at_every_step_needs_a_trajectory_that_keeps_the_buffer)
     params_free(p);
 }
 
+typedef struct heard {
+    int lines;
+    char last[160];
+} heard;
+
+static void hear(void *user, int level, const char *line)
+{
+    heard *h = user;
+
+    (void)level;
+    h->lines++;
+    snprintf(h->last, sizeof h->last, "%s", line);
+}
+
+TEST(rates_at_every_step_of_a_grid_are_warned_of_once)
+{
+    drmad_ctx *ctx = test_ctx();
+    param_table *p = two_layers(ctx);
+    space_facts f = {.steps = 7};
+    hyper_decl d = LR(7, 1e-4, 1, .1, .per = PER_TENSOR);
+    space *s = NULL;
+    heard h = {0};
+
+    CHECK_OK(ctx, space_new(ctx, p, &f, &d, 1, &s));
+    drmad_ctx_set_log(ctx, hear, &h);
+    CHECK_OK(ctx, space_check_trajectory(s, "full", true));
+    CHECK_INT(h.lines, 0);
+    CHECK_OK(ctx, space_check_trajectory(s, "grid", false));
+    CHECK_INT(h.lines, 1);
+    CHECK(strstr(h.last, " and 1 more: learning rates at every step are noisy"));
+    space_free(s);
+    params_free(p);
+}
+
 TEST(facts_are_checked)
 {
     drmad_ctx *ctx = test_ctx();

@@ -120,11 +120,11 @@ TEST(scatter_is_the_transpose_of_fetch_for_every_kind_granularity_and_time)
                 space_free(s);
             }
     /* 6 kinds x 6 granularities x 3 times x 2, betas without multipliers, init scales 6, smoothing,
-     * generalised cross-entropy and clipping 6 each, flips 3 x 6, inputs 2, examples 3 x 3, loss
-     * 2 x 3, the schedule's 3, regression 3 x 3 x 2, dropout and auxiliary heads 2 x 3, variations
-     * of the inputs 5 x 6 */
-    CHECK_INT(made,
-              6 * 6 * 3 * 2 + 2 * 6 * 3 + 6 + 3 * 6 + 3 * 6 + 2 + 9 + 6 + 3 + 18 + 2 * 6 + 5 * 6);
+     * generalised cross-entropy and clipping 6 each, flips 3 x 6, inputs 2, examples and the
+     * teacher's share 3 x 3, its temperature 3, loss 2 x 3, the schedule's 3, regression 3 x 3 x 2,
+     * dropout and auxiliary heads 2 x 3, variations of the inputs 5 x 6 */
+    CHECK_INT(made, 6 * 6 * 3 * 2 + 2 * 6 * 3 + 6 + 3 * 6 + 3 * 6 + 2 + 2 * 9 + 3 + 6 + 3 + 18 +
+                        2 * 6 + 5 * 6);
     params_free(p);
 }
 

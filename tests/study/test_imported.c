@@ -186,11 +186,112 @@ TEST(an_imported_net_trains_as_its_layers_do)
     close_fixture(&f);
 }
 
+/* mean((x w' - t)^2) with targets t as a second input. */
+static const char regression_text[] =
+    "{\"drmad_graph\":1,\"producer\":\"test\",\"dtype\":\"f32\",\"batch\":{\"size\":8,\"any\":true}"
+    ","
+    "\"inputs\":["
+    "{\"name\":\"x\",\"role\":\"batch\",\"dtype\":\"f32\",\"shape\":[[\"batch\",1],6]},"
+    "{\"name\":\"t\",\"role\":\"batch\",\"dtype\":\"f32\",\"shape\":[[\"batch\",1],2]},"
+    "{\"name\":\"w\",\"role\":\"parameter\",\"full\":\"w\",\"kind\":\"weight\",\"layer\":0,"
+    "\"dtype\":\"f32\",\"shape\":[2,6]}],\"train\":%s,\"buffers\":{}},\"evaluate\":%s}}";
+static const char regression_part[] =
+    "{\"nodes\":["
+    "{\"name\":\"v\",\"op\":\"permute\",\"in\":[\"w\"],\"attr\":{\"dims\":[1,0]},\"shape\":[6,2],"
+    "\"dtype\":\"f32\"},"
+    "{\"name\":\"y\",\"op\":\"mm\",\"in\":[\"x\",\"v\"],\"shape\":[[\"batch\",1],2],\"dtype\":"
+    "\"f32\"},"
+    "{\"name\":\"d\",\"op\":\"sub\",\"in\":[\"y\",\"t\"],\"shape\":[[\"batch\",1],2],\"dtype\":"
+    "\"f32\"},"
+    "{\"name\":\"q\",\"op\":\"mul\",\"in\":[\"d\",\"d\"],\"shape\":[[\"batch\",1],2],\"dtype\":"
+    "\"f32\"},"
+    "{\"name\":\"l\",\"op\":\"mean\",\"in\":[\"q\"],\"shape\":[],\"dtype\":\"f32\"}],\"loss\":"
+    "\"l\"";
+
+/* Naive row losses. */
+static double regression_row(const float *x, const float *t, const float *w)
+{
+    double sum = 0;
+
+    for (int o = 0; o < 2; o++) {
+        double y = -(double)t[o];
+        for (int i = 0; i < IN; i++) y += (double)x[i] * (double)w[o * IN + i];
+        sum += y * y / 2;
+    }
+    return sum;
+}
+
+TEST(a_second_input_goes_with_its_example)
+{
+    drmad_ctx *ctx = test_ctx();
+    const char *dir = test_scratch();
+    const space_facts facts = {.steps = 1, .examples = N, .inputs = IN};
+    float rows[N * IN], targets[N * 2], w[2 * IN];
+    int32_t list[N], labels[N] = {0};
+    double loss[N - 3];
+    char text[8192];
+    imported *m = NULL;
+    space *s = NULL;
+    trainer *t = NULL;
+    train_report done;
+
+    for (int i = 0; i < N * IN; i++) rows[i] = (float)rng_normal((rng_key){7, 0, 1}, (uint64_t)i);
+    for (int i = 0; i < N * 2; i++) targets[i] = (float)rng_normal((rng_key){8, 0, 1}, (uint64_t)i);
+    for (int i = 0; i < 2 * IN; i++) w[i] = (float)rng_normal((rng_key){9, 0, 1}, (uint64_t)i);
+    for (int i = 0; i < N; i++) list[i] = (i * 7) % N;
+    snprintf(text, sizeof text, regression_text, regression_part, regression_part);
+    write_text(dir, "graph.json", text);
+    const st_tensor tensor = {"w", F32, SHAPE(2, IN), w};
+    write_tensors(dir, "weights.safetensors", &tensor, 1);
+    CHECK_OK(ctx, import_open(ctx, dir, &m));
+    if (!m) return;
+    CHECK_OK(ctx, space_new(ctx, m->params, &facts, NULL, 0, &s));
+    examples e = {.rows = rows,
+                  .type = F32,
+                  .n = N,
+                  .width = IN,
+                  .scale = 1,
+                  .list = list,
+                  .labels = labels,
+                  .count = N,
+                  .more = {targets}};
+    const train_spec spec = {.dtype = F32,
+                             .model = m->module,
+                             .params = m->params,
+                             .optim = {.kind = OPTIM_SGD},
+                             .rate = {.rate = 0, .steps = 1},
+                             .init_scale = 1,
+                             .steps = 1,
+                             .batch = BATCH,
+                             .order = BATCH_SEQUENTIAL,
+                             .train = e,
+                             .space = s};
+    CHECK_OK(ctx, trainer_new(ctx, &spec, &t));
+    if (t) CHECK_OK(ctx, trainer_run(t, NULL, 5, NULL, &done));
+    double mean = 0;
+    for (int i = 0; i < BATCH; i++)
+        mean += regression_row(rows + list[i] * IN, targets + list[i] * 2, w) / BATCH;
+    CHECK_NEAR(done.first_loss, mean, 1e-5 * mean);
+    e.count = N - 3;
+    if (t) CHECK_OK(ctx, trainer_row_losses(t, &e, NULL, loss));
+    for (int i = 0; i < N - 3; i++) {
+        const double want = regression_row(rows + list[i] * IN, targets + list[i] * 2, w);
+        CHECK_NEAR(loss[i], want, 1e-5 * (want + 0.01));
+    }
+    trainer_free(t);
+    space_free(s);
+    import_close(m);
+}
+
 /* ---- drmad/graph.h ---- */
 
-/* The numbers that the comparison wants, from a graph that is only evaluated here: what our own
- * derivatives are is proved elsewhere. */
-static void write_parity(const char *dir, const fixture *f)
+/* Loss, gradient and product with the direction of the fixture's batch, flat as its weights. */
+typedef struct numbers {
+    float loss, gradient[512], direction[512], product[512];
+} numbers;
+
+/* From a graph that is only evaluated here: what our own derivatives are is proved elsewhere. */
+static void compute(const fixture *f, numbers *out)
 {
     drmad_ctx *ctx = test_ctx();
     const param_table *p = f->params;
@@ -199,16 +300,10 @@ static void write_parity(const char *dir, const fixture *f)
     import_nodes in = {0};
     const nn_pass pass = {.train = true, .key = NODE_NONE};
     node grad[4], u[4], hu[4];
-    float direction[512], out[2][512];
-    double loss = 0;
-    float value = 0;
     plan_output y[9];
     plan *q = NULL;
     program *run_it = NULL;
     bool whole;
-    st_tensor t[24];
-    char names[12][64];
-    static const double nothing[2 * 16];
 
     CHECK_OK(ctx, graph_new(ctx, &g));
     CHECK_OK(ctx, import_leaves(g, f->import, BATCH, &in));
@@ -223,27 +318,43 @@ static void write_parity(const char *dir, const fixture *f)
     CHECK_OK(ctx, plan_new(ctx, g, y, 1 + 2 * n, backend_cpu.target, &q));
     CHECK_OK(ctx, program_new(ctx, q, &backend_cpu, &run_it));
     for (int64_t i = 0; i < p->total; i++)
-        direction[i] = (float)rng_normal((rng_key){1, 2, 3}, (uint64_t)i);
+        out->direction[i] = (float)rng_normal((rng_key){1, 2, 3}, (uint64_t)i);
     program_set_leaf(run_it, (int32_t)graph_rec(g, in.batch.x)->attr.n, f->rows);
     program_set_leaf(run_it, (int32_t)graph_rec(g, in.batch.labels)->attr.n, f->labels);
     for (int i = 0; i < n; i++) {
         program_set_leaf(run_it, (int32_t)graph_rec(g, in.w[i])->attr.n,
                          f->start + p->at[i].offset);
-        program_set_leaf(run_it, (int32_t)graph_rec(g, u[i])->attr.n, direction + p->at[i].offset);
-        program_set_output(run_it, 1 + i, out[0] + p->at[i].offset);
-        program_set_output(run_it, 1 + n + i, out[1] + p->at[i].offset);
+        program_set_leaf(run_it, (int32_t)graph_rec(g, u[i])->attr.n,
+                         out->direction + p->at[i].offset);
+        program_set_output(run_it, 1 + i, out->gradient + p->at[i].offset);
+        program_set_output(run_it, 1 + n + i, out->product + p->at[i].offset);
     }
-    program_set_output(run_it, 0, &value);
+    program_set_output(run_it, 0, &out->loss);
     CHECK_OK(ctx, program_run(run_it));
-    loss = (double)value;
+    program_free(run_it);
+    plan_free(q);
+    import_leaves_free(f->import, &in);
+    graph_free(g);
+}
+
+static void write_parity(const char *dir, const fixture *f)
+{
+    static const double nothing[2 * 16];
+    const param_table *p = f->params;
+    numbers v;
+    st_tensor t[24];
+    char names[12][64];
     int32_t k = 0;
+
+    compute(f, &v);
+    const double loss = (double)v.loss;
     t[k++] = (st_tensor){"input/x", F32, SHAPE(BATCH, IN), f->rows};
     t[k++] = (st_tensor){"input/y", I32, SHAPE(BATCH), f->labels};
     t[k++] = (st_tensor){"loss", F64, {.rank = 0}, &loss};
     t[k++] = (st_tensor){"evaluate_loss", F64, {.rank = 0}, &loss};
     t[k++] = (st_tensor){"nodes", F64, SHAPE(7, 2), nothing};
-    for (int i = 0; i < n; i++) {
-        const float *const at[] = {out[0], direction, out[1]};
+    for (int i = 0; i < p->n; i++) {
+        const float *const at[] = {v.gradient, v.direction, v.product};
         static const char *const kind[] = {"gradient", "direction", "product"};
         for (int w = 0; w < 3; w++) {
             char *name = names[3 * i + w];
@@ -252,10 +363,6 @@ static void write_parity(const char *dir, const fixture *f)
         }
     }
     write_tensors(dir, "parity.safetensors", t, k);
-    program_free(run_it);
-    plan_free(q);
-    import_leaves_free(f->import, &in);
-    graph_free(g);
 }
 
 static int halved_start(void *user, uint64_t seed, void *w)

@@ -49,6 +49,8 @@ def parity(g: Graph) -> dict[str, torch.Tensor]:
     for what in ("gradient", "direction", "product"):
         for slot, x in zip(g.net.slots, mine[what]):
             out[f"{what}/{slot.name}"] = x.to(slot.value.dtype)
+    for full, x in mine["buffers"].items():
+        out[f"next/{full}"] = x.to(g.inputs.values[full].dtype)
     return {n: x.detach() for n, x in out.items()}
 
 

@@ -50,7 +50,7 @@ uintptr_t cpu_base(const cpu_code *code, const cpu_lane *lane, const cpu_slot *s
     case SLOT_OUT: return (uintptr_t)m->out[number] + s->offset;
     case SLOT_ARENA: return (uintptr_t)m->arena + s->offset;
     case SLOT_TILE: return (uintptr_t)lane->tiles + number * code->tile_room + s->offset;
-    case SLOT_REG: return (uintptr_t)lane->regs + number * SUB_TILE_BYTES;
+    case SLOT_REG: return (uintptr_t)lane->regs + s->offset;
     default: break;
     }
     return t == F32 ? (uintptr_t)&code->constant_f32[number] : (uintptr_t)&code->constant[number];

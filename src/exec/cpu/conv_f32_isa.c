@@ -247,6 +247,150 @@ static void run_columns(const lines_of *l, const gemm_tile *of, const conv_piece
     }
 }
 
+/* ---- lines, each pixel by the taps that reach the image ---- */
+
+/* The lines of a phase for one panel and some rows of its taps. */
+typedef struct reach_pass {
+    const lines_of *l;
+    const conv_pieces *p;
+    gemm_tile tile;
+    int64_t first, last; /* rows of taps */
+    int vecs;
+} reach_pass;
+
+/* The taps that reach the operand from pixel `number` of an axis. */
+static void taps_from(const conv_axis *x, const int64_t *at, int64_t taps, int64_t number,
+                      int64_t reach[2])
+{
+    int64_t k = 0;
+
+    while (k < taps && number * x->step + at[k] < 0) k++;
+    reach[0] = k;
+    while (k < taps && number * x->step + at[k] < x->ins) k++;
+    reach[1] = k;
+}
+
+/* The same for line r of an image, of this pass's rows. */
+static void rows_from(const reach_pass *x, int64_t r, int64_t rows[2])
+{
+    const conv_job *j = x->l->j;
+
+    taps_from(&j->y, j->at[0], x->p->rows, (x->l->s.line + r) / j->y.phases, rows);
+    if (rows[0] < x->first) rows[0] = x->first;
+    if (rows[1] > x->last) rows[1] = x->last;
+    if (rows[1] < rows[0]) rows[1] = rows[0];
+}
+
+/* Taps beside each other are one piece. */
+static void list_pieces(const reach_pass *x, gemm_tile *t, const int64_t rows[2],
+                        const int64_t cols[2])
+{
+    const conv_job *j = x->l->j;
+    const int64_t from = conv_from_group(j->c), wide = cols[1] - cols[0];
+    const int64_t step = x->p->count == x->p->rows && wide > 0 ? wide : 1;
+
+    t->piece = x->p->piece, t->pieces = 0, t->k = step * from;
+    for (int64_t r = rows[0]; r < rows[1]; r++)
+        for (int64_t s = cols[0]; s < cols[1]; s += step)
+            x->p->piece[t->pieces++] =
+                (gemm_piece){.a = (j->at[0][r] * x->l->f.pitch + j->at[1][s]) * conv_from(j->c),
+                             .b = (r * x->p->cols + s) * from * t->b_step};
+}
+
+/* `count` pixels that the same taps reach: from pixel `at` of line r on, along it or down. */
+static void run_alike(const reach_pass *x, int64_t image, int64_t r, int64_t at, int64_t count,
+                      bool down)
+{
+    const lines_of *l = x->l;
+    const conv_job *j = l->j;
+    const int64_t row = j->x.outs * conv_to(j->c), from = conv_from(j->c);
+    const int64_t line = (l->s.line + r) / j->y.phases * j->y.step * l->f.pitch;
+    gemm_tile t = x->tile;
+    int64_t rows[2], cols[2];
+
+    rows_from(x, r, rows);
+    taps_from(&j->x, j->at[1], x->p->cols, at, cols);
+    list_pieces(x, &t, rows, cols);
+    t.a += image * l->f.image + (line + at * j->x.step) * from;
+    t.c += (image * l->s.lines + r) * row + at * t.c_step;
+    if (down) t.a_step = j->y.step * l->f.pitch * from, t.c_step = j->y.phases * row;
+    if (!t.acc || t.pieces > 0) run_line(&t, count, x->vecs);
+}
+
+/* Lines from r on whose pixels the same rows of taps reach. */
+static int64_t lines_alike(const reach_pass *x, int64_t r)
+{
+    const int64_t phases = x->l->j->y.phases;
+    int64_t rows[2], next[2], count = 1;
+
+    rows_from(x, r, rows);
+    for (r += phases; r < x->l->s.lines; r += phases, count++) {
+        rows_from(x, r, next);
+        if (next[0] != rows[0] || next[1] != rows[1]) break;
+    }
+    return count;
+}
+
+/* Pixels of a line that all columns of taps reach: whole[0] .. whole[1]. */
+static void whole_pixels(const lines_of *l, int64_t cols, int64_t whole[2])
+{
+    const conv_job *j = l->j;
+    int64_t last[2];
+
+    whole[0] = 0, whole[1] = l->outs;
+    if (cols == 0) return;
+    conv_reach(&j->x, l->outs, j->at[1][0], whole);
+    conv_reach(&j->x, l->outs, j->at[1][cols - 1], last);
+    whole[1] = last[1] > whole[0] ? last[1] : whole[0];
+}
+
+/* Those go line by line, the few others column by column. */
+static void run_pass(const reach_pass *x)
+{
+    const lines_of *l = x->l;
+    const conv_job *j = l->j;
+    const int64_t phases = j->y.phases;
+    const int64_t skip = (l->row_phase - l->s.line % phases + phases) % phases;
+    int64_t whole[2];
+
+    whole_pixels(l, x->p->cols, whole);
+    for (int64_t i = 0; i < l->s.images; i++)
+        for (int64_t r = skip; r < l->s.lines; r += phases)
+            run_alike(x, i, r, whole[0], whole[1] - whole[0], false);
+    for (int64_t at = 0; at < l->outs; at++) {
+        if (at == whole[0]) at = whole[1];
+        if (at == l->outs) break;
+        for (int64_t i = 0; i < l->s.images; i++)
+            for (int64_t r = skip, n; r < l->s.lines; r += n * phases) {
+                n = lines_alike(x, r);
+                run_alike(x, i, r, at, n, true);
+            }
+    }
+}
+
+/* One panel, as many rows of taps at a time as their weights stay in the cache. */
+static void run_reached(const lines_of *l, const gemm_tile *of, const conv_pieces *p, int vecs)
+{
+    const int64_t row = p->cols * conv_from_group(l->j->c);
+    const int64_t deep = row > 0 && row < DEEP_MAX ? DEEP_MAX / row : 1;
+    reach_pass x = {.l = l, .p = p, .tile = *of, .vecs = vecs};
+
+    do {
+        x.last = x.first + deep < p->rows ? x.first + deep : p->rows;
+        run_pass(&x);
+        x.first = x.last, x.tile.acc = true;
+    } while (x.first < p->rows);
+}
+
+/* Pixels of the border run few together: that pays while they are fewer than the others. */
+static bool mostly_whole(const lines_of *l, int64_t cols)
+{
+    int64_t whole[2];
+
+    whole_pixels(l, cols, whole);
+    return 2 * (whole[1] - whole[0]) >= l->outs;
+}
+
 /* The panels of one group and pair of phases; gives the end of their weights. */
 static const float *run_panels(const lines_of *l, const float *w)
 {
@@ -266,7 +410,8 @@ static const float *run_panels(const lines_of *l, const float *w)
                        .c_step = j->x.phases * conv_to(j->c),
                        .tail = (int)(live - wide + VL),
                        .acc = j->c->acc};
-        if (l->outs > 0 && j->apart) run_columns(l, &t, &p, (int)vecs);
+        if (l->outs > 0 && j->apart && mostly_whole(l, p.cols)) run_reached(l, &t, &p, (int)vecs);
+        else if (l->outs > 0 && j->apart) run_columns(l, &t, &p, (int)vecs);
         else if (l->outs > 0) run_taps(l, &t, &p, (int)vecs);
         w += p.rows * p.cols * from * wide;
     }

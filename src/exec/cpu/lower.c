@@ -3,7 +3,7 @@
  * that would overwrite an operand too early go through a register; last, registers are shared. */
 #include "exec/cpu/lower.h"
 
-enum { MANY = 1 << 20 };
+enum { MANY = 1 << 20, LONG = 256 << 10 /* bytes */ };
 
 const plan_node *lower_at(const lower *l, node n)
 {
@@ -206,7 +206,9 @@ static void shape_group(const plan *p, cpu_step *c)
 {
     const plan_step *s = c->plan;
     cpu_group *g = &c->group;
-    const int64_t room = SUB_TILE_BYTES / (int64_t)dtype_size(s->type);
+    const int64_t size = (int64_t)dtype_size(s->type);
+    /* Long arrays pass through the first-level cache beside the registers: half as much of each. */
+    const int64_t room = SUB_TILE_BYTES / size / (s->count * size > LONG ? 2 : 1);
     const bool rows = s->cols > 0 && needs_rows(p, s);
 
     g->cols = rows ? s->cols : s->count;
@@ -260,6 +262,19 @@ static void count_uses(lower *l)
     }
 }
 
+/* Registers lie close together: apart by a power of two they would share few sets of the cache. */
+static void place_slots(const lower *l)
+{
+    cpu_group *g = l->g;
+    const size_t bytes = (size_t)(g->sub_rows * g->sub_cols * l->size + 63) / 64 * 64;
+
+    for (int32_t i = 0; i < g->slots; i++) {
+        cpu_slot *s = &g->slot[i];
+        if (s->row || s->col) g->moving[g->movings++] = i;
+        if (s->kind == SLOT_REG) s->offset = (size_t)s->number * bytes;
+    }
+}
+
 drmad_status cpu_lower(cpu_code *code, cpu_step *s)
 {
     drmad_status st = DRMAD_OK;
@@ -281,8 +296,7 @@ drmad_status cpu_lower(cpu_code *code, cpu_step *s)
     shorten_loads(&l);
     defer_overwrites(&l);
     TRY(share_registers(&l));
-    for (int32_t i = 0; i < l.g->slots; i++)
-        if (l.g->slot[i].row || l.g->slot[i].col) l.g->moving[l.g->movings++] = i;
+    place_slots(&l);
 done:
     mem_free(code->ctx, l.value);
     mem_free(code->ctx, l.uses);

@@ -1,5 +1,6 @@
 /* Steps that are neither products nor elementwise: moves with any pattern of axes, and what runs
- * over whole rows. Plain loops, but for the soft-max sum, which stands in every training step. */
+ * over whole rows. Plain loops, but for moves, which threads share, and the soft-max sum, which
+ * stands in every training step. */
 #include "exec/cpu/run_plain.h"
 #include <math.h>
 #include <string.h>
@@ -12,6 +13,8 @@ void plain_tiles(plain *x, int64_t tiles, int64_t work, pool_tile_fn *tile)
 }
 
 /* ---- moves: one loop over a small number of axes, innermost as a run ---- */
+
+enum { MOVE = 16384 }; /* elements of a tile */
 
 /* The result's element (i0, i1, ...) is the operand's at base + sum i_k step_k; both counted in
  * elements. */
@@ -33,15 +36,25 @@ static void strides(const shape *s, int64_t out[RANK_MAX])
 typedef void run_fn(const plain *x, int64_t n, int64_t to, int64_t to_step, int64_t from,
                     int64_t from_step);
 
-/* Calls fn for each run along the last axis. */
-static void walk_runs(const plain *x, const walk *w, run_fn *fn)
+static int64_t count_runs(const walk *w)
 {
-    int64_t i[RANK_MAX] = {0}, to = 0, from = 0;
+    int64_t runs = w->rank > 0 && w->dim[w->rank - 1] == 0 ? 0 : 1;
+
+    for (int32_t k = 0; k < w->rank - 1; k++) runs *= w->dim[k];
+    return runs;
+}
+
+/* Calls fn for runs first <= i < end along the last axis. */
+static void walk_runs(const plain *x, const walk *w, int64_t first, int64_t end, run_fn *fn)
+{
+    int64_t i[RANK_MAX] = {0}, to = 0, from = 0, left = first;
     const int32_t last = w->rank - 1;
 
-    for (int32_t k = 0; k < w->rank; k++)
-        if (w->dim[k] == 0) return;
-    for (;;) {
+    for (int32_t k = last - 1; k >= 0; k--) {
+        i[k] = left % w->dim[k], left /= w->dim[k];
+        to += i[k] * w->to[k], from += i[k] * w->from[k];
+    }
+    for (int64_t run = first; run < end; run++) {
         int32_t k = last - 1;
         if (last < 0) fn(x, 1, to, 0, from, 0);
         else fn(x, w->dim[last], to, w->to[last], from, w->from[last]);
@@ -49,8 +62,7 @@ static void walk_runs(const plain *x, const walk *w, run_fn *fn)
             to -= (w->dim[k] - 1) * w->to[k], from -= (w->dim[k] - 1) * w->from[k];
             i[k] = 0;
         }
-        if (k < 0) return;
-        to += w->to[k], from += w->from[k];
+        if (k >= 0) to += w->to[k], from += w->from[k];
     }
 }
 
@@ -71,6 +83,37 @@ static void copy_run(const plain *x, int64_t n, int64_t to, int64_t to_step, int
     }
 }
 
+typedef struct move {
+    plain x; /* first: tiles are given a plain */
+    walk w;
+    int64_t runs, each; /* each: of a tile */
+} move;
+
+static void move_some(void *arg, int64_t tile)
+{
+    const move *m = arg;
+    const int64_t first = tile * m->each, end = first + m->each;
+
+    walk_runs(&m->x, &m->w, first, end < m->runs ? end : m->runs, copy_run);
+}
+
+static void copy_runs(const plain *x, const walk *w)
+{
+    const int64_t length = w->rank > 0 ? w->dim[w->rank - 1] : 1;
+    move m = {.x = *x, .w = *w, .runs = count_runs(w), .each = 1};
+
+    if (length > 0 && length < MOVE) m.each = MOVE / length;
+    plain_tiles(&m.x, (m.runs + m.each - 1) / m.each, m.runs * length, move_some);
+}
+
+static void clear_some(void *arg, int64_t tile)
+{
+    const plain *x = arg;
+    const size_t first = (size_t)tile * MOVE * x->size, left = x->v->bytes - first;
+
+    memset(x->out + first, 0, left < MOVE * x->size ? left : MOVE * x->size);
+}
+
 static void run_permute(plain *x)
 {
     walk w = {.rank = x->r->shape.rank};
@@ -82,7 +125,7 @@ static void run_permute(plain *x)
         w.dim[i] = x->r->shape.dim[i];
         w.from[i] = from[x->r->attr.perm[i]];
     }
-    walk_runs(x, &w, copy_run);
+    copy_runs(x, &w);
 }
 
 /* Slice reads a part of the operand, pad writes a part of the result. */
@@ -97,10 +140,10 @@ static void run_part(plain *x)
     strides(x->from, w.from);
     memcpy(w.dim, part->dim, sizeof w.dim);
     const size_t skip = (size_t)(x->r->attr.n * (pad ? w.to : w.from)[x->r->attr.axis]) * x->size;
-    if (pad) memset(x->out, 0, x->v->bytes);
+    if (pad) plain_tiles(x, (x->v->size + MOVE - 1) / MOVE, x->v->size, clear_some);
     if (pad) moved.out += skip;
     else moved.in[0] += skip;
-    walk_runs(&moved, &w, copy_run);
+    copy_runs(&moved, &w);
 }
 
 static void run_bcast(plain *x)
@@ -113,7 +156,7 @@ static void run_bcast(plain *x)
         w.dim[i] = x->r->shape.dim[i];
         if (x->from->dim[i] == 1) w.from[i] = 0;
     }
-    walk_runs(x, &w, copy_run);
+    copy_runs(x, &w);
 }
 
 /* Sums with any axes: in double, in the order of the elements. The result is walked with stride
@@ -142,7 +185,7 @@ static void run_sum(plain *x)
         if (x->r->shape.dim[i] == 1) w.to[i] = 0;
     }
     memset(x->code->scratch, 0, (size_t)x->v->size * sizeof *acc);
-    walk_runs(x, &w, sum_run);
+    walk_runs(x, &w, 0, count_runs(&w), sum_run);
     ew_cast(x->code->isa, F64, x->v->type)(x->v->size, x->out, acc);
 }
 
