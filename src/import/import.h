@@ -47,7 +47,7 @@ drmad_status import_make(drmad_ctx *ctx, const char *folder, graph_file *f, cons
 
 /* How far the folder's parity values are from ours, relative; see docs/GRAPH.md. */
 typedef struct import_parity {
-    double loss, gradient, product, evaluate, tolerance;
+    double loss, gradient, product, next, evaluate, tolerance; /* next: running statistics */
 } import_parity;
 /* DRMAD_E_MODEL where they are too far, naming the first node that differs. */
 drmad_status import_check(const imported *m, import_parity *out);

@@ -140,28 +140,36 @@ drmad_status drmad_model_set_programs(drmad_model *m, drmad_device_compile_fn *c
 
 /* ---- studies ---- */
 
-/* Keys that are about data and models of drmad's own; a model from a folder is one but for the
- * first eight, or nine where the caller says the order of examples. */
+/* Keys that are about data and models of drmad's own; fewer of a model from a folder, which is one
+ * but for its rows and its loss. */
 static drmad_status check_keys(const drmad_model *m, const config *cfg)
 {
-    static const char *const own[] = {"data",
-                                      "model",
-                                      "distill",
-                                      "train.batch",
-                                      "train.loss",
-                                      "train.label_smoothing",
-                                      "train.gce_q",
-                                      "train.label_flip",
-                                      "train.examples",
-                                      "rally",
-                                      "outer.fresh_split",
-                                      "train.order",
-                                      "output.state",
-                                      "optimizer.state"};
-    const size_t n = !m->import ? COUNT(own) : m->sources.batch ? 11 : 10;
+    typedef enum whose {
+        ANY,
+        ORDERED,
+        COMPUTED
+    } whose; /* with an order of its own; by functions */
+    static const struct {
+        const char *key;
+        whose of;
+    } own[] = {{"data", ANY},
+               {"model", ANY},
+               {"distill", ANY},
+               {"train.batch", ANY},
+               {"train.loss", ANY},
+               {"train.label_smoothing", ANY},
+               {"train.gce_q", ANY},
+               {"train.label_flip", ANY},
+               {"train.examples", ANY},
+               {"rally", ANY},
+               {"outer.fresh_split", ANY},
+               {"train.order", ORDERED},
+               {"output.state", COMPUTED},
+               {"optimizer.state", COMPUTED}};
+    const whose most = !m->import ? COMPUTED : m->sources.batch ? ORDERED : ANY;
 
-    for (size_t i = 0; i < n; i++) {
-        const char *key = config_set_under(cfg, own[i]);
+    for (size_t i = 0; i < COUNT(own); i++) {
+        const char *key = own[i].of <= most ? config_set_under(cfg, own[i].key) : NULL;
         if (key) return config_refuse(cfg, key, "the caller's model brings its own; leave it out");
     }
     return DRMAD_OK;

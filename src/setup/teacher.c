@@ -124,6 +124,11 @@ static drmad_status read_net(setup *s, teacher *t)
     of->train_data = s->train_data;
     TRY(setup_channels(of));
     TRY(params_new(t->ctx, &of->params));
+    if (of->cfg->set.model.import[0])
+        TRY(config_refuse(s->cfg, "distill.study",
+                          "%s imports its model; its outputs can be a "
+                          "file for distill.logits",
+                          s->cfg->set.distill.study));
     TRY(setup_net(of));
     TRY(nn_params(of->net, of->params));
     TRY(check_outputs(s, of));

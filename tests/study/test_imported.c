@@ -186,6 +186,103 @@ TEST(an_imported_net_trains_as_its_layers_do)
     close_fixture(&f);
 }
 
+/* mean((x w' - t)^2) with targets t as a second input. */
+static const char regression_text[] =
+    "{\"drmad_graph\":1,\"producer\":\"test\",\"dtype\":\"f32\",\"batch\":{\"size\":8,\"any\":true}"
+    ","
+    "\"inputs\":["
+    "{\"name\":\"x\",\"role\":\"batch\",\"dtype\":\"f32\",\"shape\":[[\"batch\",1],6]},"
+    "{\"name\":\"t\",\"role\":\"batch\",\"dtype\":\"f32\",\"shape\":[[\"batch\",1],2]},"
+    "{\"name\":\"w\",\"role\":\"parameter\",\"full\":\"w\",\"kind\":\"weight\",\"layer\":0,"
+    "\"dtype\":\"f32\",\"shape\":[2,6]}],\"train\":%s,\"buffers\":{}},\"evaluate\":%s}}";
+static const char regression_part[] =
+    "{\"nodes\":["
+    "{\"name\":\"v\",\"op\":\"permute\",\"in\":[\"w\"],\"attr\":{\"dims\":[1,0]},\"shape\":[6,2],"
+    "\"dtype\":\"f32\"},"
+    "{\"name\":\"y\",\"op\":\"mm\",\"in\":[\"x\",\"v\"],\"shape\":[[\"batch\",1],2],\"dtype\":"
+    "\"f32\"},"
+    "{\"name\":\"d\",\"op\":\"sub\",\"in\":[\"y\",\"t\"],\"shape\":[[\"batch\",1],2],\"dtype\":"
+    "\"f32\"},"
+    "{\"name\":\"q\",\"op\":\"mul\",\"in\":[\"d\",\"d\"],\"shape\":[[\"batch\",1],2],\"dtype\":"
+    "\"f32\"},"
+    "{\"name\":\"l\",\"op\":\"mean\",\"in\":[\"q\"],\"shape\":[],\"dtype\":\"f32\"}],\"loss\":"
+    "\"l\"";
+
+/* Naive row losses. */
+static double regression_row(const float *x, const float *t, const float *w)
+{
+    double sum = 0;
+
+    for (int o = 0; o < 2; o++) {
+        double y = -(double)t[o];
+        for (int i = 0; i < IN; i++) y += (double)x[i] * (double)w[o * IN + i];
+        sum += y * y / 2;
+    }
+    return sum;
+}
+
+TEST(a_second_input_goes_with_its_example)
+{
+    drmad_ctx *ctx = test_ctx();
+    const char *dir = test_scratch();
+    const space_facts facts = {.steps = 1, .examples = N, .inputs = IN};
+    float rows[N * IN], targets[N * 2], w[2 * IN];
+    int32_t list[N], labels[N] = {0};
+    double loss[N - 3];
+    char text[8192];
+    imported *m = NULL;
+    space *s = NULL;
+    trainer *t = NULL;
+    train_report done;
+
+    for (int i = 0; i < N * IN; i++) rows[i] = (float)rng_normal((rng_key){7, 0, 1}, (uint64_t)i);
+    for (int i = 0; i < N * 2; i++) targets[i] = (float)rng_normal((rng_key){8, 0, 1}, (uint64_t)i);
+    for (int i = 0; i < 2 * IN; i++) w[i] = (float)rng_normal((rng_key){9, 0, 1}, (uint64_t)i);
+    for (int i = 0; i < N; i++) list[i] = (i * 7) % N;
+    snprintf(text, sizeof text, regression_text, regression_part, regression_part);
+    write_text(dir, "graph.json", text);
+    const st_tensor tensor = {"w", F32, SHAPE(2, IN), w};
+    write_tensors(dir, "weights.safetensors", &tensor, 1);
+    CHECK_OK(ctx, import_open(ctx, dir, &m));
+    if (!m) return;
+    CHECK_OK(ctx, space_new(ctx, m->params, &facts, NULL, 0, &s));
+    examples e = {.rows = rows,
+                  .type = F32,
+                  .n = N,
+                  .width = IN,
+                  .scale = 1,
+                  .list = list,
+                  .labels = labels,
+                  .count = N,
+                  .more = {targets}};
+    const train_spec spec = {.dtype = F32,
+                             .model = m->module,
+                             .params = m->params,
+                             .optim = {.kind = OPTIM_SGD},
+                             .rate = {.rate = 0, .steps = 1},
+                             .init_scale = 1,
+                             .steps = 1,
+                             .batch = BATCH,
+                             .order = BATCH_SEQUENTIAL,
+                             .train = e,
+                             .space = s};
+    CHECK_OK(ctx, trainer_new(ctx, &spec, &t));
+    if (t) CHECK_OK(ctx, trainer_run(t, NULL, 5, NULL, &done));
+    double mean = 0;
+    for (int i = 0; i < BATCH; i++)
+        mean += regression_row(rows + list[i] * IN, targets + list[i] * 2, w) / BATCH;
+    CHECK_NEAR(done.first_loss, mean, 1e-5 * mean);
+    e.count = N - 3;
+    if (t) CHECK_OK(ctx, trainer_row_losses(t, &e, NULL, loss));
+    for (int i = 0; i < N - 3; i++) {
+        const double want = regression_row(rows + list[i] * IN, targets + list[i] * 2, w);
+        CHECK_NEAR(loss[i], want, 1e-5 * (want + 0.01));
+    }
+    trainer_free(t);
+    space_free(s);
+    import_close(m);
+}
+
 /* ---- drmad/graph.h ---- */
 
 /* Loss, gradient and product with the direction of the fixture's batch, flat as its weights. */

@@ -316,6 +316,69 @@ TEST(grid_spacing_follows_quality)
     CHECK_INT(events[QUALITY_HIGH][0], events[QUALITY_HIGH][1]);
 }
 
+/* Layer 1's weights beside a norm: 1.22 .11 rms (n / largest n)^.4. */
+TEST(grid_is_finer_for_few_weights_beside_norms)
+{
+    fixture f;
+    trajectory *tr;
+    traj_view v;
+    double most = 0;
+
+    fixture_make_wide(&f, F32, 60, 1, 200);
+    f.params->at[3].role = PARAM_NORM;
+    f.spec.kind = TRAJ_GRID;
+    CHECK_OK(f.ctx, traj_new(f.ctx, &f.spec, &tr));
+    fixture_forward(&f, tr);
+    for (int64_t t = f.spec.steps - 1; t >= 0; t--) {
+        CHECK_OK(f.ctx, traj_load(tr, t, &v));
+        most = fmax(most, worst(&f, v.now[0], t, 2));
+    }
+    const double share = (double)f.params->at[2].count / (double)f.params->at[0].count;
+    const double size = 1.22 * pow(share, .4) / .75; /* .75: in tau_of */
+    CHECK(most <= half * size);
+    CHECK(most > .45 * size);
+    traj_free(tr);
+    fixture_free(&f);
+}
+
+static void count_doubts(void *user, int level, const char *line)
+{
+    if (level == LOG_WARN && strstr(line, "trust them where audits agree")) ++*(int *)user;
+}
+
+/* Where the grid was seen to fall short, it says so. */
+TEST(grid_warns_of_kinks_under_averaged_squares)
+{
+    static const struct {
+        double first_step;
+        bool kinked, norm;
+        traj_quality quality;
+        int lines;
+    } rows[] = {{1, true, false, QUALITY_NORMAL, 1},
+                {1, true, false, QUALITY_HIGH, 0},
+                {1, false, false, QUALITY_NORMAL, 0},
+                {1, true, true, QUALITY_NORMAL, 0},
+                {0, true, false, QUALITY_NORMAL, 0}};
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        fixture f;
+        trajectory *tr;
+        int lines = 0;
+
+        fixture_make(&f, F32, 5, 1);
+        f.spec.kind = TRAJ_GRID;
+        f.spec.first_step = rows[i].first_step;
+        f.spec.kinked = rows[i].kinked;
+        f.spec.quality = rows[i].quality;
+        if (rows[i].norm) f.params->at[3].role = PARAM_NORM;
+        drmad_ctx_set_log(f.ctx, count_doubts, &lines);
+        CHECK_OK(f.ctx, traj_new(f.ctx, &f.spec, &tr));
+        CHECK_INT(lines, rows[i].lines);
+        traj_free(tr);
+        fixture_free(&f);
+    }
+}
+
 /* Every instruction set finds the same weights, whatever their number. */
 TEST(scans_agree)
 {

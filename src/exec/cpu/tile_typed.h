@@ -51,20 +51,39 @@ static void NAME(add_wide_rows)(int64_t rows, int64_t cols, real *restrict y, co
 
 enum { NAME(STRIP) = 16, NAME(NARROW) = 8, NAME(WIDE) = 128 };
 
-/* A strip of columns, whose sums stay in registers. */
-static void NAME(add_strip)(int64_t rows, int64_t cols, real *restrict y, const real *a,
-                            const real *b)
-{
-    real s[NAME(STRIP)];
+typedef real NAME(strip)
+    __attribute__((vector_size(NAME(STRIP) * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-    for (int c = 0; c < NAME(STRIP); c++) s[c] = y[c];
-    if (b)
-        for (int64_t r = 0; r < rows; r++, a += cols, b += cols)
-            for (int c = 0; c < NAME(STRIP); c++) s[c] += a[c] * b[c];
-    else
-        for (int64_t r = 0; r < rows; r++, a += cols)
-            for (int c = 0; c < NAME(STRIP); c++) s[c] += a[c];
-    for (int c = 0; c < NAME(STRIP); c++) y[c] = s[c];
+/* Of one row, which begins at element `at`. */
+INLINE void NAME(add_to)(NAME(strip) * s, const real *a, const real *b, int64_t at)
+{
+    const NAME(strip) x = *(const NAME(strip) *)(a + at);
+
+    if (b) *s += x * *(const NAME(strip) *)(b + at);
+    else *s += x;
+}
+
+/* A strip of columns, whose sums stay in registers: one for each of four rows, so that an addition
+ * need not wait for the one before. */
+INLINE void NAME(add_strip_of)(int64_t rows, int64_t cols, real *y, const real *a, const real *b)
+{
+    NAME(strip) s0 = {0}, s1 = s0, s2 = s0, s3 = s0;
+    const int64_t whole = rows / 4 * 4 * cols;
+
+    for (int64_t at = 0; at < whole; at += 4 * cols) {
+        NAME(add_to)(&s0, a, b, at);
+        NAME(add_to)(&s1, a, b, at + cols);
+        NAME(add_to)(&s2, a, b, at + 2 * cols);
+        NAME(add_to)(&s3, a, b, at + 3 * cols);
+    }
+    for (int64_t at = whole; at < rows * cols; at += cols) NAME(add_to)(&s0, a, b, at);
+    *(NAME(strip) *)y += (s0 + s2) + (s1 + s3);
+}
+
+static void NAME(add_strip)(int64_t rows, int64_t cols, real *y, const real *a, const real *b)
+{
+    if (b) NAME(add_strip_of)(rows, cols, y, a, b);
+    else NAME(add_strip_of)(rows, cols, y, a, NULL);
 }
 
 /* Rows so short that as many as make up some strips are added as if they were one. */
