@@ -9,6 +9,7 @@ float32, medians of the rounds. Ratios above 1: the first is faster."""
 
 from __future__ import annotations
 
+import json
 import pathlib
 import statistics
 import sys
@@ -28,7 +29,7 @@ sys.path.insert(0, str(ROOT / "python"))
 import drmad  # noqa: E402
 from drmad.tuning import Job  # noqa: E402
 
-ROUNDS, MORE = 3, 2  # meta-steps beyond the first, whose time is the difference of two calls
+ROUNDS = 3
 LR, MOMENTUM, DECAY = 0.02, 0.9, 1e-3
 
 
@@ -135,40 +136,53 @@ class ByHand:
             wbar = {n: wbar[n] + h[n] + DECAY * vbar[n] for n in w}
             vbar = {n: MOMENTUM * vbar[n] for n in w}
 
-    def seconds(self) -> float:
-        times = []
-        for product in self.ways.values():
-            begun = time.perf_counter()
-            self.meta_step(product)
-            times.append(time.perf_counter() - begun)
-        return min(times)
+    def seconds(self) -> list[float]:
+        """By the faster way, found in the first round."""
+        ways = list(self.ways.values())
+        first = [self.timed(way) for way in ways]
+        best = ways[first.index(min(first))]
+        return [self.timed(best) for _ in range(ROUNDS)]
+
+    def timed(self, product) -> float:
+        begun = time.perf_counter()
+        self.meta_step(product)
+        return time.perf_counter() - begun
 
 
-class ByDrmad:
-    """The same through drmad.tune's own path; export, probe and compilation are not timed."""
+class Clock:
+    """When each meta-step ended."""
 
-    def __init__(self, name: str, engine: str) -> None:
-        self.name, self.engine = name, engine
+    def __init__(self) -> None:
+        self.times: list[float] = []
 
-    def job(self, meta_steps: int, out: str) -> Job:
-        make, shape, batch, steps, valid = NETS[self.name]
-        return Job(
+    def tick(self, what: str, step: int) -> None:
+        pass
+
+    def event(self, stage: str, done: float, total: float, line: str) -> None:
+        if line and json.loads(line).get("event") == "meta-step":
+            self.times.append(time.perf_counter())
+
+    def close(self) -> None:
+        pass
+
+
+def by_drmad(name: str, engine: str) -> list[float]:
+    """The same through drmad.tune's own path: seconds of each meta-step but the first."""
+    make, shape, batch, steps, valid = NETS[name]
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as out:
+        job = Job(
             make, loss_fn, train=DataLoader(data(shape, 8 * batch, 1), batch, shuffle=True),
             valid=DataLoader(data(shape, valid, 2), valid), test=None, steps=steps, out=out,
             optimizer=lambda p: torch.optim.SGD(p, lr=LR, momentum=MOMENTUM),
             hyper=[drmad.lr(per="layer"), drmad.weight_decay(per="layer", start=DECAY)],
-            meta_steps=meta_steps, seeds=0, trajectory="full", progress=False, threads=1,
-            engine=self.engine, outer__audit_every="never", outer__trust=False,
+            meta_steps=1 + ROUNDS, seeds=0, trajectory="full", threads=1, engine=engine,
+            outer__audit_every="never", outer__trust=False,
         )  # fmt: skip
-
-    def call(self, meta_steps: int) -> float:
-        with tempfile.TemporaryDirectory() as out, self.job(meta_steps, out).bridge() as bridge:
-            begun = time.perf_counter()
+        job._progress = lambda: clock  # type: ignore[method-assign]
+        with job.bridge() as bridge:
             bridge.call("tune", 0)
-            return time.perf_counter() - begun
-
-    def seconds(self) -> float:
-        return (self.call(1 + MORE) - self.call(1)) / MORE
+    return [b - a for a, b in zip(clock.times, clock.times[1:])]
 
 
 def main(names: list[str]) -> None:
@@ -176,10 +190,9 @@ def main(names: list[str]) -> None:
     warnings.simplefilter("ignore")
     lines = []
     for name in names or NETS:
-        sides = {"native": ByDrmad(name, "native"), "callback": ByDrmad(name, "callback"),
-                 "hand": ByHand(name)}  # fmt: skip
-        rounds = [{k: s.seconds() for k, s in sides.items()} for _ in range(ROUNDS)]
-        at = {k: statistics.median(r[k] for r in rounds) for k in sides}
+        sides = {"native": by_drmad(name, "native"), "callback": by_drmad(name, "callback"),
+                 "hand": ByHand(name).seconds()}  # fmt: skip
+        at = {k: statistics.median(times) for k, times in sides.items()}
         print(f"{name}: a meta-step of {NETS[name][3]} steps: "
               + ", ".join(f"{k} {1e3 * v:.1f} ms" for k, v in at.items()), flush=True)  # fmt: skip
         lines += [f"native_vs_callback_{name} ratio {at['callback'] / at['native']:.2f} "

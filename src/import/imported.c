@@ -13,18 +13,6 @@ enum { CONSTANT_ALIGN = 64, MORE_INPUTS_MAX = GRAPH_ROWS_MAX - 1 };
 
 /* ---- tensors ---- */
 
-/* What is no folder is no export; of torch.save's files no byte is read. */
-static drmad_status refuse_file(drmad_ctx *ctx, const char *path)
-{
-    struct stat s;
-
-    if (stat(path, &s) != 0 || !S_ISREG(s.st_mode)) return DRMAD_OK;
-    return FAIL(ctx, DRMAD_E_UNSAFE,
-                "%.300s: a file; those of torch.save hold pickles, which can run code, and are not "
-                "read: `python -m drmad.export MODULE:FUNCTION DIR` writes a folder of plain data",
-                path);
-}
-
 /* The tensor of an input, in its dtype and shape. */
 static drmad_status find_tensor(const imported *m, const st_file *w, const graph_input *in,
                                 const st_tensor **out)
@@ -428,6 +416,18 @@ done:
     graph_file_free(f);
     import_close(m);
     return st;
+}
+
+/* What is no folder is no export; of torch.save's files no byte is read. */
+static drmad_status refuse_file(drmad_ctx *ctx, const char *path)
+{
+    struct stat s;
+
+    if (stat(path, &s) != 0 || !S_ISREG(s.st_mode)) return DRMAD_OK;
+    return FAIL(ctx, DRMAD_E_UNSAFE,
+                "%.300s: a file; those of torch.save hold pickles, which can run code, and are not "
+                "read: `python -m drmad.export MODULE:FUNCTION DIR` writes a folder of plain data",
+                path);
 }
 
 drmad_status import_open(drmad_ctx *ctx, const char *folder, imported **out)

@@ -1,23 +1,21 @@
 /* The loss of each row, from a loss that is one number: the last mean over the examples is taken
  * off. So example weights reach the rows, and the last chunk of an evaluation may be padded.
  *
- *   rows(mean x) = mean over all of x but its examples           x: examples slowest, along dim 0
- *   rows(sum x)  = B times the sum over all of x but those
+ *   rows(mean x) = mean over all of x but its examples           where they have a place in x
+ *   rows(sum x)  = B times the sum over all of x but those; in an evaluation B is the exported size
  *   rows(a + b)  = rows(a) + rows(b); of a number times a, the number times rows(a)
  *   rows(r)      = r for every row, where r has nothing to do with them: a regulariser
  *
- * A value *leads* where its examples run slowest along its first dimension and its rows are each of
- * one example. What is no such mean (a contrastive loss) is all the batch's: every row gets it. */
-#include "import/aten.h"
+ * What is no such mean (a contrastive loss) is all the batch's: every row gets it. */
 #include "import/import.h"
+#include "import/imported_places.h"
 #include <string.h>
 
 enum { VISITS_MAX = 4096, DEPTH_MAX = 64 };
 
 typedef struct peel {
     lowering *l;
-    bool *by_rows; /* by value: depends on examples */
-    bool *leads;   /* by value */
+    places where;
     int32_t visits, depth;
 } peel;
 
@@ -26,96 +24,53 @@ static bool is(const graph_op *n, const char *op)
     return strcmp(n->op, op) == 0;
 }
 
-/* ---- which values lead ---- */
-
-/* An attribute about dimensions that names the first one. */
-static bool names_first(lowering *l, const char *key)
-{
-    const int32_t rank = l->v[l->at->in[0].at].s.rank;
-    int64_t d[RANK_MAX];
-    const int32_t n = attr_ints(l, key, d, RANK_MAX);
-
-    for (int32_t i = 0; i < n; i++)
-        if (d[i] == 0 || d[i] == -rank) return true;
-    return false;
-}
-
-/* Whether the operation keeps each example's row to itself. */
-static bool keeps_rows(const peel *p)
-{
-    static const char *const along[] = {"slice",    "select",       "cat",  "gather",
-                                        "_softmax", "_log_softmax", "amax", "logsumexp"};
-    const graph_op *n = p->l->at;
-
-    if (is(n, "permute")) {
-        int64_t d[RANK_MAX];
-        return attr_ints(p->l, "dims", d, RANK_MAX) > 0 && d[0] == 0;
-    }
-    if (is(n, "mm")) return !p->by_rows[n->in[1].at];
-    if (is(n, "addmm")) return !p->by_rows[n->in[2].at];
-    if (is(n, "convolution")) return !p->by_rows[n->in[1].at];
-    for (size_t i = 0; i < COUNT(along); i++)
-        if (is(n, along[i])) return attr_given(p->l, "dim") && !names_first(p->l, "dim");
-    return true;
-}
-
-static void follow(peel *p)
-{
-    lowering *l = p->l;
-    const graph_file *f = l->f;
-
-    for (int32_t i = 0; i < f->n_inputs; i++)
-        p->by_rows[i] = p->leads[i] =
-            f->any && (f->input[i].role == INPUT_BATCH || f->input[i].role == INPUT_LABEL);
-    for (int32_t i = 0; i < l->part->n; i++) {
-        bool leads = true, by_rows = false;
-        l->at = &l->part->node[i];
-        for (int32_t k = 0; k < l->at->n_in; k++) {
-            const int32_t at = l->at->in[k].at;
-            if (at < 0 || !p->by_rows[at]) continue;
-            by_rows = true;
-            leads &= p->leads[at];
-        }
-        p->by_rows[f->n_inputs + i] = by_rows;
-        p->leads[f->n_inputs + i] = by_rows && leads && l->at->size.batch == 1u && keeps_rows(p);
-    }
-}
-
-/* ---- rows ---- */
-
 static node rows_of(peel *p, operand o);
 
-/* x as [B, m] summed to [B, 1]. */
-static node summed(peel *p, node x, double scale)
+/* x, its examples behind `slower` elements, summed to [B, 1]. */
+static node summed(peel *p, node x, int64_t slower, double scale)
 {
     graph *g = p->l->g;
     const int64_t batch = p->l->batch;
 
     if (x == NODE_NONE) return NODE_NONE;
-    const int64_t each = shape_count(graph_shape(g, x)) / batch;
-    node rows = g_reshape(g, x, SHAPE(batch, each));
-    return g_scale(g, each == 1 ? rows : g_sum(g, rows, 1u << 1), scale);
+    const int64_t each = shape_count(graph_shape(g, x)) / (batch * slower);
+    node rows = g_reshape(g, x, SHAPE(slower, batch, each));
+    if (slower * each > 1) rows = g_sum(g, rows, 1u << 0 | 1u << 2);
+    return g_scale(g, g_reshape(g, rows, SHAPE(batch, 1)), scale);
+}
+
+/* What a sum over the examples is over their mean. In an evaluation the exported batch's size,
+ * whatever the chunk's, so that sizes of chunks do not matter. */
+static double examples_of(const peel *p)
+{
+    return (double)(p->l->pass->train ? p->l->batch : p->l->f->batch);
 }
 
 /* Of sum and mean over everything. */
 static node of_sum(peel *p, const graph_op *n, bool mean)
 {
     const value *x = &p->l->v[n->in[0].at];
+    const place at = p->where.at[n->in[0].at];
     const double batch = (double)p->l->batch;
+    int64_t slower = at.slower;
 
-    if (!p->leads[n->in[0].at]) return NODE_NONE;
+    if (at.dim < 0) return NODE_NONE;
+    for (int32_t i = 0; i < at.dim; i++) slower *= x->s.dim[i];
     const value real = as_real(p->l, x);
-    return summed(p, plain(p->l, &real), mean ? batch / (double)shape_count(&x->s) : batch);
+    return summed(p, plain(p->l, &real), slower,
+                  mean ? batch / (double)shape_count(&x->s) : examples_of(p));
 }
 
 static node of_nll(peel *p, const graph_op *n)
 {
     const value *x = &p->l->v[n->in[0].at], *labels = &p->l->v[n->in[1].at];
+    const place at = p->where.at[n->in[0].at], other = p->where.at[n->in[1].at];
     const double batch = (double)p->l->batch;
 
-    if (!p->leads[n->in[0].at] || !p->leads[n->in[1].at]) return NODE_NONE;
+    if (at.dim != 0 || other.dim != 0 || at.slower != other.slower) return NODE_NONE;
     const bool mean = attr_int(p->l, "reduction", 1) == 1;
-    return summed(p, aten_nll_rows(p->l, x, labels), mean ? batch / (double)x->s.dim[0] : batch);
+    return summed(p, aten_nll_rows(p->l, x, labels), at.slower,
+                  mean ? batch / (double)x->s.dim[0] : examples_of(p));
 }
 
 /* A number that has nothing to do with rows, for each of them. */
@@ -155,8 +110,8 @@ static node of_product(peel *p, const graph_op *n, bool over)
         node a = rows_of(p, n->in[0]);
         return a == NODE_NONE ? a : g_scale(g, a, over ? 1 / other : other);
     }
-    const int rows = !over && p->by_rows[n->in[1].at] ? 1 : 0;
-    if (p->by_rows[n->in[1 - rows].at]) return NODE_NONE;
+    const int rows = !over && p->where.by_rows[n->in[1].at] ? 1 : 0;
+    if (p->where.by_rows[n->in[1 - rows].at]) return NODE_NONE;
     node a = rows_of(p, n->in[rows]), c = constant(p, n->in[1 - rows]);
     if (a == NODE_NONE || c == NODE_NONE) return NODE_NONE;
     return g_mul(g, a, over ? g_recip(g, c) : c);
@@ -191,7 +146,7 @@ static node rows_of(peel *p, operand o)
     node rows = NODE_NONE;
 
     if (o.at < 0 || o.side != 0) return NODE_NONE;
-    if (!p->by_rows[o.at]) return constant(p, o);
+    if (!p->where.by_rows[o.at]) return constant(p, o);
     if (o.at < inputs || p->visits >= VISITS_MAX || p->depth >= DEPTH_MAX) return NODE_NONE;
     if (shape_count(&p->l->v[o.at].s) != 1) return NODE_NONE;
     p->visits++, p->depth++;
@@ -203,14 +158,14 @@ static node rows_of(peel *p, operand o)
 node import_rows(lowering *l, bool *whole)
 {
     const size_t n = (size_t)(l->f->n_inputs + l->part->n);
-    peel p = {.l = l};
+    peel p = {.l = l, .where.l = l};
     node rows = NODE_NONE;
     drmad_status st;
 
     *whole = false;
-    TRY(mem_alloc(l->ctx, n, sizeof *p.by_rows, &p.by_rows));
-    TRY(mem_alloc(l->ctx, n, sizeof *p.leads, &p.leads));
-    follow(&p);
+    TRY(mem_alloc(l->ctx, n, sizeof *p.where.by_rows, &p.where.by_rows));
+    TRY(mem_alloc(l->ctx, n, sizeof *p.where.at, &p.where.at));
+    places_find(&p.where);
     if (l->f->any) rows = rows_of(&p, l->part->loss);
     if (rows == NODE_NONE) *whole = true, rows = constant(&p, l->part->loss);
     TRY(graph_status(l->g));
@@ -219,7 +174,7 @@ node import_rows(lowering *l, bool *whole)
         TRY(graph_refuse(l->f, l->at, "is not one number"));
     }
 done:
-    mem_free(l->ctx, p.by_rows);
-    mem_free(l->ctx, p.leads);
+    mem_free(l->ctx, p.where.by_rows);
+    mem_free(l->ctx, p.where.at);
     return st == DRMAD_OK ? rows : graph_stop(l->g, st);
 }

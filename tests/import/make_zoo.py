@@ -108,13 +108,11 @@ class Zoo:
                 self.value[f"{name}:{i}"] = side
         return name
 
-    def term(self, name, batch=None):
-        """Adds mean(sin-like weights * value^2 / 2 + value) to the loss, whatever the value."""
-        batch = batch if batch is not None else self._batch(name)
-        t = self.value[name]
-        c = self.constant(
-            round_up(torch.randn(t.shape[1:] if batch else t.shape, dtype=torch.float64))
-        )
+    def term(self, name):
+        """Adds mean(c (value^2 + value)) to the loss, c constants that do not know the batch."""
+        batch, t = self._batch(name), self.value[name]
+        shape = [1 if i in batch else n for i, n in enumerate(t.shape)]
+        c = self.constant(round_up(torch.randn(shape, dtype=torch.float64)))
         a = self.node("mul", [name, name], aten.mul, batch)
         b = self.node("add", [a, name], aten.add, batch)
         d = self.node("mul", [b, c], aten.mul, batch)
@@ -212,7 +210,7 @@ def pointwise(z):
     z.term(z.node("div", [a, v], aten.div, rows))
     z.term(z.node("maximum", [a, v], aten.maximum, rows))
     z.term(z.node("minimum", [a, v], aten.minimum, rows))
-    z.term(z.node("full", [], lambda: aten.full([2], 0.25, dtype=torch.float64), value=0.25), {})
+    z.term(z.node("full", [], lambda: aten.full([2], 0.25, dtype=torch.float64), value=0.25))
 
 
 def choices(z):
@@ -328,7 +326,8 @@ def products(z):
                 keepdim=keep,
             )
         )
-    z.term(z.node("sum", [each], lambda v: aten.sum(v, [0, 2]), dim=[0, 2]), {})
+    wide = z.node("expand", [z.weight(1, 2)], lambda v: v.expand(3, 2))
+    z.term(z.node("sum", [wide], lambda v: aten.sum(v, [0]), dim=[0]))
     z.terms.append(z.node("sum", [a], lambda v: aten.sum(v, []), dim=[]))
 
 
@@ -470,10 +469,39 @@ def moves(z):
     v = z.node("unsqueeze", [w], lambda t: t.unsqueeze(0))
     v = z.node("expand", [v], lambda t: t.expand(B, 3, 4), rows)
     z.term(z.node("add", [v, a], aten.add, rows))
-    z.term(z.node("mul", [p, p], aten.mul, {1: 1}), {})
+    z.term(z.node("mul", [p, p], aten.mul, {1: 1}))
 
 
-FAMILIES = (pointwise, choices, products, convolutions, pools, batch_norms, norms, moves)
+def losses(z):
+    """Row losses through views that merge and turn, numbers around means, regularisers."""
+    rows = {0: 1}
+    x, w = z.rows(3, 2), z.weight(3, 2)
+    y = z.put("y", "label", torch.tensor([[2, 0, 1], [4, 3, 0], [1, 1, 2], [0, 4, 3]]))
+    a = z.node("mul", [x, w], aten.mul, rows)
+    p = z.node("permute", [a], lambda t: t.permute(1, 0, 2), {1: 1}, dims=[1, 0, 2])
+    v = z.node("view", [p], lambda t: t.reshape(3 * B, 2), {0: 3})
+    m = z.node("mm", [v, z.weight(2, 5)], aten.mm, {0: 3})
+    q = z.node("_log_softmax", [m], lambda t: aten._log_softmax(t, 1, False), {0: 3}, dim=1)
+    k = z.node("permute", [y], lambda t: t.permute(1, 0), {1: 1}, dims=[1, 0])
+    k = z.node("view", [k], lambda t: t.reshape(3 * B), {0: 3})
+    nll = z.node("nll_loss_forward", [q, k], lambda c, t: nll_of(c, t, 1), reduction=1)
+    back = z.node("view", [m], lambda t: t.reshape(3, B, 5), {1: 1})
+    squares = z.node("mul", [back, back], aten.mul, {1: 1})
+    part = z.node("sum", [squares], aten.sum)
+    part = z.node("div", [part], lambda t: aten.div(t, 7.0), other=7.0)
+    decay = z.node("sum", [z.node("mul", [w, w], aten.mul)], aten.sum)
+    decay = z.node("mul", [decay], lambda t: aten.mul(t, 0.1), other=0.1)
+    z.terms.append(z.node("sub", [nll, part], lambda s, t: aten.sub(s, t, alpha=0.5), alpha=0.5))
+    z.terms.append(z.node("neg", [z.node("mean", [a], aten.mean)], aten.neg))
+    z.terms.append(z.node("mul", [z.node("mean", [squares], aten.mean), decay], aten.mul))
+    z.terms.append(z.node("view", [decay], lambda t: t.clone()))
+
+
+def nll_of(p, y, how):
+    return aten.nll_loss_forward(p, y, None, how, -100)
+
+
+FAMILIES = (losses, pointwise, choices, products, convolutions, pools, batch_norms, norms, moves)
 
 if __name__ == "__main__":
     for i, family in enumerate(FAMILIES):

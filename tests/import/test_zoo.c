@@ -1,12 +1,15 @@
 /* Every operation against PyTorch: the folders under zoo/, written by make_zoo.py, hold what torch
  * made of each family. Their own tolerance is 1e-9; this is rounding and nothing else. */
 #include "base/file.h"
+#include "data/safetensors.h"
+#include "exec/backend.h"
 #include "import/aten.h"
 #include "import/import.h"
 #include "test.h"
 
-static const char *const families[] = {"pointwise", "choices",     "products", "convolutions",
-                                       "pools",     "batch_norms", "norms",    "moves"};
+static const char *const families[] = {"pointwise",    "choices", "products",
+                                       "convolutions", "pools",   "batch_norms",
+                                       "norms",        "moves",   "losses"};
 
 static char *folder_of(const char *family, char *buf, size_t size)
 {
@@ -48,6 +51,89 @@ TEST(every_operation_of_the_table_is_in_the_zoo)
             graph_file_free(f);
         }
         if (!found) test_fail(__FILE__, __LINE__, "no %s", aten_name(def));
+    }
+}
+
+/* ---- row losses ---- */
+
+/* The losses of `count` of the stored examples, from `first` on, by the graph of the evaluation. */
+static void row_losses(const imported *m, const st_file *stored, int64_t first, int64_t count,
+                       double *out)
+{
+    drmad_ctx *ctx = test_ctx();
+    const nn_pass pass = nn_evaluation();
+    graph *g = NULL;
+    import_nodes in = {0};
+    plan *p = NULL;
+    program *q = NULL;
+    void *held[16] = {NULL};
+    bool whole;
+    int n = 0;
+
+    CHECK_OK(ctx, graph_new(ctx, &g));
+    CHECK_OK(ctx, import_leaves(g, m, count, &in));
+    const module_result r = import_build(g, m, in.w, &in.batch, &pass, &whole, NULL);
+    const plan_output y = {r.rows, -1};
+    CHECK(!whole);
+    CHECK_OK(ctx, plan_new(ctx, g, &y, 1, backend_cpu.target, &p));
+    CHECK_OK(ctx, program_new(ctx, p, &backend_cpu, &q));
+    for (int32_t i = 0; q && i < m->f->n_inputs; i++) {
+        const import_slot *s = &m->slot[i];
+        const dtype t = m->f->input[i].type == NUMBER_WHOLE ? I32 : F64;
+        const shape row = import_lies(m->f, i, 0);
+        const size_t size = (size_t)shape_count(&row) * dtype_size(t);
+        node to = NODE_NONE;
+        char name[256];
+        if (s->as == AS_TENSOR)
+            program_set_leaf(q, (int32_t)graph_rec(g, in.w[s->at])->attr.n,
+                             m->start + m->params->at[s->at].offset);
+        if (s->as == AS_CONSTANT)
+            program_set_leaf(q, (int32_t)graph_rec(g, in.constant[s->at])->attr.n,
+                             m->constants + m->constant[s->at].offset);
+        if (s->as == AS_X) to = in.batch.x;
+        if (s->as == AS_LABELS) to = in.batch.labels;
+        if (s->as == AS_MORE) to = in.more[s->at];
+        if (to == NODE_NONE) continue;
+        snprintf(name, sizeof name, "input/%s", m->f->input[i].name);
+        const char *rows = safetensors_find(stored, name)->data;
+        held[n] = malloc((size_t)count * size);
+        import_copy_rows(m->f, i, count, t, rows + (size_t)first * size, t, held[n]);
+        program_set_leaf(q, (int32_t)graph_rec(g, to)->attr.n, held[n++]);
+    }
+    if (q) program_set_output(q, 0, out);
+    if (q) CHECK_OK(ctx, program_run(q));
+    while (n > 0) free(held[--n]);
+    program_free(q);
+    plan_free(p);
+    import_leaves_free(m, &in);
+    graph_free(g);
+}
+
+/* An example's row is the loss of a batch of that example alone: what the peeling promises. Batch
+ * norm by the batch is no such loss. */
+TEST(row_losses_are_those_of_single_examples)
+{
+    drmad_ctx *ctx = test_ctx();
+    enum { BATCH = 4 };
+
+    for (size_t i = 0; i < COUNT(families); i++) {
+        char dir[256], path[300];
+        double all[BATCH], one;
+        imported *m = NULL;
+        st_file *stored = NULL;
+
+        if (strcmp(families[i], "batch_norms") == 0) continue;
+        folder_of(families[i], dir, sizeof dir);
+        snprintf(path, sizeof path, "%s/parity.safetensors", dir);
+        CHECK_OK(ctx, import_open(ctx, dir, &m));
+        CHECK_OK(ctx, safetensors_read(ctx, path, &stored));
+        if (m && stored) row_losses(m, stored, 0, BATCH, all);
+        for (int64_t k = 0; m && stored && k < BATCH; k++) {
+            row_losses(m, stored, k, 1, &one);
+            CHECK_NEAR(all[k], one, 1e-12 * fabs(one) + 1e-13);
+        }
+        mem_free(ctx, stored);
+        import_close(m);
     }
 }
 

@@ -188,13 +188,34 @@ TEST(an_imported_net_trains_as_its_layers_do)
 
 /* ---- drmad/graph.h ---- */
 
-/* Loss, gradient and product with the direction of the fixture's batch, flat as its weights. */
-typedef struct numbers {
-    float loss, gradient[512], direction[512], product[512];
-} numbers;
+static void put_parity(const char *dir, const fixture *f, double loss, const float *gradient,
+                       const float *direction, const float *product)
+{
+    static const double nothing[2 * 7];
+    const param_table *p = f->params;
+    char names[12][64];
+    st_tensor t[24];
+    int32_t k = 0;
+    t[k++] = (st_tensor){"input/x", F32, SHAPE(BATCH, IN), f->rows};
+    t[k++] = (st_tensor){"input/y", I32, SHAPE(BATCH), f->labels};
+    t[k++] = (st_tensor){"loss", F64, {.rank = 0}, &loss};
+    t[k++] = (st_tensor){"evaluate_loss", F64, {.rank = 0}, &loss};
+    t[k++] = (st_tensor){"nodes", F64, SHAPE(7, 2), nothing};
+    for (int i = 0; i < p->n; i++) {
+        const float *const at[] = {gradient, direction, product};
+        static const char *const kind[] = {"gradient", "direction", "product"};
+        for (int w = 0; w < 3; w++) {
+            char *name = names[3 * i + w];
+            snprintf(name, sizeof names[0], "%s/%s", kind[w], p->at[i].name);
+            t[k++] = (st_tensor){name, F32, p->at[i].shape, at[w] + p->at[i].offset};
+        }
+    }
+    write_tensors(dir, "parity.safetensors", t, k);
+}
 
-/* From a graph that is only evaluated here: what our own derivatives are is proved elsewhere. */
-static void compute(const fixture *f, numbers *out)
+/* The numbers that the comparison wants, from a graph that is only evaluated here: what our own
+ * derivatives are is proved elsewhere. */
+static void write_parity(const char *dir, const fixture *f)
 {
     drmad_ctx *ctx = test_ctx();
     const param_table *p = f->params;
@@ -203,6 +224,8 @@ static void compute(const fixture *f, numbers *out)
     import_nodes in = {0};
     const nn_pass pass = {.train = true, .key = NODE_NONE};
     node grad[4], u[4], hu[4];
+    float direction[512], out[2][512];
+    float value = 0;
     plan_output y[9];
     plan *q = NULL;
     program *run_it = NULL;
@@ -221,51 +244,23 @@ static void compute(const fixture *f, numbers *out)
     CHECK_OK(ctx, plan_new(ctx, g, y, 1 + 2 * n, backend_cpu.target, &q));
     CHECK_OK(ctx, program_new(ctx, q, &backend_cpu, &run_it));
     for (int64_t i = 0; i < p->total; i++)
-        out->direction[i] = (float)rng_normal((rng_key){1, 2, 3}, (uint64_t)i);
+        direction[i] = (float)rng_normal((rng_key){1, 2, 3}, (uint64_t)i);
     program_set_leaf(run_it, (int32_t)graph_rec(g, in.batch.x)->attr.n, f->rows);
     program_set_leaf(run_it, (int32_t)graph_rec(g, in.batch.labels)->attr.n, f->labels);
     for (int i = 0; i < n; i++) {
         program_set_leaf(run_it, (int32_t)graph_rec(g, in.w[i])->attr.n,
                          f->start + p->at[i].offset);
-        program_set_leaf(run_it, (int32_t)graph_rec(g, u[i])->attr.n,
-                         out->direction + p->at[i].offset);
-        program_set_output(run_it, 1 + i, out->gradient + p->at[i].offset);
-        program_set_output(run_it, 1 + n + i, out->product + p->at[i].offset);
+        program_set_leaf(run_it, (int32_t)graph_rec(g, u[i])->attr.n, direction + p->at[i].offset);
+        program_set_output(run_it, 1 + i, out[0] + p->at[i].offset);
+        program_set_output(run_it, 1 + n + i, out[1] + p->at[i].offset);
     }
-    program_set_output(run_it, 0, &out->loss);
+    program_set_output(run_it, 0, &value);
     CHECK_OK(ctx, program_run(run_it));
+    put_parity(dir, f, (double)value, out[0], direction, out[1]);
     program_free(run_it);
     plan_free(q);
     import_leaves_free(f->import, &in);
     graph_free(g);
-}
-
-static void write_parity(const char *dir, const fixture *f)
-{
-    static const double nothing[2 * 16];
-    const param_table *p = f->params;
-    numbers v;
-    st_tensor t[24];
-    char names[12][64];
-    int32_t k = 0;
-
-    compute(f, &v);
-    const double loss = (double)v.loss;
-    t[k++] = (st_tensor){"input/x", F32, SHAPE(BATCH, IN), f->rows};
-    t[k++] = (st_tensor){"input/y", I32, SHAPE(BATCH), f->labels};
-    t[k++] = (st_tensor){"loss", F64, {.rank = 0}, &loss};
-    t[k++] = (st_tensor){"evaluate_loss", F64, {.rank = 0}, &loss};
-    t[k++] = (st_tensor){"nodes", F64, SHAPE(7, 2), nothing};
-    for (int i = 0; i < p->n; i++) {
-        const float *const at[] = {v.gradient, v.direction, v.product};
-        static const char *const kind[] = {"gradient", "direction", "product"};
-        for (int w = 0; w < 3; w++) {
-            char *name = names[3 * i + w];
-            snprintf(name, sizeof names[0], "%s/%s", kind[w], p->at[i].name);
-            t[k++] = (st_tensor){name, F32, p->at[i].shape, at[w] + p->at[i].offset};
-        }
-    }
-    write_tensors(dir, "parity.safetensors", t, k);
 }
 
 static int halved_start(void *user, uint64_t seed, void *w)

@@ -1,4 +1,5 @@
 /* Kernels over blocks of rows, in both types. Row sums run in four lanes, in double. */
+#include "exec/cpu/simd.h"
 #include "exec/cpu/tile_kernels.h"
 #include <stddef.h>
 

@@ -51,20 +51,39 @@ static void NAME(add_wide_rows)(int64_t rows, int64_t cols, real *restrict y, co
 
 enum { NAME(STRIP) = 16, NAME(NARROW) = 8, NAME(WIDE) = 128 };
 
-/* A strip of columns, whose sums stay in registers. */
-static void NAME(add_strip)(int64_t rows, int64_t cols, real *restrict y, const real *a,
-                            const real *b)
-{
-    real s[NAME(STRIP)];
+typedef real NAME(strip)
+    __attribute__((vector_size(NAME(STRIP) * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-    for (int c = 0; c < NAME(STRIP); c++) s[c] = y[c];
-    if (b)
-        for (int64_t r = 0; r < rows; r++, a += cols, b += cols)
-            for (int c = 0; c < NAME(STRIP); c++) s[c] += a[c] * b[c];
-    else
-        for (int64_t r = 0; r < rows; r++, a += cols)
-            for (int c = 0; c < NAME(STRIP); c++) s[c] += a[c];
-    for (int c = 0; c < NAME(STRIP); c++) y[c] = s[c];
+/* Of one row. */
+INLINE void NAME(add_to)(NAME(strip) * s, const real *a, const real *b)
+{
+    const NAME(strip) x = *(const NAME(strip) *)a;
+
+    if (b) *s += x * *(const NAME(strip) *)b;
+    else *s += x;
+}
+
+/* A strip of columns, whose sums stay in registers: one for each of four rows, so that an addition
+ * need not wait for the one before. */
+INLINE void NAME(add_strip_of)(int64_t rows, int64_t cols, real *y, const real *a, const real *b)
+{
+    NAME(strip) s0 = {0}, s1 = s0, s2 = s0, s3 = s0;
+    const int64_t whole = rows / 4 * 4;
+
+    for (int64_t r = 0; r < whole; r += 4, a += 4 * cols, b += b ? 4 * cols : 0) {
+        NAME(add_to)(&s0, a, b);
+        NAME(add_to)(&s1, a + cols, b ? b + cols : NULL);
+        NAME(add_to)(&s2, a + 2 * cols, b ? b + 2 * cols : NULL);
+        NAME(add_to)(&s3, a + 3 * cols, b ? b + 3 * cols : NULL);
+    }
+    for (int64_t r = whole; r < rows; r++, a += cols, b += b ? cols : 0) NAME(add_to)(&s0, a, b);
+    *(NAME(strip) *)y += (s0 + s2) + (s1 + s3);
+}
+
+static void NAME(add_strip)(int64_t rows, int64_t cols, real *y, const real *a, const real *b)
+{
+    if (b) NAME(add_strip_of)(rows, cols, y, a, b);
+    else NAME(add_strip_of)(rows, cols, y, a, NULL);
 }
 
 /* Rows so short that as many as make up some strips are added as if they were one. */
