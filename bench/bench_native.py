@@ -1,11 +1,11 @@
-"""One meta-step (training run, evaluation and its gradient, walk back) with engine="native" and
-with engine="callback", and the same by hand with torch.func, one after the other in one run.
+"""One meta-step (training run, evaluation and its gradient, walk back) with engine="native", with
+engine="callback", and by hand with torch.func, one after the other in one run.
 
 By hand: SGD with momentum, rates and decays per layer, all weights kept, torch.func.grad for each
 step and one second-order product for each step back, forward over reverse or reverse over reverse,
 whichever is faster; norms without running statistics, which is less than drmad does. The callback
-engine must be about as fast as that, else the first ratio means nothing. All on one thread,
-float32, medians of the rounds. Ratios above 1: the first is faster."""
+engine must be about as fast as that, else the first ratio means nothing. One thread, float32,
+medians of the rounds. Ratios above 1: the first is faster."""
 
 from __future__ import annotations
 

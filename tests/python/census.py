@@ -27,9 +27,9 @@ BATCH = 4
 class Lenet5(nn.Sequential):
     def __init__(self):
         super().__init__(
-            nn.Conv2d(1, 3, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(3, 4, 5),
-            nn.Tanh(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 12), nn.ReLU(),
-            nn.Linear(12, 4),
+            nn.Conv2d(1, 3, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
+            nn.Conv2d(3, 4, 5), nn.Tanh(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 4),
         )  # fmt: skip
 
 

@@ -190,6 +190,8 @@ class Lowering:
             self._elementwise(n, name, a)
         elif name == "_safe_softmax":
             self._safe_softmax(n, a)
+        elif name == "linalg_vector_norm":
+            self._norm(n, a)
         elif name == "detach":
             raise self._refuse("detach", "stops the gradient, which is not imported")
         elif name in table.OTHERS:
@@ -269,6 +271,17 @@ class Lowering:
         name = f"{n.name}.cast{i}"
         return Ready(self._add(name, "_to_copy", [self.names[x]], {}, self.shape(x),
                                self.inputs.dtype("cast", kind)))
+
+    def _norm(self, n: Any, a: dict) -> None:
+        """The root of a sum of squares."""
+        if a["ord"] != 2 or a["dtype"] is not None:
+            raise self._refuse(f"linalg_vector_norm(ord={a['ord']}, dtype={a['dtype']})")
+        x, of = self._ready(a["self"], "norm"), a["self"]
+        square = self._add(f"{n.name}.square", "mul", [x, x], {}, self.shape(of),
+                           self.dtype("norm", of))  # fmt: skip
+        attr = self._tidy("sum", n, [of], {"dim": a["dim"], "keepdim": a["keepdim"]})
+        total = self._emit_at(f"{n.name}.sum", n, "sum", [square], attr)
+        self._emit(n, "sqrt", [Ready(total)], {})
 
     def _safe_softmax(self, n: Any, a: dict) -> None:
         """A softmax that gives 0 where a whole row is -inf: the same where no row is."""

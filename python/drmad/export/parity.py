@@ -1,6 +1,5 @@
 """The numbers that an import is checked against: loss, gradient and one Hessian-vector product of
-the example batch, and mean and root mean square of every node; computed in float64, dropout left
-out.
+the example batch, and mean and root mean square of every node; in float64, dropout left out.
 
 They come from the graph as the file has it, which is checked against the module itself first."""
 
@@ -33,7 +32,8 @@ class WithoutDropout(TorchDispatchMode):
         if name == "aten::native_dropout":
             return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
         if name == "aten::bernoulli_":
-            return args[0].fill_(args[1])
+            kept = args[1] if len(args) > 1 else (kwargs or {}).get("p", 0.5)
+            return args[0].fill_(kept)
         return func(*args, **(kwargs or {}))
 
 
@@ -121,9 +121,8 @@ def _by_module(g: Graph) -> dict[str, Any]:
         _restore(g, kept)
     drawn = used(start, states()) - {"torch"}
     if drawn:
-        raise ModelError(
-            f"the model draws from {', '.join(sorted(drawn))}: only dropout is imported; {ADVICE}"
-        )
+        names = ", ".join(sorted(drawn))
+        raise ModelError(f"the model draws from {names}: only dropout is imported; {ADVICE}")
     return out
 
 

@@ -80,8 +80,8 @@ def _nll(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor
 
 
 def _pool(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor:
-    window = (attr[k] for k in ("kernel_size", "stride", "padding", "dilation"))
-    return F.max_pool2d(ins[0], *window)
+    names = ("kernel_size", "stride", "padding", "dilation")
+    return F.max_pool2d(ins[0], *(attr[k] for k in names))
 
 
 _SPECIAL = {
