@@ -45,7 +45,7 @@ DRMAD_API drmad_status drmad_model_bind(drmad_model *m, int part, const char *na
 
 /* start: weights of a run, in place of the folder's: w comes with the folder's, buffers (running
  * statistics) at their places among them, and may be changed. batch: the examples of each step, in
- * place of train.order. Either may be NULL. */
+ * place of train.order; short runs of one seed ask once. Either may be NULL. */
 DRMAD_API drmad_status drmad_model_set_sources(drmad_model *m, drmad_start_fn *start,
                                                drmad_batch_fn *batch, void *user);
 

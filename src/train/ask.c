@@ -39,18 +39,43 @@ drmad_status trainer_ask_start(trainer *t, void *w)
     return answered(t, o->start(o->user, t->seed, w), "start weights");
 }
 
+/* The place of the step's examples in t->asked, which runs of one seed share; NULL where it would be
+ * too large. */
+static int32_t *asked_at(trainer *t, int64_t step)
+{
+    enum { KEPT_MOST = 1 << 24 };
+    const train_spec *s = &t->spec;
+    const bool fits = !s->oracle && s->batch <= KEPT_MOST / s->steps;
+    const size_t n = fits ? (size_t)(s->steps * s->batch) : 0;
+
+    if (!fits) return NULL;
+    const bool fresh = !t->asked;
+    if (fresh && mem_alloc(t->ctx, n, sizeof *t->asked, &t->asked) != DRMAD_OK) return NULL;
+    for (size_t i = 0; (fresh || t->asked_seed != t->seed) && i < n; i++) t->asked[i] = -1;
+    t->asked_seed = t->seed;
+    return t->asked + step * s->batch;
+}
+
 drmad_status trainer_ask_batch(trainer *t, int64_t step)
 {
     const train_spec *s = &t->spec;
+    const size_t bytes = (size_t)s->batch * sizeof *t->local;
+    int32_t *kept = asked_at(t, step);
+
+    if (kept && kept[0] >= 0) {
+        memcpy(t->local, kept, bytes);
+        return DRMAD_OK;
+    }
     const oracle *o = s->oracle ? ask(t) : NULL;
     drmad_batch_fn *batch = o ? o->batch : s->sources.batch;
     drmad_status st =
         answered(t, batch(o ? o->user : s->sources.user, t->seed, step, t->local), "batch");
 
-    for (int64_t i = 0; st == DRMAD_OK && i < t->spec.batch; i++)
-        if (t->local[i] < 0 || t->local[i] >= t->spec.train.count)
+    for (int64_t i = 0; st == DRMAD_OK && i < s->batch; i++)
+        if (t->local[i] < 0 || t->local[i] >= s->train.count)
             st = FAIL(t->ctx, DRMAD_E_MODEL, "batch: example %d of %lld at step %lld",
-                      (int)t->local[i], (long long)t->spec.train.count, (long long)step);
+                      (int)t->local[i], (long long)s->train.count, (long long)step);
+    if (st == DRMAD_OK && kept) memcpy(kept, t->local, bytes);
     return st;
 }
 

@@ -276,6 +276,7 @@ void trainer_free(trainer *t)
     mem_free(t->ctx, t->stage);
     mem_free(t->ctx, t->grad_sum);
     mem_free(t->ctx, t->local);
+    mem_free(t->ctx, t->asked);
     mem_free(t->ctx, t->index);
     mem_free(t->ctx, t->batch_labels);
     mem_free(t->ctx, t->mask_bits);

@@ -49,7 +49,9 @@ struct trainer {
     void *state[2][OPTIM_VECTORS];         /* two states: the weights, then the buffers */
     int32_t now;                           /* the one that holds the last run's result */
     int32_t *local, *index, *batch_labels; /* [batch] */
-    int32_t key[4];                        /* of the step: seed low, high, step */
+    int32_t *asked; /* [steps, batch]: what sources.batch said for asked_seed; -1: not yet */
+    uint64_t asked_seed;
+    int32_t key[4]; /* of the step: seed low, high, step */
     unsigned char *mask_bits;
     size_t mask_bytes;
     int64_t *mask_size; /* [masks]: elements of a batch's sign mask */
