@@ -39,8 +39,8 @@ drmad_status trainer_ask_start(trainer *t, void *w)
     return answered(t, o->start(o->user, t->seed, w), "start weights");
 }
 
-/* The place of the step's examples in t->asked, which runs of one seed share; NULL where it would be
- * too large. */
+/* The place of the step's examples in t->asked, which runs of one seed share; NULL where that would
+ * be too large. */
 static int32_t *asked_at(trainer *t, int64_t step)
 {
     enum { KEPT_MOST = 1 << 24 };
