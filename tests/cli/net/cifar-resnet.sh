@@ -1,6 +1,7 @@
 # A residual net with batch norm on a folder of pictures: CIFAR-10's, or 40 drawn ones in CIFAR's
 # binary layout where they are not there. Running statistics are among the weights, and are what an
-# evaluation uses. In double: with ReLU the audit of six steps in single may be some per cent off (MATH.md, section 11).
+# evaluation uses. In double: with ReLU the audit of six steps in single may be some per cent off
+# (MATH.md, section 11).
 if [ -e "$DRMAD_DATA/cifar10-imagefolder.tar" ]; then
     tar xf "$DRMAD_DATA/cifar10-imagefolder.tar" c10/train
     data="data.kind=folder data.dir=c10/train data.size=32"
