@@ -33,8 +33,7 @@ static drmad_status check_rows(drmad_ctx *ctx, const char *name, const array *ro
     if (rows->dtype == I32) return check_tokens(ctx, name, rows, n);
     if (rows->dtype == U8) return DRMAD_OK;
     for (size_t i = 0; i < n; i++) {
-        const double x = rows->dtype == F32 ? (double)((const float *)rows->data)[i]
-                                            : ((const double *)rows->data)[i];
+        const double x = dtype_get(rows->dtype, rows->data, (int64_t)i);
         if (!isfinite(x))
             return FAIL(ctx, DRMAD_E_DATA, "%s: row %zu, element %zu: %g, expected a finite number",
                         name, i / (n / (size_t)rows->shape.dim[0]),

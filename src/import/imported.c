@@ -34,16 +34,6 @@ static drmad_status find_tensor(const imported *m, const st_file *w, const graph
     return DRMAD_OK;
 }
 
-static double element(const st_tensor *t, int64_t i)
-{
-    switch (t->dtype) {
-    case F32: return (double)((const float *)t->data)[i];
-    case F64: return ((const double *)t->data)[i];
-    case I32: return ((const int32_t *)t->data)[i];
-    default: return ((const uint8_t *)t->data)[i];
-    }
-}
-
 static drmad_status read_start(imported *m, const st_file *w)
 {
     drmad_status st = DRMAD_OK;
@@ -54,7 +44,8 @@ static drmad_status read_start(imported *m, const st_file *w)
         if (m->slot[i].as != AS_TENSOR) continue;
         const param *p = &m->params->at[m->slot[i].at];
         TRY(find_tensor(m, w, &m->f->input[i], &t));
-        for (int64_t e = 0; e < p->count; e++) m->start[p->offset + e] = element(t, e);
+        for (int64_t e = 0; e < p->count; e++)
+            m->start[p->offset + e] = dtype_get(t->dtype, t->data, e);
     }
 done:
     return st;
@@ -71,9 +62,9 @@ static bool uniform(const st_tensor *t, double *out)
 {
     const int64_t n = shape_count(&t->shape);
 
-    *out = bounded(element(t, 0));
+    *out = bounded(dtype_get(t->dtype, t->data, 0));
     for (int64_t i = 1; i < n; i++)
-        if (bounded(element(t, i)) != *out) return false;
+        if (bounded(dtype_get(t->dtype, t->data, i)) != *out) return false;
     return true;
 }
 
@@ -82,7 +73,7 @@ static drmad_status check_constant(const imported *m, const graph_input *in, con
     const int64_t n = shape_count(&t->shape);
 
     for (int64_t i = 0; i < n; i++)
-        if (isnan(element(t, i)))
+        if (isnan(dtype_get(t->dtype, t->data, i)))
             return FAIL(m->ctx, DRMAD_E_MODEL, "%.300s/weights.safetensors: \"%s\" holds NaN",
                         m->folder, in->full);
     if (n > 0) return DRMAD_OK;
@@ -95,7 +86,7 @@ static void copy_constant(char *to, dtype type, const st_tensor *t)
     const int64_t n = shape_count(&t->shape);
 
     for (int64_t i = 0; i < n; i++) {
-        const double x = bounded(element(t, i));
+        const double x = bounded(dtype_get(t->dtype, t->data, i));
         if (type == F32) ((float *)(void *)to)[i] = (float)x;
         else if (type == F64) ((double *)(void *)to)[i] = x;
         else ((int32_t *)(void *)to)[i] = (int32_t)x;

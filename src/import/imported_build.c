@@ -18,6 +18,21 @@ shape import_lies(const graph_file *f, int32_t input, int64_t batch)
     return out;
 }
 
+void import_copy_rows(const graph_file *f, int32_t input, int64_t rows, dtype from_type,
+                      const void *from, dtype type, void *to)
+{
+    const shape s = sized_at(&f->input[input].size, f->batch);
+    const bool images = f->input[input].role == INPUT_BATCH && s.rank == 4;
+    const int64_t width = s.dim[0] ? shape_count(&s) / s.dim[0] : 0;
+    const int64_t c = images ? s.dim[1] : 1, pixels = images ? s.dim[2] * s.dim[3] : width;
+
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < c; k++)
+            for (int64_t p = 0; p < pixels; p++)
+                dtype_put(type, to, r * width + p * c + k,
+                          dtype_get(from_type, from, r * width + k * pixels + p));
+}
+
 /* Rows, as import_lies has them. */
 static value rows_value(lowering *l, int32_t input, node n)
 {

@@ -41,20 +41,6 @@ static dtype kept_type(const imported *m)
     return F64;
 }
 
-static double at(dtype t, const void *from, int64_t i)
-{
-    if (t == F32) return (double)((const float *)from)[i];
-    if (t == F64) return ((const double *)from)[i];
-    return ((const int32_t *)from)[i];
-}
-
-static void put(dtype t, void *to, int64_t i, double x)
-{
-    if (t == F32) ((float *)to)[i] = (float)x;
-    else if (t == F64) ((double *)to)[i] = x;
-    else ((int32_t *)to)[i] = (int32_t)x;
-}
-
 /* ---- what is stored ---- */
 
 static drmad_status stored(const imported *m, const st_file *f, const char *kind, const char *name,
@@ -71,21 +57,6 @@ static drmad_status stored(const imported *m, const st_file *f, const char *kind
     return FAIL(m->ctx, DRMAD_E_MODEL, "%.300s/parity.safetensors: \"%s\" is %s %s, expected %s %s",
                 m->folder, key, dtype_name(t->dtype), shape_print(&t->shape, a, sizeof a),
                 dtype_name(type), shape_print(s, b, sizeof b));
-}
-
-void import_copy_rows(const graph_file *f, int32_t input, int64_t rows, dtype from_type,
-                      const void *from, dtype type, void *to)
-{
-    const shape s = sized_at(&f->input[input].size, f->batch);
-    const bool images = f->input[input].role == INPUT_BATCH && s.rank == 4;
-    const int64_t width = s.dim[0] ? shape_count(&s) / s.dim[0] : 0;
-    const int64_t c = images ? s.dim[1] : 1, pixels = images ? s.dim[2] * s.dim[3] : width;
-
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t k = 0; k < c; k++)
-            for (int64_t p = 0; p < pixels; p++)
-                put(type, to, r * width + p * c + k,
-                    at(from_type, from, r * width + k * pixels + p));
 }
 
 /* ---- leaves ---- */
@@ -115,7 +86,8 @@ static drmad_status bind_vector(trial_run *r, node leaf, const void *from, dtype
     const dtype own = graph_dtype(r->g, leaf);
     const drmad_status st = mem_alloc(r->m->ctx, (size_t)n, dtype_size(own), to);
 
-    for (int64_t i = 0; st == DRMAD_OK && i < n; i++) put(own, *to, i, at(type, from, i));
+    for (int64_t i = 0; st == DRMAD_OK && i < n; i++)
+        dtype_put(own, *to, i, dtype_get(type, from, i));
     return st;
 }
 
@@ -236,7 +208,7 @@ static drmad_status distance(const trial_run *r, int32_t first, const char *kind
             if ((p->role == PARAM_STAT) != statistics) continue;
             TRY(stored(m, r->stored, kind, p->name, kept, &p->shape, &want));
             for (int64_t e = 0; e < p->count; e++) {
-                const double x = at(kept, want->data, e), y = got ? at(t, got, e) : 0;
+                const double x = dtype_get(kept, want->data, e), y = got ? dtype_get(t, got, e) : 0;
                 const double d = fabs(x - y);
                 off = d <= off ? off : isnan(d) ? INFINITY : d; /* what is no number is far */
                 size = fmax(size, fabs(x));
@@ -255,7 +227,7 @@ static drmad_status loss_distance(const trial_run *r, const char *name, double *
     drmad_status st;
 
     TRY(stored(r->m, r->stored, name, "", F64, &(shape){.rank = 0}, &t));
-    const double want = *(const double *)t->data, got = at(r->m->f->dtype, r->memory[0], 0);
+    const double want = *(const double *)t->data, got = dtype_get(r->m->f->dtype, r->memory[0], 0);
     *out = fabs(got - want) / fmax(fabs(want), 1e-3);
     if (isnan(*out)) *out = INFINITY;
 done:
@@ -374,7 +346,8 @@ static drmad_status find_culprit(const imported *m, const st_file *f, double tol
     TRY(node_numbers(&r, values));
     for (int32_t i = 0; i < n && !out->node; i++) {
         const double *w = (const double *)want->data + 2 * (size_t)i;
-        const double mean = at(t, r.memory[2 * i], 0), rms = at(t, r.memory[2 * i + 1], 0);
+        const double mean = dtype_get(t, r.memory[2 * i], 0),
+                     rms = dtype_get(t, r.memory[2 * i + 1], 0);
         if (differs(mean, w[0], w[1], tolerance) || differs(rms, w[1], w[1], tolerance))
             *out = (culprit){&m->f->train.node[i], mean, rms, w[0], w[1]};
     }
@@ -394,8 +367,7 @@ static drmad_status refuse(const imported *m, const st_file *f, const import_par
     snprintf(
         text, sizeof text,
         "loss %.1e, gradient %.1e, Hessian-vector product %.1e, statistics %.1e, evaluation %.1e "
-        "from "
-        "PyTorch's, at most %.0e; train this model through Python (engine=\"callback\")",
+        "from PyTorch's, at most %.0e; train this model through Python (engine=\"callback\")",
         p->loss, p->gradient, p->product, p->next, p->evaluate, p->tolerance);
     if (!c.node)
         return FAIL(m->ctx, DRMAD_E_MODEL, "%.300s: all nodes agree, but in all %s", m->f->path,

@@ -8,11 +8,6 @@ static const char steps_key[] = "optimizer_steps";
 
 /* ---- reading ---- */
 
-static double number_in(const st_tensor *t, int64_t i)
-{
-    return t->dtype == F32 ? (double)((const float *)t->data)[i] : ((const double *)t->data)[i];
-}
-
 /* "momentum_buffer/" of vector k, nothing of the weights. */
 static void prefix_of(const setup *u, int32_t k, char *prefix, size_t size)
 {
@@ -38,7 +33,8 @@ static drmad_status read_flat(const setup *u, const char *path, const st_file *f
             return FAIL(u->ctx, DRMAD_E_MODEL, "%s: %s is %s%s, expected f32 or f64 %s", path, name,
                         dtype_name(t->dtype), shape_print(&t->shape, have, sizeof have),
                         shape_print(&p->shape, want, sizeof want));
-        for (int64_t e = 0; e < p->count; e++) flat[p->offset + e] = number_in(t, e);
+        for (int64_t e = 0; e < p->count; e++)
+            flat[p->offset + e] = dtype_get(t->dtype, t->data, e);
     }
     return DRMAD_OK;
 }

@@ -15,23 +15,12 @@ struct teacher {
     config *cfg; /* of the net; NULL with a file of outputs */
     setup *of;   /* likewise */
     int64_t rows, outputs;
-    size_t size;  /* of an element */
-    void *logits; /* [rows, outputs], spec.dtype; NULL: not yet */
+    dtype type;   /* spec.dtype */
+    void *logits; /* [rows, outputs]; NULL: not yet */
     bool asked;
 };
 
 /* ---- a file of outputs ---- */
-
-static double number_at(const void *x, size_t size, int64_t i)
-{
-    return size == sizeof(float) ? (double)((const float *)x)[i] : ((const double *)x)[i];
-}
-
-static void put_number(void *x, size_t size, int64_t i, double value)
-{
-    if (size == sizeof(float)) ((float *)x)[i] = (float)value;
-    else ((double *)x)[i] = value;
-}
 
 static drmad_status read_array(setup *s, const char *path, array *out)
 {
@@ -65,14 +54,14 @@ static drmad_status read_logits(setup *s, teacher *t)
 
     TRY(read_array(s, path, &a));
     TRY(check_array(s, path, &a));
-    TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), t->size, &t->logits));
+    TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), dtype_size(t->type), &t->logits));
     for (int64_t i = 0; i < t->rows * t->outputs; i++) {
-        const double x = number_at(a.data, dtype_size(a.dtype), i);
+        const double x = dtype_get(a.dtype, a.data, i);
 
         if (!isfinite(x))
             TRY(FAIL(t->ctx, DRMAD_E_DATA, "%s: row %lld is not finite", path,
                      (long long)(i / t->outputs)));
-        put_number(t->logits, t->size, i, x);
+        dtype_put(t->type, t->logits, i, x);
     }
     t->asked = true;
 done:
@@ -199,7 +188,7 @@ drmad_status teacher_new(setup *s, teacher **out)
     t->ctx = s->ctx;
     t->rows = s->train_data->n;
     t->outputs = nn_output(s->net)->dim[0];
-    t->size = dtype_size(s->spec.dtype);
+    t->type = s->spec.dtype;
     TRY(d->logits[0] ? read_logits(s, t) : read_net(s, t));
     *out = t, t = NULL;
 done:
@@ -217,20 +206,20 @@ void teacher_free(teacher *t)
 }
 
 /* `check` trains in double whatever the study says. */
-static drmad_status retype(teacher *t, size_t size)
+static drmad_status retype(teacher *t, dtype type)
 {
     drmad_status st = DRMAD_OK;
     void *fresh = NULL;
 
-    if (t->size == size) return DRMAD_OK;
+    if (t->type == type) return DRMAD_OK;
     if (t->logits) {
-        TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), size, &fresh));
+        TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), dtype_size(type), &fresh));
         for (int64_t i = 0; i < t->rows * t->outputs; i++)
-            put_number(fresh, size, i, number_at(t->logits, t->size, i));
+            dtype_put(type, fresh, i, dtype_get(t->type, t->logits, i));
         mem_free(t->ctx, t->logits);
         t->logits = fresh;
     }
-    t->size = size;
+    t->type = type;
 done:
     return st;
 }
@@ -239,8 +228,9 @@ drmad_status teacher_ask(teacher *t, setup *s)
 {
     drmad_status st = DRMAD_OK;
 
-    TRY(retype(t, dtype_size(s->spec.dtype)));
-    if (!t->logits) TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), t->size, &t->logits));
+    TRY(retype(t, s->spec.dtype));
+    if (!t->logits)
+        TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), dtype_size(t->type), &t->logits));
     if (!t->asked) TRY(compute(t, s));
     t->asked = true;
     s->spec.teacher = t->logits;
@@ -255,5 +245,5 @@ void teacher_forget(teacher *t)
 
 size_t teacher_bytes(const teacher *t)
 {
-    return t ? (size_t)(t->rows * t->outputs) * t->size : 0;
+    return t ? (size_t)(t->rows * t->outputs) * dtype_size(t->type) : 0;
 }

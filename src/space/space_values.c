@@ -158,9 +158,7 @@ void space_scatter(const space *s, const hyper_use *u, const hyper_at *at, const
     int64_t n = at->rows ? at->n_rows : sl->elements;
 
     for (int64_t i = 0; i < n; i++) {
-        double c = at->type == F64 ? ((const double *)cot)[i] : (double)((const float *)cot)[i];
-
-        row[at->rows ? at->rows[i] : i] += factor * c;
+        row[at->rows ? at->rows[i] : i] += factor * dtype_get(at->type, cot, i);
     }
 }
 

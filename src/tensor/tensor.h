@@ -25,6 +25,26 @@ bool shape_same(const shape *a, const shape *b);
 bool shape_bytes(const shape *s, dtype t, size_t *out);
 size_t dtype_size(dtype t);
 const char *dtype_name(dtype t); /* "f32", ... */
+/* Element i of an array, as a double and from one. */
+static inline double dtype_get(dtype t, const void *from, int64_t i)
+{
+    switch (t) {
+    case F32: return (double)((const float *)from)[i];
+    case F64: return ((const double *)from)[i];
+    case I32: return ((const int32_t *)from)[i];
+    default: return ((const uint8_t *)from)[i];
+    }
+}
+
+static inline void dtype_put(dtype t, void *to, int64_t i, double x)
+{
+    switch (t) {
+    case F32: ((float *)to)[i] = (float)x; break;
+    case F64: ((double *)to)[i] = x; break;
+    case I32: ((int32_t *)to)[i] = (int32_t)x; break;
+    default: ((uint8_t *)to)[i] = (uint8_t)x;
+    }
+}
 /* "[50,784]" into buf; always terminated. Gives buf back. */
 char *shape_print(const shape *s, char *buf, size_t size);
 #endif

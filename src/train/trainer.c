@@ -44,13 +44,12 @@ drmad_status trainer_add_slots(trainer *t, int32_t count, int32_t *first)
 
 double trainer_get(const trainer *t, const void *flat, int64_t i)
 {
-    return t->spec.dtype == F32 ? (double)((const float *)flat)[i] : ((const double *)flat)[i];
+    return dtype_get(t->spec.dtype, flat, i);
 }
 
 void trainer_put(const trainer *t, void *flat, int64_t i, double x)
 {
-    if (t->spec.dtype == F32) ((float *)flat)[i] = (float)x;
-    else ((double *)flat)[i] = x;
+    dtype_put(t->spec.dtype, flat, i, x);
 }
 
 int64_t use_index(const shape *leaf, const shape *tensor, int64_t e)

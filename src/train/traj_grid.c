@@ -196,17 +196,12 @@ static drmad_status grid_begin(trajectory *tr)
     return g->log.failed;
 }
 
-static double value(const traj_spec *s, const void *w, int64_t i)
-{
-    return s->dtype == F32 ? (double)((const float *)w)[i] : ((const double *)w)[i];
-}
-
 static double sum_squares(const traj_spec *s, const void *w, const param *p)
 {
     double sum = 0;
 
     for (int64_t i = 0; i < p->count; i++) {
-        double x = value(s, w, p->offset + i);
+        double x = dtype_get(s->dtype, w, p->offset + i);
         sum += x * x;
     }
     return sum;
@@ -244,8 +239,8 @@ static drmad_status not_finite(trajectory *tr, int32_t tensor, int64_t i, const 
     const param *p = &tr->spec.params->at[tensor];
 
     return FAIL(tr->ctx, DRMAD_E_DIVERGED, "weights: %s[%lld] is %g after %lld steps: %s", p->name,
-                (long long)i, value(&tr->spec, w, p->offset + i), (long long)t,
-                isfinite(value(&tr->spec, w, p->offset + i))
+                (long long)i, dtype_get(tr->spec.dtype, w, p->offset + i), (long long)t,
+                isfinite(dtype_get(tr->spec.dtype, w, p->offset + i))
                     ? "more than a million grid cells in one step"
                     : "expected a finite number");
 }
@@ -261,7 +256,8 @@ static drmad_status set_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
     double tau = c->size * scale_of(&tr->spec, w, i);
 
     for (int64_t j = 0; j < p->count && !isfinite(tau); j++)
-        if (!isfinite(value(&tr->spec, w, p->offset + j))) return not_finite(tr, i, j, w, t);
+        if (!isfinite(dtype_get(tr->spec.dtype, w, p->offset + j)))
+            return not_finite(tr, i, j, w, t);
     if (c->span.tau == 0) c->span.tau = few_bits(tau);
     for (; tau >= 2 * c->span.tau && tau > 0 && c->doubled < UNARY_MAX; c->doubled++)
         c->span.tau *= 2;
@@ -294,7 +290,7 @@ static double first_step(const trajectory *tr, int32_t i, const void *w)
     int64_t moved = 0;
 
     for (int64_t j = p->offset; j < p->offset + p->count; j++) {
-        const double d = value(&tr->spec, w, j) - value(&tr->spec, g->hat[0], j);
+        const double d = dtype_get(tr->spec.dtype, w, j) - dtype_get(tr->spec.dtype, g->hat[0], j);
         sum += d * d;
         moved += d != 0;
     }
