@@ -87,8 +87,7 @@ static bool decays_by_the_way(const walker *w)
 {
     const train_spec *s = &w->t->spec;
 
-    return s->optim.kind != OPTIM_SGD && s->optim.decoupled &&
-           (s->weight_decay != 0 || space_has(s->space, HYPER_WEIGHT_DECAY));
+    return s->optim.kind != OPTIM_SGD && s->optim.decoupled && train_uses(s, HYPER_WEIGHT_DECAY);
 }
 
 static drmad_status check_settings(const walker *w)

@@ -82,6 +82,8 @@ typedef struct train_spec {
 
 /* The constant or scheduled value of a kind at a step, where the space has no say. */
 double train_base(const train_spec *s, hyper_kind k, int64_t step);
+/* Whether the kind is tuned, or a constant other than 0. */
+bool train_uses(const train_spec *s, hyper_kind k);
 /* The base schedule with what `sp` tunes of it taken from its values. */
 schedule train_rate(const train_spec *s, const space *sp, const double *values);
 /* Where element e of a tensor lies in a use-shaped leaf. */

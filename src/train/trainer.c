@@ -169,7 +169,7 @@ static drmad_status check_judge(drmad_ctx *ctx, const train_spec *s)
     const module *m = &s->model;
 
     for (size_t i = 0; m->judges && i < COUNT(doubts); i++)
-        if (space_has(s->space, doubts[i]) || train_base(s, doubts[i], 0) != 0)
+        if (train_uses(s, doubts[i]))
             return FAIL(ctx, DRMAD_E_CONFIG, "%s: is inside the model's own loss, or nowhere",
                         hyper_kind_of(doubts[i])->word);
     if (m->whole &&
@@ -355,6 +355,11 @@ double train_base(const train_spec *s, hyper_kind k, int64_t step)
     case HYPER_INIT_SCALE: return s->init_scale;
     default: return 1;
     }
+}
+
+bool train_uses(const train_spec *s, hyper_kind k)
+{
+    return space_has(s->space, k) || train_base(s, k, 0) != 0;
 }
 
 hyper_at trainer_at(const trainer *t, const use_state *u, int64_t step)

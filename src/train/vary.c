@@ -22,14 +22,12 @@ static const hyper_kind kinds[] = {HYPER_BRIGHTNESS, HYPER_CONTRAST, HYPER_ERASI
 bool train_varies(const train_spec *s)
 {
     for (size_t i = 0; i < COUNT(kinds); i++)
-        if (space_has(s->space, kinds[i]) || train_base(s, kinds[i], 0) != 0) return true;
+        if (train_uses(s, kinds[i])) return true;
     return false;
 }
 
 drmad_status train_check_varied(drmad_ctx *ctx, const train_spec *s)
 {
-    const bool erases = space_has(s->space, HYPER_ERASING) || s->erasing != 0;
-
     if (!train_varies(s)) return DRMAD_OK;
     if (!s->model.self)
         return FAIL(ctx, DRMAD_E_CONFIG,
@@ -39,10 +37,10 @@ drmad_status train_check_varied(drmad_ctx *ctx, const train_spec *s)
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "brightness, contrast, erasing, noise, mixup: the model reads token ids, which "
                     "have no such thing");
-    if (s->model.judges && (space_has(s->space, HYPER_MIXUP) || s->mixup != 0))
+    if (s->model.judges && train_uses(s, HYPER_MIXUP))
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "mixup: the model's loss is its own, and reads labels; take it out");
-    if (erases && s->model.input.rank != 3)
+    if (train_uses(s, HYPER_ERASING) && s->model.input.rank != 3)
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "erasing: the model reads rows, not images [h, w, c]; use a net that does");
     return DRMAD_OK;
@@ -142,7 +140,7 @@ node trainer_targets(trainer *t, job *j, net *n, node key, node labels)
     const train_spec *s = &t->spec;
     const varying v = {.t = t, .j = j, .n = n, .key = key};
 
-    if (!space_has(s->space, HYPER_MIXUP) && s->mixup == 0) return labels;
+    if (!train_uses(s, HYPER_MIXUP)) return labels;
     return mix(&v, g_onehot(j->g, labels, s->model.classes, s->dtype));
 }
 
