@@ -105,12 +105,18 @@ node plain(lowering *l, const value *v)
     return laid_out(l, v, as_is, v->s);
 }
 
+/* Where dimension i of `rank` lies with `dim` as the last. */
+static int32_t place_of(int32_t i, int32_t dim, int32_t rank)
+{
+    return i == dim ? rank - 1 : i - (i > dim);
+}
+
 /* The layout with dimension `dim` last: *mem takes the shape. */
 static void last_at(const shape *s, int32_t dim, int32_t *at, shape *mem)
 {
     *mem = (shape){.rank = s->rank};
     for (int32_t i = 0; i < s->rank; i++) {
-        at[i] = i == dim ? s->rank - 1 : i - (i > dim);
+        at[i] = place_of(i, dim, s->rank);
         mem->dim[at[i]] = s->dim[i];
     }
 }
@@ -130,7 +136,7 @@ value from_dimension_last(lowering *l, node n, int32_t dim)
     value v = value_of(n, (shape){.rank = mem.rank}, NUMBER_REAL);
 
     for (int32_t i = 0; i < mem.rank; i++) {
-        v.at[i] = i == dim ? mem.rank - 1 : i - (i > dim);
+        v.at[i] = place_of(i, dim, mem.rank);
         v.s.dim[i] = mem.dim[v.at[i]];
     }
     return v;
