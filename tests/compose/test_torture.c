@@ -23,17 +23,23 @@ static void *failing(void *user, void *ptr, size_t size)
 
 typedef drmad_status torture_body(drmad_ctx *ctx, const char *path, const char *out);
 
+static drmad_status tuned(drmad_ctx *ctx, const char *path, const char *const *settings, int n)
+{
+    drmad_study *s = NULL;
+    drmad_status st = drmad_study_load(ctx, path, settings, n, &s);
+
+    if (st == DRMAD_OK) st = drmad_study_tune(s, 0);
+    drmad_study_free(s);
+    return st;
+}
+
 static drmad_status pipeline(drmad_ctx *ctx, const char *path, const char *out)
 {
     const char *const settings[] = {out, "threads=1", "outer.steps=1",
                                     "stages=[{run: refine, loosen: 1}, {run: retrain, seeds: 1}]",
                                     "hyper=[{kind: l2, per: unit-in}]"};
-    drmad_study *s = NULL;
-    drmad_status st = drmad_study_load(ctx, path, settings, (int)COUNT(settings), &s);
 
-    if (st == DRMAD_OK) st = drmad_study_tune(s, 0);
-    drmad_study_free(s);
-    return st;
+    return tuned(ctx, path, settings, (int)COUNT(settings));
 }
 
 static drmad_status rally(drmad_ctx *ctx, const char *path, const char *out)
@@ -46,12 +52,8 @@ static drmad_status rally(drmad_ctx *ctx, const char *path, const char *out)
                                     "rally=[{examples: 0.5}, {grow: [wider layers.0=5, deeper "
                                     "layers.1]}]",
                                     "hyper=[{kind: l2, per: unit-in}]"};
-    drmad_study *s = NULL;
-    drmad_status st = drmad_study_load(ctx, path, settings, (int)COUNT(settings), &s);
 
-    if (st == DRMAD_OK) st = drmad_study_tune(s, 0);
-    drmad_study_free(s);
-    return st;
+    return tuned(ctx, path, settings, (int)COUNT(settings));
 }
 
 static drmad_status body(drmad_ctx *ctx, const char *path, const char *out)
