@@ -1,0 +1,84 @@
+/* The seam between the CUDA backend and what computes for it. The backend lowers a plan to a list
+ * of calls, each one kernel with its arguments; a driver runs such lists. There are two drivers:
+ * libdrmad_cuda.so (driver.cu), on an NVIDIA GPU, and the host's (host_driver.c), which runs the
+ * same kernel bodies thread by thread, so that all but the GPU itself is tested without one.
+ *
+ *   backend_cuda.c   a backend (exec/backend.h) over a driver: memory, binding, the run
+ *   lower_*.c        plan -> calls
+ *   kernels.def      the kernels; kernel_args.h their arguments; body_*.h what they do
+ *   geometry.c       how many blocks and threads a call takes
+ *   load.c           finds and opens libdrmad_cuda.so
+ *
+ * A body is written as phases between barriers (body.h), in the part of C that is C++ too. Sums
+ * have a fixed order: bits are equal from run to run. */
+#ifndef GPU_H
+#define GPU_H
+#include "exec/backend.h"
+
+typedef enum gpu_kernel {
+#define KERNEL(name) GPU_##name,
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+    GPU_KERNELS
+} gpu_kernel;
+
+enum {
+    GPU_ARGS_MAX = 512, /* bytes of one call's arguments */
+    GPU_DRIVER_VERSION = 1
+};
+
+/* One kernel of a program. `args` is the kernel's struct of kernel_args.h; addresses in it are the
+ * device's. */
+typedef struct gpu_call {
+    gpu_kernel kernel;
+    dtype type;              /* F32 or F64: of the body */
+    int32_t blocks, threads; /* geometry.c */
+    size_t shared;           /* bytes of a block's shared memory */
+    _Alignas(16) unsigned char args[GPU_ARGS_MAX];
+} gpu_call;
+
+typedef struct gpu gpu;             /* a driver's own: device, stream, library handles */
+typedef struct gpu_program gpu_program; /* a list that is ready to run, as a CUDA graph */
+
+typedef struct gpu_info {
+    char name[64]; /* "NVIDIA H100 80GB HBM3"; "host" */
+    int32_t major, minor, processors;
+    size_t memory, free; /* bytes */
+    int32_t driver, runtime; /* 13000 */
+} gpu_info;
+
+typedef struct gpu_transfer {
+    void *device, *host; /* host: of alloc_host */
+    size_t bytes;
+} gpu_transfer;
+
+/* Every function gives a drmad_status and leaves a message in ctx. Nothing is asynchronous for the
+ * caller: copy and wait return when it is done; run may return before. */
+typedef struct gpu_driver {
+    int version;
+    drmad_status (*open)(drmad_ctx *ctx, int32_t device, gpu **out);
+    void (*close)(gpu *g); /* NULL is fine */
+    drmad_status (*info)(gpu *g, gpu_info *out);
+    drmad_status (*alloc)(gpu *g, drmad_ctx *ctx, size_t bytes, void **out); /* zeroed */
+    void (*free)(gpu *g, void *ptr);                                         /* NULL is fine */
+    /* `from` NULL: zeros, COPY_WITHIN. */
+    drmad_status (*copy)(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const void *from,
+                         size_t bytes);
+    /* Page-locked host memory, for what travels with every run. */
+    drmad_status (*alloc_host)(gpu *g, drmad_ctx *ctx, size_t bytes, void **out);
+    void (*free_host)(gpu *g, void *ptr);
+    /* Copies the calls. `up`: copied to the device before the calls, `down` back after them, both
+     * part of the program (0 bytes: none). Calls run in order. */
+    drmad_status (*record)(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
+                           const gpu_transfer *up, const gpu_transfer *down,
+                           gpu_program **out);
+    drmad_status (*run)(gpu *g, drmad_ctx *ctx, gpu_program *p);
+    drmad_status (*wait)(gpu *g, drmad_ctx *ctx); /* until all runs are done */
+    void (*forget)(gpu *g, gpu_program *p);       /* NULL is fine */
+} gpu_driver;
+
+/* The one symbol of libdrmad_cuda.so. */
+typedef const gpu_driver *drmad_cuda_driver_fn(void);
+
+extern const gpu_driver gpu_host_driver;
+#endif
