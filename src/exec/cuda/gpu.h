@@ -37,13 +37,13 @@ typedef struct gpu_call {
     _Alignas(16) unsigned char args[GPU_ARGS_MAX];
 } gpu_call;
 
-typedef struct gpu gpu;             /* a driver's own: device, stream, library handles */
+typedef struct gpu gpu;                 /* a driver's own: device, stream, library handles */
 typedef struct gpu_program gpu_program; /* a list that is ready to run, as a CUDA graph */
 
 typedef struct gpu_info {
     char name[64]; /* "NVIDIA H100 80GB HBM3"; "host" */
     int32_t major, minor, processors;
-    size_t memory, free; /* bytes */
+    size_t memory, free;     /* bytes */
     int32_t driver, runtime; /* 13000 */
 } gpu_info;
 
@@ -70,8 +70,7 @@ typedef struct gpu_driver {
     /* Copies the calls. `up`: copied to the device before the calls, `down` back after them, both
      * part of the program (0 bytes: none). Calls run in order. */
     drmad_status (*record)(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
-                           const gpu_transfer *up, const gpu_transfer *down,
-                           gpu_program **out);
+                           const gpu_transfer *up, const gpu_transfer *down, gpu_program **out);
     drmad_status (*run)(gpu *g, drmad_ctx *ctx, gpu_program *p);
     drmad_status (*wait)(gpu *g, drmad_ctx *ctx); /* until all runs are done */
     void (*forget)(gpu *g, gpu_program *p);       /* NULL is fine */
