@@ -23,4 +23,13 @@
 typedef struct gpu_thread {
     int32_t block, blocks, thread, threads;
 } gpu_thread;
+
+/* An index outside its table: one store, so that of several one is told whole. The thread goes on
+ * with another index. */
+GPU_BODY void bad_index(uint64_t *bad, int32_t index, int64_t rows)
+{
+    const uint64_t most = 0x7fffffff, n = (uint64_t)rows < most ? (uint64_t)rows : most;
+
+    *bad = (uint64_t)1 << 63 | n << 32 | (uint32_t)index;
+}
 #endif
