@@ -2,7 +2,8 @@
  *
  * A body is a function
  *
- *   GPU_BODY bool NAME_T(const NAME_args *a, gpu_thread t, NAME_T_state *s, void *shared, int phase)
+ *   GPU_BODY bool NAME_T(const NAME_args *a, gpu_thread t, NAME_T_state *s, void *shared,
+ *                        int phase)
  *
  * which does one thread's part of one phase and says whether the block has another; all threads of
  * a block say the same. Between two phases lies a barrier. What a thread keeps from phase to phase

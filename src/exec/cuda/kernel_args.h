@@ -17,7 +17,7 @@ typedef struct matmul_args {
 } matmul_args;
 
 /* The three convolutions and pooling share a geometry: image [n, h, w, c], result [n, oh, ow, o],
- * weight [o, c / groups, kh, kw]; the names are those of conv whichever of the three is computed. */
+ * weight [o, c / groups, kh, kw]; named as those of conv whichever of the three is computed. */
 typedef struct conv_args {
     const void *a, *b; /* operands in the operation's order */
     void *y;
