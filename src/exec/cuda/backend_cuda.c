@@ -4,7 +4,7 @@
 #include <string.h>
 
 typedef struct cuda_backend {
-    backend on; /* first: a backend of this kind is one of these */
+    backend on;            /* first: a backend of this kind is one of these */
     gpu_state *state, own; /* state: own, which a const backend may change */
 } cuda_backend;
 

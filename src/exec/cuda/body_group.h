@@ -1,5 +1,6 @@
-/* The text of the kernels group and sum for one type REAL; TYPED(f) names a function, FN(f) is libm's
- * for REAL. Included by body_all.h, once a type. */
+/* The kernels group and sum for one type REAL: the interpreter of a group's instructions, and the
+ * sums of a block. Included for each type by body_typed.h. No guard. */
+#define OF(name, x) (sizeof(REAL) == 4 ? (REAL)name##f((float)(x)) : (REAL)name((double)(x)))
 
 /* ---- operands ---- */
 
@@ -30,7 +31,7 @@ GPU_BODY int64_t TYPED(group_row)(const group_args *a, const group_access *x, in
 }
 
 GPU_BODY void TYPED(group_fetch)(const group_args *a, const group_access *x, TYPED(group_spot) s,
-                                REAL out[GROUP_LANES])
+                                 REAL out[GROUP_LANES])
 {
     int64_t first = s.r * a->cols, hot;
 
@@ -38,8 +39,9 @@ GPU_BODY void TYPED(group_fetch)(const group_args *a, const group_access *x, TYP
     case GROUP_CONST:
     case GROUP_ONE:
     case GROUP_ROW: {
-        const REAL v = x->mode == GROUP_CONST ? (REAL)x->value
-                                           : TYPED(group_number)(x, x->mode == GROUP_ROW ? s.r : 0);
+        const REAL v = x->mode == GROUP_CONST
+                           ? (REAL)x->value
+                           : TYPED(group_number)(x, x->mode == GROUP_ROW ? s.r : 0);
         for (int k = 0; k < GROUP_LANES; k++) out[k] = v;
         return;
     }
@@ -60,7 +62,7 @@ GPU_BODY void TYPED(group_fetch)(const group_args *a, const group_access *x, TYP
 }
 
 GPU_BODY void TYPED(group_operand)(const group_args *a, int32_t o, TYPED(group_spot) s,
-                                  REAL (*reg)[GROUP_LANES], REAL out[GROUP_LANES])
+                                   REAL (*reg)[GROUP_LANES], REAL out[GROUP_LANES])
 {
     if (o < 0) TYPED(group_fetch)(a, &a->access[~o], s, out);
     else
@@ -68,7 +70,7 @@ GPU_BODY void TYPED(group_operand)(const group_args *a, int32_t o, TYPED(group_s
 }
 
 GPU_BODY void TYPED(group_store)(const group_args *a, const group_access *x, TYPED(group_spot) s,
-                                const REAL v[GROUP_LANES])
+                                 const REAL v[GROUP_LANES])
 {
     const int64_t at = s.r * a->cols + s.c;
 
@@ -87,7 +89,7 @@ GPU_BODY void TYPED(group_store)(const group_args *a, const group_access *x, TYP
 
 GPU_BODY REAL TYPED(group_sigmoid)(REAL x)
 {
-    const REAL t = FN(exp)(-FN(fabs)(x));
+    const REAL t = OF(exp, -OF(fabs, x));
 
     return (x < 0 ? t : (REAL)1) / ((REAL)1 + t);
 }
@@ -95,14 +97,14 @@ GPU_BODY REAL TYPED(group_sigmoid)(REAL x)
 GPU_BODY REAL TYPED(group_unary)(int32_t op, REAL x)
 {
     switch (op) {
-    case GROUP_EXP: return FN(exp)(x);
-    case GROUP_LOG: return FN(log)(x);
-    case GROUP_SQRT: return FN(sqrt)(x);
+    case GROUP_EXP: return OF(exp, x);
+    case GROUP_LOG: return OF(log, x);
+    case GROUP_SQRT: return OF(sqrt, x);
     case GROUP_RECIP: return (REAL)1 / x;
-    case GROUP_TANH: return FN(tanh)(x);
+    case GROUP_TANH: return OF(tanh, x);
     case GROUP_SIGMOID: return TYPED(group_sigmoid)(x);
-    case GROUP_SOFTPLUS: return (x > 0 ? x : (REAL)0) + FN(log1p)(FN(exp)(-FN(fabs)(x)));
-    case GROUP_ERF: return FN(erf)(x);
+    case GROUP_SOFTPLUS: return (x > 0 ? x : (REAL)0) + OF(log1p, OF(exp, -OF(fabs, x)));
+    case GROUP_ERF: return OF(erf, x);
     case GROUP_STEP: return (REAL)(x > 0);
     case GROUP_SIGN: return (REAL)((x > 0) - (x < 0));
     default: return x;
@@ -110,12 +112,12 @@ GPU_BODY REAL TYPED(group_unary)(int32_t op, REAL x)
 }
 
 /* What a thread keeps: its part of the sums. */
-typedef struct TYPED(group_state) {
+typedef struct BODY_STATE(TYPED(group)) {
     double acc[GROUP_SUMS][GROUP_LANES];
-} TYPED(group_state);
+} BODY_STATE(TYPED(group));
 
 GPU_BODY void TYPED(group_step)(const group_args *a, const group_instr *in, TYPED(group_spot) s,
-                               REAL (*reg)[GROUP_LANES], TYPED(group_state) * state)
+                                REAL (*reg)[GROUP_LANES], BODY_STATE(TYPED(group)) * state)
 {
     const REAL f = (REAL)in->f, g = (REAL)in->g;
     REAL x[GROUP_LANES], b[GROUP_LANES], c[GROUP_LANES];
@@ -174,16 +176,14 @@ GPU_BODY TYPED(group_tile) TYPED(group_where)(const group_args *a, gpu_thread t)
 
 /* Row r of the tile: the thread's columns of it. */
 GPU_BODY void TYPED(group_line)(const group_args *a, const TYPED(group_tile) * w, int64_t r,
-                               TYPED(group_state) * state)
+                                BODY_STATE(TYPED(group)) * state)
 {
     REAL reg[GROUP_REGS][GROUP_LANES];
 
     for (int64_t c = w->c0 + w->x; c < w->c1; c += (int64_t)GROUP_LANES * a->tx) {
         const int64_t left = (w->c1 - c + a->tx - 1) / a->tx;
-        const TYPED(group_spot)
-            s = {r, c, left < GROUP_LANES ? (int32_t)left : GROUP_LANES, a->tx};
-        for (int32_t i = 0; i < a->instrs; i++)
-            TYPED(group_step)(a, &a->instr[i], s, reg, state);
+        const TYPED(group_spot) s = {r, c, left < GROUP_LANES ? (int32_t)left : GROUP_LANES, a->tx};
+        for (int32_t i = 0; i < a->instrs; i++) TYPED(group_step)(a, &a->instr[i], s, reg, state);
     }
 }
 
@@ -194,8 +194,8 @@ GPU_BODY void TYPED(sum_put)(const void *y, int64_t i, int32_t partial, double s
 }
 
 /* Sums of rows, which are done: the threads of a row leave their parts, sum by sum ... */
-GPU_BODY void TYPED(group_leave_rows)(const group_args *a, gpu_thread t, TYPED(group_state) * state,
-                                     double *shared)
+GPU_BODY void TYPED(group_leave_rows)(const group_args *a, gpu_thread t,
+                                      BODY_STATE(TYPED(group)) * state, double *shared)
 {
     int32_t n = 0;
 
@@ -208,8 +208,8 @@ GPU_BODY void TYPED(group_leave_rows)(const group_args *a, gpu_thread t, TYPED(g
 }
 
 /* ... and the first of them adds these up. */
-GPU_BODY void TYPED(group_add_rows)(const group_args *a, gpu_thread t,
-                                   const TYPED(group_tile) * w, int64_t r, const double *shared)
+GPU_BODY void TYPED(group_add_rows)(const group_args *a, gpu_thread t, const TYPED(group_tile) * w,
+                                    int64_t r, const double *shared)
 {
     int32_t n = 0;
 
@@ -225,17 +225,16 @@ GPU_BODY void TYPED(group_add_rows)(const group_args *a, gpu_thread t,
 }
 
 /* The block's part of a sum of columns: lanes of all threads, [lane][y][x]. */
-GPU_BODY void TYPED(group_end_cols)(const group_args *a, gpu_thread t,
-                                   const TYPED(group_tile) * w, const group_sum *s,
-                                   const double *shared)
+GPU_BODY void TYPED(group_end_cols)(const group_args *a, gpu_thread t, const TYPED(group_tile) * w,
+                                    const group_sum *s, const double *shared)
 {
     for (int64_t j = t.thread; j < (int64_t)GROUP_LANES * a->tx; j += t.threads) {
         const double *part = shared + j / a->tx * t.threads + j % a->tx;
         const int64_t c = w->c0 + j;
         double v = 0;
         for (int32_t k = 0; k < w->ty; k++) v += part[k * a->tx];
-        if (c < w->c1) TYPED(sum_put)(s->y, t.block / a->across * a->cols + c, s->partial,
-                                     s->scale, v);
+        if (c < w->c1)
+            TYPED(sum_put)(s->y, t.block / a->across * a->cols + c, s->partial, s->scale, v);
     }
 }
 
@@ -260,8 +259,9 @@ GPU_BODY double TYPED(sum_runs)(gpu_thread t, const double *shared)
 }
 
 /* Phase `step` of 3 of the end of sum i. */
-GPU_BODY void TYPED(group_end)(const group_args *a, gpu_thread t, const TYPED(group_state) * state,
-                              double *shared, int32_t i, int32_t step)
+GPU_BODY void TYPED(group_end)(const group_args *a, gpu_thread t,
+                               const BODY_STATE(TYPED(group)) * state, double *shared, int32_t i,
+                               int32_t step)
 {
     const group_sum *s = &a->sum[i];
     const double *acc = state->acc[i];
@@ -281,8 +281,8 @@ GPU_BODY void TYPED(group_end)(const group_args *a, gpu_thread t, const TYPED(gr
 
 /* Without sums of rows all lines are one phase; with them, each is one, in which the line before is
  * added up. Then three phases for each sum. */
-GPU_BODY bool TYPED(group)(const group_args *a, gpu_thread t, TYPED(group_state) * state,
-                          void *memory, int phase)
+GPU_BODY bool TYPED(group)(const group_args *a, gpu_thread t, BODY_STATE(TYPED(group)) * state,
+                           void *memory, int phase)
 {
     double *const shared = (double *)memory;
     const TYPED(group_tile) w = TYPED(group_where)(a, t);
@@ -293,8 +293,7 @@ GPU_BODY bool TYPED(group)(const group_args *a, gpu_thread t, TYPED(group_state)
     if (!a->row_sums && phase == 0)
         for (int64_t i = w.r0 + w.y; i < w.r1; i += w.ty) TYPED(group_line)(a, &w, i, state);
     if (a->row_sums && phase <= lines) {
-        if (phase > 0)
-            TYPED(group_add_rows)(a, t, &w, r - w.ty, shared + (phase - 1) % 2 * room);
+        if (phase > 0) TYPED(group_add_rows)(a, t, &w, r - w.ty, shared + (phase - 1) % 2 * room);
         if (r < w.r1) TYPED(group_line)(a, &w, r, state);
         TYPED(group_leave_rows)(a, t, state, shared + phase % 2 * room);
     }
@@ -306,9 +305,9 @@ GPU_BODY bool TYPED(group)(const group_args *a, gpu_thread t, TYPED(group_state)
 
 /* ---- sums ---- */
 
-typedef struct TYPED(sum_state) {
+typedef struct BODY_STATE(TYPED(sum)) {
     double v;
-} TYPED(sum_state);
+} BODY_STATE(TYPED(sum));
 
 GPU_BODY double TYPED(sum_get)(const sum_item *s, int64_t i)
 {
@@ -335,7 +334,7 @@ GPU_BODY double TYPED(sum_part)(const sum_item *s, gpu_thread t, int64_t block)
 }
 
 GPU_BODY void TYPED(sum_cols_end)(const sum_item *s, gpu_thread t, int64_t block,
-                                 const double *shared)
+                                  const double *shared)
 {
     const int64_t c = block * SUM_COLS_WIDE + t.thread;
     double v = 0;
@@ -345,8 +344,8 @@ GPU_BODY void TYPED(sum_cols_end)(const sum_item *s, gpu_thread t, int64_t block
     TYPED(sum_put)(s->y, c, 0, s->scale, v);
 }
 
-GPU_BODY bool TYPED(sum)(const sum_args *a, gpu_thread t, TYPED(sum_state) * state, void *memory,
-                        int phase)
+GPU_BODY bool TYPED(sum)(const sum_args *a, gpu_thread t, BODY_STATE(TYPED(sum)) * state,
+                         void *memory, int phase)
 {
     double *const shared = (double *)memory;
     int32_t k = a->items - 1;
@@ -370,3 +369,4 @@ GPU_BODY bool TYPED(sum)(const sum_args *a, gpu_thread t, TYPED(sum_state) * sta
     if (t.thread == 0) TYPED(sum_put)(s->y, block, 0, s->scale, TYPED(sum_runs)(t, shared));
     return false;
 }
+#undef OF

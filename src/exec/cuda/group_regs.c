@@ -31,8 +31,8 @@ void group_defer(group_build *b)
 /* ---- registers ---- */
 
 typedef struct reg_use {
-    int32_t *last;   /* by value: the last instruction that reads it, -1 */
-    int16_t *reg;    /* by value */
+    int32_t *last; /* by value: the last instruction that reads it, -1 */
+    int16_t *reg;  /* by value */
     int16_t free[GROUP_REGS];
     int32_t frees;
 } reg_use;

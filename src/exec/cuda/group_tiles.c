@@ -5,8 +5,8 @@
 
 enum {
     FLAT = GROUP_THREADS * GROUP_LANES,
-    ALONE = 16384,   /* elements that one block sums by itself: less than a second call takes */
-    BLOCKS = 512,    /* of a large sum: some for each multiprocessor */
+    ALONE = 16384,    /* elements that one block sums by itself: less than a second call takes */
+    BLOCKS = 512,     /* of a large sum: some for each multiprocessor */
     ROW_THREADS = 32, /* of a row that is summed */
     COL_THREADS = 8,  /* side by side where columns are summed: rows for the others */
     COL_LINES = 16    /* rows of a thread that are worth no second call */
@@ -145,9 +145,9 @@ void group_zero_sums(group_build *b)
     for (int32_t i = 0; i < b->s->n; i++) {
         const node n = b->l->plan->order[b->s->first + i];
         if (group_at(b, n)->cls == PN_SUM)
-            group_add_item(b, (sum_item){.y = gpu_result(b->l, n),
-                                         .cols = group_at(b, n)->size,
-                                         .to = SUM_COLS});
+            group_add_item(
+                b,
+                (sum_item){.y = gpu_result(b->l, n), .cols = group_at(b, n)->size, .to = SUM_COLS});
     }
 }
 

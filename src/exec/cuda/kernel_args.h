@@ -2,126 +2,118 @@
  * lay out differently. Addresses are the device's and point at the first element. */
 #ifndef KERNEL_ARGS_H
 #define KERNEL_ARGS_H
+#include "exec/cuda/group_args.h"
 #include <stdint.h>
 
-enum { TYPE_F32, TYPE_F64, TYPE_I32, TYPE_U8 }; /* as dtype of tensor/tensor.h */
-enum { WALK_MAX = 8 }; /* axes */
+enum { WALK_MAX = 6 }; /* axes */
 
 /* [batch] c = a b, or c += a b. Rows lie behind one another; lda, ldb: elements from one row to the
- * next as it lies in memory, before it is transposed. */
+ * next as it lies in memory, before it is transposed. k is cut into shares of k_each, a
+ * multiple of 16, not 0; share i writes its part to c + i * share_step, for fold to add. */
 typedef struct matmul_args {
     const void *a, *b;
     void *c;
     int64_t m, n, k, lda, ldb, ldc;
     int64_t batch, a_step, b_step, c_step; /* elements from one matrix to the next */
+    int64_t k_each, share_step;
     int32_t ta, tb, accumulate;
 } matmul_args;
+typedef matmul_args matmul_small_args, matmul_large_args, matmul_narrow_args;
 
-/* The three convolutions and pooling share a geometry: image [n, h, w, c], result [n, oh, ow, o],
- * weight [o, c / groups, kh, kw]; named as those of conv whichever of the three is computed. */
+/* The three convolutions and pooling share a geometry: image [n, h, w, c], result [n, oh, ow, o];
+ * named as those of conv whichever of them is computed. The weight is [o, kh, kw, c / groups]: what
+ * lies in memory as [o, c / groups, kh, kw] is moved before, and after. */
+typedef struct window_args {
+    int64_t n, h, w, c, oh, ow, o;
+    int32_t kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+} window_args;
+
 typedef struct conv_args {
     const void *a, *b; /* operands in the operation's order */
     void *y;
-    int64_t n, h, w, c, oh, ow, o;
-    int32_t kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+    window_args v;
+    int64_t k_each, share_step; /* conv_dw: as in matmul_args; k: pixels */
     int32_t accumulate;
 } conv_args;
+typedef conv_args conv_small_args, conv_large_args, conv_narrow_args, conv_dx_args;
+typedef conv_args conv_dx_small_args, conv_dx_large_args, conv_dx_narrow_args;
+typedef conv_args conv_dw_args, conv_dw_small_args;
 
-/* ---- groups: elementwise work and the sums that hang on it ----
- *
- * The iteration space is [rows, cols]. A block does a tile of it, GROUP_THREADS / tx rows at a time
- * with tx threads a row; a thread does GROUP_LANES elements of a row at once, tx apart. Each value
- * of the program that it runs is one of GROUP_REGS registers, GROUP_LANES wide. Stores come where
- * nothing that is read later lies in their place. */
-enum {
-    GROUP_THREADS = 256,
-    GROUP_LANES = 4,
-    GROUP_SUMS = 8,
-    GROUP_REGS = 52 /* the plan's most values of a group, and what is on its way (lower_group.c) */
-};
+/* to[(r * q + j) * p + i] = sum over shares of from[share * share_step + (r * p + i) * q + j], or
+ * added to what is there. */
+typedef struct fold_args {
+    const void *from;
+    void *to;
+    int64_t shares, share_step, r, p, q;
+    int32_t accumulate;
+} fold_args;
 
-/* How an operand is read: access_mode of plan/plan.h. */
-typedef enum group_mode {
-    GROUP_CONST,
-    GROUP_ONE,
-    GROUP_SAME,
-    GROUP_COL,
-    GROUP_ROW,
-    GROUP_GATHER,
-    GROUP_ONEHOT
-} group_mode;
-
-typedef struct group_access {
-    void *at;             /* first element */
-    const int32_t *index; /* GATHER, ONEHOT */
-    int64_t rows;         /* GATHER: of the table */
-    double value;         /* CONST */
-    int32_t mode, type;   /* type: a dtype */
-} group_access;
-
-typedef enum group_op {
-    GROUP_COPY, /* f a */
-    GROUP_ADD,  /* f a + g b */
-    GROUP_MUL,  /* f a b */
-    GROUP_FMA,  /* f a b + g c */
-    GROUP_EXP,  /* of f a, as all below */
-    GROUP_LOG,
-    GROUP_SQRT,
-    GROUP_RECIP,
-    GROUP_TANH,
-    GROUP_SIGMOID,
-    GROUP_SOFTPLUS,
-    GROUP_ERF,
-    GROUP_STEP,
-    GROUP_SIGN,
-    GROUP_SUM,     /* sum y gets f a */
-    GROUP_SUM_PAIR /* sum y gets f a b */
-} group_op;
-
-/* Operands: a register, or ~i for access i. */
-typedef struct group_instr {
-    int16_t op, y, a, b, c;
-    int16_t store; /* -1, or the access that takes the result besides */
-    double f, g;
-} group_instr;
-
-typedef enum sum_to { SUM_ALL, SUM_COLS, SUM_ROWS } sum_to; /* to one; to [cols]; to [rows] */
-
-/* Where a sum goes: the result, or doubles that a call of sum adds up: one a block for SUM_ALL,
- * [down, cols] for SUM_COLS, [rows, across] for SUM_ROWS. */
-typedef struct group_sum {
-    void *y;
-    double scale; /* of the result */
-    int32_t to, partial;
-} group_sum;
-
-typedef struct group_args {
-    const group_instr *instr;
-    const group_access *access;
-    const group_sum *sum;
-    uint64_t *bad;
-    int64_t rows, cols;
-    int64_t tile_rows, tile_cols; /* multiples of what threads do at once, or all */
-    int32_t down, across;         /* blocks */
-    int32_t tx;                   /* a power of two */
-    int32_t instrs, sums, row_sums;
-} group_args;
-
-/* Sums of several matrices [rows, cols], of doubles where `partial` is set. */
-enum { SUM_ITEMS = 8, SUM_COLS_WIDE = 8 /* threads side by side for SUM_COLS */ };
-
-typedef struct sum_item {
+/* Element (i0, i1, ...) of a walk goes to y + sum i_k to_k from a + sum (i_k - shift_k) from_k;
+ * zeros where i_k - shift_k is outside [0, limit_k). Counted in elements of `size` bytes. */
+typedef struct move_args {
     const void *a;
     void *y;
-    int64_t rows, cols;
-    double scale;
-    int32_t to, partial;
-    int32_t first; /* block */
-    int32_t pad;
-} sum_item;
+    int32_t rank, size; /* 1, 4 or 8 */
+    int64_t count;
+    int64_t dim[WALK_MAX], to[WALK_MAX], from[WALK_MAX], shift[WALK_MAX], limit[WALK_MAX];
+} move_args;
 
-typedef struct sum_args {
-    sum_item item[SUM_ITEMS];
-    int32_t items, pad;
-} sum_args;
+/* y[i] = a[index[i]], rows of `cols` elements. */
+typedef struct gather_args {
+    const void *a;
+    const int32_t *index;
+    void *y;
+    uint64_t *bad;
+    int64_t n, rows, cols; /* n: indices; rows: of a */
+    int32_t size;          /* of an element: 1, 4 or 8 */
+} gather_args;
+typedef gather_args take_args; /* cols = 1 */
+
+/* y = 0, then y[index[i]] += a[i], rows of `cols` elements. */
+typedef struct scatter_args {
+    const void *a;
+    const int32_t *index;
+    void *y;
+    uint64_t *bad;
+    int64_t n, rows, cols; /* n: indices; rows: of y */
+} scatter_args;
+
+typedef struct cast_args {
+    const void *a;
+    void *y;
+    int64_t count;
+    int32_t from, to; /* dtypes */
+} cast_args;
+
+/* y[i] = i / inner % dim */
+typedef struct iota_args {
+    void *y;
+    int64_t count, inner, dim;
+    int32_t to; /* dtype */
+} iota_args;
+
+typedef struct rows_args {
+    const void *a;
+    void *y; /* argmax: int32_t */
+    int64_t rows, cols;
+} rows_args;
+typedef rows_args argmax_args, rowmax_args, logsumexp_args;
+
+/* sumpool, maxpool: image a -> y (maxpool: int32_t, places in a). spread: result a -> image y.
+ * put: result a -> image y, by maxpool's index. */
+typedef struct pool_args {
+    const void *a;
+    const int32_t *index;
+    void *y;
+    window_args v; /* o and groups are not used */
+} pool_args;
+typedef pool_args sumpool_args, spread_args, maxpool_args, put_args;
+
+typedef struct draw_args {
+    const uint32_t *key; /* seed low, seed high, step */
+    void *y;
+    int64_t count;
+    uint32_t site;
+} draw_args;
+typedef draw_args uniform_args, normal_args;
 #endif

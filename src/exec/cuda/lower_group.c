@@ -154,8 +154,8 @@ static term store(group_build *b, term t, void *at, dtype type)
 {
     t = solid(b, t);
     if (!is_last(b, t)) t = emit(b, (group_instr){.op = GROUP_COPY, .a = small(t.a), .f = t.f});
-    b->instr[b->instrs - 1].store = small(
-        ~add_access(b, (group_access){.at = at, .mode = GROUP_SAME, .type = (int32_t)type}));
+    b->instr[b->instrs - 1].store =
+        small(~add_access(b, (group_access){.at = at, .mode = GROUP_SAME, .type = (int32_t)type}));
     return t;
 }
 
