@@ -68,13 +68,15 @@ typedef struct gather_args {
 } gather_args;
 typedef gather_args take_args; /* cols = 1 */
 
-/* y = 0, then y[index[i]] += a[i], rows of `cols` elements. */
+/* y[index[i]] += a[i], rows of `cols` elements, from 0. by_index: rows that no index names are left
+ * as they are, and the work grows with n * n, not with rows * n. */
 typedef struct scatter_args {
     const void *a;
     const int32_t *index;
     void *y;
     uint64_t *bad;
     int64_t n, rows, cols; /* n: indices; rows: of y */
+    int32_t by_index;
 } scatter_args;
 
 typedef struct cast_args {
