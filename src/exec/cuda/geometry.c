@@ -1,5 +1,6 @@
 /* How many blocks and threads a call takes. A matter of the kernel and its arguments' sizes alone,
- * so that sums have the same order wherever the addresses are. 0 blocks: nothing to do, drivers pass the call by. */
+ * so that sums have the same order wherever the addresses are. 0 blocks: nothing to do, drivers
+ * pass the call by. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/gpu_lower.h"
 
