@@ -39,3 +39,4 @@
 #undef TM
 #undef TN
 #undef TILED
+#include "exec/cuda/body_group.h"

@@ -3,6 +3,7 @@
  * pass the call by. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/gpu_lower.h"
+#include "exec/cuda/group_build.h"
 
 enum {
     THREADS = GPU_THREADS,
@@ -142,6 +143,8 @@ void gpu_geometry(gpu_call *c)
     c->threads = THREADS;
     c->shared = 0;
     switch (c->kernel) {
+    case GPU_group:
+    case GPU_sum: gpu_group_geometry(c); break;
     case GPU_matmul:
     case GPU_matmul_small:
     case GPU_matmul_large:

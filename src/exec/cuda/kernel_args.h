@@ -2,6 +2,7 @@
  * lay out differently. Addresses are the device's and point at the first element. */
 #ifndef KERNEL_ARGS_H
 #define KERNEL_ARGS_H
+#include "exec/cuda/group_args.h"
 #include <stdint.h>
 
 enum { WALK_MAX = 6 }; /* axes */
