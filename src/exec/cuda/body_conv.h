@@ -87,9 +87,8 @@ GPU_BODY bool TILED(conv)(const conv_args *x, gpu_thread t, BODY_STATE(TILED(con
     if (phase < s->t.steps) TILED(conv_load)(x, s);
     if (phase > 0) TILED(tile_multiply)(&s->t, tile, (phase - 1) & 1, t.thread);
     if (phase < s->t.steps) TILED(tile_store)(&s->t, tile, phase & 1, t.thread, true, true);
-    else
-        TILED(tile_write)
-        (&s->t, (REAL *)x->y + s->group * out, rows, out, x->v.o, x->accumulate, t.thread);
+    else TILED(tile_write)
+    (&s->t, (REAL *)x->y + s->group * out, rows, out, x->v.o, x->accumulate, t.thread);
     return phase < s->t.steps;
 }
 
@@ -139,9 +138,8 @@ GPU_BODY bool TILED(conv_dx)(const conv_args *x, gpu_thread t, BODY_STATE(TILED(
     if (phase < s->t.steps) TILED(conv_dx_load)(x, s);
     if (phase > 0) TILED(tile_multiply)(&s->t, tile, (phase - 1) & 1, t.thread);
     if (phase < s->t.steps) TILED(tile_store)(&s->t, tile, phase & 1, t.thread, true, false);
-    else
-        TILED(tile_write)
-        (&s->t, (REAL *)x->y + s->group * out, rows, out, x->v.c, x->accumulate, t.thread);
+    else TILED(tile_write)
+    (&s->t, (REAL *)x->y + s->group * out, rows, out, x->v.c, x->accumulate, t.thread);
     return phase < s->t.steps;
 }
 

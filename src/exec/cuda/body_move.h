@@ -25,17 +25,16 @@ typedef no_state move_any_state;
 GPU_BODY bool move_any(const move_args *x, gpu_thread t, move_any_state *s, void *shared, int phase)
 {
     for (int64_t i = first_of(t); i < x->count; i += stride_of(t)) {
-        int64_t left = i, to = 0, from = 0, at;
+        int64_t left = i, from = 0, at;
         bool inside = true;
         for (int32_t k = x->rank - 1; k >= 0; k--) {
             left = divide(left, x->dim[k], &at);
-            to += at * x->to[k];
             at -= x->shift[k];
             inside = inside && at >= 0 && at < x->limit[k];
             from += at * x->from[k];
         }
-        if (inside) copy_element(x->size, x->y, to, x->a, from);
-        else clear_element(x->size, x->y, to);
+        if (inside) copy_element(x->size, x->y, i, x->a, from);
+        else clear_element(x->size, x->y, i);
     }
     (void)s, (void)shared, (void)phase;
     return false;

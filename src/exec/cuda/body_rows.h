@@ -135,3 +135,40 @@ GPU_BODY bool TYPED(logsumexp)(const logsumexp_args *x, gpu_thread t,
     if (lane == 0 && row < x->rows) ((REAL *)x->y)[row] = (REAL)((double)s->most + log(sh->sum[i]));
     return false;
 }
+
+/* ---- sum_any: a row is what is summed to one element, wherever it lies ---- */
+
+typedef no_state BODY_STATE(TYPED(sum_any));
+
+/* Where number i of axes first ... end is. */
+GPU_BODY int64_t TYPED(walk_to)(const sum_any_args *x, int64_t i, int32_t first, int32_t end)
+{
+    int64_t to = 0, at;
+
+    for (int32_t k = end - 1; k >= first; k--) {
+        i = divide(i, x->dim[k], &at);
+        to += at * x->step[k];
+    }
+    return to;
+}
+
+GPU_BODY bool TYPED(sum_any)(const sum_any_args *x, gpu_thread t, BODY_STATE(TYPED(sum_any)) * s,
+                             void *shared, int phase)
+{
+    const int32_t lanes = row_lanes(x->terms), lane = t.thread % lanes, half = lanes >> phase;
+    const int64_t row = (int64_t)t.block * (t.threads / lanes) + t.thread / lanes;
+    double *sum = (double *)shared;
+
+    (void)s;
+    if (phase == 0 && row < x->count) {
+        const REAL *a = (const REAL *)x->a + TYPED(walk_to)(x, row, 0, x->kept);
+        double part = 0;
+        for (int64_t j = lane; j < x->terms; j += lanes)
+            part += (double)a[TYPED(walk_to)(x, j, x->kept, x->rank)];
+        sum[t.thread] = part;
+    }
+    if (phase > 0 && lane < half) sum[t.thread] += sum[t.thread + half];
+    if (half > 1) return true;
+    if (lane == 0 && row < x->count) ((REAL *)x->y)[row] = (REAL)sum[t.thread];
+    return false;
+}

@@ -98,6 +98,14 @@ static void for_rows(gpu_call *c)
     c->shared = c->type == F32 ? sizeof(rows_shared_f32) : sizeof(rows_shared_f64);
 }
 
+static void for_sum_any(gpu_call *c)
+{
+    const sum_any_args *x = (const sum_any_args *)(const void *)c->args;
+
+    c->blocks = (int32_t)up(x->count, THREADS / row_lanes(x->terms));
+    c->shared = THREADS * sizeof(double);
+}
+
 static void for_scatter(gpu_call *c)
 {
     const scatter_args *x = (const scatter_args *)(const void *)c->args;
@@ -162,6 +170,7 @@ void gpu_geometry(gpu_call *c)
     case GPU_argmax:
     case GPU_rowmax:
     case GPU_logsumexp: for_rows(c); break;
+    case GPU_sum_any: for_sum_any(c); break;
     case GPU_scatter: for_scatter(c); break;
     default: for_elements(c);
     }
