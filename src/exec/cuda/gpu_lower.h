@@ -20,7 +20,7 @@ typedef struct gpu_lower {
     gpu_call *call; /* NULL: counting */
     int32_t calls;
     bool flags;    /* a call may write *bad */
-    void *scratch;           /* on the device */
+    void *scratch; /* on the device */
     size_t scratch_used, scratch_most;
     void *tape, *tape_device; /* the host's copy and where it goes */
     size_t tape_used;
