@@ -21,6 +21,8 @@
 #define GPU_BODY static inline
 #endif
 
+enum { GPU_THREADS_MAX = 256 }; /* of a block: geometry.c keeps to it, kernels.cu relies on it */
+
 typedef struct gpu_thread {
     int32_t block, blocks, thread, threads;
 } gpu_thread;
