@@ -30,7 +30,10 @@ struct backend {
     int version;
     const char *name;
     const plan_target *target;
-    bool host;  /* its memory is the host's */
+    bool host; /* its memory is the host's */
+    /* Not the host's, but its programs take a host address for any leaf and output too: such a leaf
+     * is copied there before each run, such an output back after it. */
+    bool mixed;
     bool arena; /* wants bound_memory.arena */
     drmad_status (*bind)(const backend *b, drmad_ctx *ctx, const plan *p, void **code);
     drmad_status (*run)(void *code, const bound_memory *m);

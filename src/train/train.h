@@ -50,6 +50,7 @@ typedef struct regress_spec {
 
 typedef struct train_spec {
     dtype dtype;
+    const backend *on;         /* where `model` computes; NULL: the CPU. An oracle brings its own */
     module model;              /* none with an oracle */
     oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
     train_sources sources;     /* with `model` */
@@ -80,6 +81,7 @@ typedef struct train_spec {
     regress_spec regress;
 } train_spec;
 
+const backend *train_backend(const train_spec *s); /* where its vectors live */
 /* The constant or scheduled value of a kind at a step, where the space has no say. */
 double train_base(const train_spec *s, hyper_kind k, int64_t step);
 /* Whether the kind is tuned, or a constant other than 0. */

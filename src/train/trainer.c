@@ -243,7 +243,7 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
                    ? DENSE_CHUNK
                    : spec->batch;
     t->masks = spec->masks ? spec->model.masks : 0;
-    t->on = spec->oracle && spec->oracle->on ? spec->oracle->on : &backend_cpu;
+    t->on = train_backend(spec);
     t->vectors = optim_vectors(&spec->optim);
     TRY(buffers_new(t));
     TRY(step_job(t));
@@ -325,6 +325,13 @@ void trainer_explain(const trainer *t, void (*line)(void *user, const char *text
 }
 
 /* ---- one step's surroundings ---- */
+
+const backend *train_backend(const train_spec *s)
+{
+    const backend *on = s->oracle ? s->oracle->on : s->on;
+
+    return on ? on : &backend_cpu;
+}
 
 double train_base(const train_spec *s, hyper_kind k, int64_t step)
 {
