@@ -7,8 +7,8 @@
  *
  * which does one thread's part of one phase and says whether the block has another; all threads of
  * a block say the same. Between two phases lies a barrier. What a thread keeps from phase to phase
- * is in *s, zeroed at the start. A body with T in its name is in a file that is included twice,
- * with T float and double (body_typed.h). No atomics, no warp operations. */
+ * is in *s, zeroed at the start. T is f32 and f64, from a file that is included twice
+ * (body_typed.h), or any. No atomics, no warp operations. body_all.h has them all. */
 #ifndef BODY_H
 #define BODY_H
 #include <math.h>
@@ -17,15 +17,42 @@
 
 #ifdef __CUDACC__
 #define GPU_BODY static __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
+#define MULTIPLY_ADD(a, b, c) fma(a, b, c) /* fused: nothing else is, cmake/cuda.cmake */
 #else
 #define GPU_BODY static inline
+#define UNROLL
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
 
-enum { GPU_THREADS_MAX = 256 }; /* of a block: geometry.c keeps to it, kernels.cu relies on it */
+enum {
+    TILE_K = 16,
+    GPU_THREADS_MAX = 256 /* of a block: geometry.c keeps to it, kernels.cu relies on it */
+};
+
+#define BODY_JOIN_(a, b) a##b
+#define BODY_JOIN(a, b) BODY_JOIN_(a, b)
+#define BODY_STATE(body) BODY_JOIN(body, _state) /* matmul_f32 -> matmul_f32_state */
 
 typedef struct gpu_thread {
     int32_t block, blocks, thread, threads;
 } gpu_thread;
+
+/* Of a body that keeps nothing. */
+typedef struct no_state {
+    int32_t none;
+} no_state;
+
+/* Thread's first element, and the way to its next, where a grid goes over elements. */
+GPU_BODY int64_t first_of(gpu_thread t)
+{
+    return (int64_t)t.block * t.threads + t.thread;
+}
+
+GPU_BODY int64_t stride_of(gpu_thread t)
+{
+    return (int64_t)t.blocks * t.threads;
+}
 
 /* An index outside its table: one store, so that of several one is told whole. The thread goes on
  * with another index. */
