@@ -35,6 +35,13 @@ function(cuda_library name)
                         LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/cuda.map)
 endfunction()
 
+add_library(gpu_host OBJECT EXCLUDE_FROM_ALL src/exec/cuda/host_driver.c)
+target_include_directories(gpu_host PRIVATE include src)
+cuda_library(drmad_cuda_host tests/cuda/host_library.c $<TARGET_OBJECTS:gpu_host>)
+set_target_properties(drmad_cuda_host PROPERTIES EXCLUDE_FROM_ALL ON)
+add_custom_target(cuda_tests)
+add_dependencies(cuda_tests drmad_cuda_host)
+
 set(cuda_top "")
 if(NOT DRMAD_CUDA STREQUAL "OFF")
   find_cuda(cuda_top)
@@ -50,12 +57,23 @@ if(cuda_top)
   add_custom_command(OUTPUT ${kernels} DEPENDS ${kernels_source} DEPFILE ${kernels}.d VERBATIM
     COMMAND ${DRMAD_NVCC} -std=c++17 -O3 ${cuda_precision} ${cuda_code} --threads 2
             -Werror all-warnings -I${CMAKE_SOURCE_DIR}/src
-            -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-Wall,-Wextra,-Werror
+            -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics
+            -Xcompiler -Wall,-Wextra,-Werror
             -MD -MF ${kernels}.d -c ${kernels_source} -o ${kernels})
   cuda_library(drmad_cuda src/exec/cuda/cuda_driver.c ${kernels})
   target_include_directories(drmad_cuda SYSTEM PRIVATE ${cuda_top}/include)
-  find_library(DRMAD_CUDART cudart_static HINTS ${cuda_top}/lib64 ${cuda_top}/lib REQUIRED)
+  find_library(DRMAD_CUDART cudart_static REQUIRED NO_DEFAULT_PATH
+               PATHS ${cuda_top}/lib64 ${cuda_top}/lib)
   target_link_libraries(drmad_cuda PRIVATE ${DRMAD_CUDART} rt)
   target_link_options(drmad_cuda PRIVATE -Wl,--no-undefined)
   install(TARGETS drmad_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  # The driver over a fake runtime, for its refusals and failures.
+  add_executable(test_cuda_driver EXCLUDE_FROM_ALL tests/cuda/test_driver.c
+                 tests/cuda/fake_cudart.c src/exec/cuda/cuda_driver.c src/exec/cuda/geometry.c
+                 $<TARGET_OBJECTS:gpu_host> $<TARGET_OBJECTS:test_runner>)
+  link_rooms(test_cuda_driver tensor)
+  target_include_directories(test_cuda_driver PRIVATE tests)
+  target_include_directories(test_cuda_driver SYSTEM PRIVATE ${cuda_top}/include)
+  target_link_libraries(test_cuda_driver PRIVATE m)
+  add_dependencies(cuda_tests test_cuda_driver)
 endif()

@@ -390,7 +390,7 @@ static const gpu_driver driver = {
     .forget = forget,
 };
 
-drmad_cuda_driver_fn drmad_cuda_driver;
+DRMAD_API drmad_cuda_driver_fn drmad_cuda_driver;
 
 const gpu_driver *drmad_cuda_driver(void)
 {

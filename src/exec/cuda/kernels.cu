@@ -10,7 +10,7 @@
         extern __shared__ __align__(16) unsigned char shared[];                                    \
         const gpu_thread t = {(int32_t)blockIdx.x, (int32_t)gridDim.x, (int32_t)threadIdx.x,       \
                               (int32_t)blockDim.x};                                                \
-        name##_##T##_state s = {};                                                                 \
+        BODY_STATE(name##_##T) s = {};                                                             \
                                                                                                    \
         for (int phase = 0; name##_##T(&a, t, &s, shared, phase); phase++) __syncthreads();        \
     }
