@@ -26,8 +26,8 @@
 #endif
 
 enum {
-    TILE_K = 16,
-    GPU_THREADS_MAX = 256 /* of a block: geometry.c keeps to it, kernels.cu relies on it */
+    GPU_THREADS = 256, /* of every block: kernels.cu relies on it */
+    TILE_K = 16        /* steps along k of a product, body_product.h */
 };
 
 #define BODY_JOIN_(a, b) a##b
@@ -52,6 +52,17 @@ GPU_BODY int64_t first_of(gpu_thread t)
 GPU_BODY int64_t stride_of(gpu_thread t)
 {
     return (int64_t)t.blocks * t.threads;
+}
+
+/* i / dim; *at = i % dim. Half as wide numbers are divided much faster. */
+GPU_BODY int64_t divide(int64_t i, int64_t dim, int64_t *at)
+{
+    if ((uint64_t)i <= 0xffffffffu && (uint64_t)dim <= 0xffffffffu) {
+        *at = (int64_t)((uint32_t)i % (uint32_t)dim);
+        return (int64_t)((uint32_t)i / (uint32_t)dim);
+    }
+    *at = i % dim;
+    return i / dim;
 }
 
 /* An index outside its table: one store, so that of several one is told whole. The thread goes on

@@ -4,9 +4,12 @@
 #ifndef BODY_ALL_H
 #define BODY_ALL_H
 #include "exec/cuda/body.h"
+#define RNG_CORE GPU_BODY
+#include "base/rng_core.h"
 #include "exec/cuda/kernel_args.h"
 
 #include "exec/cuda/body_move.h"
+#include "exec/cuda/body_window.h"
 
 #define REAL float
 #define TYPED(name) name##_f32

@@ -22,31 +22,19 @@ GPU_BODY void clear_element(int32_t size, void *y, int64_t to)
 
 typedef no_state move_any_state;
 
-/* i / dim; *at = i % dim. Half as wide numbers are divided much faster. */
-GPU_BODY int64_t divide(int64_t i, int64_t dim, int64_t *at)
-{
-    if ((uint64_t)i <= 0xffffffffu && (uint64_t)dim <= 0xffffffffu) {
-        *at = (int64_t)((uint32_t)i % (uint32_t)dim);
-        return (int64_t)((uint32_t)i / (uint32_t)dim);
-    }
-    *at = i % dim;
-    return i / dim;
-}
-
 GPU_BODY bool move_any(const move_args *x, gpu_thread t, move_any_state *s, void *shared, int phase)
 {
     for (int64_t i = first_of(t); i < x->count; i += stride_of(t)) {
-        int64_t left = i, to = 0, from = 0, at;
+        int64_t left = i, from = 0, at;
         bool inside = true;
         for (int32_t k = x->rank - 1; k >= 0; k--) {
             left = divide(left, x->dim[k], &at);
-            to += at * x->to[k];
             at -= x->shift[k];
             inside = inside && at >= 0 && at < x->limit[k];
             from += at * x->from[k];
         }
-        if (inside) copy_element(x->size, x->y, to, x->a, from);
-        else clear_element(x->size, x->y, to);
+        if (inside) copy_element(x->size, x->y, i, x->a, from);
+        else clear_element(x->size, x->y, i);
     }
     (void)s, (void)shared, (void)phase;
     return false;
@@ -131,5 +119,20 @@ GPU_BODY bool iota_any(const iota_args *x, gpu_thread t, iota_any_state *s, void
     }
     (void)s, (void)shared, (void)phase;
     return false;
+}
+
+/* Threads of a row in body_rows.h: a power of two. */
+GPU_BODY int32_t row_lanes(int64_t cols)
+{
+    int32_t lanes = 1;
+
+    while (lanes < cols && lanes < GPU_THREADS) lanes *= 2;
+    return lanes;
+}
+
+/* Pieces of a target's columns in body_sums.h. */
+GPU_BODY int64_t scatter_pieces(const scatter_args *x)
+{
+    return x->cols > GPU_THREADS ? (x->cols + GPU_THREADS - 1) / GPU_THREADS : 1;
 }
 #endif

@@ -3,7 +3,7 @@
  * are known (the first run, and when one of them begins to move). So what is emitted, and how large
  * it is, may depend on shapes and types, never on addresses.
  *
- *   backend_cuda.c   calls it
+ *   gpu_code.c       calls it
  *   gpu_lower.c      addresses, scratch, tape, emitting
  *   lower_plain.c, lower_product.c, lower_group.c */
 #ifndef GPU_LOWER_H
@@ -20,9 +20,9 @@ typedef struct gpu_lower {
     gpu_call *call; /* NULL: counting */
     int32_t calls;
     bool flags;    /* a call may write *bad */
-    char *scratch; /* on the device */
+    void *scratch; /* on the device */
     size_t scratch_used, scratch_most;
-    char *tape, *tape_device; /* the host's copy and where it goes */
+    void *tape, *tape_device; /* the host's copy and where it goes */
     size_t tape_used;
 } gpu_lower;
 
@@ -33,10 +33,13 @@ const int32_t *gpu_index(const gpu_lower *l, const plan_access *a); /* of a->ind
 
 /* Gives device memory, 256-aligned, not zeroed, until the step ends. */
 void *gpu_scratch(gpu_lower *l, size_t bytes);
-/* Gives the device's address of a copy of data that lies there before the calls run. */
-const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes);
+/* Gives the device's address of a copy of data that lies there before the calls run. `room`: bytes
+ * to reserve where their number depends on addresses; else 0. */
+const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes, size_t room);
 /* A call of kernel k with a copy of its arguments; geometry.c chooses its blocks. */
 drmad_status gpu_emit(gpu_lower *l, gpu_kernel k, dtype t, const void *args, size_t bytes);
+
+drmad_status gpu_lower_steps(gpu_lower *l); /* all of the plan */
 
 drmad_status gpu_lower_plain(gpu_lower *l, const plan_step *s);   /* every PN_PLAIN op */
 drmad_status gpu_lower_product(gpu_lower *l, node n, bool first); /* first: of its memory */

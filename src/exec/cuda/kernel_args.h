@@ -2,6 +2,7 @@
  * lay out differently. Addresses are the device's and point at the first element. */
 #ifndef KERNEL_ARGS_H
 #define KERNEL_ARGS_H
+#include "exec/cuda/group_args.h"
 #include <stdint.h>
 
 enum { WALK_MAX = 6 }; /* axes */
@@ -47,15 +48,25 @@ typedef struct fold_args {
     int32_t accumulate;
 } fold_args;
 
-/* Element (i0, i1, ...) of a walk goes to y + sum i_k to_k from a + sum (i_k - shift_k) from_k;
- * zeros where i_k - shift_k is outside [0, limit_k). Counted in elements of `size` bytes. */
+/* Element (i0, i1, ...) of y, as it lies, is a's at sum (i_k - shift_k) from_k, or 0 where
+ * i_k - shift_k is outside [0, limit_k). Counted in elements of `size` bytes. */
 typedef struct move_args {
     const void *a;
     void *y;
     int32_t rank, size; /* 1, 4 or 8 */
     int64_t count;
-    int64_t dim[WALK_MAX], to[WALK_MAX], from[WALK_MAX], shift[WALK_MAX], limit[WALK_MAX];
+    int64_t dim[WALK_MAX], from[WALK_MAX], shift[WALK_MAX], limit[WALK_MAX];
 } move_args;
+
+/* Element (i0, i1, ...) of y, as it lies, is the sum of a's at sum i_k step_k + sum j_k step_k over
+ * all j: the first `kept` axes are i's, the others j's. In double, rounded once. */
+typedef struct sum_any_args {
+    const void *a;
+    void *y;
+    int32_t kept, rank;
+    int64_t count, terms; /* of y; of each sum */
+    int64_t dim[WALK_MAX], step[WALK_MAX];
+} sum_any_args;
 
 /* y[i] = a[index[i]], rows of `cols` elements. */
 typedef struct gather_args {
@@ -68,13 +79,15 @@ typedef struct gather_args {
 } gather_args;
 typedef gather_args take_args; /* cols = 1 */
 
-/* y = 0, then y[index[i]] += a[i], rows of `cols` elements. */
+/* y[index[i]] += a[i], rows of `cols` elements, from 0. by_index: rows that no index names are left
+ * as they are, and the work grows with n * n, not with rows * n. */
 typedef struct scatter_args {
     const void *a;
     const int32_t *index;
     void *y;
     uint64_t *bad;
     int64_t n, rows, cols; /* n: indices; rows: of y */
+    int32_t by_index;
 } scatter_args;
 
 typedef struct cast_args {

@@ -1,10 +1,10 @@
 /* The kernels: each body of body_all.h with a barrier between its phases, in both types. A block has at
- * most GPU_THREADS_MAX threads, so that each may have all registers there are. */
+ * most GPU_THREADS threads, so that each may have all registers there are. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/kernels.h"
 
 #define KERNEL_OF(name, T)                                                                         \
-    static __global__ void __launch_bounds__(GPU_THREADS_MAX)                                      \
+    static __global__ void __launch_bounds__(GPU_THREADS)                                      \
         name##_##T##_kernel(const __grid_constant__ name##_args a)                                 \
     {                                                                                              \
         extern __shared__ __align__(16) unsigned char shared[];                                    \
