@@ -102,7 +102,7 @@ static drmad_status lower_step(gpu_lower *l, const plan_step *s)
 
     l->scratch_used = 0;
     if (s->matmuls + s->points + s->sums == 0) return gpu_lower_plain(l, s);
-    for (int32_t i = 0; i < s->n && s->count > 0; i++) {
+    for (int32_t i = 0; i < s->n; i++) {
         const node n = p->order[s->first + i];
         if (p->node[n].cls == PN_MATMUL) TRY(gpu_lower_product(l, n, is_first(p, s, i)));
     }

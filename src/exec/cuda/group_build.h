@@ -36,7 +36,6 @@ const plan_node *group_at(const group_build *b, node n);
 /* group_tiles.c */
 void group_shape(group_build *b);      /* the iteration space */
 void group_place_sums(group_build *b); /* tiles; where sums go */
-void group_zero_sums(group_build *b);  /* of an empty iteration space */
 void group_add_item(group_build *b, sum_item item);
 drmad_status group_finish(group_build *b); /* emits the items */
 void gpu_group_geometry(gpu_call *c);      /* of group and sum, for geometry.c */

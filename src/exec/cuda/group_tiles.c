@@ -139,18 +139,6 @@ void group_place_sums(group_build *b)
     }
 }
 
-/* Nothing was summed. */
-void group_zero_sums(group_build *b)
-{
-    for (int32_t i = 0; i < b->s->n; i++) {
-        const node n = b->l->plan->order[b->s->first + i];
-        if (group_at(b, n)->cls == PN_SUM)
-            group_add_item(
-                b,
-                (sum_item){.y = gpu_result(b->l, n), .cols = group_at(b, n)->size, .to = SUM_COLS});
-    }
-}
-
 static int64_t item_blocks(const sum_item *s)
 {
     return s->to == SUM_ALL ? 1 : s->to == SUM_ROWS ? s->rows : up(s->cols, SUM_COLS_WIDE);

@@ -170,7 +170,7 @@ static void build_point(group_build *b, node n)
 
 /* ---- sums ---- */
 
-static int32_t sum_to(const plan_node *v)
+static int32_t group_sum_to(const plan_node *v)
 {
     return v->sum == AT_ONE ? SUM_ALL : v->sum == AT_COL ? SUM_COLS : SUM_ROWS;
 }
@@ -186,7 +186,7 @@ static void build_late_sum(group_build *b, const plan_node *v, term t, void *y)
                                  .rows = b->args.rows,
                                  .cols = b->args.cols,
                                  .scale = 1,
-                                 .to = sum_to(v)});
+                                 .to = group_sum_to(v)});
 }
 
 static void build_sum(group_build *b, node n)
@@ -199,7 +199,7 @@ static void build_sum(group_build *b, node n)
         build_late_sum(b, v, t, y);
         return;
     }
-    b->sum[b->sums] = (group_sum){.y = y, .scale = t.f, .to = sum_to(v)};
+    b->sum[b->sums] = (group_sum){.y = y, .scale = t.f, .to = group_sum_to(v)};
     group_instr in = {.op = GROUP_SUM, .y = small(b->sums++), .a = small(t.a), .f = 1, .store = -1};
     if (t.b != NO_OPERAND) in.op = GROUP_SUM_PAIR, in.b = small(t.b);
     b->instr[b->instrs++] = in;
@@ -274,8 +274,7 @@ drmad_status gpu_lower_group(gpu_lower *l, const plan_step *s)
     group_build b = {.l = l, .s = s, .type = type};
 
     TRY(make_room(&b));
-    if (s->count > 0) TRY(build(&b));
-    else group_zero_sums(&b);
+    TRY(build(&b));
     TRY(group_finish(&b));
 done:
     mem_free(l->ctx, b.value);
