@@ -1,9 +1,10 @@
 /* What a device computes and how fast, for tools/gpu-check: a training run, a hypergradient, the
  * grid's encoder, of nets that the issue of the CUDA backend names. One JSON object on stdout.
  *
- *   gpu_lab compare NET DEVICE [STEPS]  the device's hypergradient beside the CPU's exact one, both F32,
- *                                       and whether a second run has the same bits
- *   gpu_lab times NET DEVICE [STEPS]    seconds of a step, a reverse step, and a step recorded by a grid
+ *   gpu_lab compare NET DEVICE [STEPS]   the device's hypergradient beside the CPU's exact one,
+ *                                        both F32, and whether a second run has the same bits
+ *   gpu_lab times NET DEVICE [STEPS]     seconds of a step, of a reverse step, and of a step that
+ *                                        a grid records
  *
  * NET: small (784-50-50-50-10, tanh, batch 50), large (784-800-800-10, ReLU, 128), lenet (64),
  * resnet20 (32x32x3, 64), resnet18 (224x224x3, 32). DEVICE as in a study; STEPS: of a run.

@@ -1,5 +1,5 @@
-/* The kernels: each body of body_all.h with a barrier between its phases, in both types. A block has at
- * most GPU_THREADS threads, so that each may have all registers there are. */
+/* The kernels: each body of body_all.h with a barrier between its phases, in both types. A block
+ * has GPU_THREADS threads at most, so that each may have all registers there are. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/kernels.h"
 
