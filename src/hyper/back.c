@@ -273,19 +273,21 @@ done:
 
 /* Of a run that goes on from a buffer b_0 the transposed sums have one term more, <z, b_0>: it is
  * what the steps before the first one left. */
-static void collect_buffer(walker *w, double *dvalues)
+static drmad_status collect_buffer(walker *w, double *dvalues)
 {
     trainer *t = w->t;
     const double *b = t->spec.buffers; /* of SGD: one */
+    drmad_status st = DRMAD_OK;
 
     for (int32_t k = 0; b && k < w->sums; k++) {
         const momentum_sum *m = &w->sum[k];
         const use_state *u = &t->use[m->use];
         const param *p = &t->spec.params->at[u->use->tensor];
         const hyper_slice *slice = &t->spec.space->slices[u->use->slice];
-        void *cot = t->slot[m->slot + 1], *z = t->slot[m->slot + 2];
+        void *cot = t->slot[m->slot + 1], *z;
         hyper_at at = trainer_at(t, u, 0);
 
+        TRY(trainer_fetch_some(t, t->slot[m->slot + 2], p->count, &z));
         for (size_t e = 0; e < u->count; e++) trainer_put(t, cot, (int64_t)e, 0);
         for (int64_t e = 0; e < p->count; e++) {
             const int64_t to = use_index(&u->leaf, &p->shape, e);
@@ -295,6 +297,8 @@ static void collect_buffer(walker *w, double *dvalues)
         at.t = (m->phase * t->spec.steps + slice->phases - 1) / slice->phases;
         space_scatter(t->spec.space, u->use, &at, cot, dvalues);
     }
+done:
+    return st;
 }
 
 static drmad_status check_growth(walker *w, int64_t step, double first, walk_report *r)
@@ -407,7 +411,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
     if (w->first > 0) goto done;
     TRY(trainer_prepare(t, 0));
     TRY(rates_collect(w, dvalues));
-    collect_buffer(w, dvalues);
+    TRY(collect_buffer(w, dvalues));
     TRY(collect_start(w, dvalues));
 done:
     return st;

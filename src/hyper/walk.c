@@ -113,8 +113,8 @@ static drmad_status momentum_sums(walker *w)
             w->sum[w->sums++] = (momentum_sum){i, k, slot};
             TRY(mem_alloc(w->ctx, 1, t->size, &t->slot[slot]));
             TRY(mem_alloc(w->ctx, t->use[i].count, t->size, &t->slot[slot + 1]));
-            TRY(mem_alloc(w->ctx, (size_t)t->spec.params->at[s->uses[i].tensor].count, t->size,
-                          &t->slot[slot + 2]));
+            TRY(trainer_vector(t, (size_t)t->spec.params->at[s->uses[i].tensor].count,
+                               &t->slot[slot + 2]));
         }
     }
 done:
@@ -156,11 +156,13 @@ done:
 void walker_free(walker *w)
 {
     if (!w) return;
-    for (int32_t k = 0; k < w->sums; k++)
-        for (int i = 0; i < 3; i++) {
-            mem_free(w->ctx, w->t->slot[w->sum[k].slot + i]);
-            w->t->slot[w->sum[k].slot + i] = NULL;
-        }
+    for (int32_t k = 0; k < w->sums; k++) {
+        void **slot = &w->t->slot[w->sum[k].slot];
+        mem_free(w->ctx, slot[0]);
+        mem_free(w->ctx, slot[1]);
+        trainer_vector_free(w->t, slot[2]);
+        slot[0] = slot[1] = slot[2] = NULL;
+    }
     for (int i = 0; w->norm_slot && i < 3; i++) {
         mem_free(w->ctx, w->t->slot[w->norm_slot + i]);
         w->t->slot[w->norm_slot + i] = NULL;
@@ -183,13 +185,18 @@ void walker_free(walker *w)
     mem_free(w->ctx, w);
 }
 
-static void clear_sums(walker *w)
+static drmad_status clear_sums(walker *w)
 {
+    const trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+
     for (int32_t k = 0; k < w->sums; k++) {
-        const int32_t tensor = w->t->spec.space->uses[w->sum[k].use].tensor;
-        memset(w->t->slot[w->sum[k].slot + 2], 0,
-               (size_t)w->t->spec.params->at[tensor].count * w->t->size);
+        const param *p = &t->spec.params->at[t->spec.space->uses[w->sum[k].use].tensor];
+        TRY(t->on->copy(t->on, w->ctx, COPY_WITHIN, t->slot[w->sum[k].slot + 2], NULL,
+                        (size_t)p->count * t->size));
     }
+done:
+    return st;
 }
 
 drmad_status walker_start_adjoint(walker *w)
@@ -198,7 +205,7 @@ drmad_status walker_start_adjoint(walker *w)
     drmad_status st = DRMAD_OK;
     void *wcot;
 
-    TRY(trainer_fetch(t, w->cot[0], &wcot));
+    TRY(trainer_stage(t, w->cot[0], &wcot));
     for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, wcot, i, w->dw[i]);
     TRY(trainer_send(t, w->cot[0]));
     for (int32_t k = 1; k < t->vectors; k++) TRY(trainer_clear(t, w->cot[k]));
@@ -212,7 +219,7 @@ static drmad_status walk_back(walker *w, const double *values, uint64_t seed, wa
     drmad_status st = DRMAD_OK;
 
     TRY(walker_start_adjoint(w));
-    clear_sums(w);
+    TRY(clear_sums(w));
     rates_begin(w);
     trainer_restart(w->t, values, seed);
     TRY(walker_back(w, r, dvalues));

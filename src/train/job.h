@@ -38,9 +38,13 @@ typedef enum slot_id {
     SLOT_LOSS,
     SLOT_CORRECT, /* one element */
     SLOT_LOW, /* flat: lower bounds of the averaged squares, where a trajectory gives those alone */
-    SLOT_PREVIOUS,   /* flat: what the regression pulls towards */
-    SLOT_TEACHER,    /* [rows of the data, outputs] */
-    SLOT_OUTPUT,     /* evaluation: outputs of one chunk */
+    SLOT_PREVIOUS, /* flat: what the regression pulls towards */
+    SLOT_TEACHER,  /* [rows of the data, outputs] */
+    SLOT_OUTPUT,   /* evaluation: outputs of one chunk */
+    /* On a device, the training set's tables: rows, then each further input */
+    SLOT_TABLE,
+    SLOT_TABLE_MORE,
+    SLOT_TABLE_LAST = SLOT_TABLE_MORE + MORE_MAX - 1,
     SLOT_FIXED_COUNT /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
 } slot_id;
 

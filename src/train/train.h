@@ -142,9 +142,9 @@ drmad_status trainer_row_losses(trainer *t, const examples *e, const double *val
 drmad_status trainer_outputs(trainer *t, const examples *e, void *table);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
-const void *trainer_buffer(const trainer *t, int32_t k); /* vector k of the state, likewise */
-/* The weights in host memory, until the trainer is used again. */
+/* The weights, and vector k of the state, in host memory until the trainer is used again. */
 drmad_status trainer_read_weights(trainer *t, const void **out);
+drmad_status trainer_read_buffer(trainer *t, int32_t k, const void **out);
 size_t trainer_bytes(const trainer *t); /* memory held, plans included */
 /* One line a step of the plan. */
 void trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user);

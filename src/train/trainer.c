@@ -88,7 +88,7 @@ static drmad_status uses_new(trainer *t)
         u->count = (size_t)shape_count(&u->leaf);
         u->moving = u->by_row || (u->use->kind == HYPER_LR && s->rate.kind != SCHEDULE_CONSTANT) ||
                     (u->use->kind == HYPER_LR && s->rate.warmup > 0);
-        u->scaled = u->moving && !u->by_row && !t->on->host;
+        u->scaled = u->moving && !u->by_row && train_sums(s, u->use);
         if (u->scaled) u->scaled = s->space->slices[u->use->slice].multiplier, u->moving = false;
         u->phase = -1;
         TRY(trainer_use_memory(t, i));
@@ -111,9 +111,9 @@ static drmad_status buffers_new(trainer *t)
         for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_vector(t, flat, &t->state[i][k]));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->draw, &t->draw));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
-    TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
+    TRY(trainer_gradient_new(t));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
-    t->slot[SLOT_TEACHER] = (void *)(uintptr_t)s->teacher;
+    TRY(trainer_tables_new(t));
     if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
         TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
@@ -124,7 +124,6 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
-    t->slot[SLOT_CONSTANTS] = (void *)(uintptr_t)s->model.constant_data;
     TRY(uses_new(t));
     if (s->masks) TRY(trainer_masks_new(t));
 done:
@@ -220,6 +219,9 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
                     (long long)s->steps);
+    const backend *on = train_backend(s);
+    if (!s->oracle && !on->host && !on->mixed)
+        return FAIL(ctx, DRMAD_E_INTERNAL, "backend %s: takes no host addresses", on->name);
     if (s->masks && s->model.masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
     drmad_status st = s->oracle ? DRMAD_OK : check_module(ctx, s);
@@ -259,6 +261,8 @@ void trainer_free(trainer *t)
     job_free(t->step);
     job_free(t->eval);
     job_free(t->eval_grad);
+    job_free(t->gather);
+    for (int32_t k = 0; k < t->tables; k++) trainer_vector_free(t, t->table[k]);
     for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++) trainer_use_memory_free(t, i);
     for (int32_t l = 0; t->slot && l < t->masks; l++)
         mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
@@ -288,18 +292,18 @@ const void *trainer_weights(const trainer *t)
     return t->state[t->now][0];
 }
 
-const void *trainer_buffer(const trainer *t, int32_t k)
+drmad_status trainer_read_buffer(trainer *t, int32_t k, const void **out)
 {
-    return t->state[t->now][k];
+    void *v;
+    const drmad_status st = trainer_fetch(t, t->state[t->now][k], &v);
+
+    *out = v;
+    return st;
 }
 
 drmad_status trainer_read_weights(trainer *t, const void **out)
 {
-    void *w;
-    const drmad_status st = trainer_fetch(t, trainer_weights(t), &w);
-
-    *out = w;
-    return st;
+    return trainer_read_buffer(t, 0, out);
 }
 
 size_t trainer_bytes(const trainer *t)
@@ -437,15 +441,15 @@ static drmad_status choose_batch(trainer *t, int64_t step)
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
     for (int32_t k = 0; k < s->model.n_more; k++)
-        t->slot[SLOT_MORE + k] = (void *)(uintptr_t)s->train.more[k];
+        t->slot[SLOT_MORE + k] = (void *)(uintptr_t)t->more[k];
     if (s->sources.batch) {
         TRY(trainer_ask_batch(t, step));
-        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)t->rows;
     } else if (trainer_fed(t)) {
         TRY(take_batch(t, step));
     } else {
         batch_indices(s->order, t->seed, step, batch, count, t->local);
-        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)t->rows;
     }
     for (int64_t i = 0; i < s->batch; i++) {
         t->index[i] = s->train.list[t->local[i]];

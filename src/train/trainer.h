@@ -4,6 +4,8 @@
 #define TRAINER_H
 #include "train/job.h"
 
+enum { TABLES_MAX = 2 * (MORE_MAX + 1) + 2 }; /* inputs, chunks of them, constants, the teacher's */
+
 typedef enum use_slot { USE_VALUE, USE_COT, USE_TAN, USE_INVERSE, USE_SLOTS } use_slot;
 
 /* As drmad/model.h numbers them. */
@@ -56,10 +58,15 @@ struct trainer {
     size_t mask_bytes;
     int64_t *mask_size; /* [masks]: elements of a batch's sign mask */
     int32_t masks;
-    double *grad_sum; /* evaluation: flat */
-    int64_t chunk;    /* evaluation: rows of a chunk */
-    int64_t seen;     /* evaluation: rows that counted */
-    bool scored;      /* evaluation: right answers are counted */
+    const void *rows, *more[MORE_MAX]; /* the training set's tables, where programs read them */
+    void *table[TABLES_MAX];           /* a device's: copies of what never changes, and chunks */
+    int32_t tables;
+    job *gather;                  /* a device's, evaluation: a chunk from its tables */
+    void *chunk_at[1 + MORE_MAX]; /* where to: rows, further inputs */
+    double *grad_sum;             /* evaluation: flat */
+    int64_t chunk;                /* evaluation: rows of a chunk */
+    int64_t seen;                 /* evaluation: rows that counted */
+    bool scored;                  /* evaluation: right answers are counted */
 };
 
 /* The training graph of one step, on leaves bound to SLOT_W and the batch. */
@@ -150,6 +157,10 @@ void trainer_use_memory_free(trainer *t, int32_t use);
 /* On a device the reverse plan itself sums the use's cotangent, in double, until it is taken: into
  * host[USE_COT]. */
 bool trainer_sums(const trainer *t, int32_t use);
+/* The same for any use but one by rows, before there is a trainer. */
+bool train_sums(const train_spec *s, const hyper_use *u);
+/* The output for a use's cotangent; where the device sums, that sum, over itself. */
+drmad_status trainer_put_cotangent(trainer *t, job *j, int32_t use, node cot);
 drmad_status trainer_take_sum(trainer *t, int32_t use);
 drmad_status trainer_clear_sum(trainer *t, int32_t use);
 /* traj_step_fn: user is the trainer. */
@@ -187,7 +198,21 @@ drmad_status trainer_copy(trainer *t, void *to, const void *from); /* flat vecto
 /* A flat vector as the host can use it: itself or, of a device, a copy until the next such call.
  * trainer_send puts that copy into a device's vector. Not for every step. */
 drmad_status trainer_fetch(trainer *t, const void *flat, void **out);
+drmad_status trainer_fetch_some(trainer *t, const void *v, int64_t count, void **out);
 drmad_status trainer_send(trainer *t, void *flat);
+/* Memory for trainer_send, of no particular content, where all of the vector is made anew. */
+drmad_status trainer_stage(trainer *t, void *flat, void **out);
+/* *out: `host`, or where programs of a device read the copy that is made of it. */
+drmad_status trainer_table(trainer *t, const void *host, size_t bytes, const void **out);
+drmad_status trainer_tables_new(trainer *t);
+
+/* dF/dw of an evaluation, summed over its chunks into grad_sum: by the plans on a device, here in
+ * host memory. */
+drmad_status trainer_gradient_new(trainer *t);
+drmad_status trainer_gradient_begin(trainer *t);
+drmad_status trainer_gradient_put(trainer *t, job *j, int32_t tensor, node dw); /* the output */
+void trainer_gradient_add(trainer *t);                                          /* of a chunk */
+drmad_status trainer_gradient_end(trainer *t);
 
 /* Elements of a flat buffer in spec.dtype as doubles, and back: of the host's. */
 double trainer_get(const trainer *t, const void *flat, int64_t i);

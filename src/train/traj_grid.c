@@ -47,6 +47,8 @@ typedef struct grid {
     uint64_t *start; /* of each record, in bits */
     cell *at;
     char *hat[2];    /* forwards: hat_t and, at the end, w_T itself; backwards: states t+1 and t */
+    void *stage[2];  /* of a device's vectors: w, averaged squares */
+    void *there[3];  /* on the device: states t and t+1, by t modulo 2; lower bounds */
     uint32_t *masks; /* of the step loaded last */
     size_t mask_words;
     size_t fixed;    /* bytes held besides the log */
@@ -139,6 +141,19 @@ static void make_cells(const traj_spec *s, grid *g)
     }
 }
 
+static drmad_status hold_device(trajectory *tr, grid *g)
+{
+    const bool squares = tr->spec.squares > 0;
+    drmad_status st = DRMAD_OK;
+
+    for (int k = 0; k < 1 + squares && !tr->spec.on->host; k++)
+        TRY(traj_hold(tr, traj_vector_bytes(&tr->spec), 1, &g->stage[k]));
+    for (int k = 0; k < 2 + squares && !tr->spec.on->host; k++)
+        TRY(traj_hold_vectors(tr, 1, &g->there[k]));
+done:
+    return st;
+}
+
 static drmad_status grid_open(trajectory *tr)
 {
     drmad_status st = DRMAD_OK;
@@ -153,6 +168,7 @@ static drmad_status grid_open(trajectory *tr)
     TRY(traj_hold(tr, traj_vector_bytes(s), 1, &g->hat[0]));
     TRY(traj_hold(tr, traj_vector_bytes(s), 1, &g->hat[1]));
     TRY(traj_hold(tr, g->mask_words, sizeof *g->masks, &g->masks));
+    TRY(hold_device(tr, g));
     if (s->squares) TRY(cells_open(tr, &g->squares));
     g->fixed = tr->stats.bytes_held;
     g->normed = normed(s);
@@ -180,6 +196,8 @@ static void grid_close(trajectory *tr)
     mem_free(tr->ctx, g->hat[0]);
     mem_free(tr->ctx, g->hat[1]);
     mem_free(tr->ctx, g->masks);
+    for (int k = 0; k < 2; k++) mem_free(tr->ctx, g->stage[k]);
+    for (int k = 0; k < 3; k++) traj_free_vectors(tr, g->there[k]);
     mem_free(tr->ctx, g);
 }
 
@@ -400,17 +418,22 @@ static drmad_status grid_record(trajectory *tr, int64_t t, void *const state[], 
     drmad_status st = DRMAD_OK;
     grid *g = tr->kept;
     int64_t before = tr->stats.events;
+    const void *w, *v;
 
     if (!masks && g->mask_words && t < tr->spec.steps)
         return FAIL(tr->ctx, DRMAD_E_USAGE, "trajectory grid: no masks for step %lld",
                     (long long)t);
     g->start[t] = bits_where(&g->log);
-    TRY(put_record(tr, t, state[0], masks));
-    if (tr->spec.squares) TRY(cells_record(tr, &g->squares, t, state[tr->spec.squares]));
-    if (t == 0) TRY(first_state(tr, state[0]));
+    TRY(traj_down(tr, state[0], g->stage[0], &w));
+    TRY(put_record(tr, t, w, masks));
+    if (tr->spec.squares) {
+        TRY(traj_down(tr, state[tr->spec.squares], g->stage[1], &v));
+        TRY(cells_record(tr, &g->squares, t, v));
+    }
+    if (t == 0) TRY(first_state(tr, w));
     if (t > 0 && t < tr->spec.steps) watch_limit(tr, t, tr->stats.events - before);
     if (t < tr->spec.steps) goto done;
-    memcpy(g->hat[1], state[0], traj_vector_bytes(&tr->spec));
+    memcpy(g->hat[1], w, traj_vector_bytes(&tr->spec));
     TRY(bits_end(&g->log));
     tr->stats.bytes_logged = (size_t)(bits_where(&g->log) / 8);
     if (tr->spec.squares) tr->stats.bytes_logged += (size_t)(bits_where(&g->squares.log) / 8);
@@ -459,6 +482,7 @@ static drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
 {
     grid *g = tr->kept;
     int64_t last = tr->spec.steps - 1;
+    drmad_status st = DRMAD_OK;
 
     if (t < last) {
         char *old = g->hat[1];
@@ -469,13 +493,16 @@ static drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
     }
     undo(tr, t + 1, g->hat[0], false);
     if (g->mask_words) get_masks(g, t);
-    *out = (traj_view){
-        .now = {g->hat[0]}, .next = {g->hat[1]}, .masks = g->mask_words ? g->masks : NULL};
+    *out = (traj_view){.masks = g->mask_words ? g->masks : NULL};
+    out->next[0] = tr->spec.on->host ? g->hat[1] : g->there[(t + 1) % 2];
+    if (t == last) TRY(traj_up(tr, g->hat[1], g->there[(t + 1) % 2], &out->next[0]));
+    TRY(traj_up(tr, g->hat[0], g->there[t % 2], &out->now[0]));
     if (tr->spec.squares) {
         cells_load(tr, &g->squares, t);
-        out->low = g->squares.low;
+        TRY(traj_up(tr, g->squares.low, g->there[2], &out->low));
     }
-    return DRMAD_OK;
+done:
+    return st;
 }
 
 /* An estimate: 3 % of the weights cross a step at tau = .11 rms (learning rate .3), at 7.2 bits
