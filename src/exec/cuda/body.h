@@ -18,10 +18,15 @@
 #ifdef __CUDACC__
 #define GPU_BODY static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define BODY_PRAGMA(text) _Pragma(#text)
+#define UNROLL_BY(n) BODY_PRAGMA(unroll n)
+#define BODY_ALIGN(bytes) __align__(bytes)
 #define MULTIPLY_ADD(a, b, c) fma(a, b, c) /* fused: nothing else is, cmake/cuda.cmake */
 #else
 #define GPU_BODY static inline
 #define UNROLL
+#define UNROLL_BY(n)
+#define BODY_ALIGN(bytes) __attribute__((aligned(bytes)))
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
 

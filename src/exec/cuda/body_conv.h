@@ -12,26 +12,44 @@ typedef struct BODY_STATE(TILED(conv)) {
     TILED(tile) t;
     const REAL *image; /* the operand that is gathered from: its image, its group's first channel */
     const REAL *w;     /* the weight; conv_dw: dy */
-    int64_t k;         /* of the weight's or dy's next element */
+    int32_t k;         /* of the weight's or dy's next element */
     int32_t y, x;      /* of the pixel, in the operand's terms without the tap */
     conv_tap tap;      /* of the gathered operand's next element */
     conv_tap w_tap;    /* conv_dx: of the weight's */
     bool in;           /* does the weight's, or dy's, lane exist? */
+    bool wide, wide_w; /* runs of the gathered operand, of the weight */
     int32_t group;
 } BODY_STATE(TILED(conv));
 typedef BODY_STATE(TILED(conv)) BODY_STATE(TILED(conv_dx)), BODY_STATE(TILED(conv_dw));
 
-/* TM neighbouring elements of the gathered operand of conv or conv_dx. */
+/* Where the tap's element is; false: outside. */
+GPU_BODY bool TILED(conv_find)(const window_args *v, bool back, const BODY_STATE(TILED(conv)) * s,
+                               int32_t wide, int32_t channels, const REAL **at)
+{
+    int32_t y = s->y, x = s->x;
+    const bool in = back ? conv_at_back(v, &s->tap, &y, &x) : conv_at(v, &s->tap, &y, &x);
+
+    *at = s->image + (in ? ((int64_t)y * wide + x) * channels + s->tap.c : 0);
+    return in;
+}
+
+/* TM neighbouring elements of the gathered operand of conv or conv_dx: one piece of memory where
+ * the channels of a tap come in TMs. */
 GPU_BODY void TILED(conv_gather)(const window_args *v, bool back, BODY_STATE(TILED(conv)) * s)
 {
     const int32_t deep = (int32_t)((back ? v->o : v->c) / v->groups);
     const int32_t channels = (int32_t)(back ? v->o : v->c), wide = (int32_t)(back ? v->ow : v->w);
+    const REAL *at;
 
+    if (deep % TM == 0) {
+        const bool in = TILED(conv_find)(v, back, s, wide, channels, &at);
+        TYPED(load_run)(s->t.a, at, TM, in ? TM : 0, s->wide);
+        conv_next_tap(&s->tap, TILE_K, deep, v->kw);
+        return;
+    }
     UNROLL
     for (int32_t i = 0; i < TM; i++) {
-        int32_t y = s->y, x = s->x;
-        const bool in = back ? conv_at_back(v, &s->tap, &y, &x) : conv_at(v, &s->tap, &y, &x);
-        s->t.a[i] = in ? s->image[((int64_t)y * wide + x) * channels + s->tap.c] : 0;
+        s->t.a[i] = TILED(conv_find)(v, back, s, wide, channels, &at) ? *at : 0;
         conv_next_tap(&s->tap, 1, deep, v->kw);
     }
     conv_next_tap(&s->tap, TILE_K - TM, deep, v->kw);
@@ -67,6 +85,8 @@ GPU_BODY void TILED(conv_begin)(const conv_args *x, gpu_thread t, BODY_STATE(TIL
     s->k = TILED(k_b)(t.thread, true);
     s->in = o < out;
     s->w = (const REAL *)x->b + (s->group * out + (s->in ? o : 0)) * k;
+    s->wide = TYPED(is_wide)((const REAL *)x->a, v->c);
+    s->wide_w = TYPED(is_wide)((const REAL *)x->b, k);
 }
 
 GPU_BODY void TILED(conv_load)(const conv_args *x, BODY_STATE(TILED(conv)) * s)
@@ -111,6 +131,7 @@ GPU_BODY void TILED(conv_dx_begin)(const conv_args *x, gpu_thread t, BODY_STATE(
     conv_next_tap(&s->w_tap, TILED(k_b)(t.thread, false), (int32_t)deep, v->kw);
     s->in = c < out;
     s->w = (const REAL *)x->b + s->group * deep * v->kh * v->kw * out + c;
+    s->wide = TYPED(is_wide)((const REAL *)x->a, v->o);
 }
 
 GPU_BODY void TILED(conv_dx_load)(const conv_args *x, BODY_STATE(TILED(conv)) * s)

@@ -10,8 +10,8 @@
 
 typedef struct TILED(tile) {
     REAL acc[TM][TN], a[TM], b[TN];
-    int64_t row, col; /* of the tile's first element */
-    int64_t k, end;   /* of this share: where it begins, ends */
+    int32_t row, col; /* of the tile's first element */
+    int32_t k, end;   /* of this share: where it begins, ends */
     int32_t steps;
 } TILED(tile);
 
@@ -66,22 +66,23 @@ GPU_BODY int32_t TILED(k_b)(int32_t thread, bool along)
 GPU_BODY int64_t TILED(tile_begin)(TILED(tile) * s, int32_t block, int64_t m, int64_t n, int64_t k,
                                    int64_t k_each)
 {
-    const int64_t down = (m + 16 * TM - 1) / (16 * TM), across = (n + 16 * TN - 1) / (16 * TN);
-    const int64_t shares = k > k_each ? (k + k_each - 1) / k_each : 1;
-    int64_t at = block;
+    const int32_t down = (int32_t)((m + 16 * TM - 1) / (16 * TM));
+    const int32_t across = (int32_t)((n + 16 * TN - 1) / (16 * TN));
+    const int32_t shares = (int32_t)(k > k_each ? (k + k_each - 1) / k_each : 1);
+    int32_t at = block;
 
     s->col = at % across * (16 * TN), at /= across;
     s->row = at % down * (16 * TM), at /= down;
-    s->k = at % shares * k_each, at /= shares;
-    s->end = s->k + k_each < k ? s->k + k_each : k;
-    s->steps = (int32_t)((s->end - s->k + TILE_K - 1) / TILE_K);
+    s->k = at % shares * (int32_t)k_each, at /= shares;
+    s->end = (int32_t)(s->k + k_each < k ? s->k + k_each : k);
+    s->steps = (s->end - s->k + TILE_K - 1) / TILE_K;
     return at;
 }
 
 GPU_BODY void TILED(tile_multiply)(TILED(tile) * s, const TILED(tile_shared) * from, int32_t half,
                                    int32_t thread)
 {
-    UNROLL
+    UNROLL_BY(2) /* more, and a large tile does not fit its registers */
     for (int32_t k = 0; k < TILE_K; k++) {
         REAL a[TM], b[TN];
         UNROLL
@@ -110,19 +111,26 @@ GPU_BODY void TILED(tile_store)(const TILED(tile) * s, TILED(tile_shared) * to, 
         to->b[half][kb + j * (along_b ? 1 : TILED(groups_n))][lb] = s->b[j];
 }
 
-/* To c[row * ldc + col]. */
+/* To c[row * ldc + col], or added to it. */
 GPU_BODY void TILED(tile_write)(const TILED(tile) * s, REAL *c, int64_t m, int64_t n, int64_t ldc,
                                 bool add, int32_t thread)
 {
+    const bool wide = TYPED(is_wide)(c, ldc);
+    const int32_t run = TILED(run_n);
+
     UNROLL
     for (int32_t i = 0; i < TM; i++) {
         const int64_t row = s->row + TILED(row_of)(thread, i);
         UNROLL
-        for (int32_t j = 0; j < TN; j++) {
-            const int64_t col = s->col + TILED(col_of)(thread, j);
-            if (row >= m || col >= n) continue;
-            REAL *to = c + row * ldc + col;
-            *to = s->acc[i][j] + (add ? *to : 0);
+        for (int32_t j = 0; j < TN; j += run) {
+            const int64_t col = s->col + TILED(col_of)(thread, j), left = row < m ? n - col : 0;
+            REAL *to = c + row * ldc + col, sum[TILED(run_n)];
+            UNROLL
+            for (int32_t k = 0; k < run; k++) sum[k] = 0;
+            if (add) TYPED(load_run)(sum, to, run, left, wide);
+            UNROLL
+            for (int32_t k = 0; k < run; k++) sum[k] += s->acc[i][j + k];
+            TYPED(store_run)(to, sum, run, left, wide);
         }
     }
 }
@@ -133,8 +141,8 @@ typedef struct BODY_STATE(TILED(matmul)) {
     TILED(tile) t;
     const REAL *a, *b; /* the loader's first element of the next step */
     REAL *c;
-    int64_t ka, kb;  /* its k */
-    bool in_a, in_b; /* does its row, its column exist? */
+    int32_t left_a, left_b; /* elements of k from there on; none where row or column do not exist */
+    bool wide_a, wide_b;
 } BODY_STATE(TILED(matmul));
 
 GPU_BODY void TILED(matmul_begin)(const matmul_args *x, gpu_thread t, BODY_STATE(TILED(matmul)) * s)
@@ -143,30 +151,37 @@ GPU_BODY void TILED(matmul_begin)(const matmul_args *x, gpu_thread t, BODY_STATE
     const int64_t which = TILED(tile_begin)(&s->t, t.block, x->m, x->n, x->k, x->k_each);
     const int64_t row = s->t.row + TILED(lane_a)(t.thread, along_a);
     const int64_t col = s->t.col + TILED(lane_b)(t.thread, along_b);
+    const int64_t ka = s->t.k + TILED(k_a)(t.thread, along_a);
+    const int64_t kb = s->t.k + TILED(k_b)(t.thread, along_b);
 
-    s->ka = s->t.k + TILED(k_a)(t.thread, along_a);
-    s->kb = s->t.k + TILED(k_b)(t.thread, along_b);
-    s->in_a = row < x->m, s->in_b = col < x->n;
-    s->a = (const REAL *)x->a + which * x->a_step +
-           (x->ta ? s->ka * x->lda + row : row * x->lda + s->ka);
-    s->b = (const REAL *)x->b + which * x->b_step +
-           (x->tb ? col * x->ldb + s->kb : s->kb * x->ldb + col);
+    s->left_a = row < x->m ? (int32_t)(s->t.end - ka) : 0;
+    s->left_b = col < x->n ? (int32_t)(s->t.end - kb) : 0;
+    s->a = (const REAL *)x->a + which * x->a_step;
+    s->b = (const REAL *)x->b + which * x->b_step;
+    s->wide_a = TYPED(is_wide)(s->a, x->lda), s->wide_b = TYPED(is_wide)(s->b, x->ldb);
+    s->a += along_a ? row * x->lda + ka : ka * x->lda + row;
+    s->b += along_b ? col * x->ldb + kb : kb * x->ldb + col;
     s->c = (REAL *)x->c + which * x->c_step + s->t.k / x->k_each * x->share_step;
 }
 
 GPU_BODY void TILED(matmul_load)(const matmul_args *x, BODY_STATE(TILED(matmul)) * s)
 {
-    const int32_t next_a = x->ta ? TILED(groups_m) : 1, next_b = x->tb ? 1 : TILED(groups_n);
-    const int64_t step_a = x->ta ? x->lda : 1, step_b = x->tb ? 1 : x->ldb;
-
-    UNROLL
-    for (int32_t i = 0; i < TM; i++)
-        s->t.a[i] = s->in_a && s->ka + i * next_a < s->t.end ? s->a[i * next_a * step_a] : 0;
-    UNROLL
-    for (int32_t j = 0; j < TN; j++)
-        s->t.b[j] = s->in_b && s->kb + j * next_b < s->t.end ? s->b[j * next_b * step_b] : 0;
-    s->ka += TILE_K, s->kb += TILE_K;
-    s->a += TILE_K * step_a, s->b += TILE_K * step_b;
+    if (!x->ta) {
+        TYPED(load_run)(s->t.a, s->a, TM, s->left_a, s->wide_a);
+    } else {
+        UNROLL
+        for (int32_t i = 0; i < TM; i++)
+            s->t.a[i] = i * TILED(groups_m) < s->left_a ? s->a[i * TILED(groups_m) * x->lda] : 0;
+    }
+    if (x->tb) {
+        TYPED(load_run)(s->t.b, s->b, TN, s->left_b, s->wide_b);
+    } else {
+        UNROLL
+        for (int32_t j = 0; j < TN; j++)
+            s->t.b[j] = j * TILED(groups_n) < s->left_b ? s->b[j * TILED(groups_n) * x->ldb] : 0;
+    }
+    s->left_a -= TILE_K, s->left_b -= TILE_K;
+    s->a += TILE_K * (x->ta ? x->lda : 1), s->b += TILE_K * (x->tb ? 1 : x->ldb);
 }
 
 GPU_BODY bool TILED(matmul)(const matmul_args *x, gpu_thread t, BODY_STATE(TILED(matmul)) * s,

@@ -2,6 +2,7 @@
 #include "exec/cuda/body_draw.h"
 #include "exec/cuda/body_pool.h"
 #include "exec/cuda/body_rows.h"
+#include "exec/cuda/body_run.h"
 #include "exec/cuda/body_sums.h"
 
 #define TM 4
