@@ -16,9 +16,10 @@ typedef struct bound_memory {
     const void *const *leaf; /* by number */
     void *const *out;        /* by output */
     void *arena;
+    bool later; /* outputs in host memory may come, and errors be told, as late as `wait` */
 } bound_memory;
 
-enum { BACKEND_VERSION = 2 };
+enum { BACKEND_VERSION = 3 };
 
 /* Within the device; from the host to it; back. */
 typedef enum copy_way { COPY_WITHIN, COPY_UP, COPY_DOWN } copy_way;
@@ -37,12 +38,15 @@ struct backend {
     bool arena; /* wants bound_memory.arena */
     drmad_status (*bind)(const backend *b, drmad_ctx *ctx, const plan *p, void **code);
     drmad_status (*run)(void *code, const bound_memory *m);
+    /* Until all runs of this code are done; gives the first error of those that were `later`. NULL:
+     * no run ever is. */
+    drmad_status (*wait)(void *code);
     void (*release)(void *code);       /* NULL is fine */
     size_t (*bytes)(const void *code); /* memory it holds */
     /* Device memory, zeroed. */
     drmad_status (*alloc)(const backend *b, drmad_ctx *ctx, size_t bytes, void **out);
     void (*free)(const backend *b, drmad_ctx *ctx, void *ptr); /* NULL is fine */
-    /* `from` NULL: zeros, COPY_WITHIN. */
+    /* `from` NULL: zeros, COPY_WITHIN. In order with runs. */
     drmad_status (*copy)(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                          size_t bytes);
 };
@@ -64,5 +68,9 @@ void program_set_output(program *p, int32_t i, void *memory);
 /* Fails with DRMAD_E_USAGE when a leaf that the plan reads, or an output, has no memory, and
  * with DRMAD_E_DATA when an index points outside its table. */
 drmad_status program_run(program *p);
+/* The same, but the host need not wait for it: outputs in host memory come at the latest with
+ * program_wait, and so do errors. Leaves in host memory may change at once. */
+drmad_status program_run_later(program *p);
+drmad_status program_wait(program *p);
 size_t program_bytes(const program *p); /* arena and work space */
 #endif

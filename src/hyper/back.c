@@ -131,7 +131,7 @@ static void bind_squares(walker *w, const traj_view *v)
     t->slot[SLOT_LOW] = (void *)(uintptr_t)v->low;
 }
 
-static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
+drmad_status walker_send_step(walker *w, int64_t step, const traj_view *v)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
@@ -154,9 +154,21 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
         TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], PRODUCT_BACK,
                                 w->asks_gradient ? t->slot[SLOT_G] : NULL));
     }
-    TRY(job_run(w->back, t->slot));
+    TRY(job_run_later(w->back, t->slot));
 done:
     return st;
+}
+
+static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
+{
+    const drmad_status st = walker_send_step(w, step, v);
+
+    return st == DRMAD_OK ? job_wait(w->back) : st;
+}
+
+drmad_status walker_collect(walker *w, int64_t step, double *dvalues)
+{
+    return collect(w, step, 1, dvalues);
 }
 
 drmad_status walker_reverse_step(walker *w, int64_t step, const traj_view *v, double *dvalues)
@@ -397,10 +409,12 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         TRY(trainer_clear_sum(t, i));
     }
     r->growth = 1;
+    w->lates = 0;
     for (int64_t step = T - 1, seen = T; step >= w->first; step--) {
         TRY(base_stopped(w->ctx));
         const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */
         if (w->spec.tenth) TRY(reverse_tenth(w, &step, dvalues));
+        else if (w->late) TRY(late_reverse(w, step, dvalues));
         else TRY(reverse_block(w, &rule, &step, dvalues));
         r->steps += !rest;
         if (seen - step >= look || step == w->first) {

@@ -195,8 +195,9 @@ static drmad_status tangent_run(walker *w, const double *values, const double *d
         trainer_bind(t, SLOT_W, t->state[0]);
         trainer_bind(t, SLOT_W_OUT, t->state[0]);
         trainer_bind(t, SLOT_WTAN, w->tan);
-        TRY(job_run(w->tangent, t->slot));
+        TRY(job_run_later(w->tangent, t->slot));
     }
+    TRY(job_wait(w->tangent));
 done:
     return st;
 }

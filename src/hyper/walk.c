@@ -147,6 +147,7 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     if (spec->estimator.kind == ESTIMATOR_IMPLICIT) TRY(implicit_open(w));
     else TRY(walker_build_back(w));
     TRY(walker_build_norm(w));
+    TRY(late_new(w));
     *out = w, w = NULL;
 done:
     walker_free(w);
@@ -172,6 +173,7 @@ void walker_free(walker *w)
         w->t->slot[w->square_slot] = NULL;
     }
     rates_free(w);
+    late_free(w);
     implicit_close(w);
     traj_free(w->tr);
     job_free(w->back);

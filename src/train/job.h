@@ -77,4 +77,7 @@ drmad_status job_output(job *j, node y, slot_ref ref, node alias);
 drmad_status job_compile(job *j);
 bool job_reads(const job *j, slot_id slot); /* whether it reads a leaf bound to `slot` */
 drmad_status job_run(job *j, void *const slots[]);
+/* As program_run_later; until job_wait the host must not read what it writes. */
+drmad_status job_run_later(job *j, void *const slots[]);
+drmad_status job_wait(job *j);
 #endif

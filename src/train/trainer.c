@@ -1,7 +1,6 @@
-/* The trainer: what it holds, and the loop over steps. Evaluation is in evaluate.c, the graph in
- * net.c. */
+/* The trainer: what it holds, and what is in place before a step. The loop over steps is in
+ * trainer_run.c, evaluation in evaluate.c, the graph in net.c. */
 #include "train/trainer.h"
-#include <math.h>
 #include <string.h>
 
 enum { DENSE_CHUNK = 512 };
@@ -116,7 +115,8 @@ static drmad_status buffers_new(trainer *t)
     TRY(trainer_tables_new(t));
     if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
-        TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
+        TRY(mem_alloc(t->ctx, k == SLOT_LOSS ? LATE_STEPS : 1, sizeof(double), &t->slot[k]));
+    t->losses = t->slot[SLOT_LOSS];
     TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
     for (int64_t k = 0; k < s->done; k++) product = optim_product(&s->optim, k, product);
     for (int64_t k = 0; k < s->steps; k++)
@@ -266,6 +266,7 @@ void trainer_free(trainer *t)
     for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++) trainer_use_memory_free(t, i);
     for (int32_t l = 0; t->slot && l < t->masks; l++)
         mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
+    if (t->losses) t->slot[SLOT_LOSS] = t->losses;
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
     if (t->slot) trainer_vector_free(t, t->slot[SLOT_WGRAD]);
@@ -492,102 +493,4 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     t->seed = seed;
     t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
-}
-
-/* ---- the loop ---- */
-
-drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[])
-{
-    trainer *t = user;
-    drmad_status st = DRMAD_OK;
-    double loss;
-
-    TRY(trainer_prepare(t, step));
-    if (t->spec.oracle) {
-        const void *weights = trainer_example_weights(t, USE_VALUE);
-        TRY(trainer_ask_gradient(t, step, from[0], weights, t->slot[SLOT_G], &loss));
-        trainer_put(t, t->slot[SLOT_LOSS], 0, loss);
-    }
-    trainer_bind(t, SLOT_W, from);
-    trainer_bind(t, SLOT_W_OUT, to);
-    TRY(job_run(t->step, t->slot));
-done:
-    return st;
-}
-
-static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[])
-{
-    if (!tr) return DRMAD_OK;
-    const bool masks = t->spec.masks && step < t->spec.steps;
-    if (masks) trainer_masks_pack(t);
-    return traj_record(tr, step, state, masks ? t->mask_bits : NULL);
-}
-
-static drmad_status diverged(trainer *t, int64_t step, double loss)
-{
-    return FAIL(t->ctx, DRMAD_E_DIVERGED, "training diverged: loss %g at step %lld of %lld", loss,
-                (long long)step, (long long)t->spec.steps);
-}
-
-static void note_loss(const trainer *t, int64_t step, double loss, train_report *out)
-{
-    const int64_t tail = (t->spec.steps + 9) / 10;
-
-    if (step == 0) out->first_loss = loss;
-    out->last_loss = loss;
-    if (step >= t->spec.steps - tail) out->mean_loss += loss / (double)tail;
-    out->steps = step + 1;
-}
-
-void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
-{
-    t->watch_every = every;
-    t->watch = fn;
-    t->watch_user = user;
-}
-
-void trainer_follow(trainer *t, train_follow_fn *fn, void *user)
-{
-    t->follow = fn;
-    t->follow_user = user;
-}
-
-static drmad_status watch(trainer *t, int64_t steps)
-{
-    const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
-
-    return due ? t->watch(t->watch_user, steps) : DRMAD_OK;
-}
-
-drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
-                         train_report *out)
-{
-    const double start = base_now();
-    const bool masks = t->spec.masks, apart = masks || t->follow; /* a step into other memory */
-    drmad_status st = DRMAD_OK;
-
-    *out = (train_report){0};
-    trainer_restart(t, values, seed);
-    TRY(trainer_prepare(t, 0));
-    t->now = 0;
-    TRY(trainer_start_state(t, t->state[0]));
-    if (tr) TRY(traj_begin(tr));
-    for (int64_t step = 0; step < t->spec.steps; step++) {
-        void *const *from = t->state[t->now], *const *to = apart ? t->state[1 - t->now] : from;
-
-        TRY(base_stopped(t->ctx));
-        if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
-        TRY(trainer_step_at(t, step, from, to));
-        if (masks) TRY(record(t, tr, step, from));
-        if (apart) t->now = 1 - t->now;
-        const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
-        note_loss(t, step, loss, out);
-        if (!isfinite(loss)) TRY(diverged(t, step, loss));
-        if (t->follow) TRY(t->follow(t->follow_user, step, from, to));
-        TRY(watch(t, step + 1));
-    }
-    TRY(record(t, tr, t->spec.steps, t->state[t->now]));
-done:
-    out->seconds = base_now() - start;
-    return st;
 }

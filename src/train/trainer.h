@@ -6,6 +6,9 @@
 
 enum { TABLES_MAX = 2 * (MORE_MAX + 1) + 2 }; /* inputs, chunks of them, constants, the teacher's */
 
+/* Steps that may be under way while the host prepares the next one, where the backend lets it. */
+enum { LATE_STEPS = 32 };
+
 typedef enum use_slot { USE_VALUE, USE_COT, USE_TAN, USE_INVERSE, USE_SLOTS } use_slot;
 
 /* As drmad/model.h numbers them. */
@@ -38,6 +41,8 @@ struct trainer {
     use_state *use;       /* space->n_uses */
     const double *values; /* of the current run */
     uint64_t seed;
+    void *losses; /* SLOT_LOSS of each step under way */
+    int32_t late; /* steps whose loss nobody has looked at */
     int64_t watch_every;
     train_watch_fn *watch;
     void *watch_user;

@@ -229,7 +229,10 @@ static void check_group(dtype t, int64_t rows, int64_t cols, unsigned which)
     const int most = group_of(&x, rows, cols, all);
     for (int i = 0; i < most; i++)
         if (which >> i & 1) out[n++] = all[i];
-    check(&x, on, n, out, t == F64 ? 1e-12 : 1e-5);
+    double *want[RX_OUTS];
+    rx_evaluate(&x, n, out, want);
+    check_plan(&x, on, n, out, &(rx_wanted){want, t == F64 ? 1e-12 : 1e-5, "group"});
+    for (int i = 0; i < n; i++) free(want[i]);
     cuda_backend_free(on);
     rx_close(&x);
 }
@@ -243,6 +246,35 @@ TEST(groups_of_all_shapes_with_sums)
     for (size_t i = 0; i < COUNT(size); i++)
         for (unsigned which = 1; which < 32; which = which < 16 ? 2 * which : which + 15)
             check_group(which % 2 ? F64 : F32, size[i][0], size[i][1], which);
+}
+
+/* More values at once than there are registers, results among them, over leaves that are read to
+ * the end; more sums than a call does. */
+TEST(groups_larger_than_a_call)
+{
+    enum { VALUES = 30, SUMS = 12 };
+
+    for (int seed = 0; seed < 2; seed++) {
+        plan_output out[RX_OUTS];
+        node y[VALUES];
+        int n = 0;
+        rx x;
+
+        rx_open(&x, seed ? F64 : F32, (uint64_t)seed);
+        backend *on = open_backend(&x);
+        node a = rx_leaf(&x, SHAPE(30, 11)), b = rx_leaf(&x, SHAPE(30, 11));
+        y[0] = g_tanh(x.g, a);
+        for (int i = 1; i < VALUES; i++) y[i] = g_tanh(x.g, y[i - 1]);
+        for (int i = 0; i < VALUES / 2; i++)
+            out[n++] = (plan_output){g_mul(x.g, y[i], y[VALUES - 1 - i]), i == 3 ? 0 : -1};
+        for (int i = 0; i < SUMS; i++)
+            out[n++] = (plan_output){g_sum(x.g, g_mul(x.g, y[i], b), 1u << i % 2), -1};
+        check(&x, on, n, out, seed ? 1e-12 : 1e-5);
+        check(&x, on, VALUES / 2, out, seed ? 1e-12 : 1e-5);
+        check(&x, on, SUMS, out + VALUES / 2, seed ? 1e-12 : 1e-5);
+        cuda_backend_free(on);
+        rx_close(&x);
+    }
 }
 
 /* ---- addresses that move ---- */

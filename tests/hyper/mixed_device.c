@@ -1,11 +1,21 @@
 #include "mixed_device.h"
 #include <sys/mman.h>
 
+enum { IN_FLIGHT = 8 };
+
+typedef struct late_output {
+    void *to, *from;
+    size_t bytes;
+} late_output;
+
 typedef struct mixed_code {
     drmad_ctx *ctx;
     mixed_device *d;
     const plan *plan;
     void *inner;
+    void **out; /* of one run */
+    late_output *late;
+    int32_t runs, lates; /* in flight */
 } mixed_code;
 
 static mixed_device *device_of(const backend *b)
@@ -66,6 +76,18 @@ static drmad_status copy(const backend *b, drmad_ctx *ctx, copy_way way, void *t
 
 /* ---- programs ---- */
 
+static void release(void *p)
+{
+    mixed_code *code = p;
+
+    if (!code) return;
+    for (int32_t i = 0; i < code->lates; i++) free(code->late[i].from);
+    backend_cpu.release(code->inner);
+    mem_free(code->ctx, code->out);
+    mem_free(code->ctx, code->late);
+    mem_free(code->ctx, code);
+}
+
 static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void **out)
 {
     drmad_status st = DRMAD_OK;
@@ -74,20 +96,13 @@ static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void *
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *code, &code));
     *code = (mixed_code){.ctx = ctx, .d = device_of(b), .plan = p};
+    TRY(mem_alloc(ctx, (size_t)p->outs + 1, sizeof *code->out, &code->out));
+    TRY(mem_alloc(ctx, IN_FLIGHT * (size_t)p->outs + 1, sizeof *code->late, &code->late));
     TRY(backend_cpu.bind(&backend_cpu, ctx, p, &code->inner));
     *out = code, code = NULL;
 done:
-    mem_free(ctx, code);
+    release(code);
     return st;
-}
-
-static void release(void *p)
-{
-    mixed_code *code = p;
-
-    if (!code) return;
-    backend_cpu.release(code->inner);
-    mem_free(code->ctx, code);
 }
 
 static void count(mixed_device *d, int64_t *sum, size_t bytes)
@@ -103,23 +118,53 @@ static size_t leaf_bytes(const graph *g, int32_t i)
     return (size_t)shape_count(graph_shape(g, y)) * dtype_size(graph_dtype(g, y));
 }
 
+/* Those of the runs in flight come only now. */
+static drmad_status wait(void *p)
+{
+    mixed_code *code = p;
+
+    for (int32_t i = 0; i < code->lates; i++) {
+        const late_output *o = &code->late[i];
+        memcpy(o->to, o->from, o->bytes);
+        free(o->from);
+    }
+    code->d->seen.waits += code->runs > 0;
+    code->runs = code->lates = 0;
+    return DRMAD_OK;
+}
+
+/* Where the run writes output i: late ones beside their memory, which is spoilt meanwhile. */
+static void *written(mixed_code *code, const bound_memory *m, int32_t i, size_t bytes)
+{
+    if (!m->later || inside(code->d, m->out[i])) return m->out[i];
+    void *from = malloc(bytes);
+    memset(m->out[i], 0xff, bytes);
+    code->late[code->lates++] = (late_output){m->out[i], from, bytes};
+    return from;
+}
+
 static drmad_status run(void *p, const bound_memory *m)
 {
-    const mixed_code *code = p;
+    mixed_code *code = p;
     mixed_device *d = code->d;
     const graph *g = code->plan->g;
 
+    if (!m->later || code->runs == IN_FLIGHT) wait(code);
+    code->runs += m->later;
     d->seen.runs++;
     for (int32_t i = 0; i < graph_leaves(g); i++)
         if (m->leaf[i] && !inside(d, m->leaf[i])) count(d, &d->seen.up, leaf_bytes(g, i));
-    for (int32_t i = 0; i < code->plan->outs; i++)
-        if (!inside(d, m->out[i])) {
-            const plan_node *y = &code->plan->node[code->plan->out[i].y];
-            count(d, &d->seen.down, (size_t)y->size * dtype_size(y->type));
-        }
+    for (int32_t i = 0; i < code->plan->outs; i++) {
+        const plan_node *y = &code->plan->node[code->plan->out[i].y];
+        const size_t bytes = (size_t)y->size * dtype_size(y->type);
+        if (!inside(d, m->out[i])) count(d, &d->seen.down, bytes);
+        code->out[i] = written(code, m, i, bytes);
+    }
     touch(d, true);
-    const drmad_status st = backend_cpu.run(code->inner, m);
+    const drmad_status st = backend_cpu.run(
+        code->inner, &(bound_memory){.leaf = m->leaf, .out = code->out, .arena = m->arena});
     touch(d, false);
+    d->seen.waits += !m->later;
     return st;
 }
 
@@ -137,6 +182,7 @@ void mixed_open(mixed_device *d)
     d->on = backend_cpu;
     d->on.name = "mixed";
     d->on.host = false, d->on.mixed = true;
+    d->on.wait = wait;
     d->on.bind = bind, d->on.run = run, d->on.release = release, d->on.bytes = code_bytes;
     d->on.alloc = lend, d->on.free = give_back, d->on.copy = copy;
 }

@@ -2,6 +2,7 @@
  * are the CPU's to the bit, and nothing large travels with a step. */
 #include "mixed_device.h"
 #include "toy.h"
+#include "train/trainer.h"
 
 enum { GRAD_MAX = 4096 };
 
@@ -171,7 +172,7 @@ TEST(mixed_every_granularity_is_as_on_the_cpu)
                      .phases = 2,
                      .also = schedule_cosine};
         check_same(&s);
-        s.name = "wide", s.width = 15, s.phases = 1;
+        s.name = "wide", s.width = 15;
         check_near(&s, 1e-13); /* order 1, some tens of terms */
         s.name = "wide, grid", s.walk = grid;
         check_near(&s, 1e-13);
@@ -335,14 +336,14 @@ static made travel(traj_kind kind, int64_t steps)
 
 /* Of a step forward and one back: the numbers of the batch, its labels and its weights, and each
  * small leaf of hyperparameters. Never a vector of the net (9 KB): the largest is a number for each
- * row of an evaluation's chunk. */
+ * row of an evaluation's chunk. Both walks look at |w~| 49 times. */
 TEST(mixed_nothing_large_travels_with_a_step)
 {
-    enum { BATCH = 7, USES = 6 * 5 + 4, CHUNK = 512 };
-    const made a = travel(TRAJ_FULL, 40), b = travel(TRAJ_FULL, 80);
+    enum { STEPS = 98, BATCH = 7, USES = 6 * 5 + 4, CHUNK = 512 };
+    const made a = travel(TRAJ_FULL, STEPS), b = travel(TRAJ_FULL, 2 * STEPS);
     const int64_t runs = b.seen.runs - a.seen.runs;
 
-    CHECK_INT(runs, 2 * 40);
+    CHECK_INT(runs, 2 * STEPS);
     CHECK_INT(b.seen.largest, CHUNK * 8);
     CHECK_INT(b.seen.copies, a.seen.copies);
     CHECK_INT(b.seen.copied_up, a.seen.copied_up);
@@ -350,199 +351,110 @@ TEST(mixed_nothing_large_travels_with_a_step)
     CHECK((b.seen.down - a.seen.down) / runs <= 8 + BATCH * 8 + USES * 8);
 }
 
-/* ---- nets ---- */
-
-enum { NET_ROWS = 24, NET_TRAIN = 16, NET_BATCH = 4, NET_CLASSES = 4 };
-
-typedef struct net_case {
-    const char *name;
-    nn_preset preset;
-    walk_spec walk;
-    int64_t steps;
-} net_case;
-
-typedef struct scene {
-    drmad_ctx *ctx;
-    nn_spec *net;
-    param_table *params;
-    space *s;
-    trainer *t;
-    walker *w;
-    train_spec spec;
-    examples valid;
-    unsigned char *rows;
-    int32_t labels[NET_ROWS], list[NET_ROWS];
-    double *raw, *values, *grad;
-} scene;
-
-static void fill_data(scene *e)
+/* The device may hold up to 8 runs, so every eighth one waits. */
+TEST(mixed_the_host_runs_ahead)
 {
-    const int64_t width = shape_count(&e->net->input) + e->net->tokens;
-    const rng_key key = {31, 0, 2};
+    enum { STEPS = 98 };
+    const traj_kind kinds[] = {TRAJ_FULL, TRAJ_REPLAY};
 
-    e->rows = malloc((size_t)(NET_ROWS * width));
-    for (int64_t i = 0; i < NET_ROWS * width; i++)
-        e->rows[i] = (unsigned char)rng_below(key, (uint64_t)i, e->net->tokens ? NET_CLASSES : 256);
-    for (int i = 0; i < NET_ROWS; i++) {
-        e->labels[i] = (int32_t)rng_below(key, 1u << 30 | (uint64_t)i, NET_CLASSES);
-        e->list[i] = NET_ROWS - 1 - i;
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        const made a = travel(kinds[k], STEPS), b = travel(kinds[k], 2 * STEPS);
+        const int64_t runs = b.seen.runs - a.seen.runs;
+        CHECK(runs >= 2 * STEPS && b.seen.waits - a.seen.waits <= runs / 8 + 2);
     }
-    e->spec.train = (examples){.rows = e->rows,
-                               .type = U8,
-                               .n = NET_ROWS,
-                               .width = width,
-                               .scale = 1.0 / 255,
-                               .list = e->list,
-                               .labels = e->labels,
-                               .count = NET_TRAIN};
-    e->valid = e->spec.train;
-    e->valid.list += NET_TRAIN, e->valid.labels += NET_TRAIN;
-    e->valid.count = NET_ROWS - NET_TRAIN;
 }
 
-static drmad_status open_scene(scene *e, const net_case *c, dtype type, const backend *on)
+/* Found a few steps late, but told of the right one; and nothing of it is left. */
+TEST(mixed_divergence_is_told_of_its_step)
 {
-    static const struct {
-        hyper_kind kind;
-        hyper_per per;
-        int64_t phases;
-        double start;
-    } tuned[] = {{HYPER_LR, PER_TENSOR, 2, 0.05},
-                 {HYPER_MOMENTUM, PER_GLOBAL, 1, 0.8},
-                 {HYPER_WEIGHT_DECAY, PER_TENSOR, 1, 0.01},
-                 {HYPER_INIT_SCALE, PER_GLOBAL, 1, 0.9},
-                 {HYPER_LABEL_SMOOTHING, PER_GLOBAL, 1, 0.1}};
-    hyper_decl decls[COUNT(tuned)];
-    const space_facts facts = {
-        .steps = c->steps, .examples = NET_TRAIN, .classes = NET_CLASSES, .inputs = 1};
-    drmad_status st = DRMAD_OK;
+    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
+    const hyper_decl lr = {.kind = HYPER_LR, .phases = 1, .low = 1e-3, .high = 1e9, .start = 0.3};
+    char said[2][200];
+    train_report run[2];
+    double loss[2];
 
-    memset(e, 0, sizeof *e);
-    e->ctx = test_ctx();
-    for (size_t i = 0; i < COUNT(tuned); i++)
-        decls[i] = (hyper_decl){.kind = tuned[i].kind,
-                                .per = tuned[i].per,
-                                .phases = tuned[i].phases,
-                                .transform = TRANSFORM_LOGIT,
-                                .high = 0.99,
-                                .start = tuned[i].start};
-    TRY(nn_from_preset(e->ctx, &c->preset, &e->net));
-    fill_data(e);
-    e->spec.on = on;
-    e->spec.dtype = type;
-    e->spec.model = nn_module(e->net);
-    e->spec.optim = (optim_spec){.buffer = true};
-    e->spec.rate = (schedule){.rate = 0.05, .steps = c->steps};
-    e->spec.init_scale = 1, e->spec.momentum = 0.8;
-    e->spec.steps = c->steps, e->spec.batch = NET_BATCH, e->spec.order = BATCH_SHUFFLE;
-    TRY(params_new(e->ctx, &e->params));
-    TRY(nn_params(e->net, e->params));
-    TRY(space_new(e->ctx, e->params, &facts, decls, COUNT(decls), &e->s));
-    e->spec.params = e->params, e->spec.space = e->s;
-    TRY(trainer_new(e->ctx, &e->spec, &e->t));
-    TRY(walker_new(e->ctx, e->t, &c->walk, &e->w));
-    e->raw = calloc((size_t)e->s->total, sizeof(double));
-    e->values = calloc((size_t)e->s->total, sizeof(double));
-    e->grad = calloc((size_t)e->s->total, sizeof(double));
-    space_start(e->s, e->raw);
-    space_values(e->s, e->raw, e->values);
+    for (int k = 0; k < 2; k++) {
+        mixed_device d;
+        toy t;
+        mixed_open(&d);
+        toy_init(&t, test_ctx());
+        t.spec.on = k ? &d.on : NULL;
+        t.activation = NN_SOFTPLUS;
+        t.spec.l2 = 1; /* the weights grow a hundredfold with each step */
+        t.spec.steps = t.spec.rate.steps = 100;
+        CHECK_OK(t.ctx, toy_open(&t, &lr, 1, &walk));
+        const double start = t.values[0];
+        t.values[0] = 100;
+        CHECK_INT(trainer_run(t.t, t.values, 42, NULL, &run[k]), DRMAD_E_DIVERGED);
+        snprintf(said[k], sizeof said[k], "%s", drmad_errmsg(t.ctx));
+        t.values[0] = start;
+        loss[k] = toy_value(&t, t.values);
+        toy_close(&t);
+        mixed_close(&d);
+    }
+    CHECK_STR(said[1], said[0]);
+    CHECK_INT(run[1].steps, run[0].steps);
+    CHECK(run[1].first_loss == run[0].first_loss && run[0].steps % LATE_STEPS != 0);
+    CHECK(run[0].steps > 1 && loss[0] == loss[1]);
+}
+
+/* ---- failures ---- */
+
+static drmad_status open_and_walk(drmad_ctx *ctx, void *arg)
+{
+    const walk_spec walk = {.trajectory = TRAJ_GRID, .stride = 1};
+    const hyper_decl lr = {
+        .kind = HYPER_LR, .per = PER_WEIGHT, .phases = 2, .low = 1e-3, .high = 9, .start = 0.3};
+    drmad_status st = DRMAD_OK;
+    walk_report r;
+    mixed_device d;
+    toy t;
+
+    mixed_open(&d);
+    toy_init(&t, ctx);
+    t.spec.on = &d.on;
+    t.layers = 1, t.sizes[1] = TOY_CLASSES;
+    t.spec.steps = t.spec.rate.steps = 5;
+    if (arg) t.spec.optim = (optim_spec){.kind = OPTIM_ADAM};
+    TRY(toy_open(&t, &lr, 1, &walk));
+    TRY(walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
 done:
+    toy_close(&t);
+    mixed_close(&d);
     return st;
 }
 
-static void close_scene(scene *e)
+TEST(mixed_runs_out_of_memory_cleanly)
 {
-    walker_free(e->w);
-    trainer_free(e->t);
-    space_free(e->s);
-    params_free(e->params);
-    nn_free(e->net);
-    free(e->rows);
-    free(e->raw);
-    free(e->values);
-    free(e->grad);
+    int adam = 1;
+
+    test_oom(open_and_walk, NULL);
+    test_oom(open_and_walk, &adam);
 }
 
-/* The trained weights and the hypergradient. */
-static void compare(const net_case *c, scene *here, scene *there)
+TEST(mixed_failures_end_the_run)
 {
-    const char *type = dtype_name(here->spec.dtype);
-    const size_t bytes = (size_t)here->params->total * dtype_size(here->spec.dtype);
-    walk_report r, q;
-    const void *w, *v;
+    const walk_spec walk = {.trajectory = TRAJ_REPLAY, .stride = 1};
+    hyper_decl decls[TOY_DECLS_MAX];
+    double want[GRAD_MAX];
+    mixed_device d;
+    walk_report r;
+    toy t;
 
-    CHECK_OK(here->ctx, walker_gradient(here->w, here->values, 9, &here->valid, &r, here->grad));
-    CHECK_OK(here->ctx,
-             walker_gradient(there->w, there->values, 9, &there->valid, &q, there->grad));
-    CHECK_OK(here->ctx, trainer_read_weights(here->t, &w));
-    CHECK_OK(here->ctx, trainer_read_weights(there->t, &v));
-    if (memcmp(w, v, bytes) != 0)
-        test_fail(__FILE__, __LINE__, "%s, %s: other weights", c->name, type);
-    for (int64_t i = 0; i < here->s->total; i++)
-        if (here->grad[i] != there->grad[i]) {
-            test_fail(__FILE__, __LINE__, "%s, %s: [%lld] %.17g, expected %.17g", c->name, type,
-                      (long long)i, there->grad[i], here->grad[i]);
-            break;
-        }
-    CHECK(q.value.loss == r.value.loss && q.value.error == r.value.error);
-}
-
-static void check_net(const net_case *c, dtype type)
-{
-    mixed_device *d = malloc(sizeof *d);
-    scene here, there;
-
-    mixed_open(d);
-    const drmad_status st = open_scene(&here, c, type, NULL);
-    CHECK_OK(test_ctx(), st);
-    const drmad_status at = open_scene(&there, c, type, &d->on);
-    CHECK_OK(test_ctx(), at);
-    if (st == DRMAD_OK && at == DRMAD_OK) compare(c, &here, &there);
-    close_scene(&here);
-    close_scene(&there);
-    mixed_close(d);
-    free(d);
-}
-
-TEST(mixed_nets_are_as_on_the_cpu)
-{
-    const walk_spec full = {.trajectory = TRAJ_FULL, .stride = 1};
-    const walk_spec replay = {.trajectory = TRAJ_REPLAY, .stride = 1};
-    const int64_t some = test_count(6, 100);
-    const net_case cases[] = {
-        {"lenet5",
-         {.kind = NN_LENET5, .input = SHAPE(28, 28, 1), .classes = NET_CLASSES, .dropout = 0.3},
-         replay,
-         some},
-        {"resnet8",
-         {.kind = NN_RESNET8, .input = SHAPE(8, 8, 3), .classes = NET_CLASSES, .width = 4},
-         replay,
-         some},
-        {"vit-tiny",
-         {.kind = NN_VIT_TINY,
-          .input = SHAPE(8, 8, 3),
-          .classes = NET_CLASSES,
-          .width = 16,
-          .heads = 2,
-          .depth = 2,
-          .patch = 4,
-          .dropout = 0.2},
-         full,
-         some},
-        {"gpt-nano",
-         {.kind = NN_GPT_NANO,
-          .input = SHAPE(8),
-          .classes = NET_CLASSES,
-          .width = 16,
-          .heads = 2,
-          .depth = 2,
-          .dropout = 0.2},
-         full,
-         some},
-    };
-
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        check_net(&cases[i], F32);
-        if (!test_sanitized()) check_net(&cases[i], F64);
+    mixed_open(&d);
+    toy_init(&t, test_ctx());
+    t.spec.on = &d.on;
+    CHECK_OK(t.ctx, toy_open(&t, decls, toy_declare(&t, PER_WEIGHT, 2, decls), &walk));
+    CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
+    memcpy(want, t.grad, (size_t)t.s->total * sizeof *want);
+    for (int64_t at = 0; at < 45; at += 4) {
+        d.fail_copy_at = d.calls + at;
+        CHECK_FAILS(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad), DRMAD_E_NOMEM,
+                    "device: a copy failed");
+        d.fail_copy_at = -1; /* and nothing of it is left */
+        CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &r, t.grad));
+        CHECK(memcmp(want, t.grad, (size_t)t.s->total * sizeof *want) == 0);
     }
+    toy_close(&t);
+    mixed_close(&d);
 }

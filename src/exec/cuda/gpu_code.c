@@ -86,7 +86,10 @@ static drmad_status count(gpu_code *c)
     int32_t n = 0;
 
     for (int32_t i = 0; i < c->leaves; i++) c->leaf_at[i] = nowhere(n++);
-    for (int32_t i = 0; i < c->outs; i++) c->out_at[i] = nowhere(n++);
+    for (int32_t i = 0; i < c->outs; i++) {
+        const int32_t leaf = c->plan->out[i].alias;
+        c->out_at[i] = leaf < 0 ? nowhere(n++) : (void *)(uintptr_t)c->leaf_at[leaf];
+    }
     c->lower = (gpu_lower){.ctx = c->ctx,
                            .plan = c->plan,
                            .leaf = c->leaf_at,

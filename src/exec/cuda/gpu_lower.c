@@ -50,12 +50,12 @@ void *gpu_scratch(gpu_lower *l, size_t bytes)
     return got;
 }
 
-const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes, size_t room)
+const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes)
 {
-    const size_t at = l->tape_used, most = room > bytes ? room : bytes;
+    const size_t at = l->tape_used;
 
     if (l->call && bytes) memcpy((char *)l->tape + at, data, bytes);
-    l->tape_used += (most + TAPE_ALIGN - 1) / TAPE_ALIGN * TAPE_ALIGN;
+    l->tape_used += (bytes + TAPE_ALIGN - 1) / TAPE_ALIGN * TAPE_ALIGN;
     return (char *)l->tape_device + at;
 }
 

@@ -1,7 +1,8 @@
 /* Lowering: a plan's steps, one by one, to calls (gpu.h). It goes over the plan twice with the same
  * code: once to count, with addresses that nobody reads (program_new), and again when the addresses
- * are known (the first run, and when one of them begins to move). So what is emitted, and how large
- * it is, may depend on shapes and types, never on addresses.
+ * are known (the first run, and when one of them begins to move). So what is emitted may depend on
+ * shapes and types, never on addresses; but that where an output lies over its leaf, as it does
+ * when counting, there may be more of it.
  *
  *   gpu_code.c       calls it
  *   gpu_lower.c      addresses, scratch, tape, emitting
@@ -33,9 +34,8 @@ const int32_t *gpu_index(const gpu_lower *l, const plan_access *a); /* of a->ind
 
 /* Gives device memory, 256-aligned, not zeroed, until the step ends. */
 void *gpu_scratch(gpu_lower *l, size_t bytes);
-/* Gives the device's address of a copy of data that lies there before the calls run. `room`: bytes
- * to reserve where their number depends on addresses; else 0. */
-const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes, size_t room);
+/* Gives the device's address of a copy of data that lies there before the calls run. */
+const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes);
 /* A call of kernel k with a copy of its arguments; geometry.c chooses its blocks. */
 drmad_status gpu_emit(gpu_lower *l, gpu_kernel k, dtype t, const void *args, size_t bytes);
 

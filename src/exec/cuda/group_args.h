@@ -15,7 +15,7 @@ enum {
     GROUP_THREADS = 256,
     GROUP_LANES = 4,
     GROUP_SUMS = 8,
-    GROUP_REGS = 52 /* the plan's most values of a group, and what is on its way (lower_group.c) */
+    GROUP_REGS = 24 /* values at once; more wait in memory */
 };
 
 /* How an operand is read: access_mode of plan/plan.h. */

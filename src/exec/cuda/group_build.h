@@ -32,6 +32,7 @@ typedef struct group_build {
 } group_build;
 
 const plan_node *group_at(const group_build *b, node n);
+int16_t group_new_access(group_build *b, void *at, dtype type); /* of the own element */
 
 /* group_tiles.c */
 void group_shape(group_build *b);      /* the iteration space */

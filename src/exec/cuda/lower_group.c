@@ -20,6 +20,12 @@ static bool is_point(const group_build *b, node u)
     return v->cls == PN_POINT && !v->summed && &b->l->plan->step[v->step] == b->s;
 }
 
+int16_t group_new_access(group_build *b, void *at, dtype type)
+{
+    b->access[b->accesses] = (group_access){.at = at, .mode = GROUP_SAME, .type = (int32_t)type};
+    return (int16_t)b->accesses++;
+}
+
 static int32_t add_access(group_build *b, group_access x)
 {
     for (int32_t i = 0; i < b->accesses; i++) {
@@ -154,8 +160,7 @@ static term store(group_build *b, term t, void *at, dtype type)
 {
     t = solid(b, t);
     if (!is_last(b, t)) t = emit(b, (group_instr){.op = GROUP_COPY, .a = small(t.a), .f = t.f});
-    b->instr[b->instrs - 1].store =
-        small(~add_access(b, (group_access){.at = at, .mode = GROUP_SAME, .type = (int32_t)type}));
+    b->instr[b->instrs - 1].store = group_new_access(b, at, type);
     return t;
 }
 
@@ -224,23 +229,22 @@ static drmad_status make_room(group_build *b)
 
     TRY(mem_alloc(ctx, nodes, sizeof *b->value, &b->value));
     TRY(mem_alloc(ctx, nodes, sizeof *b->uses, &b->uses));
-    TRY(mem_alloc(ctx, 6 * n, sizeof *b->instr, &b->instr)); /* of a node: its own, two solid
-                                                              * operands, a store, that deferred */
-    TRY(mem_alloc(ctx, 5 * n, sizeof *b->access, &b->access));
+    /* Of a node: its instruction, a store, that again at the end; operands, and memory for each
+     * instruction. */
+    TRY(mem_alloc(ctx, 3 * n, sizeof *b->instr, &b->instr));
+    TRY(mem_alloc(ctx, 8 * n, sizeof *b->access, &b->access));
     TRY(mem_alloc(ctx, n, sizeof *b->item, &b->item));
 done:
     return st;
 }
 
-/* Room for instructions is as if all stores were deferred: how many are depends on addresses. */
-static drmad_status send(group_build *b, int32_t room)
+static drmad_status send(group_build *b)
 {
     group_args *a = &b->args;
-    const size_t bytes = (size_t)b->instrs * sizeof *b->instr;
 
-    a->instr = gpu_tape(b->l, b->instr, bytes, (size_t)room * sizeof *b->instr);
-    a->access = gpu_tape(b->l, b->access, (size_t)b->accesses * sizeof *b->access, 0);
-    a->sum = gpu_tape(b->l, b->sum, (size_t)b->sums * sizeof *b->sum, 0);
+    a->instr = gpu_tape(b->l, b->instr, (size_t)b->instrs * sizeof *b->instr);
+    a->access = gpu_tape(b->l, b->access, (size_t)b->accesses * sizeof *b->access);
+    a->sum = gpu_tape(b->l, b->sum, (size_t)b->sums * sizeof *b->sum);
     a->bad = b->l->bad;
     a->instrs = b->instrs;
     a->sums = b->sums;
@@ -259,10 +263,9 @@ static drmad_status build(group_build *b)
     for (int32_t i = 0; i < b->s->n; i++)
         if (group_at(b, member[i])->cls == PN_SUM) build_sum(b, member[i]);
     group_place_sums(b);
-    const int32_t room = 2 * b->instrs;
     group_defer(b);
     TRY(group_share(b));
-    if (b->instrs > 0) TRY(send(b, room));
+    if (b->instrs > 0) TRY(send(b));
 done:
     return st;
 }
