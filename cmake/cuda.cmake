@@ -69,9 +69,9 @@ if(cuda_top)
   install(TARGETS drmad_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   # The driver over a fake runtime, for its refusals and failures.
   add_executable(test_cuda_driver EXCLUDE_FROM_ALL tests/cuda/test_driver.c
-                 tests/cuda/fake_cudart.c src/exec/cuda/cuda_driver.c src/exec/cuda/geometry.c
+                 tests/cuda/fake_cudart.c src/exec/cuda/cuda_driver.c
                  $<TARGET_OBJECTS:gpu_host> $<TARGET_OBJECTS:test_runner>)
-  link_rooms(test_cuda_driver tensor)
+  link_rooms(test_cuda_driver exec)
   target_include_directories(test_cuda_driver PRIVATE tests)
   target_include_directories(test_cuda_driver SYSTEM PRIVATE ${cuda_top}/include)
   target_link_libraries(test_cuda_driver PRIVATE m)
