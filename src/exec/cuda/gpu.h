@@ -32,7 +32,7 @@ enum {
 typedef struct gpu_call {
     gpu_kernel kernel;
     dtype type;              /* F32 or F64: of the body */
-    int32_t blocks, threads; /* geometry.c */
+    int32_t blocks, threads; /* geometry.c; 0 blocks: passed by */
     size_t shared;           /* bytes of a block's shared memory */
     _Alignas(16) unsigned char args[GPU_ARGS_MAX];
 } gpu_call;
