@@ -385,7 +385,7 @@ typedef struct step {
     program *p;
     double w[IN * OUT], lr, rows[ROWS * IN], loss;
     int32_t index[BATCH];
-    void *there; /* w on the device */
+    void *there, *rate; /* w, lr on the device */
 } step;
 
 static drmad_status open_step(drmad_ctx *ctx, step *s)
@@ -446,6 +446,50 @@ TEST(an_index_outside_its_table_is_told)
         program_set_output(s.p, 0, s.there);
     }
     CHECK(program_bytes(s.p) > s.q->counts.arena);
+    close_step(ctx, &s);
+}
+
+static const void *new_rate(drmad_ctx *ctx, step *s)
+{
+    CHECK_OK(ctx, backend_alloc(s->on, ctx, sizeof s->lr, 1, &s->rate));
+    CHECK_OK(ctx, s->on->copy(s->on, ctx, COPY_UP, s->rate, &s->lr, sizeof s->lr));
+    return s->rate;
+}
+
+/* Runs that nobody waits for: each has its own leaves, and its loss comes to where it was bound,
+ * also where an address begins to move while they are under way. */
+TEST(runs_may_be_waited_for_later)
+{
+    enum { RUNS = 20 };
+    drmad_ctx *ctx = test_ctx();
+    double want[RUNS], got[RUNS];
+    step s;
+
+    CHECK_OK(ctx, open_step(ctx, &s));
+    program_set_leaf(s.p, 0, s.there);
+    program_set_output(s.p, 0, s.there);
+    for (int late = 0; late < 2; late++) {
+        CHECK_OK(ctx, s.on->copy(s.on, ctx, COPY_UP, s.there, s.w, sizeof s.w));
+        for (int i = 0; i < RUNS; i++) {
+            s.lr = 0.01 * i, s.index[3] = i, got[i] = -1;
+            program_set_output(s.p, 1, late ? &got[i] : &want[i]);
+            if (late && i == 13) program_set_leaf(s.p, 1, new_rate(ctx, &s));
+            CHECK_OK(ctx, late ? program_run_later(s.p) : program_run(s.p));
+            s.index[3] = 0, s.lr = 7; /* copied by now */
+            program_set_leaf(s.p, 1, &s.lr);
+        }
+        CHECK_OK(ctx, program_wait(s.p));
+    }
+    for (int i = 0; i < RUNS; i++) CHECK(got[i] == want[i]);
+    CHECK(want[3] != want[4]);
+    s.index[3] = ROWS;
+    CHECK_OK(ctx, program_run_later(s.p));
+    s.index[3] = 0;
+    CHECK_OK(ctx, program_run_later(s.p));
+    CHECK_FAILS(ctx, program_wait(s.p), DRMAD_E_DATA, "index 20 of a table of 20 rows");
+    CHECK_OK(ctx, program_run_later(s.p));
+    CHECK_OK(ctx, program_wait(s.p));
+    s.on->free(s.on, ctx, s.rate);
     close_step(ctx, &s);
 }
 

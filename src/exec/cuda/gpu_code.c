@@ -13,7 +13,7 @@
 
 enum {
     ALIGN = 256,
-    RING = 8 /* blocks on the way up: so many runs go off before the host waits for the device */
+    RING = 8 /* blocks for each way: so many runs go off before the host waits for the device */
 };
 
 typedef enum way { WAY_UNUSED, WAY_NEW, WAY_DIRECT, WAY_STAGED, WAY_MOVING } way;
@@ -25,9 +25,11 @@ typedef struct gpu_slot {
     void *own;        /* moving: the place */
 } gpu_slot;
 
-typedef struct gpu_copy { /* the program once, with its block on the way up */
-    void *up;
+/* The program once, with blocks of its own in host memory. */
+typedef struct gpu_copy {
+    void *up, *down;
     gpu_program *program;
+    void **out; /* where the outputs of a run under way go */
 } gpu_copy;
 
 typedef struct gpu_code {
@@ -42,9 +44,9 @@ typedef struct gpu_code {
     size_t tape_bytes, scratch_bytes, up_bytes, down_bytes, own_bytes;
     int32_t calls;
     bool flags, begun, lowered;
-    void *up, *down, *host_down; /* the blocks: on the device; the host's */
+    void *up, *down; /* the blocks on the device */
     gpu_copy copy[RING];
-    int32_t in_flight; /* runs since the last wait */
+    int32_t in_flight; /* runs since the last wait, of which copies know; at most RING */
 } gpu_code;
 
 static size_t round_up(size_t n)
@@ -137,10 +139,15 @@ static void free_blocks(gpu_code *c)
 {
     const gpu_state *s = c->state;
 
+    for (int i = 0; i < RING; i++) {
+        s->d->free_host(s->g, c->copy[i].up);
+        s->d->free_host(s->g, c->copy[i].down);
+        mem_free(c->ctx, c->copy[i].out);
+        c->copy[i] = (gpu_copy){.up = NULL};
+    }
     s->d->free(s->g, c->up);
     s->d->free(s->g, c->down);
-    s->d->free_host(s->g, c->host_down);
-    c->up = c->down = c->host_down = NULL;
+    c->up = c->down = NULL;
 }
 
 static void forget(gpu_code *c)
@@ -159,9 +166,8 @@ void gpu_code_release(void *code)
 
     if (!c) return;
     const gpu_state *s = c->state;
-    if (c->in_flight) s->d->wait(s->g, c->ctx);
+    s->d->wait(s->g, c->ctx);
     forget(c);
-    for (int i = 0; i < RING; i++) s->d->free_host(s->g, c->copy[i].up);
     for (int32_t i = 0; c->leaf && i < c->leaves; i++) s->d->free(s->g, c->leaf[i].own);
     for (int32_t i = 0; c->out && i < c->outs; i++) s->d->free(s->g, c->out[i].own);
     free_blocks(c);
@@ -180,12 +186,6 @@ size_t gpu_code_bytes(const void *code)
 }
 
 /* ---- where things lie ---- */
-
-static drmad_status wait(gpu_code *c)
-{
-    c->in_flight = 0;
-    return c->state->d->wait(c->state->g, c->ctx);
-}
 
 /* The first run says what is staged; the blocks have their sizes from there on. */
 static drmad_status make_blocks(gpu_code *c, const bound_memory *m)
@@ -207,7 +207,6 @@ static drmad_status make_blocks(gpu_code *c, const bound_memory *m)
     free_blocks(c); /* of a first run that failed */
     if (c->up_bytes) TRY(s->d->alloc(s->g, c->ctx, c->up_bytes, &c->up));
     if (c->down_bytes) TRY(s->d->alloc(s->g, c->ctx, c->down_bytes, &c->down));
-    if (c->down_bytes) TRY(s->d->alloc_host(s->g, c->ctx, c->down_bytes, &c->host_down));
 done:
     return st;
 }
@@ -233,6 +232,7 @@ static drmad_status settle(gpu_code *c, gpu_slot *s, const void *memory, void *b
         if (!owned) return DRMAD_OK;
         break;
     }
+    TRY(gpu_code_wait(c)); /* for what it now is */
     TRY(g->d->alloc(g->g, c->ctx, s->bytes + 1, &s->own));
     s->way = WAY_MOVING;
     s->device = s->own;
@@ -247,7 +247,7 @@ static drmad_status lower(gpu_code *c, void *arena)
     const gpu_state *s = c->state;
     drmad_status st = DRMAD_OK;
 
-    TRY(wait(c));
+    TRY(gpu_code_wait(c));
     forget(c);
     for (int32_t i = 0; i < c->leaves; i++) c->leaf_at[i] = c->leaf[i].device;
     for (int32_t i = 0; i < c->outs; i++) c->out_at[i] = c->out[i].device;
@@ -284,23 +284,25 @@ done:
 static drmad_status new_copy(gpu_code *c, gpu_copy *x)
 {
     const gpu_state *s = c->state;
-    const gpu_transfer up = {c->up, x->up, c->up_bytes},
-                       down = {c->down, c->host_down, c->down_bytes};
-
-    return s->d->record(s->g, c->ctx, c->lower.call, c->lower.calls, &up, &down, &x->program);
-}
-
-/* Chooses a block that no run in flight still reads, and the program with it. */
-static drmad_status choose_copy(gpu_code *c, gpu_copy **out)
-{
-    const gpu_state *s = c->state;
     drmad_status st = DRMAD_OK;
 
-    if (c->up_bytes && c->in_flight == RING) TRY(wait(c));
-    gpu_copy *x = &c->copy[c->up_bytes ? c->in_flight : 0];
     if (c->up_bytes && !x->up) TRY(s->d->alloc_host(s->g, c->ctx, c->up_bytes, &x->up));
-    if (!x->program) TRY(new_copy(c, x));
-    *out = x;
+    if (c->down_bytes && !x->down) TRY(s->d->alloc_host(s->g, c->ctx, c->down_bytes, &x->down));
+    if (!x->out) TRY(mem_alloc(c->ctx, (size_t)c->outs + 1, sizeof *x->out, &x->out));
+    const gpu_transfer up = {c->up, x->up, c->up_bytes}, down = {c->down, x->down, c->down_bytes};
+    TRY(s->d->record(s->g, c->ctx, c->lower.call, c->lower.calls, &up, &down, &x->program));
+done:
+    return st;
+}
+
+/* One whose blocks no run under way still needs. */
+static drmad_status choose_copy(gpu_code *c, gpu_copy **out)
+{
+    drmad_status st = DRMAD_OK;
+
+    if (c->in_flight == RING) TRY(gpu_code_wait(c));
+    *out = &c->copy[c->in_flight];
+    if (!(*out)->program) TRY(new_copy(c, *out));
 done:
     return st;
 }
@@ -312,7 +314,6 @@ static drmad_status bring(gpu_code *c, const bound_memory *m, void *block)
 
     for (int32_t i = 0; i < c->leaves; i++) {
         const gpu_slot *v = &c->leaf[i];
-        if (v->bytes == 0) continue;
         if (v->way == WAY_STAGED) memcpy((char *)block + v->at, m->leaf[i], v->bytes);
         if (v->way == WAY_MOVING)
             TRY(s->d->copy(s->g, c->ctx, gpu_owns(s, m->leaf[i]) ? COPY_WITHIN : COPY_UP, v->own,
@@ -329,7 +330,7 @@ static drmad_status fetch_moving(gpu_code *c, const bound_memory *m)
 
     for (int32_t i = 0; i < c->outs; i++) {
         const gpu_slot *v = &c->out[i];
-        if (v->way == WAY_MOVING && v->bytes)
+        if (v->way == WAY_MOVING)
             TRY(s->d->copy(s->g, c->ctx, gpu_owns(s, m->out[i]) ? COPY_WITHIN : COPY_DOWN,
                            m->out[i], v->own, v->bytes));
     }
@@ -337,31 +338,37 @@ done:
     return st;
 }
 
-static drmad_status check_index(gpu_code *c)
+/* What a run has left for the host. */
+static uint64_t take(const gpu_code *c, const gpu_copy *x)
 {
+    uint64_t bad = 0;
+
+    for (int32_t i = 0; i < c->outs; i++)
+        if (c->out[i].way == WAY_STAGED)
+            memcpy(x->out[i], (char *)x->down + c->out[i].at, c->out[i].bytes);
+    if (c->flags) memcpy(&bad, x->down, sizeof bad);
+    return bad;
+}
+
+drmad_status gpu_code_wait(void *code)
+{
+    gpu_code *c = code;
     const gpu_state *s = c->state;
+    const int32_t runs = c->in_flight;
     drmad_status st = DRMAD_OK;
     uint64_t bad = 0;
 
-    if (c->flags) memcpy(&bad, c->host_down, sizeof bad);
+    c->in_flight = 0;
+    if (runs == 0) return DRMAD_OK;
+    TRY(s->d->wait(s->g, c->ctx));
+    for (int32_t i = 0; i < runs; i++) {
+        const uint64_t more = take(c, &c->copy[i]);
+        if (bad == 0) bad = more;
+    }
     if (bad == 0) return DRMAD_OK;
     TRY(s->d->copy(s->g, c->ctx, COPY_WITHIN, c->down, NULL, sizeof bad));
     return FAIL(c->ctx, DRMAD_E_DATA, "index %d of a table of %d rows", (int32_t)(uint32_t)bad,
                 (int32_t)(bad >> 32 & 0x7fffffff));
-done:
-    return st;
-}
-
-/* What the device leaves for the host. */
-static drmad_status take(gpu_code *c, const bound_memory *m)
-{
-    drmad_status st = DRMAD_OK;
-
-    TRY(wait(c));
-    for (int32_t i = 0; i < c->outs; i++)
-        if (c->out[i].way == WAY_STAGED && c->out[i].bytes)
-            memcpy(m->out[i], (char *)c->host_down + c->out[i].at, c->out[i].bytes);
-    TRY(check_index(c));
 done:
     return st;
 }
@@ -376,10 +383,11 @@ drmad_status gpu_code_run(void *code, const bound_memory *m)
     TRY(settle_all(c, m));
     TRY(choose_copy(c, &x));
     TRY(bring(c, m, x->up));
-    if (c->in_flight < RING) c->in_flight++;
+    for (int32_t i = 0; i < c->outs; i++) x->out[i] = m->out[i];
     TRY(s->d->run(s->g, c->ctx, x->program));
+    c->in_flight += c->up_bytes + c->down_bytes > 0;
     TRY(fetch_moving(c, m));
-    if (c->down_bytes) TRY(take(c, m));
+    if (c->down_bytes && !m->later) TRY(gpu_code_wait(c));
 done:
     return st;
 }

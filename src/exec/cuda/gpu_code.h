@@ -22,6 +22,7 @@ bool gpu_owns(const gpu_state *s, const void *memory); /* is it the device's? */
 /* A backend's functions for programs. */
 drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **out);
 drmad_status gpu_code_run(void *code, const bound_memory *m);
+drmad_status gpu_code_wait(void *code);
 void gpu_code_release(void *code);
 size_t gpu_code_bytes(const void *code);
 #endif
