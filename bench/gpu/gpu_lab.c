@@ -47,15 +47,15 @@ typedef struct options {
 
 static void open_study(lab *l, const options *o, const char *folder)
 {
-    char dir[160], steps[64], device[64], trajectory[64], batch[64], train[64];
+    char dir[160], steps[64], on_it[64], kept[64], batch[64], train[64];
     const subject *n = o->net;
-    const char *pairs[PAIRS_MAX] = {dir, steps, device, trajectory, batch, train};
+    const char *pairs[PAIRS_MAX] = {dir, steps, on_it, kept, batch, train};
     int count = 6;
 
     snprintf(dir, sizeof dir, "data.dir=%s", folder);
     snprintf(steps, sizeof steps, "train.steps=%d", (int)o->steps);
-    snprintf(device, sizeof device, "device=%s", o->device);
-    snprintf(trajectory, sizeof trajectory, "trajectory.kind=%s", o->trajectory);
+    snprintf(on_it, sizeof on_it, "device=%s", o->device);
+    snprintf(kept, sizeof kept, "trajectory.kind=%s", o->trajectory);
     snprintf(batch, sizeof batch, "train.batch=%s", n->batch);
     snprintf(train, sizeof train, "data.train=%d", (int)n->images - 128);
     const char *const more[] = {"data.valid=64",

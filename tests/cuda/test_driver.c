@@ -64,11 +64,11 @@ TEST(memory_comes_zeroed_and_its_end_names_sizes)
     CHECK_OK(ctx, d->copy(g, ctx, COPY_DOWN, back, b, sizeof back));
     CHECK(memcmp(there, back, sizeof back) == 0);
     d->free(g, a);
-    CHECK_FAILS(ctx, d->alloc(g, ctx, 4001, &a), DRMAD_E_NOMEM, "4001 bytes more");
-    CHECK(strstr(drmad_errmsg(ctx), "4000 of its 5000 are free"));
+    CHECK_FAILS(ctx, d->alloc(g, ctx, 4001, &a), DRMAD_E_NOMEM, "at a piece of 4001 bytes");
+    CHECK(strstr(drmad_errmsg(ctx), "4000 of its 5000 bytes are free"));
     CHECK(!a);
     CHECK_OK(ctx, d->alloc(g, ctx, 4000, &a)); /* it goes on */
-    CHECK_FAILS(ctx, d->alloc_host(g, ctx, 1, &b), DRMAD_E_NOMEM, "page-locked host memory");
+    CHECK_FAILS(ctx, d->alloc_host(g, ctx, 1, &b), DRMAD_E_NOMEM, "page-locked piece of the host of 1 bytes");
     d->close(g);
     fake_reset();
 }

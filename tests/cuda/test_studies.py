@@ -85,6 +85,11 @@ def a_machine_without_a_gpu_is_told_what_it_lacks():
     need(status == 6 and "or take device: cpu" in err and err.count("\n") == 1, f"{status}: {err}")
 
 
+def a_library_of_another_build_is_refused():
+    status, _, err = call(BUILD / "libdrmad_cuda_other.so", "train", str(TINY), "device=cuda")
+    need(status == 6 and "of another build than this drmad (interface 1." in err, err)
+
+
 def the_host_driver_is_named():
     status, out, _ = call(HOST, "version")
     need(status == 0 and "cuda      host (" in out, out)
@@ -125,8 +130,9 @@ def f27_memory_that_ends_is_told():
 
 TESTS = [(f.__name__, f) for f in (
     one_symbol_leaves_each_library, a_machine_without_a_gpu_is_told_what_it_lacks,
-    the_host_driver_is_named, training_and_tuning_are_the_cpus_in_double,
-    tuning_is_the_cpus_in_single, replay_and_grid_run_too, a_convolutional_net_is_the_cpus,
+    a_library_of_another_build_is_refused, the_host_driver_is_named,
+    training_and_tuning_are_the_cpus_in_double, tuning_is_the_cpus_in_single,
+    replay_and_grid_run_too, a_convolutional_net_is_the_cpus,
     sensitivities_and_the_self_test_run, f27_memory_that_ends_is_told,
 )]  # fmt: skip
 

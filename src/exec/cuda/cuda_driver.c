@@ -33,17 +33,19 @@ struct gpu_program {
 
 /* ---- errors ---- */
 
-static drmad_status no_memory(const gpu *g, drmad_ctx *ctx, const char *kind, size_t bytes)
+/* bytes 0: not known. */
+static drmad_status no_memory(const gpu *g, drmad_ctx *ctx, const char *what, size_t bytes)
 {
     size_t left = 0, all = 0;
+    char wanted[48] = "";
 
     cudaGetLastError(); /* it is told */
     if (cudaMemGetInfo(&left, &all) != cudaSuccess) left = all = 0;
+    if (bytes) snprintf(wanted, sizeof wanted, " of %zu bytes", bytes);
     return FAIL(ctx, DRMAD_E_NOMEM,
-                "GPU %d (%s) is out of memory: %zu bytes more of %s were asked for, %zu of its %zu "
-                "are free; take a smaller batch, trajectory: {keep: replay} or fewer trials at a "
-                "time",
-                g->device, g->name, bytes, kind, left, all);
+                "GPU %d (%s) is out of memory at %s%s: %zu of its %zu bytes are free; take a "
+                "smaller batch, trajectory: {kind: replay} or fewer trials at a time",
+                g->device, g->name, what, wanted, left, all);
 }
 
 /* A launch that we made wrong is our own mistake; all else is the machine's. */
@@ -207,7 +209,7 @@ static drmad_status alloc_memory(gpu *g, drmad_ctx *ctx, size_t bytes, void **ou
     *out = NULL;
     TRY(enter(g, ctx));
     const cudaError_t e = cudaMalloc(&p, bytes);
-    TRY(e == cudaErrorMemoryAllocation ? no_memory(g, ctx, "its memory", bytes)
+    TRY(e == cudaErrorMemoryAllocation ? no_memory(g, ctx, "a piece", bytes)
                                        : answered(g, ctx, e, "taking memory"));
     TRY(answered(g, ctx, cudaMemsetAsync(p, 0, bytes, g->stream), "zeroing memory"));
     *out = p, p = NULL;
@@ -232,7 +234,7 @@ static drmad_status alloc_host(gpu *g, drmad_ctx *ctx, size_t bytes, void **out)
     *out = NULL;
     TRY(enter(g, ctx));
     const cudaError_t e = cudaHostAlloc(&p, bytes, cudaHostAllocDefault);
-    TRY(e == cudaErrorMemoryAllocation ? no_memory(g, ctx, "page-locked host memory", bytes)
+    TRY(e == cudaErrorMemoryAllocation ? no_memory(g, ctx, "a page-locked piece of the host", bytes)
                                        : answered(g, ctx, e, "taking page-locked memory"));
     memset(p, 0, bytes);
     *out = p;
@@ -273,6 +275,23 @@ done:
 
 /* ---- programs ---- */
 
+/* Before the recording: loading a kernel's code, at its first use, is no part of one. */
+static drmad_status load(gpu *g, drmad_ctx *ctx, const gpu_call *c)
+{
+    const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
+    struct cudaFuncAttributes a;
+    drmad_status st = DRMAD_OK;
+
+    TRY(answered(g, ctx, cudaFuncGetAttributes(&a, kernel), "loading a kernel"));
+    if (c->shared > SHARED_PLAIN)
+        TRY(answered(g, ctx,
+                     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                          g->shared_most),
+                     "asking for shared memory"));
+done:
+    return st;
+}
+
 static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c)
 {
     const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
@@ -281,11 +300,6 @@ static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c)
     drmad_status st = DRMAD_OK;
 
     if (c->blocks == 0) return DRMAD_OK; /* an empty tensor */
-    if (c->shared > SHARED_PLAIN)
-        TRY(answered(g, ctx,
-                     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                          g->shared_most),
-                     "asking for shared memory"));
     TRY(answered(g, ctx, cudaLaunchKernel(kernel, grid, block, args, c->shared, g->stream),
                  "recording a kernel"));
 done:
@@ -352,6 +366,7 @@ static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_
     *out = NULL;
     TRY(enter(g, ctx));
     TRY(mem_alloc(g->ctx, 1, sizeof *p, &p));
+    for (int32_t i = 0; i < n; i++) TRY(load(g, ctx, &calls[i]));
     TRY(capture(g, ctx, calls, n, (const gpu_transfer *[]){up, down}, &recorded));
     TRY(answered(g, ctx, cudaGraphInstantiate(&p->exec, recorded, 0), "making a program"));
     TRY(answered(g, ctx, cudaGraphUpload(p->exec, g->stream), "sending a program"));
