@@ -131,6 +131,14 @@ static void bind_squares(walker *w, const traj_view *v)
     t->slot[SLOT_LOW] = (void *)(uintptr_t)v->low;
 }
 
+/* A vector of a state to the plan: itself, or on a device a copy that is always in one place, so
+ * that the plan is recorded once and not a copy made of each tensor. */
+static drmad_status show(walker *w, int32_t slot, void *fixed, const void *v)
+{
+    w->t->slot[slot] = fixed ? fixed : (void *)(uintptr_t)v;
+    return fixed && v ? trainer_copy(w->t, fixed, v) : DRMAD_OK;
+}
+
 drmad_status walker_send_step(walker *w, int64_t step, const traj_view *v)
 {
     trainer *t = w->t;
@@ -138,8 +146,8 @@ drmad_status walker_send_step(walker *w, int64_t step, const traj_view *v)
 
     if (v->masks) trainer_masks_unpack(t, v->masks);
     for (int32_t k = 0; k < t->vectors; k++) {
-        t->slot[SLOT_W + k] = (void *)(uintptr_t)v->now[k];
-        t->slot[SLOT_W1 + k] = (void *)(uintptr_t)v->next[k];
+        TRY(show(w, SLOT_W + k, w->fixed[0][k], v->now[k]));
+        TRY(show(w, SLOT_W1 + k, w->fixed[1][k], v->next[k]));
     }
     trainer_bind(t, SLOT_WCOT, w->cot);
     if (w->squares) bind_squares(w, v);

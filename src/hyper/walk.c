@@ -60,7 +60,7 @@ static drmad_status open_trajectory(walker *w)
         .mask_bytes = w->t->mask_bytes,
         .kinked = s->oracle || s->model.kinked, /* an oracle's loss may have any kinks */
         .on = w->t->on,
-        .step = trainer_step_at,
+        .step = trainer_replay_step,
         .user = w->t,
     };
     if (w->spec.estimator.kind == ESTIMATOR_TRUNCATED && w->kept.kind == TRAJ_AUTO) {
@@ -121,6 +121,22 @@ done:
     return st;
 }
 
+/* Memory on a device for the states that the reverse plan reads; see walker_send_step. */
+static drmad_status fix_states(walker *w)
+{
+    const int32_t squares = w->squares ? optim_squares(&w->t->spec.optim) : -1;
+    const size_t flat = (size_t)w->t->spec.params->total;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t k = 0; w->t->on->mixed && !w->solve && k < w->t->vectors; k++) {
+        if (job_reads(w->back, SLOT_W + k)) TRY(trainer_vector(w->t, flat, &w->fixed[0][k]));
+        if (k != squares && job_reads(w->back, SLOT_W1 + k))
+            TRY(trainer_vector(w->t, flat, &w->fixed[1][k]));
+    }
+done:
+    return st;
+}
+
 drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walker **out)
 {
     const size_t flat = (size_t)t->spec.params->total, uses = (size_t)t->spec.space->n_uses + 1;
@@ -148,6 +164,7 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     else TRY(walker_build_back(w));
     TRY(walker_build_norm(w));
     TRY(late_new(w));
+    TRY(fix_states(w));
     *out = w, w = NULL;
 done:
     walker_free(w);
@@ -181,6 +198,7 @@ void walker_free(walker *w)
     job_free(w->tangent);
     job_free(w->norm);
     for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->cot[k]);
+    for (int k = 0; k < 2 * OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->fixed[k % 2][k / 2]);
     for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->tan[k]);
     void *all[] = {w->has_cot, w->inverted, w->tangent_of, w->sum, w->dw, w->ahead, w->middle};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
@@ -225,6 +243,7 @@ static drmad_status walk_back(walker *w, const double *values, uint64_t seed, wa
     rates_begin(w);
     trainer_restart(w->t, values, seed);
     TRY(walker_back(w, r, dvalues));
+    TRY(trainer_replay_end(w->t));
 done:
     r->kept = traj_stats_of(w->tr);
     return st;

@@ -46,6 +46,7 @@ struct walker {
     rate_series *rate;
     int32_t rates;
     void *cot[OPTIM_VECTORS], *tan[OPTIM_VECTORS]; /* of a state */
+    void *fixed[2][OPTIM_VECTORS]; /* on a device: where the plan reads states t and t+1 */
     int32_t norm_slot; /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
     void *ahead;       /* strides: the weights at the end of a block */
     void *middle;      /* strides: those in its middle */

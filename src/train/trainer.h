@@ -55,6 +55,8 @@ struct trainer {
     int32_t vectors;                       /* of a state */
     void *state[2][OPTIM_VECTORS];         /* two states: the weights, then the buffers */
     int32_t now;                           /* the one that holds the last run's result */
+    int64_t replayed;                      /* a device's state[0] is that before this step; -1 */
+    const void *replayed_to;               /* ... and a copy of this one */
     int32_t *local, *index, *batch_labels; /* [batch] */
     int32_t *asked; /* [steps, batch]: what sources.batch said for asked_seed; -1: not yet */
     uint64_t asked_seed;
@@ -170,6 +172,10 @@ drmad_status trainer_take_sum(trainer *t, int32_t use);
 drmad_status trainer_clear_sum(trainer *t, int32_t use);
 /* traj_step_fn: user is the trainer. */
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
+/* The same for steps that are run again, and the end of those: the last run's result is where it
+ * was. */
+drmad_status trainer_replay_step(void *user, int64_t step, void *const from[], void *const to[]);
+drmad_status trainer_replay_end(trainer *t);
 /* w_0 of (values, seed), flat; draw holds it without initial scales. */
 drmad_status trainer_start(trainer *t, void *w);
 /* The whole state before step 0: those weights, and the optimiser's buffers. */

@@ -1,6 +1,9 @@
 /* A run: the loop over the steps. On a backend that lets the host run ahead (backend.wait) the
  * losses of up to LATE_STEPS steps are looked at together: a run that diverges ends so many steps
- * late, and tells the step at which it did. */
+ * late, and tells the step at which it did.
+ *
+ * On a device all steps run in state[0], whether of a run or run again: programs whose addresses
+ * stay are recorded once, and a state is one copy a vector where it would be one a tensor. */
 #include "train/trainer.h"
 #include <math.h>
 
@@ -22,6 +25,45 @@ drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void 
 done:
     return st;
 }
+
+/* ---- on a device ---- */
+
+static drmad_status copy_state(trainer *t, void *const to[], void *const from[])
+{
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_copy(t, to[k], from[k]));
+done:
+    return st;
+}
+
+/* In state[0], where the run was: the run's end moves to state[1]. */
+drmad_status trainer_replay_step(void *user, int64_t step, void *const from[], void *const to[])
+{
+    trainer *t = user;
+    drmad_status st = DRMAD_OK;
+
+    if (!t->on->mixed) return trainer_step_at(t, step, from, to);
+    if (t->now == 0) TRY(copy_state(t, t->state[1], t->state[0]));
+    t->now = 1;
+    if (t->replayed != step || t->replayed_to != from[0]) TRY(copy_state(t, t->state[0], from));
+    t->replayed = -1;
+    TRY(trainer_step_at(t, step, t->state[0], t->state[0]));
+    TRY(copy_state(t, to, t->state[0]));
+    t->replayed = step + 1, t->replayed_to = to[0];
+done:
+    return st;
+}
+
+drmad_status trainer_replay_end(trainer *t)
+{
+    t->replayed = -1;
+    if (!t->on->mixed || t->now == 0) return DRMAD_OK;
+    t->now = 0;
+    return copy_state(t, t->state[0], t->state[1]);
+}
+
+/* ---- the loop ---- */
 
 static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[])
 {
@@ -101,23 +143,26 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
                          train_report *out)
 {
     const double start = base_now();
-    const bool masks = t->spec.masks, apart = masks || t->follow; /* a step into other memory */
+    const bool masks = t->spec.masks, apart = masks || t->follow; /* the state before is kept */
+    const bool moves = apart && !t->on->mixed;
     drmad_status st = DRMAD_OK;
 
     *out = (train_report){0};
     trainer_restart(t, values, seed);
     TRY(trainer_prepare(t, 0));
-    t->now = t->late = 0;
+    t->now = t->late = 0, t->replayed = -1;
     TRY(trainer_start_state(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
-        void *const *from = t->state[t->now], *const *to = apart ? t->state[1 - t->now] : from;
+        void *const *at = t->state[t->now], *const *to = moves ? t->state[1 - t->now] : at;
+        void *const *from = apart && !moves ? t->state[1] : at;
 
         TRY(base_stopped(t->ctx));
         if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
         t->slot[SLOT_LOSS] = loss_of(t, t->late++);
-        TRY(trainer_step_at(t, step, from, to));
-        if (apart) t->now = 1 - t->now;
+        if (from != at) TRY(copy_state(t, from, at));
+        TRY(trainer_step_at(t, step, at, to));
+        if (moves) t->now = 1 - t->now;
         if (impatient(t, tr, step)) TRY(look(t, step, out));
         if (masks) TRY(record(t, tr, step, from));
         if (t->follow) TRY(t->follow(t->follow_user, step, from, to));

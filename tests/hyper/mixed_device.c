@@ -13,7 +13,9 @@ typedef struct mixed_code {
     mixed_device *d;
     const plan *plan;
     void *inner;
-    void **out; /* of one run */
+    void **out;         /* of one run */
+    const void **bound; /* leaves and outputs of the last run */
+    bool *reads;        /* by leaf */
     late_output *late;
     int32_t runs, lates; /* in flight */
 } mixed_code;
@@ -85,7 +87,24 @@ static void release(void *p)
     backend_cpu.release(code->inner);
     mem_free(code->ctx, code->out);
     mem_free(code->ctx, code->late);
+    mem_free(code->ctx, code->bound);
+    mem_free(code->ctx, code->reads);
     mem_free(code->ctx, code);
+}
+
+static void find_leaves(mixed_code *code)
+{
+    const plan *p = code->plan;
+
+    for (int32_t i = 0; i < p->steps; i++)
+        for (int32_t j = 0; j < p->step[i].n; j++) {
+            const plan_node *v = &p->node[p->order[p->step[i].first + j]];
+            for (int k = 0; k < 2 * v->n_in; k++) {
+                const node u = k % 2 ? v->in[k / 2].index : v->in[k / 2].src;
+                if (u != NODE_NONE && p->node[u].cls == PN_LEAF)
+                    code->reads[graph_rec(p->g, u)->attr.n] = true;
+            }
+        }
 }
 
 static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void **out)
@@ -97,7 +116,11 @@ static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void *
     TRY(mem_alloc(ctx, 1, sizeof *code, &code));
     *code = (mixed_code){.ctx = ctx, .d = device_of(b), .plan = p};
     TRY(mem_alloc(ctx, (size_t)p->outs + 1, sizeof *code->out, &code->out));
+    TRY(mem_alloc(ctx, (size_t)(graph_leaves(p->g) + p->outs) + 1, sizeof *code->bound,
+                  &code->bound));
     TRY(mem_alloc(ctx, IN_FLIGHT * (size_t)p->outs + 1, sizeof *code->late, &code->late));
+    TRY(mem_alloc(ctx, (size_t)graph_leaves(p->g) + 1, sizeof *code->reads, &code->reads));
+    find_leaves(code);
     TRY(backend_cpu.bind(&backend_cpu, ctx, p, &code->inner));
     *out = code, code = NULL;
 done:
@@ -143,6 +166,16 @@ static void *written(mixed_code *code, const bound_memory *m, int32_t i, size_t 
     return from;
 }
 
+/* Counts the device's addresses that are not those of the run before. */
+static void note_address(mixed_code *code, int32_t i, const void *now)
+{
+    const void *before = code->bound[i];
+
+    code->d->seen.moved +=
+        before && before != now && (inside(code->d, now) || inside(code->d, before));
+    code->bound[i] = now;
+}
+
 static drmad_status run(void *p, const bound_memory *m)
 {
     mixed_code *code = p;
@@ -153,7 +186,11 @@ static drmad_status run(void *p, const bound_memory *m)
     code->runs += m->later;
     d->seen.runs++;
     for (int32_t i = 0; i < graph_leaves(g); i++)
-        if (m->leaf[i] && !inside(d, m->leaf[i])) count(d, &d->seen.up, leaf_bytes(g, i));
+        if (code->reads[i]) note_address(code, i, m->leaf[i]);
+    for (int32_t i = 0; i < code->plan->outs; i++)
+        note_address(code, graph_leaves(g) + i, m->out[i]);
+    for (int32_t i = 0; i < graph_leaves(g); i++)
+        if (code->reads[i] && !inside(d, m->leaf[i])) count(d, &d->seen.up, leaf_bytes(g, i));
     for (int32_t i = 0; i < code->plan->outs; i++) {
         const plan_node *y = &code->plan->node[code->plan->out[i].y];
         const size_t bytes = (size_t)y->size * dtype_size(y->type);

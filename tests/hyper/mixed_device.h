@@ -10,7 +10,8 @@ enum { MIXED_BYTES = 64 << 20, MIXED_LARGEST = 4096 };
 
 /* Between host and device: with runs as leaves and outputs in host memory, and by copies. */
 typedef struct traffic {
-    int64_t waits;                          /* times the host waited for a run */
+    int64_t moved; /* addresses of leaves and outputs on the device that were others before */
+    int64_t waits; /* times the host waited for a run */
     int64_t runs, up, down;                 /* bytes of leaves and outputs */
     int64_t copies, copied_up, copied_down; /* of copies in either direction; bytes */
     int64_t largest;                        /* bytes of the largest leaf or output */

@@ -76,6 +76,7 @@ static made make(const setting *s, bool elsewhere)
         d->seen = (traffic){0};
         CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &m.r, t.grad));
         m.seen = d->seen;
+        CHECK_INT(m.seen.moved, 0);
         CHECK(t.s->total <= GRAD_MAX);
         m.n = t.s->total, m.value = m.r.value.loss;
         memcpy(m.grad, t.grad, (size_t)m.n * sizeof *m.grad);

@@ -103,10 +103,10 @@ static drmad_status count(gpu_code *c)
                            .plan = c->plan,
                            .leaf = c->leaf_at,
                            .out = c->out_at,
-                           .arena = nowhere(n++),
-                           .bad = nowhere(n++),
-                           .scratch = nowhere(n++),
-                           .tape_device = nowhere(n++)};
+                           .arena = nowhere(n),
+                           .bad = nowhere(n + 1),
+                           .scratch = nowhere(n + 2),
+                           .tape_device = nowhere(n + 3)};
     TRY(gpu_lower_steps(&c->lower));
     c->calls = c->lower.calls;
     c->flags = c->lower.flags;
