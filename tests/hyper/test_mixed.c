@@ -128,7 +128,7 @@ static bool all_near(const made *here, const made *there, double tolerance)
     return near;
 }
 
-/* To the bit, or to `tolerance` where the device sums over the steps of each element by itself; with
+/* To the bit, or to `tolerance` where the device sums over the steps of each element by itself; by
  * CUDA's kernels, where all sums have another order, to the digits of a run in double. */
 static void check_near(const setting *s, double tolerance)
 {
