@@ -208,7 +208,8 @@ class Job:
         limits, self.meta_steps = _limits(budget, meta_steps)
         self.oracle = Oracle(make_model, loss_fn, train, valid, test, metric=metric,
                              seed=self.seed, bn=bn, hyper=self.hyper)  # fmt: skip
-        check_engine(engine, self.oracle, metric=metric, bn=bn, vectors=vectors)
+        check_engine(engine, self.oracle, metric=metric, bn=bn, vectors=vectors,
+                     device=settings.get("device", "cpu"))  # fmt: skip
         self.engine, self.make_model = engine, make_model
         if metric is None:
             self.oracle.metric = _usual_metric(self.oracle)

@@ -95,6 +95,9 @@ drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *ov
 /* Fails when there is nothing to tune. */
 drmad_status config_need_hyper(const config *c);
 
+/* The GPU that `device` names, from 0; -1: none, the processor. */
+int32_t config_gpu(const config *c);
+
 /* Fails with the place and the key in front: "study.yaml:7:3: hyper.0.low: ...". For checks that
  * other rooms make. */
 drmad_status config_refuse(const config *c, const char *key, const char *fmt, ...)

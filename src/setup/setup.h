@@ -38,6 +38,7 @@ typedef struct setup {
     walker *walker; /* NULL without hyperparameters */
     examples valid, test, objective;
     struct teacher *teacher; /* of a distillation, or NULL: teacher.h */
+    backend *gpu;            /* of `device: cuda`, or NULL; spec.on */
 } setup;
 
 /* Everything but what setup_tie makes. `lender`: NULL, or a set-up that outlives this one and whose

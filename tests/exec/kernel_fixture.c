@@ -1,14 +1,15 @@
 #include "kernel_fixture.h"
+#include "gpu_driver.h"
 
 void kx_open(kx *x, dtype t, uint64_t seed)
 {
     *x = (kx){.ctx = test_ctx(), .type = t, .seed = seed};
-    CHECK_OK(x->ctx, gpu_host_driver.open(x->ctx, 0, &x->g));
+    CHECK_OK(x->ctx, gpu_test_driver()->open(x->ctx, 0, &x->g));
 }
 
 void kx_close(kx *x)
 {
-    gpu_host_driver.close(x->g);
+    gpu_test_driver()->close(x->g);
 }
 
 int64_t kx_below(kx *x, int64_t n)
@@ -20,7 +21,7 @@ void *kx_new(kx *x, size_t bytes)
 {
     void *p = NULL;
 
-    CHECK_OK(x->ctx, gpu_host_driver.alloc(x->g, x->ctx, bytes, &p));
+    CHECK_OK(x->ctx, gpu_test_driver()->alloc(x->g, x->ctx, bytes, &p));
     return p;
 }
 
@@ -28,7 +29,7 @@ void *kx_up(kx *x, const void *data, size_t bytes)
 {
     void *p = kx_new(x, bytes);
 
-    if (bytes) CHECK_OK(x->ctx, gpu_host_driver.copy(x->g, x->ctx, COPY_UP, p, data, bytes));
+    if (bytes) CHECK_OK(x->ctx, gpu_test_driver()->copy(x->g, x->ctx, COPY_UP, p, data, bytes));
     return p;
 }
 
@@ -57,7 +58,7 @@ int32_t *kx_indices(kx *x, int64_t n, int64_t below, int32_t **values)
 
 void kx_down(kx *x, void *to, const void *from, size_t bytes)
 {
-    if (bytes) CHECK_OK(x->ctx, gpu_host_driver.copy(x->g, x->ctx, COPY_DOWN, to, from, bytes));
+    if (bytes) CHECK_OK(x->ctx, gpu_test_driver()->copy(x->g, x->ctx, COPY_DOWN, to, from, bytes));
 }
 
 void kx_call(kx *x, gpu_kernel k, const void *args, size_t bytes)
@@ -68,9 +69,9 @@ void kx_call(kx *x, gpu_kernel k, const void *args, size_t bytes)
 
     memcpy(c.args, args, bytes);
     gpu_geometry(&c);
-    CHECK_OK(x->ctx, gpu_host_driver.record(x->g, x->ctx, &c, 1, &none, &none, &p));
-    CHECK_OK(x->ctx, gpu_host_driver.run(x->g, x->ctx, p));
-    gpu_host_driver.forget(x->g, p);
+    CHECK_OK(x->ctx, gpu_test_driver()->record(x->g, x->ctx, &c, 1, &none, &none, &p));
+    CHECK_OK(x->ctx, gpu_test_driver()->run(x->g, x->ctx, p));
+    gpu_test_driver()->forget(x->g, p);
 }
 
 void kx_compare(kx *x, const char *what, const void *got, const double *want, int64_t n, double tol)

@@ -153,6 +153,30 @@ TEST(cuda_walks_reach_every_element)
     }
 }
 
+/* y[i, j, k] = a[i, k, j], and a step further where a's rows are longer. */
+TEST(cuda_turns_of_axes)
+{
+    static const int64_t dims[][3] = {{1, 32, 32}, {2, 33, 31}, {3, 5, 70}, {1, 1, 1}, {2, 64, 1}};
+
+    for (size_t n = 0; n < COUNT(dims) * 2; n++) {
+        const int64_t *d = dims[n / 2], count = d[0] * d[1] * d[2], row = d[1] + 2;
+        double *a, *want = malloc((size_t)count * sizeof *want);
+        kx x;
+        kx_open(&x, n % 2 ? F32 : F64, 11);
+        turn_args args = {.a = kx_numbers(&x, d[0] * row * d[2], &a), .rank = 3, .axis = 1};
+        args.size = (int32_t)bytes_of(x.type), args.count = count;
+        memcpy(args.dim, d, 3 * sizeof *d);
+        args.from[0] = row * d[2], args.from[1] = 1, args.from[2] = row;
+        args.y = kx_new(&x, (size_t)count * bytes_of(x.type));
+        for (int64_t i = 0; i < count; i++)
+            want[i] = a[i / d[2] / d[1] * row * d[2] + i % d[2] * row + i / d[2] % d[1]];
+        KX_CALL(&x, turn, &args);
+        kx_compare(&x, "turn", args.y, want, count, 0);
+        free(a), free(want);
+        kx_close(&x);
+    }
+}
+
 static void check_by_index(dtype t, int64_t n, int64_t rows, int64_t cols)
 {
     const size_t size = bytes_of(t);
@@ -195,8 +219,8 @@ static void check_by_index(dtype t, int64_t n, int64_t rows, int64_t cols)
 
 TEST(cuda_rows_by_index_come_and_go)
 {
-    static const int64_t sizes[][3] = {{5, 3, 1},    {1, 1, 1},   {0, 4, 3},    {300, 7, 5},
-                                       {40, 900, 1}, {9, 4, 600}, {600, 300, 2}};
+    static const int64_t sizes[][3] = {{5, 3, 1},    {1, 1, 1},   {0, 4, 3},     {300, 7, 5},
+                                       {40, 900, 1}, {9, 4, 600}, {600, 300, 2}, {7, 5, 8}};
 
     for (int t = F32; t <= F64; t++)
         for (size_t i = 0; i < COUNT(sizes); i++)

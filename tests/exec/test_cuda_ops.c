@@ -2,13 +2,13 @@
  * and in groups, against the naive evaluator; the steps that are cut or turned before they run; an
  * index outside its table. */
 #include "each_op.h"
-#include "exec/cuda/cuda.h"
+#include "gpu_driver.h"
 
 static backend *open_backend(rx *x)
 {
     backend *on = NULL;
 
-    CHECK_OK(x->ctx, cuda_backend_new(x->ctx, &gpu_host_driver, 0, &on));
+    CHECK_OK(x->ctx, cuda_backend_new(x->ctx, gpu_test_driver(), 0, &on));
     x->target = *on->target;
     return on;
 }

@@ -1,6 +1,6 @@
 /* The CUDA backend on the host's driver: whole programs, wherever their memory lies, against the
  * naive evaluator. */
-#include "exec/cuda/cuda.h"
+#include "gpu_driver.h"
 #include "random_graph.h"
 #include <pthread.h>
 
@@ -109,7 +109,7 @@ static backend *open_backend(rx *x)
 {
     backend *on = NULL;
 
-    CHECK_OK(x->ctx, cuda_backend_new(x->ctx, &gpu_host_driver, 0, &on));
+    CHECK_OK(x->ctx, cuda_backend_new(x->ctx, gpu_test_driver(), 0, &on));
     if (on) x->target = *on->target;
     return on;
 }

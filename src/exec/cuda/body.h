@@ -21,15 +21,17 @@
 #define BODY_PRAGMA(text) _Pragma(#text)
 #define UNROLL_BY(n) BODY_PRAGMA(unroll n)
 #define BODY_ALIGN(bytes) __align__(bytes)
+#define MULTIPLY_ADD(a, b, c) fma(a, b, c) /* fused: nothing else is, cmake/cuda.cmake */
 #else
 #define GPU_BODY static inline
 #define UNROLL
 #define UNROLL_BY(n)
 #define BODY_ALIGN(bytes) __attribute__((aligned(bytes)))
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
 
 enum {
-    GPU_THREADS = 256, /* of every block */
+    GPU_THREADS = 256, /* of every block: kernels.cu relies on it */
     TILE_K = 16        /* steps along k of a product, body_product.h */
 };
 

@@ -4,9 +4,14 @@
 #include "exec/cuda/body.h"
 #include "exec/cuda/kernel_args.h"
 
+typedef struct bytes16 {
+    uint32_t word[4];
+} BODY_ALIGN(16) bytes16;
+
 GPU_BODY void copy_element(int32_t size, void *y, int64_t to, const void *a, int64_t from)
 {
-    if (size == 4) ((uint32_t *)y)[to] = ((const uint32_t *)a)[from];
+    if (size == 16) ((bytes16 *)y)[to] = ((const bytes16 *)a)[from];
+    else if (size == 4) ((uint32_t *)y)[to] = ((const uint32_t *)a)[from];
     else if (size == 8) ((uint64_t *)y)[to] = ((const uint64_t *)a)[from];
     else ((uint8_t *)y)[to] = ((const uint8_t *)a)[from];
 }
@@ -40,22 +45,73 @@ GPU_BODY bool move_any(const move_args *x, gpu_thread t, move_any_state *s, void
     return false;
 }
 
+/* ---- turn: squares of 32 by 32, of which a thread has four elements ---- */
+
+enum { TURN = 32, TURN_ROWS = GPU_THREADS / TURN };
+
+typedef struct turn_any_state {
+    int64_t y, a;           /* the square's first element */
+    int64_t row, col;       /* in it: a's and y's neighbours lie along a row */
+    int64_t y_step, a_step; /* from one row of y to the next, of a */
+} turn_any_state;
+
+GPU_BODY void turn_begin(const turn_args *x, gpu_thread t, turn_any_state *s)
+{
+    const int32_t last = x->rank - 1;
+    int64_t left = t.block, y_step = 1, at;
+
+    for (int32_t k = last; k >= 0; k--) {
+        const bool edge = k == last || k == x->axis;
+        left = divide(left, edge ? (x->dim[k] + TURN - 1) / TURN : x->dim[k], &at);
+        if (edge) at *= TURN;
+        s->y += at * y_step, s->a += at * x->from[k];
+        if (k == last) s->col = at;
+        if (k == x->axis) s->row = at, s->y_step = y_step;
+        y_step *= x->dim[k];
+    }
+    s->a_step = x->from[last];
+}
+
+GPU_BODY bool turn_any(const turn_args *x, gpu_thread t, turn_any_state *s, void *shared, int phase)
+{
+    const int32_t across = t.thread % TURN, down = t.thread / TURN;
+
+    if (phase == 0) turn_begin(x, t, s);
+    for (int32_t i = down; i < TURN; i += TURN_ROWS) {
+        const int64_t row = s->row + (phase ? i : across), col = s->col + (phase ? across : i);
+        if (row >= x->dim[x->axis] || col >= x->dim[x->rank - 1]) continue;
+        if (phase == 0)
+            copy_element(x->size, shared, i * (TURN + 1) + across, x->a,
+                         s->a + across + i * s->a_step);
+        else
+            copy_element(x->size, x->y, s->y + across + i * s->y_step, shared,
+                         across * (TURN + 1) + i);
+    }
+    return phase == 0;
+}
+
 /* ---- rows and elements by index ---- */
 
 typedef no_state gather_any_state, take_any_state;
+
+/* Whether all rows may be copied by 16 bytes. */
+GPU_BODY bool rows_are_wide(const gather_args *x)
+{
+    return ((uintptr_t)x->a | (uintptr_t)x->y | (uint64_t)(x->cols * x->size)) % 16 == 0;
+}
 
 /* A row whose index is bad stays as it is: the run will fail. */
 GPU_BODY bool gather_any(const gather_args *x, gpu_thread t, gather_any_state *s, void *shared,
                          int phase)
 {
-    const int64_t count = x->n * x->cols;
+    const int32_t size = rows_are_wide(x) ? 16 : x->size;
+    const int64_t cols = x->cols * x->size / size, count = x->n * cols;
 
     for (int64_t i = first_of(t); i < count; i += stride_of(t)) {
         int64_t col;
-        const int64_t row = divide(i, x->cols, &col);
+        const int64_t row = divide(i, cols, &col);
         const int32_t index = x->index[row];
-        if (index >= 0 && index < x->rows)
-            copy_element(x->size, x->y, i, x->a, index * x->cols + col);
+        if (index >= 0 && index < x->rows) copy_element(size, x->y, i, x->a, index * cols + col);
         else if (col == 0) bad_index(x->bad, index, x->rows);
     }
     (void)s, (void)shared, (void)phase;

@@ -92,7 +92,7 @@ GPU_BODY void TILED(tile_multiply)(TILED(tile) * s, const TILED(tile_shared) * f
         UNROLL
         for (int32_t i = 0; i < TM; i++) {
             UNROLL
-            for (int32_t j = 0; j < TN; j++) s->acc[i][j] += a[i] * b[j];
+            for (int32_t j = 0; j < TN; j++) s->acc[i][j] = MULTIPLY_ADD(a[i], b[j], s->acc[i][j]);
         }
     }
 }

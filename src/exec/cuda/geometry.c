@@ -115,6 +115,19 @@ static void for_scatter(gpu_call *c)
     c->shared = 2 * THREADS;
 }
 
+static void for_turn(gpu_call *c)
+{
+    const turn_args *x = (const turn_args *)(const void *)c->args;
+    int64_t blocks = 1;
+
+    for (int32_t k = 0; k < x->rank; k++) {
+        const bool edge = k == x->axis || k == x->rank - 1;
+        blocks *= edge ? up(x->dim[k], TURN) : x->dim[k];
+    }
+    c->blocks = (int32_t)blocks;
+    c->shared = (size_t)(TURN * (TURN + 1) * x->size);
+}
+
 /* ---- a thread an element ---- */
 
 static int64_t elements_of(const gpu_call *c)
@@ -170,6 +183,7 @@ void gpu_geometry(gpu_call *c)
     case GPU_argmax:
     case GPU_rowmax:
     case GPU_logsumexp: for_rows(c); break;
+    case GPU_turn: for_turn(c); break;
     case GPU_sum_any: for_sum_any(c); break;
     case GPU_scatter: for_scatter(c); break;
     default: for_elements(c);

@@ -1,13 +1,14 @@
 /* The seam between the CUDA backend and what computes for it. The backend lowers a plan to a list
  * of calls, each one kernel with its arguments; a driver runs such lists. There are two drivers:
- * libdrmad_cuda.so (driver.cu), on an NVIDIA GPU, and the host's (host_driver.c), which runs the
- * same kernel bodies thread by thread, so that all but the GPU itself is tested without one.
+ * libdrmad_cuda.so (cuda_driver.c, kernels.cu), on an NVIDIA GPU, and the host's (host_driver.c),
+ * which runs the same kernel bodies thread by thread, so that all but the GPU itself is tested
+ * without one.
  *
  *   backend_cuda.c   a backend (exec/backend.h) over a driver: memory, binding, the run
  *   lower_*.c        plan -> calls
  *   kernels.def      the kernels; kernel_args.h their arguments; body_*.h what they do
  *   geometry.c       how many blocks and threads a call takes
- *   load.c           finds and opens libdrmad_cuda.so
+ *   cuda_load.c      finds and opens libdrmad_cuda.so
  *
  * A body is written as phases between barriers (body.h), in the part of C that is C++ too. Sums
  * have a fixed order: bits are equal from run to run. */
@@ -24,7 +25,8 @@ typedef enum gpu_kernel {
 
 enum {
     GPU_ARGS_MAX = 512, /* bytes of one call's arguments */
-    GPU_DRIVER_VERSION = 1
+    /* Goes up with every change of this seam; which kernels there are is part of it. */
+    GPU_DRIVER_VERSION = 1 << 16 | GPU_KERNELS
 };
 
 /* One kernel of a program. `args` is the kernel's struct of kernel_args.h; addresses in it are the

@@ -58,6 +58,16 @@ typedef struct move_args {
     int64_t dim[WALK_MAX], from[WALK_MAX], shift[WALK_MAX], limit[WALK_MAX];
 } move_args;
 
+/* The same without shift and limit, where a's elements lie beside each other along another axis
+ * than the last: by squares, so that both are gone through in their own order. */
+typedef struct turn_args {
+    const void *a;
+    void *y;
+    int32_t rank, size, axis; /* from[axis] = 1; not the last */
+    int64_t count;
+    int64_t dim[WALK_MAX], from[WALK_MAX];
+} turn_args;
+
 /* Element (i0, i1, ...) of y, as it lies, is the sum of a's at sum i_k step_k + sum j_k step_k over
  * all j: the first `kept` axes are i's, the others j's. In double, rounded once. */
 typedef struct sum_any_args {

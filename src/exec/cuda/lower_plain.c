@@ -57,6 +57,24 @@ static void shorten(move_args *w)
         }
 }
 
+/* Worth going by squares? Only where most of them are full. */
+static drmad_status emit_walk(plain *x, const move_args *w)
+{
+    enum { EDGE = 16 };
+    const int32_t last = w->rank - 1;
+    turn_args t = {
+        .a = w->a, .y = w->y, .rank = w->rank, .size = w->size, .axis = -1, .count = w->count};
+
+    for (int32_t k = 0; k < w->rank; k++) {
+        t.dim[k] = w->dim[k], t.from[k] = w->from[k];
+        if (w->from[k] == 1 && k < last) t.axis = k;
+        if (w->limit[k] != w->dim[k]) return EMIT(x, move, F32, *w);
+    }
+    if (t.axis < 0 || w->from[last] == 0 || w->dim[last] < EDGE || w->dim[t.axis] < EDGE)
+        return EMIT(x, move, F32, *w);
+    return EMIT(x, turn, F32, t);
+}
+
 static drmad_status move(plain *x, const int64_t from[RANK_MAX], const void *a)
 {
     move_args w = {.a = a,
@@ -74,7 +92,7 @@ static drmad_status move(plain *x, const int64_t from[RANK_MAX], const void *a)
         w.limit[x->r->attr.axis] = x->from->dim[x->r->attr.axis];
     }
     shorten(&w);
-    return EMIT(x, move, F32, w);
+    return emit_walk(x, &w);
 }
 
 static drmad_status lower_permute(plain *x)

@@ -6,6 +6,7 @@
 
 enum {
     PROCESSORS = 132, /* H100's; A100 has 108 */
+    ENOUGH = 96,      /* blocks that leave few of them idle */
     SHARE_MIN = 128   /* of k: less is not worth a second pass */
 };
 
@@ -34,9 +35,9 @@ static int64_t blocks_of(const gpu_product *p, tile t)
 /* The largest tile that still gives every processor one, and is not mostly empty. */
 static tile choose_tile(const gpu_product *p, dtype t)
 {
-    if (p->n <= 32 && blocks_of(p, NARROW) >= PROCESSORS) return NARROW;
-    if (t == F32 && p->m > 64 && p->n > 64 && blocks_of(p, LARGE) >= PROCESSORS) return LARGE;
-    if (p->m > 32 && p->n > 32 && blocks_of(p, MIDDLE) >= PROCESSORS) return MIDDLE;
+    if (p->n <= 32 && blocks_of(p, NARROW) >= ENOUGH) return NARROW;
+    if (t == F32 && p->m > 64 && p->n > 64 && blocks_of(p, LARGE) >= ENOUGH) return LARGE;
+    if (p->m > 32 && p->n > 32 && blocks_of(p, MIDDLE) >= ENOUGH) return MIDDLE;
     return SMALL;
 }
 
@@ -45,7 +46,7 @@ static int64_t choose_run(const gpu_product *p, int64_t blocks)
 {
     const int64_t room = blocks > 0 ? 2 * PROCESSORS / blocks : 1;
     const int64_t wish = at_least(up(p->k, at_least(room, 1)), SHARE_MIN);
-    const int64_t run = blocks < PROCESSORS && p->k >= 2 * SHARE_MIN ? wish : p->k;
+    const int64_t run = blocks < ENOUGH && p->k >= 2 * SHARE_MIN ? wish : p->k;
 
     return at_least(up(run, 16) * 16, 16);
 }

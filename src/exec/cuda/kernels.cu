@@ -1,0 +1,35 @@
+/* The kernels: each body of body_all.h with a barrier between its phases, in both types. A block
+ * has GPU_THREADS threads at most, so that each may have all registers there are. */
+#include "exec/cuda/body_all.h"
+#include "exec/cuda/kernels.h"
+
+#define KERNEL_OF(name, T)                                                                         \
+    static __global__ void __launch_bounds__(GPU_THREADS)                                      \
+        name##_##T##_kernel(const __grid_constant__ name##_args a)                                 \
+    {                                                                                              \
+        extern __shared__ __align__(16) unsigned char shared[];                                    \
+        const gpu_thread t = {(int32_t)blockIdx.x, (int32_t)gridDim.x, (int32_t)threadIdx.x,       \
+                              (int32_t)blockDim.x};                                                \
+        BODY_STATE(name##_##T) s = {};                                                             \
+                                                                                                   \
+        for (int phase = 0; name##_##T(&a, t, &s, shared, phase); phase++) __syncthreads();        \
+    }
+
+#define KERNEL(name) KERNEL_OF(name, f32) KERNEL_OF(name, f64)
+#define KERNEL_ANY(name) KERNEL_OF(name, any)
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+#undef KERNEL_ANY
+
+const void *cuda_kernel(int kernel, int f64)
+{
+    const void *const table[][2] = {
+#define KERNEL(name) {(const void *)name##_f32_kernel, (const void *)name##_f64_kernel},
+#define KERNEL_ANY(name) {(const void *)name##_any_kernel, (const void *)name##_any_kernel},
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+#undef KERNEL_ANY
+    };
+
+    return table[kernel][f64];
+}
