@@ -1,4 +1,5 @@
 /* Presets on devices whose memory C cannot touch: the CPU's weights and hypergradients. */
+#include "exec/cuda/cuda.h"
 #include "mixed_device.h"
 #include "toy.h"
 
@@ -226,4 +227,19 @@ TEST(mixed_nets_are_as_on_the_cpu)
         check_net(&nets[i], F32);
         if (!test_sanitized()) check_net(&nets[i], F64);
     }
+}
+
+/* The CUDA backend on the driver that runs its kernels' bodies on the host. */
+TEST(cuda_nets_are_as_on_the_cpu)
+{
+    net_case nets[NETS];
+    backend *on;
+
+    list_nets(test_count(3, 100), nets);
+    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), &gpu_host_driver, 0, &on));
+    for (int i = 0; i < NETS; i++) {
+        compare(&nets[i], F64, on, 1e-10);
+        compare(&nets[i], F32, on, 1e-4);
+    }
+    cuda_backend_free(on);
 }
