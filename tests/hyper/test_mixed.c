@@ -401,6 +401,23 @@ TEST(mixed_the_host_runs_ahead)
     }
 }
 
+/* 21 states of 2 KB; replay wants 9 of them at once. */
+TEST(mixed_auto_prefers_what_does_not_travel)
+{
+    const struct {
+        size_t memory;
+        traj_kind want;
+    } cases[] = {{48 << 10, TRAJ_FULL}, {28 << 10, TRAJ_REPLAY}, {12 << 10, TRAJ_GRID}};
+
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        const made m = make_there(&(setting){.name = "auto",
+                                             .walk = {.memory = cases[k].memory, .stride = 1},
+                                             .optim = {.buffer = true},
+                                             .phases = 1});
+        CHECK_INT(m.r.trajectory, cases[k].want);
+    }
+}
+
 /* Found a few steps late, but told of the right one; and nothing of it is left. */
 TEST(mixed_divergence_is_told_of_its_step)
 {
