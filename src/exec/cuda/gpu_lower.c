@@ -109,6 +109,12 @@ static bool is_first(const plan *p, const plan_step *s, int32_t i)
     return true;
 }
 
+/* Does it have calls of its own? */
+static bool is_product(const gpu_lower *l, node n)
+{
+    return l->plan->node[n].cls == PN_MATMUL && !gpu_is_dot(l, n);
+}
+
 /* ---- units ---- */
 
 static drmad_status use(gpu_lower *l, node n, bool writes)
@@ -134,7 +140,7 @@ done:
     return st;
 }
 
-/* A unit of what node n does, or all of the step but its products. */
+/* A unit of what node n does, or all of the step but products with calls of their own. */
 static drmad_status begin_unit(gpu_lower *l, const plan_step *s, node n)
 {
     const plan *p = l->plan;
@@ -147,8 +153,7 @@ static drmad_status begin_unit(gpu_lower *l, const plan_step *s, node n)
     TRY(gpu_unit_begin(&l->waves, l->ctx, l->calls));
     if (n != NODE_NONE) return use_node(l, n);
     for (int32_t i = 0; i < s->n; i++)
-        if (p->node[p->order[s->first + i]].cls != PN_MATMUL)
-            TRY(use_node(l, p->order[s->first + i]));
+        if (!is_product(l, p->order[s->first + i])) TRY(use_node(l, p->order[s->first + i]));
 done:
     return st;
 }
@@ -160,7 +165,7 @@ static drmad_status lower_step(gpu_lower *l, const plan_step *s)
 
     for (int32_t i = 0; i < s->n; i++) {
         const node n = p->order[s->first + i];
-        if (p->node[n].cls != PN_MATMUL) continue;
+        if (!is_product(l, n)) continue;
         TRY(begin_unit(l, s, n));
         TRY(gpu_lower_product(l, n, is_first(p, s, i)));
     }

@@ -47,6 +47,8 @@ drmad_status gpu_lower_steps(gpu_lower *l); /* all of the plan */
 
 drmad_status gpu_lower_plain(gpu_lower *l, const plan_step *s);   /* every PN_PLAIN op */
 drmad_status gpu_lower_product(gpu_lower *l, node n, bool first); /* first: of its memory */
-drmad_status gpu_lower_group(gpu_lower *l, const plan_step *s);   /* points and sums */
+/* Is product n so small that its group computes its elements where it reads them? */
+bool gpu_is_dot(const gpu_lower *l, node n);
+drmad_status gpu_lower_group(gpu_lower *l, const plan_step *s); /* points and sums */
 void gpu_geometry(gpu_call *c); /* from kernel, type and arguments: blocks, threads, shared */
 #endif

@@ -6,6 +6,10 @@
  * them in, and a product that one node reads becomes part of that node's instruction. */
 #include "exec/cuda/group_build.h"
 
+/* A small product: terms of an element, of all. Measured on no GPU: one loop of a thread over so
+ * many terms is guessed to take no longer than the launch that it saves. */
+enum { DOT_MAX = 128, DOTS_MAX = 8 << 20 };
+
 /* ---- terms ---- */
 
 const plan_node *group_at(const group_build *b, node n)
@@ -24,6 +28,13 @@ int16_t group_new_access(group_build *b, void *at, dtype type)
 {
     b->access[b->accesses] = (group_access){.at = at, .mode = GROUP_SAME, .type = (int32_t)type};
     return (int16_t)b->accesses++;
+}
+
+/* What passes to its reader in this group without memory. */
+static bool is_value(const group_build *b, node u)
+{
+    return is_point(b, u) ||
+           (&b->l->plan->step[group_at(b, u)->step] == b->s && gpu_is_dot(b->l, u));
 }
 
 static int32_t add_access(group_build *b, group_access x)
@@ -55,7 +66,7 @@ static term get(group_build *b, const plan_access *a)
                       .b = NO_OPERAND,
                       .f = a->value,
                       .constant = true};
-    if (a->mode == AT_SAME && a->offset == 0 && is_point(b, a->src)) return b->value[a->src];
+    if (a->mode == AT_SAME && a->offset == 0 && is_value(b, a->src)) return b->value[a->src];
     return memory_term(b, a);
 }
 
@@ -155,11 +166,16 @@ static bool is_last(const group_build *b, term t)
            b->instr[b->instrs - 1].op < GROUP_SUM && b->instr[b->instrs - 1].store < 0;
 }
 
+static term copy_of(group_build *b, term t)
+{
+    return emit(b, (group_instr){.op = GROUP_COPY, .a = small(t.a), .f = t.f});
+}
+
 /* Also into memory; gives the value as it is now known. */
 static term store(group_build *b, term t, void *at, dtype type)
 {
     t = solid(b, t);
-    if (!is_last(b, t)) t = emit(b, (group_instr){.op = GROUP_COPY, .a = small(t.a), .f = t.f});
+    if (!is_last(b, t)) t = copy_of(b, t);
     b->instr[b->instrs - 1].store = group_new_access(b, at, type);
     return t;
 }
@@ -171,6 +187,41 @@ static void build_point(group_build *b, node n)
 
     if (t.b != NO_OPERAND && b->uses[n] > 1) t = solid(b, t);
     b->value[n] = v->kept ? store(b, t, gpu_result(b->l, n), v->type) : t;
+}
+
+/* ---- products ---- */
+
+bool gpu_is_dot(const gpu_lower *l, node n)
+{
+    const plan_node *v = &l->plan->node[n];
+    const node_rec *r = v->op == OP_matmul ? graph_rec(l->plan->g, n) : NULL;
+
+    if (v->cls != PN_MATMUL || !r || r->shape.rank != 2 || v->into != n) return false;
+    if (v->at.kind != PLACE_ARENA || v->last != v->step) return false;
+    const int64_t k = graph_shape(l->plan->g, r->in[0])->dim[!r->attr.ta];
+    return k <= DOT_MAX && k * v->count <= DOTS_MAX;
+}
+
+static void build_dot(group_build *b, node n)
+{
+    const plan_node *v = group_at(b, n);
+    const node_rec *r = graph_rec(b->l->plan->g, n);
+    const int64_t *x = graph_shape(b->l->plan->g, r->in[0])->dim;
+    const int64_t *y = graph_shape(b->l->plan->g, r->in[1])->dim;
+    const bool ta = r->attr.ta, tb = r->attr.tb;
+    const group_dot d = {.a = gpu_operand(b->l, &v->in[0]),
+                         .b = gpu_operand(b->l, &v->in[1]),
+                         .k = x[!ta],
+                         .a_row = ta ? 1 : x[1],
+                         .a_k = ta ? x[1] : 1,
+                         .b_k = tb ? 1 : y[1],
+                         .b_col = tb ? y[1] : 1};
+    group_access a = {.mode = GROUP_DOT, .type = (int32_t)b->type};
+
+    a.at = (void *)(uintptr_t)gpu_tape(b->l, &d, sizeof d);
+    const term t = {.a = add_access(b, a), .b = NO_OPERAND, .f = 1};
+    b->value[n] = b->uses[n] > 1 ? copy_of(b, t) : t;
+    b->dots++;
 }
 
 /* ---- sums ---- */
@@ -258,8 +309,10 @@ static drmad_status build(group_build *b)
 
     count_uses(b);
     group_shape(b);
-    for (int32_t i = 0; i < b->s->n; i++)
+    for (int32_t i = 0; i < b->s->n; i++) {
+        if (gpu_is_dot(b->l, member[i])) build_dot(b, member[i]);
         if (is_point(b, member[i])) build_point(b, member[i]);
+    }
     for (int32_t i = 0; i < b->s->n; i++)
         if (group_at(b, member[i])->cls == PN_SUM) build_sum(b, member[i]);
     group_place_sums(b);
