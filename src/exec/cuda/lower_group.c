@@ -10,6 +10,48 @@
  * many terms is guessed to take no longer than the launch that it saves. */
 enum { DOT_MAX = 128, DOTS_MAX = 8 << 20 };
 
+/* ---- products ---- */
+
+static bool is_small(const gpu_lower *l, node n)
+{
+    const plan_node *v = &l->plan->node[n];
+    const node_rec *r = graph_rec(l->plan->g, n);
+
+    if (v->op != OP_matmul || r->shape.rank != 2) return false;
+    const int64_t k = graph_shape(l->plan->g, r->in[0])->dim[!r->attr.ta];
+    return k <= DOT_MAX && k * v->count <= DOTS_MAX;
+}
+
+/* Those that add into one memory are small, or none counts as such. */
+bool gpu_is_dot(const gpu_lower *l, node n)
+{
+    const plan *p = l->plan;
+    const plan_node *v = &p->node[n];
+    const plan_step *s = &p->step[v->step];
+
+    if (v->cls != PN_MATMUL || s->points + s->sums == 0 || !is_small(l, n)) return false;
+    for (int32_t i = 0; i < s->n && v->into != n; i++) {
+        const node u = p->order[s->first + i];
+        if (p->node[u].cls == PN_MATMUL && p->node[u].into == v->into && !is_small(l, u))
+            return false;
+    }
+    return true;
+}
+
+/* An addition of products: does the group do it? */
+static bool adds_dots(const gpu_lower *l, const plan_node *v)
+{
+    const node u = v->in[0].src;
+
+    return l->plan->node[u].cls == PN_MATMUL ? gpu_is_dot(l, u) : adds_dots(l, &l->plan->node[u]);
+}
+
+/* Is its memory read by anybody else? */
+static bool stays_here(const plan_node *v)
+{
+    return v->at.kind != PLACE_OUTPUT && v->last <= v->step;
+}
+
 /* ---- terms ---- */
 
 const plan_node *group_at(const group_build *b, node n)
@@ -21,7 +63,8 @@ static bool is_point(const group_build *b, node u)
 {
     const plan_node *v = group_at(b, u);
 
-    return v->cls == PN_POINT && !v->summed && &b->l->plan->step[v->step] == b->s;
+    return v->cls == PN_POINT && &b->l->plan->step[v->step] == b->s &&
+           (!v->summed || adds_dots(b->l, v));
 }
 
 int16_t group_new_access(group_build *b, void *at, dtype type)
@@ -186,21 +229,11 @@ static void build_point(group_build *b, node n)
     term t = compute(b, v);
 
     if (t.b != NO_OPERAND && b->uses[n] > 1) t = solid(b, t);
-    b->value[n] = v->kept ? store(b, t, gpu_result(b->l, n), v->type) : t;
+    const bool kept = v->kept && !(v->summed && stays_here(v));
+    b->value[n] = kept ? store(b, t, gpu_result(b->l, n), v->type) : t;
 }
 
 /* ---- products ---- */
-
-bool gpu_is_dot(const gpu_lower *l, node n)
-{
-    const plan_node *v = &l->plan->node[n];
-    const node_rec *r = v->op == OP_matmul ? graph_rec(l->plan->g, n) : NULL;
-
-    if (v->cls != PN_MATMUL || !r || r->shape.rank != 2 || v->into != n) return false;
-    if (v->at.kind != PLACE_ARENA || v->last != v->step) return false;
-    const int64_t k = graph_shape(l->plan->g, r->in[0])->dim[!r->attr.ta];
-    return k <= DOT_MAX && k * v->count <= DOTS_MAX;
-}
 
 static void build_dot(group_build *b, node n)
 {
@@ -219,8 +252,10 @@ static void build_dot(group_build *b, node n)
     group_access a = {.mode = GROUP_DOT, .type = (int32_t)b->type};
 
     a.at = (void *)(uintptr_t)gpu_tape(b->l, &d, sizeof d);
-    const term t = {.a = add_access(b, a), .b = NO_OPERAND, .f = 1};
-    b->value[n] = b->uses[n] > 1 ? copy_of(b, t) : t;
+    term t = {.a = add_access(b, a), .b = NO_OPERAND, .f = 1};
+    if (v->kept && !stays_here(v)) t = store(b, t, gpu_result(b->l, n), v->type);
+    else if (b->uses[n] > 1) t = copy_of(b, t);
+    b->value[n] = t;
     b->dots++;
 }
 
