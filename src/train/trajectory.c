@@ -100,7 +100,8 @@ static traj_kind resolve(const traj_spec *s)
 
     if (s->kind != TRAJ_AUTO) return s->kind;
     if (s->memory == 0 || traj_full_bytes(s) <= s->memory) return TRAJ_FULL;
-    return host ? TRAJ_GRID : TRAJ_REPLAY;
+    if (!host && !s->on->mixed) return TRAJ_REPLAY;
+    return host || traj_replay_bytes(s) > s->memory ? TRAJ_GRID : TRAJ_REPLAY;
 }
 
 static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)

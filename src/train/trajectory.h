@@ -81,8 +81,8 @@ typedef struct traj_stats {
 
 typedef struct trajectory trajectory;
 
-/* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond; on a device replay, for which
- * nothing travels. The trajectory is reused for
+/* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond; on a device, between them, replay
+ * while that fits, for which nothing travels. The trajectory is reused for
  * any number of runs. */
 drmad_status traj_new(drmad_ctx *ctx, const traj_spec *spec, trajectory **out);
 void traj_free(trajectory *tr); /* NULL is fine */

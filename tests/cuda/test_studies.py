@@ -128,12 +128,51 @@ def f27_memory_that_ends_is_told():
     need(status == 6 and "memory" in err, f"exit status {status}: {err}")
 
 
+SLOW = ("trajectory.kind=full", "outer.steps=6", "outer.trust=false", "train.steps=30",
+        "output.checkpoint_minutes=0")  # fmt: skip
+
+
+def tune_into(folder, device, *words):
+    """Exit status and what was said of a study of six meta-steps in `folder`."""
+    more = ("--resume",) if "--resume" in words else ()
+    words = tuple(w for w in words if w != "--resume")
+    status, _, err = call(
+        HOST, "tune", str(TINY), f"device={device}", f"output.dir={folder}", "-q",
+        *SLOW, *words, *more,
+    )  # fmt: skip
+    return status, err
+
+
+def a_run_that_was_cut_goes_on_to_the_same_bits():
+    with tempfile.TemporaryDirectory() as root:
+        whole, cut = pathlib.Path(root, "whole"), pathlib.Path(root, "cut")
+        need(tune_into(whole, "cuda")[0] == 0, "the whole run")
+        env = {**os.environ, "DRMAD_CUDA_LIBRARY": str(HOST)}
+        words = ("device=cuda", f"output.dir={cut}", *SLOW)
+        p = subprocess.Popen(
+            [DRMAD, "tune", str(TINY), *words, "--json"],
+            env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        while "meta-step" not in (line := p.stdout.readline()) and line:
+            pass
+        p.terminate()
+        p.communicate()
+        need((cut / "checkpoint.safetensors").exists(), "it was over before it was cut")
+        status, err = tune_into(cut, "cpu", "--resume")
+        need(status == 2 and "another device" in err, f"on the CPU: {status}: {err}")
+        status, err = tune_into(cut, "cuda", "--resume")
+        need(status == 0, f"exit status {status}: {err}")
+        for name in ("weights.safetensors", "hyperparameters.safetensors"):
+            need((whole / name).read_bytes() == (cut / name).read_bytes(), f"other {name}")
+
+
 TESTS = [(f.__name__, f) for f in (
     one_symbol_leaves_each_library, a_machine_without_a_gpu_is_told_what_it_lacks,
     a_library_of_another_build_is_refused, the_host_driver_is_named,
     training_and_tuning_are_the_cpus_in_double, tuning_is_the_cpus_in_single,
     replay_and_grid_run_too, a_convolutional_net_is_the_cpus,
-    sensitivities_and_the_self_test_run, f27_memory_that_ends_is_told,
+    sensitivities_and_the_self_test_run, a_run_that_was_cut_goes_on_to_the_same_bits,
+    f27_memory_that_ends_is_told,
 )]  # fmt: skip
 
 if __name__ == "__main__":

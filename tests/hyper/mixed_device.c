@@ -13,7 +13,8 @@ typedef struct mixed_code {
     mixed_device *d;
     const plan *plan;
     void *inner;
-    void **out;         /* of one run */
+    const void **leaf; /* of one run */
+    void **out;
     const void **bound; /* leaves and outputs of the last run */
     bool *reads;        /* by leaf */
     late_output *late;
@@ -25,14 +26,15 @@ static mixed_device *device_of(const backend *b)
     return (mixed_device *)(uintptr_t)b;
 }
 
-static void touch(const mixed_device *d, bool on)
-{
-    if (mprotect(d->memory, MIXED_BYTES, on ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) abort();
-}
-
 static bool inside(const mixed_device *d, const void *p)
 {
     return (const char *)p >= d->memory && (const char *)p < d->memory + MIXED_BYTES;
+}
+
+/* Where the device finds it. */
+static void *real(const mixed_device *d, const void *p)
+{
+    return inside(d, p) ? d->real + ((const char *)p - d->memory) : (void *)(uintptr_t)p;
 }
 
 /* ---- memory ---- */
@@ -69,10 +71,8 @@ static drmad_status copy(const backend *b, drmad_ctx *ctx, copy_way way, void *t
     d->seen.copies += way != COPY_WITHIN;
     d->seen.copied_up += way == COPY_UP ? (int64_t)bytes : 0;
     d->seen.copied_down += way == COPY_DOWN ? (int64_t)bytes : 0;
-    touch(d, true);
-    if (from) memcpy(to, from, bytes);
-    else memset(to, 0, bytes);
-    touch(d, false);
+    if (from) memcpy(real(d, to), real(d, from), bytes);
+    else memset(real(d, to), 0, bytes);
     return DRMAD_OK;
 }
 
@@ -85,6 +85,7 @@ static void release(void *p)
     if (!code) return;
     for (int32_t i = 0; i < code->lates; i++) free(code->late[i].from);
     backend_cpu.release(code->inner);
+    mem_free(code->ctx, code->leaf);
     mem_free(code->ctx, code->out);
     mem_free(code->ctx, code->late);
     mem_free(code->ctx, code->bound);
@@ -115,6 +116,7 @@ static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void *
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *code, &code));
     *code = (mixed_code){.ctx = ctx, .d = device_of(b), .plan = p};
+    TRY(mem_alloc(ctx, (size_t)graph_leaves(p->g) + 1, sizeof *code->leaf, &code->leaf));
     TRY(mem_alloc(ctx, (size_t)p->outs + 1, sizeof *code->out, &code->out));
     TRY(mem_alloc(ctx, (size_t)(graph_leaves(p->g) + p->outs) + 1, sizeof *code->bound,
                   &code->bound));
@@ -159,7 +161,7 @@ static drmad_status wait(void *p)
 /* Where the run writes output i: late ones beside their memory, which is spoilt meanwhile. */
 static void *written(mixed_code *code, const bound_memory *m, int32_t i, size_t bytes)
 {
-    if (!m->later || inside(code->d, m->out[i])) return m->out[i];
+    if (!m->later || inside(code->d, m->out[i])) return real(code->d, m->out[i]);
     void *from = malloc(bytes);
     memset(m->out[i], 0xff, bytes);
     code->late[code->lates++] = (late_output){m->out[i], from, bytes};
@@ -185,8 +187,10 @@ static drmad_status run(void *p, const bound_memory *m)
     if (!m->later || code->runs == IN_FLIGHT) wait(code);
     code->runs += m->later;
     d->seen.runs++;
-    for (int32_t i = 0; i < graph_leaves(g); i++)
+    for (int32_t i = 0; i < graph_leaves(g); i++) {
+        code->leaf[i] = real(d, m->leaf[i]);
         if (code->reads[i]) note_address(code, i, m->leaf[i]);
+    }
     for (int32_t i = 0; i < code->plan->outs; i++)
         note_address(code, graph_leaves(g) + i, m->out[i]);
     for (int32_t i = 0; i < graph_leaves(g); i++)
@@ -197,10 +201,9 @@ static drmad_status run(void *p, const bound_memory *m)
         if (!inside(d, m->out[i])) count(d, &d->seen.down, bytes);
         code->out[i] = written(code, m, i, bytes);
     }
-    touch(d, true);
     const drmad_status st = backend_cpu.run(
-        code->inner, &(bound_memory){.leaf = m->leaf, .out = code->out, .arena = m->arena});
-    touch(d, false);
+        code->inner,
+        &(bound_memory){.leaf = code->leaf, .out = code->out, .arena = real(d, m->arena)});
     d->seen.waits += !m->later;
     return st;
 }
@@ -214,8 +217,10 @@ void mixed_open(mixed_device *d)
 {
     memset(d, 0, sizeof *d);
     d->fail_copy_at = -1;
-    d->memory = mmap(NULL, MIXED_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (d->memory == MAP_FAILED) abort();
+    const int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    d->memory = mmap(NULL, MIXED_BYTES, PROT_NONE, how, -1, 0);
+    d->real = mmap(NULL, MIXED_BYTES, PROT_READ | PROT_WRITE, how, -1, 0);
+    if (d->memory == MAP_FAILED || d->real == MAP_FAILED) abort();
     d->on = backend_cpu;
     d->on.name = "mixed";
     d->on.host = false, d->on.mixed = true;
@@ -228,4 +233,5 @@ void mixed_close(mixed_device *d)
 {
     CHECK_INT(d->live, 0);
     munmap(d->memory, MIXED_BYTES);
+    munmap(d->real, MIXED_BYTES);
 }

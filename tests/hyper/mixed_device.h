@@ -1,12 +1,12 @@
-/* A device for tests that takes host addresses too (backend.mixed): the CPU backend in memory that
- * faults where the library touches it; what travels is counted. Its results are the CPU's to the
+/* A device for tests that takes host addresses too (backend.mixed): the CPU backend behind
+ * addresses that nobody else can touch; what travels is counted. Its results are the CPU's to the
  * bit. */
 #ifndef MIXED_DEVICE_H
 #define MIXED_DEVICE_H
 #include "exec/backend.h"
 #include "test.h"
 
-enum { MIXED_BYTES = 64 << 20, MIXED_LARGEST = 4096 };
+enum { MIXED_BYTES = 64 << 20 };
 
 /* Between host and device: with runs as leaves and outputs in host memory, and by copies. */
 typedef struct traffic {
@@ -18,8 +18,9 @@ typedef struct traffic {
 } traffic;
 
 typedef struct mixed_device {
-    backend on; /* first */
-    char *memory;
+    backend on;   /* first */
+    char *memory; /* addresses alone: who touches them faults */
+    char *real;
     size_t used;
     int32_t live;         /* allocations not given back */
     int64_t fail_copy_at; /* that copy fails; -1: none */

@@ -1,5 +1,6 @@
 /* Nets of drmad's own on a device whose memory C cannot touch: runs, evaluations and hypergradients
  * are the CPU's to the bit, and nothing large travels with a step. */
+#include "exec/cuda/cuda.h"
 #include "mixed_device.h"
 #include "toy.h"
 #include "train/trainer.h"
@@ -19,6 +20,7 @@ typedef struct setting {
     optim_spec optim;
     hyper_per per;
     int64_t steps;         /* 0: 20 */
+    bool cuda;             /* on the CUDA backend too */
     int64_t phases, width; /* of the first hidden layer; 0: the toy's */
     void (*also)(toy *t);
 } setting;
@@ -52,17 +54,16 @@ static void pull(toy *t)
     free(w);
 }
 
-static made make(const setting *s, bool elsewhere)
+/* A hypergradient twice, and a slope; `seen`: what the second one's traffic is counted in. */
+static made make_on(const setting *s, const backend *on, traffic *seen)
 {
-    mixed_device *d = malloc(sizeof *d);
     hyper_decl decls[TOY_DECLS_MAX];
     made m = {.n = 0};
     double value;
     toy t;
 
-    mixed_open(d);
     toy_init(&t, test_ctx());
-    if (elsewhere) t.spec.on = &d->on;
+    t.spec.on = on;
     if (s->width) t.sizes[1] = s->width;
     t.spec.optim = s->optim;
     t.spec.steps = t.spec.rate.steps = s->steps ? s->steps : 20;
@@ -73,10 +74,9 @@ static made make(const setting *s, bool elsewhere)
     if (st == DRMAD_OK) {
         if (t.spec.regress.to != REGRESS_NONE) pull(&t);
         CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &m.r, t.grad));
-        d->seen = (traffic){0};
+        *seen = (traffic){0};
         CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 42, &t.valid, &m.r, t.grad));
-        m.seen = d->seen;
-        CHECK_INT(m.seen.moved, 0);
+        m.seen = *seen;
         CHECK(t.s->total <= GRAD_MAX);
         m.n = t.s->total, m.value = m.r.value.loss;
         memcpy(m.grad, t.grad, (size_t)m.n * sizeof *m.grad);
@@ -84,27 +84,63 @@ static made make(const setting *s, bool elsewhere)
         CHECK_OK(t.ctx, walker_directional(t.w, t.values, t.raw, 42, &t.valid, &value, &m.slope));
     }
     toy_close(&t);
+    return m;
+}
+
+static made make_here(const setting *s)
+{
+    traffic none;
+
+    return make_on(s, NULL, &none);
+}
+
+static made make_there(const setting *s)
+{
+    mixed_device *d = malloc(sizeof *d);
+
+    mixed_open(d);
+    const made m = make_on(s, &d->on, &d->seen);
+    CHECK(m.seen.runs > 0);
+    CHECK_INT(m.seen.moved, 0);
     mixed_close(d);
     free(d);
     return m;
 }
 
-/* To the bit, or to `tolerance` where the device sums over the steps of each element by itself. */
+/* The CUDA backend on the driver that runs its kernels' bodies on the host. */
+static made make_cuda(const setting *s)
+{
+    traffic none;
+    backend *on;
+
+    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), &gpu_host_driver, 0, &on));
+    const made m = make_on(s, on, &none);
+    cuda_backend_free(on);
+    return m;
+}
+
+static bool all_near(const made *here, const made *there, double tolerance)
+{
+    bool near = here->n > 0 && here->n == there->n;
+
+    for (int64_t i = 0; near && i < here->n; i++)
+        near = fabs(there->grad[i] - here->grad[i]) <= tolerance * fmax(1, fabs(here->grad[i]));
+    return near;
+}
+
+/* To the bit, or to `tolerance` where the device sums over the steps of each element by itself; by
+ * CUDA's kernels, where all sums have another order, to the digits of a run in double. */
 static void check_near(const setting *s, double tolerance)
 {
-    const made here = make(s, false), there = make(s, true);
+    const made here = make_here(s), there = make_there(s), cuda = s->cuda ? make_cuda(s) : here;
 
-    CHECK_INT(there.n, here.n);
-    CHECK(here.n > 0 && here.seen.runs == 0 && there.seen.runs > 0);
     if (there.value != here.value || there.slope != here.slope)
         test_fail(__FILE__, __LINE__, "%s: F %.17g %.17g, slope %.17g %.17g", s->name, there.value,
                   here.value, there.slope, here.slope);
-    for (int64_t i = 0; i < here.n; i++)
-        if (!(fabs(there.grad[i] - here.grad[i]) <= tolerance)) {
-            test_fail(__FILE__, __LINE__, "%s: [%lld] %.17g, expected %.17g", s->name, (long long)i,
-                      there.grad[i], here.grad[i]);
-            break;
-        }
+    if (!all_near(&here, &there, tolerance)) test_fail(__FILE__, __LINE__, "%s: mixed", s->name);
+    if (!all_near(&here, &cuda, 1e-10)) test_fail(__FILE__, __LINE__, "%s: cuda", s->name);
+    CHECK_NEAR(cuda.value, here.value, 1e-11);
+    CHECK_NEAR(cuda.slope, here.slope, 1e-10 * fmax(1, fabs(here.slope)));
 }
 
 static void check_same(const setting *s)
@@ -149,6 +185,7 @@ TEST(mixed_every_estimator_is_as_on_the_cpu)
         check_same(&(setting){.name = estimator_name(cases[i].kind),
                               .walk = {.estimator = cases[i], .stride = 1},
                               .optim = {.buffer = true},
+                              .cuda = true,
                               .phases = 1});
 }
 
@@ -175,7 +212,7 @@ TEST(mixed_every_granularity_is_as_on_the_cpu)
         check_same(&s);
         s.name = "wide", s.width = 15;
         check_near(&s, 1e-13); /* order 1, some tens of terms */
-        s.name = "wide, grid", s.walk = grid;
+        s.name = "wide, grid", s.walk = grid, s.cuda = per[i] == PER_WEIGHT;
         check_near(&s, 1e-13);
     }
 }
@@ -241,7 +278,7 @@ TEST(mixed_what_studies_ask_is_as_on_the_cpu)
     for (size_t i = 0; i < COUNT(cases); i++) {
         setting s = cases[i];
         if (s.walk.stride == 0) s.walk = full;
-        s.optim = (optim_spec){.buffer = true}, s.phases = 1;
+        s.optim = (optim_spec){.buffer = true}, s.phases = 1, s.cuda = true;
         check_same(&s);
     }
 }
@@ -326,13 +363,12 @@ TEST(mixed_evaluations_are_as_on_the_cpu)
 
 static made travel(traj_kind kind, int64_t steps)
 {
-    return make(&(setting){.name = "traffic",
-                           .walk = {.trajectory = kind, .stride = 1},
-                           .optim = {.buffer = true},
-                           .steps = steps,
-                           .width = 100,
-                           .phases = 1},
-                true);
+    return make_there(&(setting){.name = "traffic",
+                                 .walk = {.trajectory = kind, .stride = 1},
+                                 .optim = {.buffer = true},
+                                 .steps = steps,
+                                 .width = 100,
+                                 .phases = 1});
 }
 
 /* Of a step forward and one back: the numbers of the batch, its labels and its weights, and each
@@ -362,6 +398,23 @@ TEST(mixed_the_host_runs_ahead)
         const made a = travel(kinds[k], STEPS), b = travel(kinds[k], 2 * STEPS);
         const int64_t runs = b.seen.runs - a.seen.runs;
         CHECK(runs >= 2 * STEPS && b.seen.waits - a.seen.waits <= runs / 8 + 2);
+    }
+}
+
+/* 21 states of 2 KB; replay wants 9 of them at once. */
+TEST(mixed_auto_prefers_what_does_not_travel)
+{
+    const struct {
+        size_t memory;
+        traj_kind want;
+    } cases[] = {{48 << 10, TRAJ_FULL}, {28 << 10, TRAJ_REPLAY}, {12 << 10, TRAJ_GRID}};
+
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        const made m = make_there(&(setting){.name = "auto",
+                                             .walk = {.memory = cases[k].memory, .stride = 1},
+                                             .optim = {.buffer = true},
+                                             .phases = 1});
+        CHECK_INT(m.r.trajectory, cases[k].want);
     }
 }
 
