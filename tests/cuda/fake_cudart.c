@@ -11,6 +11,7 @@ enum { OPS_MAX = 64, PIECES_MAX = 64 };
 typedef struct op {
     bool kernel;
     gpu_call call;
+    copy_way way;
     void *to;
     const void *from;
     size_t bytes;
@@ -207,7 +208,7 @@ static bool done(const op *o)
     bool good;
 
     if (!o->kernel)
-        return gpu_host_driver.copy(host, ctx, COPY_WITHIN, o->to, o->from, o->bytes) == DRMAD_OK;
+        return gpu_host_driver.copy(host, ctx, o->way, o->to, o->from, o->bytes) == DRMAD_OK;
     good = gpu_host_driver.record(host, ctx, &o->call, 1, &none, &none, &p) == DRMAD_OK &&
            gpu_host_driver.run(host, ctx, p) == DRMAD_OK;
     gpu_host_driver.forget(host, p);
@@ -226,32 +227,37 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
     CALL();
     (void)s, (void)value;
-    return now_or_later(&(op){.to = to, .bytes = bytes});
+    return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
+    const copy_way way = kind == cudaMemcpyHostToDevice   ? COPY_UP
+                         : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
+                                                          : COPY_WITHIN;
+
     CALL();
-    (void)s, (void)kind;
-    return now_or_later(&(op){.to = to, .from = from, .bytes = bytes});
+    (void)s;
+    return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
 }
 
-cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **args, size_t shared,
-                             cudaStream_t s)
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *kernel, void **args)
 {
     const ptrdiff_t at = (const char *)kernel - kernels[0];
     op o = {.kernel = true};
 
     CALL();
-    (void)s;
     o.call = (gpu_call){.kernel = (gpu_kernel)(at / 2),
                         .type = at % 2 ? F64 : F32,
-                        .blocks = (int32_t)grid.x,
-                        .threads = (int32_t)block.x,
-                        .shared = shared};
+                        .blocks = (int32_t)how->gridDim.x,
+                        .threads = (int32_t)how->blockDim.x,
+                        .shared = how->dynamicSmemBytes};
     memcpy(o.call.args, args[0], sizeof o.call.args);
     fake.launches++;
+    for (unsigned i = 0; i < how->numAttrs; i++)
+        fake.early += how->attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization &&
+                      how->attrs[i].val.programmaticStreamSerializationAllowed;
     return now_or_later(&o);
 }
 

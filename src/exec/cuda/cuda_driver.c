@@ -11,6 +11,7 @@
 #include "exec/cuda/kernels.h"
 #include <cuda_runtime_api.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -21,6 +22,7 @@ enum {
 struct gpu {
     drmad_ctx *ctx;
     int device, shared_most;
+    bool early; /* kernels may start before their turn */
     cudaStream_t stream;
     char name[64];
     drmad_status lost;
@@ -164,6 +166,7 @@ static drmad_status open_gpu(drmad_ctx *ctx, int32_t device, gpu **out)
     TRY(answered(g, ctx, cudaGetDeviceProperties(&is, device), "asking what it is"));
     snprintf(g->name, sizeof g->name, "%.63s", is.name);
     g->shared_most = (int)is.sharedMemPerBlockOptin;
+    g->early = is.major >= 9 && !getenv("DRMAD_CUDA_LATE");
     TRY(check_code(g, &is));
     TRY(answered(g, ctx, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
                  "making a stream"));
@@ -292,16 +295,23 @@ done:
     return st;
 }
 
-static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c)
+/* A kernel behind another comes to the processors while that one still runs, and waits there until
+ * it is done (kernels.cu): programmatic dependent launch. */
+static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, bool behind)
 {
     const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
     void *args[] = {(void *)c->args};
-    const dim3 grid = {(unsigned)c->blocks, 1, 1}, block = {(unsigned)c->threads, 1, 1};
+    cudaLaunchAttribute early = {.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+    const cudaLaunchConfig_t how = {.gridDim = {(unsigned)c->blocks, 1, 1},
+                                    .blockDim = {(unsigned)c->threads, 1, 1},
+                                    .dynamicSmemBytes = c->shared,
+                                    .stream = g->stream,
+                                    .attrs = &early,
+                                    .numAttrs = behind && g->early};
     drmad_status st = DRMAD_OK;
 
-    if (c->blocks == 0) return DRMAD_OK; /* an empty tensor */
-    TRY(answered(g, ctx, cudaLaunchKernel(kernel, grid, block, args, c->shared, g->stream),
-                 "recording a kernel"));
+    early.val.programmaticStreamSerializationAllowed = 1;
+    TRY(answered(g, ctx, cudaLaunchKernelExC(&how, kernel, args), "recording a kernel"));
 done:
     return st;
 }
@@ -321,8 +331,13 @@ static drmad_status transfer(gpu *g, drmad_ctx *ctx, copy_way way, const gpu_tra
 static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n)
 {
     drmad_status st = DRMAD_OK;
+    bool behind = false;
 
-    for (int32_t i = 0; i < n; i++) TRY(launch(g, ctx, &calls[i]));
+    for (int32_t i = 0; i < n; i++) {
+        if (calls[i].blocks == 0) continue; /* an empty tensor */
+        TRY(launch(g, ctx, &calls[i], behind));
+        behind = true;
+    }
 done:
     return st;
 }
