@@ -11,6 +11,7 @@ enum { OPS_MAX = 64, PIECES_MAX = 64 };
 typedef struct op {
     bool kernel;
     gpu_call call;
+    copy_way way;
     void *to;
     const void *from;
     size_t bytes;
@@ -207,7 +208,7 @@ static bool done(const op *o)
     bool good;
 
     if (!o->kernel)
-        return gpu_host_driver.copy(host, ctx, COPY_WITHIN, o->to, o->from, o->bytes) == DRMAD_OK;
+        return gpu_host_driver.copy(host, ctx, o->way, o->to, o->from, o->bytes) == DRMAD_OK;
     good = gpu_host_driver.record(host, ctx, &o->call, 1, &none, &none, &p) == DRMAD_OK &&
            gpu_host_driver.run(host, ctx, p) == DRMAD_OK;
     gpu_host_driver.forget(host, p);
@@ -226,15 +227,19 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
     CALL();
     (void)s, (void)value;
-    return now_or_later(&(op){.to = to, .bytes = bytes});
+    return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
+    const copy_way way = kind == cudaMemcpyHostToDevice   ? COPY_UP
+                         : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
+                                                          : COPY_WITHIN;
+
     CALL();
-    (void)s, (void)kind;
-    return now_or_later(&(op){.to = to, .from = from, .bytes = bytes});
+    (void)s;
+    return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
 }
 
 cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **args, size_t shared,
