@@ -184,13 +184,13 @@ static void check_random(dtype t, uint64_t seed, int nodes, double tol)
 /* The tolerances of test_random.c, for the same reasons. */
 TEST(random_graphs_on_the_device_in_double)
 {
-    for (int i = 0; i < test_count(40, 2000); i++)
+    for (int i = 0; i < test_count(test_sanitized() ? 8 : 40, 2000); i++)
         check_random(F64, (uint64_t)i, 12 + i % 40, 1e-12);
 }
 
 TEST(random_graphs_on_the_device_in_single)
 {
-    for (int i = 0; i < test_count(40, 2000); i++)
+    for (int i = 0; i < test_count(test_sanitized() ? 8 : 40, 2000); i++)
         check_random(F32, (uint64_t)i, 12 + i % 24, 1e-4);
 }
 
@@ -243,7 +243,7 @@ TEST(groups_of_all_shapes_with_sums)
     static const int64_t size[][2] = {{1, 1},    {1, 5000},  {3, 1},    {1000, 1},  {9, 10},
                                       {64, 65},  {33, 130},  {520, 8},  {2, 20000}, {700, 33},
                                       {5, 1025}, {1, 20001}, {20000, 1}};
-    for (size_t i = 0; i < COUNT(size); i++)
+    for (size_t i = 0; i < (test_sanitized() ? 7 : COUNT(size)); i++)
         for (unsigned which = 1; which < 32; which = which < 16 ? 2 * which : which + 15)
             check_group(which % 2 ? F64 : F32, size[i][0], size[i][1], which);
 }
@@ -336,7 +336,7 @@ static void run_somewhere(moving *m, const rx_wanted *w, void **same)
 
 TEST(memory_may_lie_elsewhere_in_each_run)
 {
-    for (int seed = 0; seed < test_count(8, 300); seed++) {
+    for (int seed = 0; seed < test_count(test_sanitized() ? 2 : 8, 300); seed++) {
         double *want[RX_OUTS];
         void *same[RX_OUTS] = {0};
         plan_output out[RX_OUTS];

@@ -139,6 +139,20 @@ static double *weights_of(scene *e)
     return out;
 }
 
+/* Another run has the same bits. */
+static void check_again(const net_case *c, scene *e)
+{
+    const size_t bytes = (size_t)e->s->total * sizeof *e->grad;
+    double *first = malloc(bytes);
+    walk_report r;
+
+    memcpy(first, e->grad, bytes);
+    CHECK_OK(e->ctx, walker_gradient(e->w, e->values, 9, &e->valid, &r, e->grad));
+    if (memcmp(first, e->grad, bytes) != 0)
+        test_fail(__FILE__, __LINE__, "%s: other bits in the second run", c->name);
+    free(first);
+}
+
 /* The trained weights and the hypergradient, on the backend and on the CPU. */
 static void compare(const net_case *c, dtype type, const backend *on, double tolerance)
 {
@@ -155,6 +169,7 @@ static void compare(const net_case *c, dtype type, const backend *on, double tol
         CHECK_OK(e[k].ctx, walker_gradient(e[k].w, e[k].values, 9, &e[k].valid, &r[k], e[k].grad));
         w[k] = weights_of(&e[k]);
     }
+    check_again(c, &e[1]);
     check_near(c, "weights", w[1], w[0], e[0].params->total, tolerance);
     check_near(c, "hypergradient", e[1].grad, e[0].grad, e[0].s->total, tolerance);
     check_near(c, "F", &r[1].value.loss, &r[0].value.loss, 1, tolerance);

@@ -32,6 +32,7 @@
 
 enum {
     GPU_THREADS = 256, /* of every block: kernels.cu relies on it */
+    GPU_BLOCKS = 2,    /* of a multiprocessor at least: 128 registers a thread */
     TILE_K = 16        /* steps along k of a product, body_product.h */
 };
 

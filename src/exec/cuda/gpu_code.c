@@ -22,8 +22,16 @@ typedef struct gpu_slot {
     way way;
     size_t bytes, at; /* at: in the block, staged */
     void *device;     /* what calls use */
-    void *own;        /* moving: the place */
+    void *own;        /* moving: memory to give back, of this and slots behind it */
 } gpu_slot;
+
+/* Leaves or outputs. */
+typedef struct gpu_slots {
+    gpu_slot *at;
+    int32_t n;
+    int32_t *moving; /* those, by their memory's address when they began to move */
+    int32_t movings;
+} gpu_slots;
 
 /* The program once, with blocks of its own in host memory. */
 typedef struct gpu_copy {
@@ -36,8 +44,7 @@ typedef struct gpu_code {
     drmad_ctx *ctx;
     gpu_state *state;
     const plan *plan;
-    gpu_slot *leaf, *out;
-    int32_t leaves, outs;
+    gpu_slots leaf, out;
     const void **leaf_at; /* addresses for lowering */
     void **out_at;
     gpu_lower lower;
@@ -72,13 +79,13 @@ static void find_leaves(gpu_code *c)
             for (int k = 0; k < 2 * v->n_in; k++) {
                 const node u = k % 2 ? v->in[k / 2].index : v->in[k / 2].src;
                 if (u == NODE_NONE || p->node[u].cls != PN_LEAF) continue;
-                gpu_slot *s = &c->leaf[graph_rec(p->g, u)->attr.n];
+                gpu_slot *s = &c->leaf.at[graph_rec(p->g, u)->attr.n];
                 s->way = WAY_NEW, s->bytes = p->node[u].bytes;
             }
         }
-    for (int32_t i = 0; i < c->outs; i++) {
-        c->out[i].way = WAY_NEW;
-        c->out[i].bytes = p->node[p->out[i].y].bytes;
+    for (int32_t i = 0; i < c->out.n; i++) {
+        c->out.at[i].way = WAY_NEW;
+        c->out.at[i].bytes = p->node[p->out[i].y].bytes;
     }
 }
 
@@ -87,8 +94,8 @@ static drmad_status count(gpu_code *c)
     drmad_status st = DRMAD_OK;
     int32_t n = 0;
 
-    for (int32_t i = 0; i < c->leaves; i++) c->leaf_at[i] = nowhere(n++);
-    for (int32_t i = 0; i < c->outs; i++) {
+    for (int32_t i = 0; i < c->leaf.n; i++) c->leaf_at[i] = nowhere(n++);
+    for (int32_t i = 0; i < c->out.n; i++) {
         const int32_t leaf = c->plan->out[i].alias;
         c->out_at[i] = leaf < 0 ? nowhere(n++) : (void *)(uintptr_t)c->leaf_at[leaf];
     }
@@ -96,15 +103,26 @@ static drmad_status count(gpu_code *c)
                            .plan = c->plan,
                            .leaf = c->leaf_at,
                            .out = c->out_at,
-                           .arena = nowhere(n++),
-                           .bad = nowhere(n++),
-                           .scratch = nowhere(n++),
-                           .tape_device = nowhere(n++)};
+                           .arena = nowhere(n),
+                           .bad = nowhere(n + 1),
+                           .scratch = nowhere(n + 2),
+                           .tape_device = nowhere(n + 3)};
     TRY(gpu_lower_steps(&c->lower));
     c->calls = c->lower.calls;
     c->flags = c->lower.flags;
     c->tape_bytes = c->lower.tape_used;
     c->scratch_bytes = c->lower.scratch_most;
+done:
+    return st;
+}
+
+static drmad_status slots_new(drmad_ctx *ctx, gpu_slots *s, int32_t n)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(mem_alloc(ctx, (size_t)n + 1, sizeof *s->at, &s->at));
+    TRY(mem_alloc(ctx, (size_t)n + 1, sizeof *s->moving, &s->moving));
+    s->n = n;
 done:
     return st;
 }
@@ -117,11 +135,10 @@ drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **o
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *c, &c));
     *c = (gpu_code){.ctx = ctx, .state = s, .plan = p};
-    c->leaves = graph_leaves(p->g), c->outs = p->outs;
-    TRY(mem_alloc(ctx, (size_t)c->leaves + 1, sizeof *c->leaf, &c->leaf));
-    TRY(mem_alloc(ctx, (size_t)c->outs + 1, sizeof *c->out, &c->out));
-    TRY(mem_alloc(ctx, (size_t)c->leaves + 1, sizeof *c->leaf_at, &c->leaf_at));
-    TRY(mem_alloc(ctx, (size_t)c->outs + 1, sizeof *c->out_at, &c->out_at));
+    TRY(slots_new(ctx, &c->leaf, graph_leaves(p->g)));
+    TRY(slots_new(ctx, &c->out, p->outs));
+    TRY(mem_alloc(ctx, (size_t)c->leaf.n + 1, sizeof *c->leaf_at, &c->leaf_at));
+    TRY(mem_alloc(ctx, (size_t)c->out.n + 1, sizeof *c->out_at, &c->out_at));
     find_leaves(c);
     TRY(count(c));
     c->lower.tape_device = c->lower.scratch = NULL; /* the device's from here on */
@@ -160,6 +177,13 @@ static void forget(gpu_code *c)
     }
 }
 
+static void slots_free(const gpu_code *c, gpu_slots *s)
+{
+    for (int32_t i = 0; i < s->n; i++) c->state->d->free(c->state->g, s->at[i].own);
+    mem_free(c->ctx, s->at);
+    mem_free(c->ctx, s->moving);
+}
+
 void gpu_code_release(void *code)
 {
     gpu_code *c = code;
@@ -168,12 +192,12 @@ void gpu_code_release(void *code)
     const gpu_state *s = c->state;
     s->d->wait(s->g, c->ctx);
     forget(c);
-    for (int32_t i = 0; c->leaf && i < c->leaves; i++) s->d->free(s->g, c->leaf[i].own);
-    for (int32_t i = 0; c->out && i < c->outs; i++) s->d->free(s->g, c->out[i].own);
+    slots_free(c, &c->leaf);
+    slots_free(c, &c->out);
     free_blocks(c);
     s->d->free(s->g, c->lower.tape_device);
     s->d->free(s->g, c->lower.scratch);
-    void *const host[] = {c->leaf, c->out, c->leaf_at, c->out_at, c->lower.call, c->lower.tape};
+    void *const host[] = {c->leaf_at, c->out_at, c->lower.call, c->lower.tape};
     for (size_t i = 0; i < COUNT(host); i++) mem_free(c->ctx, host[i]);
     mem_free(c->ctx, c);
 }
@@ -194,15 +218,15 @@ static drmad_status make_blocks(gpu_code *c, const bound_memory *m)
     drmad_status st = DRMAD_OK;
 
     c->up_bytes = 0, c->down_bytes = c->flags ? ALIGN : 0; /* the flag comes first */
-    for (int32_t i = 0; i < c->leaves; i++) {
-        if (c->leaf[i].way == WAY_UNUSED || gpu_owns(s, m->leaf[i])) continue;
-        c->leaf[i].at = c->up_bytes;
-        c->up_bytes += round_up(c->leaf[i].bytes);
+    for (int32_t i = 0; i < c->leaf.n; i++) {
+        if (c->leaf.at[i].way == WAY_UNUSED || gpu_owns(s, m->leaf[i])) continue;
+        c->leaf.at[i].at = c->up_bytes;
+        c->up_bytes += round_up(c->leaf.at[i].bytes);
     }
-    for (int32_t i = 0; i < c->outs; i++) {
+    for (int32_t i = 0; i < c->out.n; i++) {
         if (gpu_owns(s, m->out[i])) continue;
-        c->out[i].at = c->down_bytes;
-        c->down_bytes += round_up(c->out[i].bytes);
+        c->out.at[i].at = c->down_bytes;
+        c->down_bytes += round_up(c->out.at[i].bytes);
     }
     free_blocks(c); /* of a first run that failed */
     if (c->up_bytes) TRY(s->d->alloc(s->g, c->ctx, c->up_bytes, &c->up));
@@ -211,33 +235,74 @@ done:
     return st;
 }
 
-/* Decides how `memory` gets to the calls, unless that is decided and still right. */
-static drmad_status settle(gpu_code *c, gpu_slot *s, const void *memory, void *block)
+/* Is it decided how `memory` gets to the calls, and still right? Decides it at first. */
+static bool stays(const gpu_code *c, gpu_slot *s, const void *memory, void *block)
 {
-    const gpu_state *g = c->state;
-    const bool owned = gpu_owns(g, memory);
-    drmad_status st = DRMAD_OK;
+    const bool owned = gpu_owns(c->state, memory);
 
     switch (s->way) {
-    case WAY_UNUSED:
-    case WAY_MOVING: return DRMAD_OK;
     case WAY_NEW:
         s->way = owned ? WAY_DIRECT : WAY_STAGED;
         s->device = owned ? (void *)(uintptr_t)memory : (char *)block + s->at;
-        return DRMAD_OK;
-    case WAY_DIRECT:
-        if (owned && s->device == memory) return DRMAD_OK;
-        break;
-    case WAY_STAGED:
-        if (!owned) return DRMAD_OK;
-        break;
+        return true;
+    case WAY_DIRECT: return owned && s->device == memory;
+    case WAY_STAGED: return !owned;
+    default: return true;
     }
-    TRY(gpu_code_wait(c)); /* for what it now is */
-    TRY(g->d->alloc(g->g, c->ctx, s->bytes + 1, &s->own));
-    s->way = WAY_MOVING;
-    s->device = s->own;
-    c->own_bytes += s->bytes;
+}
+
+/* Does slot j lie behind slot i in what is bound to them? */
+static bool follows(const gpu_slots *s, const void *const *memory, int32_t i, int32_t j)
+{
+    return memory[j] == (const char *)memory[i] + s->at[i].bytes;
+}
+
+static void sort_by_address(int32_t *list, int32_t n, const void *const *memory)
+{
+    for (int32_t i = 1; i < n; i++) {
+        const int32_t k = list[i];
+        int32_t j = i;
+        for (; j > 0 && (uintptr_t)memory[list[j - 1]] > (uintptr_t)memory[k]; j--)
+            list[j] = list[j - 1];
+        list[j] = k;
+    }
+}
+
+/* Slots that lie behind one another get places that do so too: one copy for all. */
+static drmad_status make_places(gpu_code *c, gpu_slots *s, const int32_t *list, int32_t n)
+{
+    const gpu_state *g = c->state;
+    drmad_status st = DRMAD_OK;
+    size_t bytes = 0;
+
+    for (int32_t k = 0; k < n; k++) bytes += s->at[list[k]].bytes;
+    TRY(gpu_code_wait(c)); /* for what they now are */
+    TRY(g->d->alloc(g->g, c->ctx, bytes, &s->at[list[0]].own));
+    char *device = s->at[list[0]].own;
+    for (int32_t k = 0; k < n; k++) {
+        s->at[list[k]].way = WAY_MOVING;
+        s->at[list[k]].device = device;
+        device += s->at[list[k]].bytes;
+    }
+    s->movings += n;
+    c->own_bytes += bytes;
     c->lowered = false;
+done:
+    return st;
+}
+
+static drmad_status settle(gpu_code *c, gpu_slots *s, const void *const *memory, void *block)
+{
+    drmad_status st = DRMAD_OK;
+    int32_t *list = s->moving + s->movings, n = 0;
+
+    for (int32_t i = 0; i < s->n; i++)
+        if (!stays(c, &s->at[i], memory[i], block)) list[n++] = i;
+    sort_by_address(list, n, memory);
+    for (int32_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && follows(s, memory, list[end - 1], list[end]);) end++;
+        TRY(make_places(c, s, list + i, end - i));
+    }
 done:
     return st;
 }
@@ -249,8 +314,8 @@ static drmad_status lower(gpu_code *c, void *arena)
 
     TRY(gpu_code_wait(c));
     forget(c);
-    for (int32_t i = 0; i < c->leaves; i++) c->leaf_at[i] = c->leaf[i].device;
-    for (int32_t i = 0; i < c->outs; i++) c->out_at[i] = c->out[i].device;
+    for (int32_t i = 0; i < c->leaf.n; i++) c->leaf_at[i] = c->leaf.at[i].device;
+    for (int32_t i = 0; i < c->out.n; i++) c->out_at[i] = c->out.at[i].device;
     c->lower.arena = arena;
     c->lower.bad = c->down;
     TRY(gpu_lower_steps(&c->lower));
@@ -272,8 +337,8 @@ static drmad_status settle_all(gpu_code *c, const bound_memory *m)
 
     if (!c->begun) TRY(make_blocks(c, m));
     c->begun = true;
-    for (int32_t i = 0; i < c->leaves; i++) TRY(settle(c, &c->leaf[i], m->leaf[i], c->up));
-    for (int32_t i = 0; i < c->outs; i++) TRY(settle(c, &c->out[i], m->out[i], c->down));
+    TRY(settle(c, &c->leaf, m->leaf, c->up));
+    TRY(settle(c, &c->out, (const void *const *)m->out, c->down));
     if (!c->lowered) TRY(lower(c, m->arena));
 done:
     return st;
@@ -288,7 +353,7 @@ static drmad_status new_copy(gpu_code *c, gpu_copy *x)
 
     if (c->up_bytes && !x->up) TRY(s->d->alloc_host(s->g, c->ctx, c->up_bytes, &x->up));
     if (c->down_bytes && !x->down) TRY(s->d->alloc_host(s->g, c->ctx, c->down_bytes, &x->down));
-    if (!x->out) TRY(mem_alloc(c->ctx, (size_t)c->outs + 1, sizeof *x->out, &x->out));
+    if (!x->out) TRY(mem_alloc(c->ctx, (size_t)c->out.n + 1, sizeof *x->out, &x->out));
     const gpu_transfer up = {c->up, x->up, c->up_bytes}, down = {c->down, x->down, c->down_bytes};
     TRY(s->d->record(s->g, c->ctx, c->lower.call, c->lower.calls, &up, &down, &x->program));
 done:
@@ -307,35 +372,38 @@ done:
     return st;
 }
 
-static drmad_status bring(gpu_code *c, const bound_memory *m, void *block)
+/* What moves to its place, or from there where `back`; what lies behind one another together. */
+static drmad_status copy_moving(const gpu_code *c, const gpu_slots *s, const void *const *memory,
+                                bool back)
 {
-    const gpu_state *s = c->state;
+    const gpu_state *g = c->state;
     drmad_status st = DRMAD_OK;
 
-    for (int32_t i = 0; i < c->leaves; i++) {
-        const gpu_slot *v = &c->leaf[i];
-        if (v->way == WAY_STAGED) memcpy((char *)block + v->at, m->leaf[i], v->bytes);
-        if (v->way == WAY_MOVING)
-            TRY(s->d->copy(s->g, c->ctx, gpu_owns(s, m->leaf[i]) ? COPY_WITHIN : COPY_UP, v->own,
-                           m->leaf[i], v->bytes));
+    for (int32_t i = 0, end; i < s->movings; i = end) {
+        const gpu_slot *v = &s->at[s->moving[i]];
+        size_t bytes = v->bytes;
+        for (end = i + 1; end < s->movings; end++) {
+            const gpu_slot *next = &s->at[s->moving[end]];
+            if (!follows(s, memory, s->moving[end - 1], s->moving[end]) ||
+                next->device != (char *)v->device + bytes)
+                break;
+            bytes += next->bytes;
+        }
+        void *const there = (void *)(uintptr_t)memory[s->moving[i]];
+        const copy_way to = gpu_owns(g, there) ? COPY_WITHIN : back ? COPY_DOWN : COPY_UP;
+        TRY(g->d->copy(g->g, c->ctx, to, back ? there : v->device, back ? v->device : there,
+                       bytes));
     }
 done:
     return st;
 }
 
-static drmad_status fetch_moving(gpu_code *c, const bound_memory *m)
+static void stage(const gpu_code *c, const bound_memory *m, void *block)
 {
-    const gpu_state *s = c->state;
-    drmad_status st = DRMAD_OK;
-
-    for (int32_t i = 0; i < c->outs; i++) {
-        const gpu_slot *v = &c->out[i];
-        if (v->way == WAY_MOVING)
-            TRY(s->d->copy(s->g, c->ctx, gpu_owns(s, m->out[i]) ? COPY_WITHIN : COPY_DOWN,
-                           m->out[i], v->own, v->bytes));
+    for (int32_t i = 0; i < c->leaf.n; i++) {
+        const gpu_slot *v = &c->leaf.at[i];
+        if (v->way == WAY_STAGED) memcpy((char *)block + v->at, m->leaf[i], v->bytes);
     }
-done:
-    return st;
 }
 
 /* What a run has left for the host. */
@@ -343,9 +411,9 @@ static uint64_t take(const gpu_code *c, const gpu_copy *x)
 {
     uint64_t bad = 0;
 
-    for (int32_t i = 0; i < c->outs; i++)
-        if (c->out[i].way == WAY_STAGED)
-            memcpy(x->out[i], (char *)x->down + c->out[i].at, c->out[i].bytes);
+    for (int32_t i = 0; i < c->out.n; i++)
+        if (c->out.at[i].way == WAY_STAGED)
+            memcpy(x->out[i], (char *)x->down + c->out.at[i].at, c->out.at[i].bytes);
     if (c->flags) memcpy(&bad, x->down, sizeof bad);
     return bad;
 }
@@ -382,11 +450,12 @@ drmad_status gpu_code_run(void *code, const bound_memory *m)
 
     TRY(settle_all(c, m));
     TRY(choose_copy(c, &x));
-    TRY(bring(c, m, x->up));
-    for (int32_t i = 0; i < c->outs; i++) x->out[i] = m->out[i];
+    stage(c, m, x->up);
+    TRY(copy_moving(c, &c->leaf, m->leaf, false));
+    for (int32_t i = 0; i < c->out.n; i++) x->out[i] = m->out[i];
     TRY(s->d->run(s->g, c->ctx, x->program));
     c->in_flight += c->up_bytes + c->down_bytes > 0;
-    TRY(fetch_moving(c, m));
+    TRY(copy_moving(c, &c->out, (const void *const *)m->out, true));
     if (c->down_bytes && !m->later) TRY(gpu_code_wait(c));
 done:
     return st;

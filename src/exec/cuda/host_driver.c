@@ -154,14 +154,29 @@ static drmad_status host_alloc_host(gpu *g, drmad_ctx *ctx, size_t bytes, void *
     return new_piece(g, ctx, bytes, false, out);
 }
 
+/* The piece that address is in: NULL, it is not the device's. */
+static piece *piece_of(const gpu *g, const void *address)
+{
+    const char *at = address;
+    piece *p = g->first;
+
+    while (p && !(p->device && at >= p->start && at < p->base + p->pages)) p = p->next;
+    return p;
+}
+
 static drmad_status host_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                               size_t bytes)
 {
-    (void)ctx, (void)way;
-    protect(g, PROT_READ | PROT_WRITE);
+    piece *const in[2] = {piece_of(g, to), from ? piece_of(g, from) : NULL};
+
+    if (!in[0] != (way == COPY_DOWN) || (from && !in[1] != (way == COPY_UP)))
+        return FAIL(ctx, DRMAD_E_INTERNAL, "copy %d: not from or to the device", (int)way);
+    for (int k = 0; k < 2; k++)
+        if (in[k]) mprotect(in[k]->base, in[k]->pages, PROT_READ | PROT_WRITE);
     if (from) memmove(to, from, bytes);
     else memset(to, 0, bytes);
-    protect(g, PROT_NONE);
+    for (int k = 0; k < 2; k++)
+        if (in[k]) mprotect(in[k]->base, in[k]->pages, PROT_NONE);
     return DRMAD_OK;
 }
 

@@ -1,10 +1,10 @@
-/* The kernels: each body of body_all.h with a barrier between its phases, in both types. A block
- * has GPU_THREADS threads at most, so that each may have all registers there are. */
+/* The kernels: each body of body_all.h with a barrier between its phases, in both types. A thread
+ * has as many registers as leave room for GPU_BLOCKS blocks. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/kernels.h"
 
 #define KERNEL_OF(name, T)                                                                         \
-    static __global__ void __launch_bounds__(GPU_THREADS)                                      \
+    static __global__ void __launch_bounds__(GPU_THREADS, GPU_BLOCKS)                              \
         name##_##T##_kernel(const __grid_constant__ name##_args a)                                 \
     {                                                                                              \
         extern __shared__ __align__(16) unsigned char shared[];                                    \

@@ -40,7 +40,7 @@ static int32_t add_access(group_build *b, group_access x)
 
 static term memory_term(group_build *b, const plan_access *a)
 {
-    group_access x = {.mode = a->mode, .type = (int32_t)a->type};
+    group_access x = {.mode = (int32_t)a->mode, .type = (int32_t)a->type};
 
     if (a->mode != AT_ONEHOT) x.at = (void *)(uintptr_t)gpu_operand(b->l, a);
     if (a->mode == AT_GATHER) x.rows = a->rows, b->l->flags = true;

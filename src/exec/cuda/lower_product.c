@@ -51,10 +51,22 @@ static int64_t choose_run(const gpu_product *p, int64_t blocks)
     return at_least(up(run, 16) * 16, 16);
 }
 
+/* A tile counts in 32 bits. */
+static drmad_status check_size(gpu_lower *l, const gpu_product *p)
+{
+    enum { MOST = INT32_MAX - 256 };
+
+    if (p->m <= MOST && p->n <= MOST && p->k <= MOST) return DRMAD_OK;
+    return FAIL(l->ctx, DRMAD_E_MODEL,
+                "cuda: a product of %lld rows and %lld columns, %lld terms each: expected less "
+                "than 2^31 of each; take a smaller batch",
+                (long long)p->m, (long long)p->n, (long long)p->k);
+}
+
 /* ---- matmul ---- */
 
 /* Adds the shares in `from`, each as the whole, to a result of r * p * q elements. */
-drmad_status gpu_fold(gpu_lower *l, dtype t, fold_args *x)
+static drmad_status add_shares(gpu_lower *l, dtype t, fold_args *x)
 {
     x->share_step = x->r * x->p * x->q;
     return gpu_emit(l, GPU_fold, t, x, sizeof *x);
@@ -78,6 +90,7 @@ static drmad_status lower_matmul(gpu_lower *l, const plan_node *v, const node_re
     matmul_args x = {.a = gpu_operand(l, &v->in[0]), .b = gpu_operand(l, &v->in[1]), .c = y};
     drmad_status st = DRMAD_OK;
 
+    TRY(check_size(l, &p));
     x.m = p.m, x.n = p.n, x.k = p.k, x.batch = p.batch;
     x.lda = a->dim[last], x.ldb = b->dim[last], x.ldc = p.n;
     x.a_step = p.m * p.k, x.b_step = p.k * p.n, x.c_step = p.m * p.n;
@@ -90,7 +103,7 @@ static drmad_status lower_matmul(gpu_lower *l, const plan_node *v, const node_re
     sum.from = x.c = gpu_scratch(l, (size_t)(sum.shares * count) * dtype_size(v->type));
     x.accumulate = false;
     TRY(gpu_emit(l, kernel[t], v->type, &x, sizeof x));
-    TRY(gpu_fold(l, v->type, &sum));
+    TRY(add_shares(l, v->type, &sum));
 done:
     return st;
 }
@@ -152,6 +165,7 @@ static drmad_status lower_conv(gpu_lower *l, const plan_node *v, const node_rec 
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .y = gpu_result(l, v->into), .v = w};
     drmad_status st = DRMAD_OK;
 
+    TRY(check_size(l, &p));
     x.k_each = at_least(up(p.k, 16) * 16, 16);
     x.accumulate = !first;
     TRY(turn_weight(l, v->type, &w, gpu_operand(l, &v->in[1]), &x.b));
@@ -172,6 +186,7 @@ drmad_status gpu_lower_conv_dw(gpu_lower *l, node n)
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .b = gpu_operand(l, &v->in[1]), .v = w};
     drmad_status st = DRMAD_OK;
 
+    TRY(check_size(l, &p));
     x.k_each = choose_run(&p, blocks_of(&p, little ? SMALL : MIDDLE));
     x.share_step = count;
     x.y = gpu_result(l, n);
@@ -180,7 +195,7 @@ drmad_status gpu_lower_conv_dw(gpu_lower *l, node n)
     sum.shares = at_least(up(p.k, x.k_each), 1);
     sum.from = x.y = gpu_scratch(l, (size_t)(sum.shares * count) * dtype_size(v->type));
     TRY(gpu_emit(l, k, v->type, &x, sizeof x));
-    TRY(gpu_fold(l, v->type, &sum));
+    TRY(add_shares(l, v->type, &sum));
 done:
     return st;
 }
