@@ -70,7 +70,7 @@ static void for_conv(gpu_call *c)
 {
     const conv_args *x = (const conv_args *)(const void *)c->args;
     const window_args *v = &x->v;
-    const int64_t y = v->n * v->oh * v->ow, image = v->n * v->h * v->w;
+    const int64_t y = v->n * v->oh * v->ow, phases = v->stride_h * v->stride_w;
     const int64_t o = v->o / v->groups, i = v->c / v->groups, taps = v->kh * v->kw;
 
     switch (c->kernel) {
@@ -82,7 +82,7 @@ static void for_conv(gpu_call *c)
     case GPU_conv_dx_small:
     case GPU_conv_dx_large:
     case GPU_conv_dx_narrow:
-        for_product(c, (int64_t[]){image, i, taps * o}, v->groups, x->k_each);
+        for_product(c, (int64_t[]){conv_phase_rows(v), i, 0}, v->groups * phases, 1);
         break;
     default: for_product(c, (int64_t[]){y, o, taps * i}, v->groups, x->k_each);
     }

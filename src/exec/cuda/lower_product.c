@@ -158,8 +158,9 @@ static drmad_status lower_conv(gpu_lower *l, const plan_node *v, const node_rec 
     const bool back = r->op == OP_conv_dx;
     const window_args w = gpu_window_of(l->plan->g, r);
     const int64_t taps = w.kh * w.kw;
-    const gpu_product p = {.batch = w.groups,
-                           .m = w.n * (back ? w.h * w.w : w.oh * w.ow),
+    const gpu_product p = {.batch = w.groups * (back ? w.stride_h * w.stride_w : 1),
+                           .m = w.n *
+                                (back ? up(w.h, w.stride_h) * up(w.w, w.stride_w) : w.oh * w.ow),
                            .n = (back ? w.c : w.o) / w.groups,
                            .k = taps * (back ? w.o : w.c) / w.groups};
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .y = gpu_result(l, v->into), .v = w};
