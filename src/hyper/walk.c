@@ -129,8 +129,9 @@ static drmad_status fix_states(walker *w)
     drmad_status st = DRMAD_OK;
 
     for (int32_t k = 0; w->t->on->mixed && !w->solve && k < w->t->vectors; k++) {
-        if (job_reads(w->back, SLOT_W + k)) TRY(trainer_vector(w->t, flat, &w->fixed[0][k]));
-        if (k != squares && job_reads(w->back, SLOT_W1 + k))
+        if (job_reads(w->back, (slot_id)(SLOT_W + k)))
+            TRY(trainer_vector(w->t, flat, &w->fixed[0][k]));
+        if (k != squares && job_reads(w->back, (slot_id)(SLOT_W1 + k)))
             TRY(trainer_vector(w->t, flat, &w->fixed[1][k]));
     }
 done:

@@ -74,11 +74,11 @@ static void chunk_free(trainer *t, chunk *c)
     mem_free(t->ctx, c->row_loss);
 }
 
-/* One table's rows of a chunk: the plan's output and the device's memory for it. */
-static drmad_status gather_from(trainer *t, slot_id table, slot_id to, dtype type, int64_t width)
+/* The rows of a chunk, k = 0, or its further input k - 1: the plan's output and the device's memory
+ * for it. */
+static drmad_status gather_from(trainer *t, int32_t k, dtype type, int64_t width)
 {
-    const int32_t k = (int32_t)table - SLOT_TABLE;
-    const slot_ref from = {(int32_t)table, 0}, out = {(int32_t)to, 0};
+    const slot_ref from = {SLOT_TABLE + k, 0}, out = {k == 0 ? SLOT_ROWS : SLOT_MORE + k - 1, 0};
     job *j = t->gather;
     drmad_status st = DRMAD_OK;
     void *memory;
@@ -98,13 +98,13 @@ static drmad_status gather_job(trainer *t)
     drmad_status st = DRMAD_OK;
 
     TRY(job_new(t->ctx, t->on, &t->gather));
-    TRY(gather_from(t, SLOT_TABLE, SLOT_ROWS, e->type, e->width));
+    TRY(gather_from(t, 0, e->type, e->width));
     t->slot[SLOT_TABLE] = (void *)(uintptr_t)t->rows;
     for (int32_t k = 0; k < t->spec.model.n_more; k++) {
         const module_input *m = &t->spec.model.more[k];
         t->slot[SLOT_TABLE_MORE + k] = (void *)(uintptr_t)t->more[k];
         if (!e->more[k]) continue;
-        TRY(gather_from(t, SLOT_TABLE_MORE + k, SLOT_MORE + k, m->type, shape_count(&m->shape)));
+        TRY(gather_from(t, 1 + k, m->type, shape_count(&m->shape)));
     }
     TRY(job_compile(t->gather));
 done:

@@ -128,7 +128,8 @@ static node batch_rows(trainer *t, job *j, node *index)
     const slot_ref at = {SLOT_ROWS, 0};
 
     *index = NODE_NONE;
-    if (trainer_fed(t)) return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
+    if (trainer_fed(t) || t->travels)
+        return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
     node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), at);
     *index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
 

@@ -262,6 +262,7 @@ void trainer_free(trainer *t)
     job_free(t->eval);
     job_free(t->eval_grad);
     job_free(t->gather);
+    for (int k = 0; k <= MORE_MAX; k++) mem_free(t->ctx, t->batch_rows[k]);
     for (int32_t k = 0; k < t->tables; k++) trainer_vector_free(t, t->table[k]);
     for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++) trainer_use_memory_free(t, i);
     for (int32_t l = 0; t->slot && l < t->masks; l++)
@@ -431,6 +432,21 @@ static drmad_status take_batch(trainer *t, int64_t step)
     return DRMAD_OK;
 }
 
+/* The batch's rows of tables that are in host memory alone. */
+static void take_rows(trainer *t)
+{
+    const examples *e = &t->spec.train;
+
+    t->slot[SLOT_ROWS] = t->batch_rows[0];
+    trainer_copy_rows(t, t->batch_rows[0], e->rows, (size_t)e->width * dtype_size(e->type));
+    for (int32_t k = 0; k < t->spec.model.n_more; k++) {
+        if (!e->more[k]) continue;
+        t->slot[SLOT_MORE + k] = t->batch_rows[1 + k];
+        trainer_copy_rows(t, t->batch_rows[1 + k], e->more[k],
+                          module_row_bytes(&t->spec.model.more[k]));
+    }
+}
+
 /* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
  * example. */
 static drmad_status choose_batch(trainer *t, int64_t step)
@@ -456,6 +472,7 @@ static drmad_status choose_batch(trainer *t, int64_t step)
         t->index[i] = s->train.list[t->local[i]];
         t->batch_labels[i] = s->train.labels[t->local[i]];
     }
+    if (t->travels) take_rows(t);
 done:
     return st;
 }

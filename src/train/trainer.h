@@ -66,7 +66,9 @@ struct trainer {
     int64_t *mask_size; /* [masks]: elements of a batch's sign mask */
     int32_t masks;
     const void *rows, *more[MORE_MAX]; /* the training set's tables, where programs read them */
-    void *table[TABLES_MAX];           /* a device's: copies of what never changes, and chunks */
+    bool travels; /* they have no room on the device: a batch's are in batch_rows, as `more` */
+    void *batch_rows[1 + MORE_MAX];
+    void *table[TABLES_MAX]; /* a device's: copies of what never changes, and chunks */
     int32_t tables;
     job *gather;                  /* a device's, evaluation: a chunk from its tables */
     void *chunk_at[1 + MORE_MAX]; /* where to: rows, further inputs */
@@ -216,6 +218,7 @@ drmad_status trainer_stage(trainer *t, void *flat, void **out);
 /* *out: `host`, or where programs of a device read the copy that is made of it. */
 drmad_status trainer_table(trainer *t, const void *host, size_t bytes, const void **out);
 drmad_status trainer_tables_new(trainer *t);
+void trainer_copy_rows(const trainer *t, void *to, const void *table, size_t row); /* a batch's */
 
 /* dF/dw of an evaluation, summed over its chunks into grad_sum: by the plans on a device, here in
  * host memory. */

@@ -145,22 +145,52 @@ static size_t constant_bytes(const module *m)
     return end;
 }
 
-drmad_status trainer_tables_new(trainer *t)
+/* The training set: on the device where there is room, else memory for the rows of a batch. */
+static drmad_status data_new(trainer *t)
 {
     const train_spec *s = &t->spec;
     const examples *e = &s->train;
-    const size_t n = (size_t)e->n;
+    const size_t n = (size_t)e->n, row = (size_t)e->width * dtype_size(e->type);
+    const int32_t before = t->tables;
+    drmad_status st = trainer_fed(t) ? DRMAD_OK : trainer_table(t, e->rows, n * row, &t->rows);
+
+    for (int32_t k = 0; st == DRMAD_OK && k < s->model.n_more; k++)
+        st = trainer_table(t, e->more[k], n * module_row_bytes(&s->model.more[k]), &t->more[k]);
+    if (st != DRMAD_E_NOMEM || t->on->host || trainer_fed(t)) return st;
+    base_log(t->ctx, LOG_WARN,
+             "the training set does not fit on the device: its rows travel with each batch (%s)",
+             drmad_errmsg(t->ctx));
+    while (t->tables > before) trainer_vector_free(t, t->table[--t->tables]);
+    t->travels = true;
+    t->rows = NULL;
+    TRY(mem_alloc(t->ctx, (size_t)s->batch, row, &t->batch_rows[0]));
+    for (int32_t k = 0; k < s->model.n_more; k++) {
+        t->more[k] = NULL;
+        TRY(mem_alloc(t->ctx, (size_t)s->batch, module_row_bytes(&s->model.more[k]),
+                      &t->batch_rows[1 + k]));
+    }
+done:
+    return st;
+}
+
+void trainer_copy_rows(const trainer *t, void *to, const void *table, size_t row)
+{
+    for (int64_t i = 0; i < t->spec.batch; i++)
+        memcpy((char *)to + (size_t)i * row, (const char *)table + (size_t)t->index[i] * row, row);
+}
+
+drmad_status trainer_tables_new(trainer *t)
+{
+    const train_spec *s = &t->spec;
+    const size_t outputs = (size_t)s->train.n * (size_t)s->model.classes;
     drmad_status st = DRMAD_OK;
     const void *at;
 
-    for (int32_t k = 0; k < s->model.n_more; k++)
-        TRY(trainer_table(t, e->more[k], n * module_row_bytes(&s->model.more[k]), &t->more[k]));
     TRY(trainer_table(t, s->model.constant_data, constant_bytes(&s->model), &at));
     t->slot[SLOT_CONSTANTS] = (void *)(uintptr_t)at;
-    if (s->teacher) TRY(trainer_table(t, s->teacher, n * (size_t)s->model.classes * t->size, &at));
-    t->slot[SLOT_TEACHER] = s->teacher ? (void *)(uintptr_t)at : NULL;
-    if (!trainer_fed(t))
-        TRY(trainer_table(t, e->rows, n * (size_t)e->width * dtype_size(e->type), &t->rows));
+    TRY(trainer_table(t, s->teacher, outputs * t->size, &at));
+    t->slot[SLOT_TEACHER] = (void *)(uintptr_t)at;
+    TRY(data_new(t));
 done:
     return st;
 }

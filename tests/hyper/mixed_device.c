@@ -43,7 +43,8 @@ static drmad_status lend(const backend *b, drmad_ctx *ctx, size_t bytes, void **
 {
     mixed_device *d = device_of(b);
 
-    if (d->used + bytes + 64 > MIXED_BYTES) return FAIL(ctx, DRMAD_E_NOMEM, "device: full");
+    if (bytes == d->refused || d->used + bytes + 64 > MIXED_BYTES)
+        return FAIL(ctx, DRMAD_E_NOMEM, "device: full");
     *out = d->memory + d->used; /* fresh, so zero */
     d->used += (bytes + 127) / 64 * 64;
     d->live++;

@@ -22,6 +22,7 @@ typedef struct mixed_device {
     char *memory; /* addresses alone: who touches them faults */
     char *real;
     size_t used;
+    size_t refused;       /* no room for so many bytes; 0: there is */
     int32_t live;         /* allocations not given back */
     int64_t fail_copy_at; /* that copy fails; -1: none */
     int64_t calls;

@@ -418,6 +418,21 @@ TEST(mixed_auto_prefers_what_does_not_travel)
     }
 }
 
+TEST(mixed_rows_travel_where_there_is_no_room)
+{
+    const setting s = {
+        .name = "no room", .walk = {.stride = 1}, .optim = {.buffer = true}, .phases = 1};
+    const made here = make_here(&s), fits = make_there(&s);
+    mixed_device d;
+
+    mixed_open(&d);
+    d.refused = sizeof((toy *)NULL)->rows;
+    const made there = make_on(&s, &d.on, &d.seen);
+    CHECK(all_near(&here, &there, 0) && here.value == there.value && here.slope == there.slope);
+    CHECK_INT(there.seen.up - fits.seen.up, (40 * 7 + 512) * (TOY_WIDTH * 8 - 4));
+    mixed_close(&d);
+}
+
 /* Found a few steps late, but told of the right one; and nothing of it is left. */
 TEST(mixed_divergence_is_told_of_its_step)
 {
