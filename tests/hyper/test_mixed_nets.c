@@ -238,7 +238,7 @@ TEST(mixed_nets_are_as_on_the_cpu)
     net_case nets[NETS];
 
     list_nets(test_count(6, 100), nets);
-    for (int i = 0; i < NETS; i++) {
+    for (int i = 0; i < NETS; i += test_sanitized() ? 3 : 1) {
         check_net(&nets[i], F32);
         if (!test_sanitized()) check_net(&nets[i], F64);
     }
@@ -252,8 +252,8 @@ TEST(cuda_nets_are_as_on_the_cpu)
 
     list_nets(test_count(3, 100), nets);
     CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), &gpu_host_driver, 0, &on));
-    for (int i = 0; i < NETS; i++) {
-        compare(&nets[i], F64, on, 1e-10);
+    for (int i = 0; i < NETS; i += test_sanitized() ? 3 : 1) {
+        if (!test_sanitized()) compare(&nets[i], F64, on, 1e-10);
         compare(&nets[i], F32, on, 1e-4);
     }
     cuda_backend_free(on);
