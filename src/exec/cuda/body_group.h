@@ -30,6 +30,17 @@ GPU_BODY int64_t TYPED(group_row)(const group_args *a, const group_access *x, in
     return -1;
 }
 
+GPU_BODY void TYPED(group_product)(const group_dot *d, TYPED(group_spot) s, REAL out[GROUP_LANES])
+{
+    const REAL *a = (const REAL *)d->a + s.r * d->a_row;
+    const REAL *b = (const REAL *)d->b + s.c * d->b_col;
+    const int64_t step = s.tx * d->b_col;
+
+    for (int k = 0; k < GROUP_LANES; k++) out[k] = 0;
+    for (int64_t i = 0; i < d->k; i++, a += d->a_k, b += d->b_k)
+        for (int k = 0; k < s.n; k++) out[k] += *a * b[k * step];
+}
+
 GPU_BODY void TYPED(group_fetch)(const group_args *a, const group_access *x, TYPED(group_spot) s,
                                  REAL out[GROUP_LANES])
 {
@@ -49,6 +60,7 @@ GPU_BODY void TYPED(group_fetch)(const group_args *a, const group_access *x, TYP
         hot = x->index[s.r];
         for (int k = 0; k < GROUP_LANES; k++) out[k] = (REAL)(s.c + (int64_t)k * s.tx == hot);
         return;
+    case GROUP_DOT: TYPED(group_product)((const group_dot *)x->at, s, out); return;
     case GROUP_COL: first = 0; break;
     case GROUP_GATHER:
         hot = TYPED(group_row)(a, x, s.r);

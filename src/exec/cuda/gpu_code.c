@@ -13,6 +13,7 @@
 
 enum {
     ALIGN = 256,
+    APART_MAX = 32 << 20, /* bytes of results that have memory of their own */
     RING = 8 /* blocks for each way: so many runs go off before the host waits for the device */
 };
 
@@ -105,9 +106,15 @@ static drmad_status count(gpu_code *c)
                            .out = c->out_at,
                            .arena = nowhere(n),
                            .bad = nowhere(n + 1),
+                           .apart = true,
                            .scratch = nowhere(n + 2),
                            .tape_device = nowhere(n + 3)};
+    TRY(mem_alloc(c->ctx, (size_t)c->plan->nodes + 1, sizeof *c->lower.place, &c->lower.place));
     TRY(gpu_lower_steps(&c->lower));
+    if (c->lower.scratch_most > APART_MAX) {
+        c->lower.apart = false;
+        TRY(gpu_lower_steps(&c->lower));
+    }
     c->calls = c->lower.calls;
     c->flags = c->lower.flags;
     c->tape_bytes = c->lower.tape_used;
@@ -197,7 +204,8 @@ void gpu_code_release(void *code)
     free_blocks(c);
     s->d->free(s->g, c->lower.tape_device);
     s->d->free(s->g, c->lower.scratch);
-    void *const host[] = {c->leaf_at, c->out_at, c->lower.call, c->lower.tape};
+    gpu_waves_free(&c->lower.waves, c->ctx);
+    void *const host[] = {c->lower.place, c->leaf_at, c->out_at, c->lower.call, c->lower.tape};
     for (size_t i = 0; i < COUNT(host); i++) mem_free(c->ctx, host[i]);
     mem_free(c->ctx, c);
 }

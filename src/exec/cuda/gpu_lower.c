@@ -19,6 +19,7 @@ static void *base_of(const gpu_lower *l, node n)
 
     if (v->cls == PN_LEAF) return (void *)(uintptr_t)l->leaf[graph_rec(l->plan->g, n)->attr.n];
     if (v->at.kind == PLACE_OUTPUT) return l->out[v->at.number];
+    if (l->apart) return (char *)l->scratch + l->place[n];
     return (char *)l->arena + v->at.offset;
 }
 
@@ -41,13 +42,26 @@ const int32_t *gpu_index(const gpu_lower *l, const plan_access *a)
 
 /* ---- memory ---- */
 
-void *gpu_scratch(gpu_lower *l, size_t bytes)
+static size_t take(gpu_lower *l, size_t bytes)
 {
-    void *got = (char *)l->scratch + l->scratch_used;
+    const size_t at = l->scratch_used;
 
     l->scratch_used += (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (l->scratch_used > l->scratch_most) l->scratch_most = l->scratch_used;
-    return got;
+    return at;
+}
+
+void *gpu_scratch(gpu_lower *l, size_t bytes)
+{
+    return (char *)l->scratch + take(l, bytes);
+}
+
+static void place_results(gpu_lower *l)
+{
+    for (node n = 0; n < l->plan->nodes; n++) {
+        const plan_node *v = &l->plan->node[n];
+        if (v->at.kind == PLACE_ARENA) l->place[n] = take(l, v->bytes);
+    }
 }
 
 const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes)
@@ -95,18 +109,70 @@ static bool is_first(const plan *p, const plan_step *s, int32_t i)
     return true;
 }
 
+/* Does it have calls of its own? */
+static bool is_product(const gpu_lower *l, node n)
+{
+    return l->plan->node[n].cls == PN_MATMUL && !gpu_is_dot(l, n);
+}
+
+/* ---- units ---- */
+
+static drmad_status use(gpu_lower *l, node n, bool writes)
+{
+    const plan_node *v = &l->plan->node[n];
+    const uintptr_t at = (uintptr_t)base_of(l, n);
+
+    if (v->cls != PN_LEAF && v->at.kind == PLACE_NONE) return DRMAD_OK; /* a register */
+    return gpu_unit_uses(&l->waves, l->ctx, (gpu_span){at, at + v->bytes, writes});
+}
+
+static drmad_status use_node(gpu_lower *l, node n)
+{
+    const plan_node *v = &l->plan->node[n];
+    drmad_status st = DRMAD_OK;
+
+    for (int k = 0; k < v->n_in; k++) {
+        if (v->in[k].src != NODE_NONE) TRY(use(l, v->in[k].src, false));
+        if (v->in[k].index != NODE_NONE) TRY(use(l, v->in[k].index, false));
+    }
+    TRY(use(l, v->cls == PN_MATMUL ? v->into : n, true));
+done:
+    return st;
+}
+
+/* A unit of what node n does, or all of the step but products with calls of their own. */
+static drmad_status begin_unit(gpu_lower *l, const plan_step *s, node n)
+{
+    const plan *p = l->plan;
+    drmad_status st = DRMAD_OK;
+
+    if (!l->apart) {
+        l->scratch_used = 0;
+        return DRMAD_OK;
+    }
+    TRY(gpu_unit_begin(&l->waves, l->ctx, l->calls));
+    if (n != NODE_NONE) return use_node(l, n);
+    for (int32_t i = 0; i < s->n; i++)
+        if (!is_product(l, p->order[s->first + i])) TRY(use_node(l, p->order[s->first + i]));
+done:
+    return st;
+}
+
 static drmad_status lower_step(gpu_lower *l, const plan_step *s)
 {
     drmad_status st = DRMAD_OK;
     const plan *p = l->plan;
 
-    l->scratch_used = 0;
-    if (s->matmuls + s->points + s->sums == 0) return gpu_lower_plain(l, s);
     for (int32_t i = 0; i < s->n; i++) {
         const node n = p->order[s->first + i];
-        if (p->node[n].cls == PN_MATMUL) TRY(gpu_lower_product(l, n, is_first(p, s, i)));
+        if (!is_product(l, n)) continue;
+        TRY(begin_unit(l, s, n));
+        TRY(gpu_lower_product(l, n, is_first(p, s, i)));
     }
-    if (s->points + s->sums > 0) TRY(gpu_lower_group(l, s));
+    if (s->matmuls == s->n) return DRMAD_OK;
+    TRY(begin_unit(l, s, NODE_NONE));
+    if (s->matmuls + s->points + s->sums == 0) TRY(gpu_lower_plain(l, s));
+    else TRY(gpu_lower_group(l, s));
 done:
     return st;
 }
@@ -115,8 +181,12 @@ drmad_status gpu_lower_steps(gpu_lower *l)
 {
     drmad_status st = DRMAD_OK;
 
-    l->calls = 0, l->tape_used = 0, l->flags = false;
+    l->calls = 0, l->tape_used = 0, l->scratch_used = 0, l->scratch_most = 0;
+    l->waves.units = l->waves.spans = 0, l->flags = false;
+    if (l->apart) place_results(l);
     for (int32_t i = 0; i < l->plan->steps; i++) TRY(lower_step(l, &l->plan->step[i]));
+    if (l->call && l->apart) TRY(gpu_waves_arrange(&l->waves, l->ctx, l->call, l->calls));
+    for (int32_t i = 0; l->call && !l->apart && i < l->calls; i++) l->call[i].wave = i;
 done:
     return st;
 }

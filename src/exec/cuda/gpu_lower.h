@@ -6,10 +6,11 @@
  *
  *   gpu_code.c       calls it
  *   gpu_lower.c      addresses, scratch, tape, emitting
+ *   gpu_waves.c      which calls may run at once
  *   lower_plain.c, lower_product.c, lower_group.c */
 #ifndef GPU_LOWER_H
 #define GPU_LOWER_H
-#include "exec/cuda/gpu.h"
+#include "exec/cuda/gpu_waves.h"
 
 typedef struct gpu_lower {
     drmad_ctx *ctx;
@@ -23,6 +24,9 @@ typedef struct gpu_lower {
     bool flags;    /* a call may write *bad */
     void *scratch; /* on the device */
     size_t scratch_used, scratch_most;
+    bool apart;    /* each result has memory of its own, in scratch, and calls are put into waves */
+    size_t *place; /* apart: by node, where in scratch */
+    gpu_waves waves;
     void *tape, *tape_device; /* the host's copy and where it goes */
     size_t tape_used;
 } gpu_lower;
@@ -32,7 +36,7 @@ void *gpu_result(const gpu_lower *l, node n);
 const void *gpu_operand(const gpu_lower *l, const plan_access *a);
 const int32_t *gpu_index(const gpu_lower *l, const plan_access *a); /* of a->index */
 
-/* Gives device memory, 256-aligned, not zeroed, until the step ends. */
+/* Gives device memory, 256-aligned, not zeroed, for this product, group or plain step. */
 void *gpu_scratch(gpu_lower *l, size_t bytes);
 /* Gives the device's address of a copy of data that lies there before the calls run. */
 const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes);
@@ -43,6 +47,8 @@ drmad_status gpu_lower_steps(gpu_lower *l); /* all of the plan */
 
 drmad_status gpu_lower_plain(gpu_lower *l, const plan_step *s);   /* every PN_PLAIN op */
 drmad_status gpu_lower_product(gpu_lower *l, node n, bool first); /* first: of its memory */
-drmad_status gpu_lower_group(gpu_lower *l, const plan_step *s);   /* points and sums */
+/* Is product n so small that its group computes its elements where it reads them? */
+bool gpu_is_dot(const gpu_lower *l, node n);
+drmad_status gpu_lower_group(gpu_lower *l, const plan_step *s); /* points and sums */
 void gpu_geometry(gpu_call *c); /* from kernel, type and arguments: blocks, threads, shared */
 #endif

@@ -26,11 +26,18 @@ typedef enum group_mode {
     GROUP_COL,
     GROUP_ROW,
     GROUP_GATHER,
-    GROUP_ONEHOT
+    GROUP_ONEHOT,
+    GROUP_DOT /* an element of a small product, computed where it is read */
 } group_mode;
 
+/* Element (r, c) is sum over i < k of a[r a_row + i a_k] b[i b_k + c b_col]. */
+typedef struct group_dot {
+    const void *a, *b;
+    int64_t k, a_row, a_k, b_k, b_col;
+} group_dot;
+
 typedef struct group_access {
-    void *at;             /* first element */
+    void *at;             /* first element; DOT: a group_dot */
     const int32_t *index; /* GATHER, ONEHOT */
     int64_t rows;         /* GATHER: of the table */
     double value;         /* CONST */

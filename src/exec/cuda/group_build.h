@@ -28,6 +28,7 @@ typedef struct group_build {
     group_sum sum[GROUP_SUMS];
     sum_item *item; /* sums that another call ends */
     int32_t instrs, accesses, regs, sums, items;
+    int32_t dots; /* products computed in place: a thread then does one element at once */
     group_args args;
 } group_build;
 

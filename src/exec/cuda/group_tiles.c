@@ -22,8 +22,9 @@ static bool has_rows(const group_build *b)
     const plan *p = b->l->plan;
 
     for (int32_t i = 0; i < b->s->n; i++) {
-        const plan_node *v = &p->node[p->order[b->s->first + i]];
-        if (v->cls == PN_SUM && v->sum != AT_ONE) return true;
+        const node n = p->order[b->s->first + i];
+        const plan_node *v = &p->node[n];
+        if ((v->cls == PN_SUM && v->sum != AT_ONE) || gpu_is_dot(b->l, n)) return true;
         for (int k = 0; k < v->n_in && v->cls != PN_MATMUL; k++) {
             const access_mode m = v->in[k].mode;
             if (m == AT_COL || m == AT_ROW || m == AT_GATHER || m == AT_ONEHOT) return true;
@@ -49,6 +50,12 @@ static bool sums_to(const group_build *b, int32_t to)
     return false;
 }
 
+/* Elements that a thread does at once. */
+static int64_t lanes(const group_build *b)
+{
+    return b->dots ? 1 : GROUP_LANES;
+}
+
 /* Threads side by side: enough for a row, a power of two. */
 static int32_t threads_across(const group_build *b)
 {
@@ -57,7 +64,7 @@ static int32_t threads_across(const group_build *b)
 
     if (sums_to(b, SUM_ROWS)) most = ROW_THREADS;
     else if (sums_to(b, SUM_COLS)) most = COL_THREADS;
-    while (tx < most && (int64_t)tx * GROUP_LANES < cols) tx *= 2;
+    while (tx < most && (int64_t)tx * lanes(b) < cols) tx *= 2;
     return tx;
 }
 
@@ -65,7 +72,7 @@ static int32_t threads_across(const group_build *b)
 static int64_t columns(const group_build *b)
 {
     const group_args *a = &b->args;
-    const int64_t once = (int64_t)a->tx * GROUP_LANES, lines = up(a->rows, GROUP_THREADS / a->tx);
+    const int64_t once = a->tx * lanes(b), lines = up(a->rows, GROUP_THREADS / a->tx);
 
     if (sums_to(b, SUM_COLS)) return once;
     if (sums_to(b, SUM_ROWS)) return lines * up(a->cols, ALONE) < BLOCKS ? ALONE : a->cols;

@@ -6,6 +6,7 @@
  *   shared memory is NaN when a block begins, and ends where its buffer does;
  *   threads run in one order in one phase, in the other in the next: who reads in a phase what
  *   another thread writes in it gets different values;
+ *   calls of one wave run backwards;
  *   a body whose threads disagree on whether there is another phase ends the run. */
 #include "base/machine.h"
 #include "exec/cuda/body_all.h"
@@ -248,17 +249,26 @@ done:
     return st;
 }
 
+static drmad_status run_wave(drmad_ctx *ctx, const gpu_program *p, int32_t from, int32_t end)
+{
+    for (int32_t i = end - 1; i >= from; i--) {
+        const gpu_call *c = &p->call[i];
+        if (!kernel_of(c)->run(c, p->shared + (p->shared_bytes - c->shared) / 16 * 16, p->state))
+            return FAIL(ctx, DRMAD_E_INTERNAL, "kernel %d: its threads disagree on its phases",
+                        (int)c->kernel);
+    }
+    return DRMAD_OK;
+}
+
 static drmad_status host_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
 {
     drmad_status st = DRMAD_OK;
 
     protect(g, PROT_READ | PROT_WRITE);
     if (p->up.bytes) memcpy(p->up.device, p->up.host, p->up.bytes);
-    for (int32_t i = 0; i < p->calls; i++) {
-        const gpu_call *c = &p->call[i];
-        if (!kernel_of(c)->run(c, p->shared + (p->shared_bytes - c->shared) / 16 * 16, p->state))
-            TRY(FAIL(ctx, DRMAD_E_INTERNAL, "kernel %d: its threads disagree on its phases",
-                     (int)c->kernel));
+    for (int32_t i = 0, end; i < p->calls; i = end) {
+        for (end = i + 1; end < p->calls && p->call[end].wave == p->call[i].wave;) end++;
+        TRY(run_wave(ctx, p, i, end));
     }
     if (p->down.bytes) memcpy(p->down.host, p->down.device, p->down.bytes);
 done:

@@ -6,6 +6,52 @@
  * them in, and a product that one node reads becomes part of that node's instruction. */
 #include "exec/cuda/group_build.h"
 
+/* A small product: terms of an element, of all. Measured on no GPU: one loop of a thread over so
+ * many terms is guessed to take no longer than the launch that it saves. */
+enum { DOT_MAX = 128, DOTS_MAX = 8 << 20 };
+
+/* ---- products ---- */
+
+static bool is_small(const gpu_lower *l, node n)
+{
+    const plan_node *v = &l->plan->node[n];
+    const node_rec *r = graph_rec(l->plan->g, n);
+
+    if (v->op != OP_matmul || r->shape.rank != 2) return false;
+    const int64_t k = graph_shape(l->plan->g, r->in[0])->dim[!r->attr.ta];
+    return k <= DOT_MAX && k * v->count <= DOTS_MAX;
+}
+
+/* Those that add into one memory are small, or none counts as such. */
+bool gpu_is_dot(const gpu_lower *l, node n)
+{
+    const plan *p = l->plan;
+    const plan_node *v = &p->node[n];
+    const plan_step *s = &p->step[v->step];
+
+    if (v->cls != PN_MATMUL || s->points + s->sums == 0 || !is_small(l, n)) return false;
+    for (int32_t i = 0; i < s->n && v->into != n; i++) {
+        const node u = p->order[s->first + i];
+        if (p->node[u].cls == PN_MATMUL && p->node[u].into == v->into && !is_small(l, u))
+            return false;
+    }
+    return true;
+}
+
+/* An addition of products: does the group do it? */
+static bool adds_dots(const gpu_lower *l, const plan_node *v)
+{
+    const node u = v->in[0].src;
+
+    return l->plan->node[u].cls == PN_MATMUL ? gpu_is_dot(l, u) : adds_dots(l, &l->plan->node[u]);
+}
+
+/* Is its memory read by anybody else? */
+static bool stays_here(const plan_node *v)
+{
+    return v->at.kind != PLACE_OUTPUT && v->last <= v->step;
+}
+
 /* ---- terms ---- */
 
 const plan_node *group_at(const group_build *b, node n)
@@ -17,13 +63,21 @@ static bool is_point(const group_build *b, node u)
 {
     const plan_node *v = group_at(b, u);
 
-    return v->cls == PN_POINT && !v->summed && &b->l->plan->step[v->step] == b->s;
+    return v->cls == PN_POINT && &b->l->plan->step[v->step] == b->s &&
+           (!v->summed || adds_dots(b->l, v));
 }
 
 int16_t group_new_access(group_build *b, void *at, dtype type)
 {
     b->access[b->accesses] = (group_access){.at = at, .mode = GROUP_SAME, .type = (int32_t)type};
     return (int16_t)b->accesses++;
+}
+
+/* What passes to its reader in this group without memory. */
+static bool is_value(const group_build *b, node u)
+{
+    return is_point(b, u) ||
+           (&b->l->plan->step[group_at(b, u)->step] == b->s && gpu_is_dot(b->l, u));
 }
 
 static int32_t add_access(group_build *b, group_access x)
@@ -55,7 +109,7 @@ static term get(group_build *b, const plan_access *a)
                       .b = NO_OPERAND,
                       .f = a->value,
                       .constant = true};
-    if (a->mode == AT_SAME && a->offset == 0 && is_point(b, a->src)) return b->value[a->src];
+    if (a->mode == AT_SAME && a->offset == 0 && is_value(b, a->src)) return b->value[a->src];
     return memory_term(b, a);
 }
 
@@ -155,11 +209,16 @@ static bool is_last(const group_build *b, term t)
            b->instr[b->instrs - 1].op < GROUP_SUM && b->instr[b->instrs - 1].store < 0;
 }
 
+static term copy_of(group_build *b, term t)
+{
+    return emit(b, (group_instr){.op = GROUP_COPY, .a = small(t.a), .f = t.f});
+}
+
 /* Also into memory; gives the value as it is now known. */
 static term store(group_build *b, term t, void *at, dtype type)
 {
     t = solid(b, t);
-    if (!is_last(b, t)) t = emit(b, (group_instr){.op = GROUP_COPY, .a = small(t.a), .f = t.f});
+    if (!is_last(b, t)) t = copy_of(b, t);
     b->instr[b->instrs - 1].store = group_new_access(b, at, type);
     return t;
 }
@@ -170,7 +229,34 @@ static void build_point(group_build *b, node n)
     term t = compute(b, v);
 
     if (t.b != NO_OPERAND && b->uses[n] > 1) t = solid(b, t);
-    b->value[n] = v->kept ? store(b, t, gpu_result(b->l, n), v->type) : t;
+    const bool kept = v->kept && !(v->summed && stays_here(v));
+    b->value[n] = kept ? store(b, t, gpu_result(b->l, n), v->type) : t;
+}
+
+/* ---- products ---- */
+
+static void build_dot(group_build *b, node n)
+{
+    const plan_node *v = group_at(b, n);
+    const node_rec *r = graph_rec(b->l->plan->g, n);
+    const int64_t *x = graph_shape(b->l->plan->g, r->in[0])->dim;
+    const int64_t *y = graph_shape(b->l->plan->g, r->in[1])->dim;
+    const bool ta = r->attr.ta, tb = r->attr.tb;
+    const group_dot d = {.a = gpu_operand(b->l, &v->in[0]),
+                         .b = gpu_operand(b->l, &v->in[1]),
+                         .k = x[!ta],
+                         .a_row = ta ? 1 : x[1],
+                         .a_k = ta ? x[1] : 1,
+                         .b_k = tb ? 1 : y[1],
+                         .b_col = tb ? y[1] : 1};
+    group_access a = {.mode = GROUP_DOT, .type = (int32_t)b->type};
+
+    a.at = (void *)(uintptr_t)gpu_tape(b->l, &d, sizeof d);
+    term t = {.a = add_access(b, a), .b = NO_OPERAND, .f = 1};
+    if (v->kept && !stays_here(v)) t = store(b, t, gpu_result(b->l, n), v->type);
+    else if (b->uses[n] > 1) t = copy_of(b, t);
+    b->value[n] = t;
+    b->dots++;
 }
 
 /* ---- sums ---- */
@@ -258,8 +344,10 @@ static drmad_status build(group_build *b)
 
     count_uses(b);
     group_shape(b);
-    for (int32_t i = 0; i < b->s->n; i++)
+    for (int32_t i = 0; i < b->s->n; i++) {
+        if (gpu_is_dot(b->l, member[i])) build_dot(b, member[i]);
         if (is_point(b, member[i])) build_point(b, member[i]);
+    }
     for (int32_t i = 0; i < b->s->n; i++)
         if (group_at(b, member[i])->cls == PN_SUM) build_sum(b, member[i]);
     group_place_sums(b);
