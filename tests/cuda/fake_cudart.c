@@ -7,7 +7,7 @@
 
 enum { OPS_MAX = 64, PIECES_MAX = 64 };
 
-/* A copy, a kernel, or zeros, of a captured list. */
+/* A copy, a kernel or zeros; in a graph with the nodes that it waits for. */
 typedef struct op {
     bool kernel;
     gpu_call call;
@@ -15,6 +15,7 @@ typedef struct op {
     void *to;
     const void *from;
     size_t bytes;
+    bool after[OPS_MAX];
 } op;
 
 struct CUgraph_st {
@@ -30,7 +31,6 @@ typedef struct piece {
 fake_cuda fake;
 static drmad_ctx *ctx;
 static gpu *host;
-static struct CUgraph_st *captured;
 static piece pieces[PIECES_MAX];
 static char kernels[GPU_KERNELS][2]; /* their addresses stand for kernels */
 
@@ -215,49 +215,31 @@ static bool done(const op *o)
     return good;
 }
 
-static cudaError_t now_or_later(const op *o)
+static cudaError_t do_now(const op *o)
 {
-    if (!fake.capturing) return done(o) ? cudaSuccess : cudaErrorLaunchFailure;
-    if (captured->n == OPS_MAX) return cudaErrorUnknown;
-    captured->at[captured->n++] = *o;
-    return cudaSuccess;
+    return done(o) ? cudaSuccess : cudaErrorLaunchFailure;
+}
+
+static copy_way way_of(enum cudaMemcpyKind kind)
+{
+    return kind == cudaMemcpyHostToDevice   ? COPY_UP
+           : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
+                                            : COPY_WITHIN;
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
     CALL();
     (void)s, (void)value;
-    return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
+    return do_now(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
-    const copy_way way = kind == cudaMemcpyHostToDevice   ? COPY_UP
-                         : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
-                                                          : COPY_WITHIN;
-
     CALL();
     (void)s;
-    return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
-}
-
-cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **args, size_t shared,
-                             cudaStream_t s)
-{
-    const ptrdiff_t at = (const char *)kernel - kernels[0];
-    op o = {.kernel = true};
-
-    CALL();
-    (void)s;
-    o.call = (gpu_call){.kernel = (gpu_kernel)(at / 2),
-                        .type = at % 2 ? F64 : F32,
-                        .blocks = (int32_t)grid.x,
-                        .threads = (int32_t)block.x,
-                        .shared = shared};
-    memcpy(o.call.args, args[0], sizeof o.call.args);
-    fake.launches++;
-    return now_or_later(&o);
+    return do_now(&(op){.way = way_of(kind), .to = to, .from = from, .bytes = bytes});
 }
 
 static cudaError_t make(void **out)
@@ -290,29 +272,52 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     CALL();
     (void)s;
-    return fake.capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode)
-{
-    CALL();
-    (void)s;
-    if (mode != cudaStreamCaptureModeThreadLocal || fake.capturing) return cudaErrorUnknown;
-    captured = calloc(1, sizeof *captured);
-    fake.live++;
-    fake.capturing = true;
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
+cudaError_t cudaGraphCreate(cudaGraph_t *out, unsigned flags)
 {
-    const bool good = fake.calls++ != fake.fail_at;
+    CALL();
+    (void)flags;
+    *out = calloc(1, sizeof **out);
+    fake.live++;
+    return cudaSuccess;
+}
 
-    (void)s;
-    fake.capturing = false;
-    *out = good ? captured : NULL;
-    if (!good) free(captured), fake.live--;
-    return good ? cudaSuccess : fake.error;
+/* A node is its number and 1. */
+static cudaError_t add(cudaGraph_t g, cudaGraphNode_t *out, const cudaGraphNode_t *after, size_t n,
+                       op o)
+{
+    CALL();
+    if (g->n == OPS_MAX) return cudaErrorUnknown;
+    for (size_t i = 0; i < n; i++) o.after[(uintptr_t)after[i] - 1] = true;
+    g->at[g->n++] = o;
+    *out = (cudaGraphNode_t)(uintptr_t)g->n; /* NOLINT: never followed */
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *out, cudaGraph_t g,
+                                   const cudaGraphNode_t *after, size_t n,
+                                   const struct cudaKernelNodeParams *p)
+{
+    const ptrdiff_t at = (const char *)p->func - kernels[0];
+    op o = {.kernel = true};
+
+    o.call = (gpu_call){.kernel = (gpu_kernel)(at / 2),
+                        .type = at % 2 ? F64 : F32,
+                        .blocks = (int32_t)p->gridDim.x,
+                        .threads = (int32_t)p->blockDim.x,
+                        .shared = p->sharedMemBytes};
+    memcpy(o.call.args, p->kernelParams[0], sizeof o.call.args);
+    fake.launches++;
+    return add(g, out, after, n, o);
+}
+
+cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t *out, cudaGraph_t g,
+                                     const cudaGraphNode_t *after, size_t n, void *to,
+                                     const void *from, size_t bytes, enum cudaMemcpyKind kind)
+{
+    return add(g, out, after, n, (op){.way = way_of(kind), .to = to, .from = from, .bytes = bytes});
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long flags)
@@ -333,14 +338,27 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t p, cudaStream_t s)
     return cudaSuccess;
 }
 
+static bool ready(const struct CUgraph_st *g, int i, const bool *did)
+{
+    for (int k = 0; k < g->n; k++)
+        if (g->at[i].after[k] && !did[k]) return false;
+    return !did[i];
+}
+
+/* The last that may run comes first: what an edge does not forbid happens. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t p, cudaStream_t s)
 {
     const struct CUgraph_st *g = (const struct CUgraph_st *)p;
+    bool did[OPS_MAX] = {false};
 
     CALL();
     (void)s;
-    for (int i = 0; i < g->n; i++)
+    for (int left = g->n; left > 0; left--) {
+        int i = g->n - 1;
+        while (!ready(g, i, did)) i--;
         if (!done(&g->at[i])) return cudaErrorLaunchFailure;
+        did[i] = true;
+    }
     return cudaSuccess;
 }
 

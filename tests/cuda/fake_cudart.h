@@ -13,7 +13,6 @@ typedef struct fake_cuda {
     int calls, live;                   /* so far; things not given back */
     int launches, shared_asked;        /* kernels recorded; asked to have more shared memory */
     int current;                       /* device; -1: none chosen */
-    bool capturing;
 } fake_cuda;
 
 extern fake_cuda fake;

@@ -87,7 +87,7 @@ def a_machine_without_a_gpu_is_told_what_it_lacks():
 
 def a_library_of_another_build_is_refused():
     status, _, err = call(BUILD / "libdrmad_cuda_other.so", "train", str(TINY), "device=cuda")
-    need(status == 6 and "of another build than this drmad (interface 1." in err, err)
+    need(status == 6 and "of another build than this drmad (interface " in err, err)
 
 
 def the_host_driver_is_named():

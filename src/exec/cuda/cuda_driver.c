@@ -3,7 +3,8 @@
  *
  * Each `gpu` has a stream of its own, in which all that it does is ordered, so that trials side by
  * side on one GPU do not wait for each other. Memory is cudaMalloc's: it is taken when programs
- * are made, not while they run. A program is a CUDA graph, captured once, then launched.
+ * are made, not while they run. A program is a CUDA graph, made once, then launched, in which the
+ * calls of a wave lie side by side.
  *
  * After an error that is not a want of memory the CUDA context of the process may be broken for
  * good. So the first is kept, and every later call of this `gpu` gives it again. */
@@ -56,9 +57,7 @@ static drmad_status status_of(cudaError_t e)
     case cudaErrorInvalidConfiguration:
     case cudaErrorIllegalAddress:
     case cudaErrorMisalignedAddress:
-    case cudaErrorLaunchOutOfResources:
-    case cudaErrorStreamCaptureUnsupported:
-    case cudaErrorStreamCaptureInvalidated: return DRMAD_E_INTERNAL;
+    case cudaErrorLaunchOutOfResources: return DRMAD_E_INTERNAL;
     default: return DRMAD_E_IO;
     }
 }
@@ -275,7 +274,22 @@ done:
 
 /* ---- programs ---- */
 
-/* Before the recording: loading a kernel's code, at its first use, is no part of one. */
+/* A graph in the making: nodes [before, last) are the former wave's, those from last on this one's,
+ * each of which waits for all of the former. */
+typedef struct recording {
+    cudaGraph_t made;
+    cudaGraphNode_t *node;
+    size_t before, last, n;
+} recording;
+
+/* An empty wave leaves the former in its place. */
+static void next_wave(recording *r)
+{
+    if (r->n == r->last) return;
+    r->before = r->last, r->last = r->n;
+}
+
+/* Loads the kernel's code at its first use. */
 static drmad_status load(gpu *g, drmad_ctx *ctx, const gpu_call *c)
 {
     const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
@@ -292,57 +306,49 @@ done:
     return st;
 }
 
-static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c)
+static drmad_status add_call(gpu *g, drmad_ctx *ctx, recording *r, const gpu_call *c)
 {
-    const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
     void *args[] = {(void *)c->args};
-    const dim3 grid = {(unsigned)c->blocks, 1, 1}, block = {(unsigned)c->threads, 1, 1};
+    const struct cudaKernelNodeParams p = {.func =
+                                               (void *)cuda_kernel((int)c->kernel, c->type == F64),
+                                           .gridDim = {(unsigned)c->blocks, 1, 1},
+                                           .blockDim = {(unsigned)c->threads, 1, 1},
+                                           .sharedMemBytes = (unsigned)c->shared,
+                                           .kernelParams = args};
+
+    return answered(g, ctx,
+                    cudaGraphAddKernelNode(&r->node[r->n++], r->made, r->node + r->before,
+                                           r->last - r->before, &p),
+                    "recording a kernel");
+}
+
+static drmad_status add_calls(gpu *g, drmad_ctx *ctx, recording *r, const gpu_call *c, int32_t n)
+{
     drmad_status st = DRMAD_OK;
 
-    if (c->blocks == 0) return DRMAD_OK; /* an empty tensor */
-    TRY(answered(g, ctx, cudaLaunchKernel(kernel, grid, block, args, c->shared, g->stream),
-                 "recording a kernel"));
+    for (int32_t i = 0; i < n; i++) {
+        if (i == 0 || c[i].wave != c[i - 1].wave) next_wave(r);
+        if (c[i].blocks == 0) continue; /* an empty tensor */
+        TRY(load(g, ctx, &c[i]));
+        TRY(add_call(g, ctx, r, &c[i]));
+    }
 done:
     return st;
 }
 
-static drmad_status transfer(gpu *g, drmad_ctx *ctx, copy_way way, const gpu_transfer *t)
+static drmad_status add_copy(gpu *g, drmad_ctx *ctx, recording *r, copy_way way,
+                             const gpu_transfer *t)
 {
     const bool up = way == COPY_UP;
 
     if (!t || t->bytes == 0) return DRMAD_OK;
+    next_wave(r);
     return answered(g, ctx,
-                    cudaMemcpyAsync(up ? t->device : t->host, up ? t->host : t->device, t->bytes,
-                                    up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost,
-                                    g->stream),
+                    cudaGraphAddMemcpyNode1D(&r->node[r->n++], r->made, r->node + r->before,
+                                             r->last - r->before, up ? t->device : t->host,
+                                             up ? t->host : t->device, t->bytes,
+                                             up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost),
                     "recording a copy");
-}
-
-static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n)
-{
-    drmad_status st = DRMAD_OK;
-
-    for (int32_t i = 0; i < n; i++) TRY(launch(g, ctx, &calls[i]));
-done:
-    return st;
-}
-
-/* Captures in the mode in which other threads may go on with their own. Gives *out. */
-static drmad_status capture(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
-                            const gpu_transfer *way[2], cudaGraph_t *out)
-{
-    drmad_status st = DRMAD_OK;
-
-    *out = NULL;
-    TRY(answered(g, ctx, cudaStreamBeginCapture(g->stream, cudaStreamCaptureModeThreadLocal),
-                 "recording"));
-    st = transfer(g, ctx, COPY_UP, way[0]);
-    if (st == DRMAD_OK) st = record_calls(g, ctx, calls, n);
-    if (st == DRMAD_OK) st = transfer(g, ctx, COPY_DOWN, way[1]);
-    const cudaError_t e = cudaStreamEndCapture(g->stream, out); /* whatever came before */
-    if (st == DRMAD_OK) st = answered(g, ctx, e, "recording");
-done:
-    return st;
 }
 
 static void forget(gpu *g, gpu_program *p)
@@ -361,18 +367,22 @@ static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_
 {
     drmad_status st = DRMAD_OK;
     gpu_program *p = NULL;
-    cudaGraph_t recorded = NULL;
+    recording r = {NULL};
 
     *out = NULL;
     TRY(enter(g, ctx));
     TRY(mem_alloc(g->ctx, 1, sizeof *p, &p));
-    for (int32_t i = 0; i < n; i++) TRY(load(g, ctx, &calls[i]));
-    TRY(capture(g, ctx, calls, n, (const gpu_transfer *[]){up, down}, &recorded));
-    TRY(answered(g, ctx, cudaGraphInstantiate(&p->exec, recorded, 0), "making a program"));
+    TRY(mem_alloc(g->ctx, (size_t)n + 2, sizeof *r.node, &r.node));
+    TRY(answered(g, ctx, cudaGraphCreate(&r.made, 0), "recording"));
+    TRY(add_copy(g, ctx, &r, COPY_UP, up));
+    TRY(add_calls(g, ctx, &r, calls, n));
+    TRY(add_copy(g, ctx, &r, COPY_DOWN, down));
+    TRY(answered(g, ctx, cudaGraphInstantiate(&p->exec, r.made, 0), "making a program"));
     TRY(answered(g, ctx, cudaGraphUpload(p->exec, g->stream), "sending a program"));
     *out = p, p = NULL;
 done:
-    if (recorded) cudaGraphDestroy(recorded);
+    if (r.made) cudaGraphDestroy(r.made);
+    mem_free(g->ctx, r.node);
     forget(g, p);
     return st;
 }
