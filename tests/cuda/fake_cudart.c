@@ -7,7 +7,7 @@
 
 enum { OPS_MAX = 64, PIECES_MAX = 64 };
 
-/* A copy, a kernel or zeros; in a graph with the nodes that it waits for. */
+/* A copy, a kernel, or zeros, of a captured list. */
 typedef struct op {
     bool kernel;
     gpu_call call;
@@ -15,7 +15,6 @@ typedef struct op {
     void *to;
     const void *from;
     size_t bytes;
-    bool after[OPS_MAX];
 } op;
 
 struct CUgraph_st {
@@ -31,6 +30,7 @@ typedef struct piece {
 fake_cuda fake;
 static drmad_ctx *ctx;
 static gpu *host;
+static struct CUgraph_st *captured;
 static piece pieces[PIECES_MAX];
 static char kernels[GPU_KERNELS][2]; /* their addresses stand for kernels */
 
@@ -215,31 +215,50 @@ static bool done(const op *o)
     return good;
 }
 
-static cudaError_t do_now(const op *o)
+static cudaError_t now_or_later(const op *o)
 {
-    return done(o) ? cudaSuccess : cudaErrorLaunchFailure;
-}
-
-static copy_way way_of(enum cudaMemcpyKind kind)
-{
-    return kind == cudaMemcpyHostToDevice   ? COPY_UP
-           : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
-                                            : COPY_WITHIN;
+    if (!fake.capturing) return done(o) ? cudaSuccess : cudaErrorLaunchFailure;
+    if (captured->n == OPS_MAX) return cudaErrorUnknown;
+    captured->at[captured->n++] = *o;
+    return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
     CALL();
     (void)s, (void)value;
-    return do_now(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
+    return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
+    const copy_way way = kind == cudaMemcpyHostToDevice   ? COPY_UP
+                         : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
+                                                          : COPY_WITHIN;
+
     CALL();
     (void)s;
-    return do_now(&(op){.way = way_of(kind), .to = to, .from = from, .bytes = bytes});
+    return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *kernel, void **args)
+{
+    const ptrdiff_t at = (const char *)kernel - kernels[0];
+    op o = {.kernel = true};
+
+    CALL();
+    o.call = (gpu_call){.kernel = (gpu_kernel)(at / 2),
+                        .type = at % 2 ? F64 : F32,
+                        .blocks = (int32_t)how->gridDim.x,
+                        .threads = (int32_t)how->blockDim.x,
+                        .shared = how->dynamicSmemBytes};
+    memcpy(o.call.args, args[0], sizeof o.call.args);
+    fake.launches++;
+    for (unsigned i = 0; i < how->numAttrs; i++)
+        fake.early += how->attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization &&
+                      how->attrs[i].val.programmaticStreamSerializationAllowed;
+    return now_or_later(&o);
 }
 
 static cudaError_t make(void **out)
@@ -272,52 +291,29 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     CALL();
     (void)s;
-    return cudaSuccess;
+    return fake.capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
-cudaError_t cudaGraphCreate(cudaGraph_t *out, unsigned flags)
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode)
 {
     CALL();
-    (void)flags;
-    *out = calloc(1, sizeof **out);
+    (void)s;
+    if (mode != cudaStreamCaptureModeThreadLocal || fake.capturing) return cudaErrorUnknown;
+    captured = calloc(1, sizeof *captured);
     fake.live++;
+    fake.capturing = true;
     return cudaSuccess;
 }
 
-/* A node is its number and 1. */
-static cudaError_t add(cudaGraph_t g, cudaGraphNode_t *out, const cudaGraphNode_t *after, size_t n,
-                       op o)
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
 {
-    CALL();
-    if (g->n == OPS_MAX) return cudaErrorUnknown;
-    for (size_t i = 0; i < n; i++) o.after[(uintptr_t)after[i] - 1] = true;
-    g->at[g->n++] = o;
-    *out = (cudaGraphNode_t)(uintptr_t)g->n; /* NOLINT: never followed */
-    return cudaSuccess;
-}
+    const bool good = fake.calls++ != fake.fail_at;
 
-cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t *out, cudaGraph_t g,
-                                   const cudaGraphNode_t *after, size_t n,
-                                   const struct cudaKernelNodeParams *p)
-{
-    const ptrdiff_t at = (const char *)p->func - kernels[0];
-    op o = {.kernel = true};
-
-    o.call = (gpu_call){.kernel = (gpu_kernel)(at / 2),
-                        .type = at % 2 ? F64 : F32,
-                        .blocks = (int32_t)p->gridDim.x,
-                        .threads = (int32_t)p->blockDim.x,
-                        .shared = p->sharedMemBytes};
-    memcpy(o.call.args, p->kernelParams[0], sizeof o.call.args);
-    fake.launches++;
-    return add(g, out, after, n, o);
-}
-
-cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t *out, cudaGraph_t g,
-                                     const cudaGraphNode_t *after, size_t n, void *to,
-                                     const void *from, size_t bytes, enum cudaMemcpyKind kind)
-{
-    return add(g, out, after, n, (op){.way = way_of(kind), .to = to, .from = from, .bytes = bytes});
+    (void)s;
+    fake.capturing = false;
+    *out = good ? captured : NULL;
+    if (!good) free(captured), fake.live--;
+    return good ? cudaSuccess : fake.error;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long flags)
@@ -338,27 +334,14 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t p, cudaStream_t s)
     return cudaSuccess;
 }
 
-static bool ready(const struct CUgraph_st *g, int i, const bool *did)
-{
-    for (int k = 0; k < g->n; k++)
-        if (g->at[i].after[k] && !did[k]) return false;
-    return !did[i];
-}
-
-/* The last that may run comes first: what an edge does not forbid happens. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t p, cudaStream_t s)
 {
     const struct CUgraph_st *g = (const struct CUgraph_st *)p;
-    bool did[OPS_MAX] = {false};
 
     CALL();
     (void)s;
-    for (int left = g->n; left > 0; left--) {
-        int i = g->n - 1;
-        while (!ready(g, i, did)) i--;
+    for (int i = 0; i < g->n; i++)
         if (!done(&g->at[i])) return cudaErrorLaunchFailure;
-        did[i] = true;
-    }
     return cudaSuccess;
 }
 

@@ -102,14 +102,17 @@ GPU_BODY bool TILED(conv)(const conv_args *x, gpu_thread t, BODY_STATE(TILED(con
     if (phase == 0) TILED(conv_begin)(x, t, s);
     if (phase < s->t.steps) TILED(conv_load)(x, s);
     if (phase > 0) TILED(tile_multiply)(&s->t, tile, (phase - 1) & 1, t.thread);
-    if (phase < s->t.steps) TILED(tile_store)(&s->t, tile, phase & 1, t.thread, true, true);
-    else TILED(tile_write_rows)
-    (&s->t, (REAL *)x->y + s->group * out, rows, out, x->v.o, x->accumulate, t.thread);
-    return phase < s->t.steps;
+    if (phase < s->t.steps) {
+        TILED(tile_store)(&s->t, tile, phase & 1, t.thread, true, true);
+        return true;
+    }
+    REAL *y = (REAL *)x->y + s->group * out;
+    TILED(tile_write_rows)(&s->t, y, rows, out, x->v.o, x->accumulate, t.thread);
+    return false;
 }
 
-/* ---- conv_dx: with a stride, a block has pixels of one phase, which are under the same taps; phases
- * are a batch, as groups are ---- */
+/* ---- conv_dx: with a stride, a block has pixels of one phase, which are under the same taps;
+ * phases are a batch, as groups are ---- */
 
 typedef struct BODY_STATE(TILED(conv_dx)) {
     BODY_STATE(TILED(conv)) c;

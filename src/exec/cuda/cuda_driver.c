@@ -3,8 +3,7 @@
  *
  * Each `gpu` has a stream of its own, in which all that it does is ordered, so that trials side by
  * side on one GPU do not wait for each other. Memory is cudaMalloc's: it is taken when programs
- * are made, not while they run. A program is a CUDA graph, made once, then launched, in which the
- * calls of a wave lie side by side.
+ * are made, not while they run. A program is a CUDA graph, captured once, then launched.
  *
  * After an error that is not a want of memory the CUDA context of the process may be broken for
  * good. So the first is kept, and every later call of this `gpu` gives it again. */
@@ -12,6 +11,7 @@
 #include "exec/cuda/kernels.h"
 #include <cuda_runtime_api.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -22,6 +22,7 @@ enum {
 struct gpu {
     drmad_ctx *ctx;
     int device, shared_most;
+    bool early; /* kernels may start before their turn */
     cudaStream_t stream;
     char name[64];
     drmad_status lost;
@@ -57,7 +58,9 @@ static drmad_status status_of(cudaError_t e)
     case cudaErrorInvalidConfiguration:
     case cudaErrorIllegalAddress:
     case cudaErrorMisalignedAddress:
-    case cudaErrorLaunchOutOfResources: return DRMAD_E_INTERNAL;
+    case cudaErrorLaunchOutOfResources:
+    case cudaErrorStreamCaptureUnsupported:
+    case cudaErrorStreamCaptureInvalidated: return DRMAD_E_INTERNAL;
     default: return DRMAD_E_IO;
     }
 }
@@ -163,6 +166,7 @@ static drmad_status open_gpu(drmad_ctx *ctx, int32_t device, gpu **out)
     TRY(answered(g, ctx, cudaGetDeviceProperties(&is, device), "asking what it is"));
     snprintf(g->name, sizeof g->name, "%.63s", is.name);
     g->shared_most = (int)is.sharedMemPerBlockOptin;
+    g->early = is.major >= 9 && !getenv("DRMAD_CUDA_LATE");
     TRY(check_code(g, &is));
     TRY(answered(g, ctx, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
                  "making a stream"));
@@ -274,22 +278,7 @@ done:
 
 /* ---- programs ---- */
 
-/* A graph in the making: nodes [before, last) are the former wave's, those from last on this one's,
- * each of which waits for all of the former. */
-typedef struct recording {
-    cudaGraph_t made;
-    cudaGraphNode_t *node;
-    size_t before, last, n;
-} recording;
-
-/* An empty wave leaves the former in its place. */
-static void next_wave(recording *r)
-{
-    if (r->n == r->last) return;
-    r->before = r->last, r->last = r->n;
-}
-
-/* Loads the kernel's code at its first use. */
+/* Before the recording: loading a kernel's code, at its first use, is no part of one. */
 static drmad_status load(gpu *g, drmad_ctx *ctx, const gpu_call *c)
 {
     const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
@@ -306,49 +295,69 @@ done:
     return st;
 }
 
-static drmad_status add_call(gpu *g, drmad_ctx *ctx, recording *r, const gpu_call *c)
+/* A kernel behind another comes to the processors while that one still runs, and waits there until
+ * it is done (kernels.cu): programmatic dependent launch. */
+static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, bool behind)
 {
+    const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
     void *args[] = {(void *)c->args};
-    const struct cudaKernelNodeParams p = {.func =
-                                               (void *)cuda_kernel((int)c->kernel, c->type == F64),
-                                           .gridDim = {(unsigned)c->blocks, 1, 1},
-                                           .blockDim = {(unsigned)c->threads, 1, 1},
-                                           .sharedMemBytes = (unsigned)c->shared,
-                                           .kernelParams = args};
-
-    return answered(g, ctx,
-                    cudaGraphAddKernelNode(&r->node[r->n++], r->made, r->node + r->before,
-                                           r->last - r->before, &p),
-                    "recording a kernel");
-}
-
-static drmad_status add_calls(gpu *g, drmad_ctx *ctx, recording *r, const gpu_call *c, int32_t n)
-{
+    cudaLaunchAttribute early = {.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+    const cudaLaunchConfig_t how = {.gridDim = {(unsigned)c->blocks, 1, 1},
+                                    .blockDim = {(unsigned)c->threads, 1, 1},
+                                    .dynamicSmemBytes = c->shared,
+                                    .stream = g->stream,
+                                    .attrs = &early,
+                                    .numAttrs = behind && g->early};
     drmad_status st = DRMAD_OK;
 
+    early.val.programmaticStreamSerializationAllowed = 1;
+    TRY(answered(g, ctx, cudaLaunchKernelExC(&how, kernel, args), "recording a kernel"));
+done:
+    return st;
+}
+
+static drmad_status transfer(gpu *g, drmad_ctx *ctx, copy_way way, const gpu_transfer *t)
+{
+    const bool up = way == COPY_UP;
+
+    if (!t || t->bytes == 0) return DRMAD_OK;
+    return answered(g, ctx,
+                    cudaMemcpyAsync(up ? t->device : t->host, up ? t->host : t->device, t->bytes,
+                                    up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost,
+                                    g->stream),
+                    "recording a copy");
+}
+
+static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n)
+{
+    drmad_status st = DRMAD_OK;
+    bool behind = false;
+
     for (int32_t i = 0; i < n; i++) {
-        if (i == 0 || c[i].wave != c[i - 1].wave) next_wave(r);
-        if (c[i].blocks == 0) continue; /* an empty tensor */
-        TRY(load(g, ctx, &c[i]));
-        TRY(add_call(g, ctx, r, &c[i]));
+        if (calls[i].blocks == 0) continue; /* an empty tensor */
+        TRY(launch(g, ctx, &calls[i], behind));
+        behind = true;
     }
 done:
     return st;
 }
 
-static drmad_status add_copy(gpu *g, drmad_ctx *ctx, recording *r, copy_way way,
-                             const gpu_transfer *t)
+/* Captures in the mode in which other threads may go on with their own. Gives *out. */
+static drmad_status capture(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
+                            const gpu_transfer *way[2], cudaGraph_t *out)
 {
-    const bool up = way == COPY_UP;
+    drmad_status st = DRMAD_OK;
 
-    if (!t || t->bytes == 0) return DRMAD_OK;
-    next_wave(r);
-    return answered(g, ctx,
-                    cudaGraphAddMemcpyNode1D(&r->node[r->n++], r->made, r->node + r->before,
-                                             r->last - r->before, up ? t->device : t->host,
-                                             up ? t->host : t->device, t->bytes,
-                                             up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost),
-                    "recording a copy");
+    *out = NULL;
+    TRY(answered(g, ctx, cudaStreamBeginCapture(g->stream, cudaStreamCaptureModeThreadLocal),
+                 "recording"));
+    st = transfer(g, ctx, COPY_UP, way[0]);
+    if (st == DRMAD_OK) st = record_calls(g, ctx, calls, n);
+    if (st == DRMAD_OK) st = transfer(g, ctx, COPY_DOWN, way[1]);
+    const cudaError_t e = cudaStreamEndCapture(g->stream, out); /* whatever came before */
+    if (st == DRMAD_OK) st = answered(g, ctx, e, "recording");
+done:
+    return st;
 }
 
 static void forget(gpu *g, gpu_program *p)
@@ -367,22 +376,18 @@ static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_
 {
     drmad_status st = DRMAD_OK;
     gpu_program *p = NULL;
-    recording r = {NULL};
+    cudaGraph_t recorded = NULL;
 
     *out = NULL;
     TRY(enter(g, ctx));
     TRY(mem_alloc(g->ctx, 1, sizeof *p, &p));
-    TRY(mem_alloc(g->ctx, (size_t)n + 2, sizeof *r.node, &r.node));
-    TRY(answered(g, ctx, cudaGraphCreate(&r.made, 0), "recording"));
-    TRY(add_copy(g, ctx, &r, COPY_UP, up));
-    TRY(add_calls(g, ctx, &r, calls, n));
-    TRY(add_copy(g, ctx, &r, COPY_DOWN, down));
-    TRY(answered(g, ctx, cudaGraphInstantiate(&p->exec, r.made, 0), "making a program"));
+    for (int32_t i = 0; i < n; i++) TRY(load(g, ctx, &calls[i]));
+    TRY(capture(g, ctx, calls, n, (const gpu_transfer *[]){up, down}, &recorded));
+    TRY(answered(g, ctx, cudaGraphInstantiate(&p->exec, recorded, 0), "making a program"));
     TRY(answered(g, ctx, cudaGraphUpload(p->exec, g->stream), "sending a program"));
     *out = p, p = NULL;
 done:
-    if (r.made) cudaGraphDestroy(r.made);
-    mem_free(g->ctx, r.node);
+    if (recorded) cudaGraphDestroy(recorded);
     forget(g, p);
     return st;
 }

@@ -3,6 +3,15 @@
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/kernels.h"
 
+/* From compute capability 9.0 on, a kernel may be there before the one in front of it is done; it
+ * touches nothing until then. Its own follower may come when all its blocks have begun. */
+#if __CUDA_ARCH__ >= 900
+#define AWAIT_TURN()                                                                               \
+    asm volatile("griddepcontrol.wait;\n\tgriddepcontrol.launch_dependents;" ::: "memory")
+#else
+#define AWAIT_TURN() (void)0
+#endif
+
 #define KERNEL_OF(name, T)                                                                         \
     static __global__ void __launch_bounds__(GPU_THREADS, GPU_BLOCKS)                              \
         name##_##T##_kernel(const __grid_constant__ name##_args a)                                 \
@@ -12,6 +21,7 @@
                               (int32_t)blockDim.x};                                                \
         BODY_STATE(name##_##T) s = {};                                                             \
                                                                                                    \
+        AWAIT_TURN();                                                                              \
         for (int phase = 0; name##_##T(&a, t, &s, shared, phase); phase++) __syncthreads();        \
     }
 
