@@ -1,5 +1,5 @@
 /* Presets on devices whose memory C cannot touch: the CPU's weights and hypergradients. */
-#include "exec/cuda/cuda.h"
+#include "gpu_driver.h"
 #include "mixed_device.h"
 #include "toy.h"
 
@@ -251,7 +251,7 @@ TEST(cuda_nets_are_as_on_the_cpu)
     backend *on;
 
     list_nets(test_count(3, 100), nets);
-    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), &gpu_host_driver, 0, &on));
+    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), gpu_test_driver(), 0, &on));
     for (int i = 0; i < NETS; i++) {
         compare(&nets[i], F64, on, 1e-10);
         compare(&nets[i], F32, on, 1e-4);

@@ -1,5 +1,5 @@
 /* The grid's passes on a device: the log and the states of host memory, to the bit. */
-#include "exec/cuda/cuda.h"
+#include "gpu_driver.h"
 #include "train/traj_fixture.h"
 
 enum { STEPS = 40 };
@@ -17,7 +17,7 @@ static void open_pair(pair *p, dtype d, int32_t vectors)
     fixture_make_wide(&p->f, d, STEPS, vectors, 300);
     p->f.spec.kind = TRAJ_GRID;
     p->bytes = (size_t)p->f.params->total * dtype_size(d);
-    CHECK_OK(p->f.ctx, cuda_backend_new(p->f.ctx, &gpu_host_driver, 0, &p->on));
+    CHECK_OK(p->f.ctx, cuda_backend_new(p->f.ctx, gpu_test_driver(), 0, &p->on));
     for (int32_t k = 0; k < vectors; k++)
         CHECK_OK(p->f.ctx, p->on->alloc(p->on, p->f.ctx, p->bytes, &p->state[k]));
 }
