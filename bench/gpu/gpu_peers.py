@@ -205,7 +205,8 @@ def main():
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    found = {"net": name, "torch": torch.__version__, "precision": "f32, no TF32, deterministic where torch is"}
+    precision = "f32, no TF32, deterministic where torch is"
+    found = {"net": name, "torch": torch.__version__, "precision": precision}
     if name == "ceilings":
         found |= ceilings(device)
     else:
