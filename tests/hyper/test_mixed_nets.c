@@ -161,6 +161,7 @@ static void compare(const net_case *c, dtype type, const backend *on, double tol
     walk_report r[2];
     scene e[2];
 
+    if (type == F64 && test_sanitized()) return; /* the code is F32's */
     memset(e, 0, sizeof e);
     for (int k = 0; k < 2; k++) {
         const drmad_status st = open_scene(&e[k], c, type, where[k]);
@@ -240,7 +241,7 @@ TEST(mixed_nets_are_as_on_the_cpu)
     list_nets(test_count(6, 100), nets);
     for (int i = 0; i < NETS; i++) {
         check_net(&nets[i], F32);
-        if (!test_sanitized()) check_net(&nets[i], F64);
+        check_net(&nets[i], F64);
     }
 }
 
