@@ -9,9 +9,9 @@ enum { OPS_MAX = 64, PIECES_MAX = 64 };
 
 /* A copy, a kernel, or zeros, of a captured list. */
 typedef struct op {
+    copy_way way;
     bool kernel;
     gpu_call call;
-    copy_way way;
     void *to;
     const void *from;
     size_t bytes;
@@ -32,7 +32,7 @@ static drmad_ctx *ctx;
 static gpu *host;
 static struct CUgraph_st *captured;
 static piece pieces[PIECES_MAX];
-static char kernels[GPU_KERNELS][2]; /* their addresses stand for kernels */
+static char kernels[GPU_KERNELS][2][2]; /* their addresses stand for kernels */
 
 void fake_reset(void)
 {
@@ -47,9 +47,9 @@ void fake_reset(void)
                        .current = -1};
 }
 
-const void *cuda_kernel(int kernel, int f64)
+const void *cuda_kernel(int kernel, int f64, int many)
 {
-    return &kernels[kernel][f64];
+    return &kernels[kernel][f64][many];
 }
 
 /* What every call that may fail begins with. */
@@ -227,37 +227,58 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
     CALL();
     (void)s, (void)value;
-    return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
+    return now_or_later(&(op){.to = to, .bytes = bytes});
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
+    CALL();
+    (void)s;
     const copy_way way = kind == cudaMemcpyHostToDevice   ? COPY_UP
                          : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
                                                           : COPY_WITHIN;
-
-    CALL();
-    (void)s;
     return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
+}
+
+/* The calls of one launch, one after another. */
+static cudaError_t launch_many(op *o, const void *args)
+{
+    static const size_t bytes[] = {
+#define KERNEL(name) sizeof(name##_args),
+#define KERNEL_ANY KERNEL
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+    };
+    const cuda_many *m = args;
+    const char *at = (const char *)(m + 1);
+    cudaError_t e = cudaSuccess;
+
+    for (int32_t i = 0; i < m->calls && e == cudaSuccess; i++) {
+        memcpy(o->call.args, at + (size_t)i * bytes[o->call.kernel], bytes[o->call.kernel]);
+        o->call.blocks = m->first[i + 1] - m->first[i];
+        e = now_or_later(o);
+    }
+    return e;
 }
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *kernel, void **args)
 {
-    const ptrdiff_t at = (const char *)kernel - kernels[0];
+    const ptrdiff_t at = (const char *)kernel - kernels[0][0];
     op o = {.kernel = true};
 
     CALL();
-    o.call = (gpu_call){.kernel = (gpu_kernel)(at / 2),
-                        .type = at % 2 ? F64 : F32,
+    o.call = (gpu_call){.kernel = (gpu_kernel)(at / 4),
+                        .type = at / 2 % 2 ? F64 : F32,
                         .blocks = (int32_t)how->gridDim.x,
                         .threads = (int32_t)how->blockDim.x,
                         .shared = how->dynamicSmemBytes};
-    memcpy(o.call.args, args[0], sizeof o.call.args);
     fake.launches++;
     for (unsigned i = 0; i < how->numAttrs; i++)
         fake.early += how->attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization &&
                       how->attrs[i].val.programmaticStreamSerializationAllowed;
+    if (at % 2) return launch_many(&o, args[0]);
+    memcpy(o.call.args, args[0], sizeof o.call.args);
     return now_or_later(&o);
 }
 

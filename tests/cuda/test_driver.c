@@ -100,6 +100,7 @@ static drmad_status tell(drmad_ctx *ctx, story *s, size_t shared)
         memcpy(call[i].args, &iota, sizeof iota);
         gpu_geometry(&call[i]);
         call[i].shared = shared;
+        call[i].wave = i;
     }
     const gpu_transfer up = {at, s->up, sizeof s->got}, down = {at, s->down, sizeof s->got};
     TRY(d->record(s->g, ctx, call, 2, &up, &down, &s->p));
@@ -151,6 +152,43 @@ TEST(a_kernel_behind_another_may_come_early)
         CHECK_OK(ctx, tell(ctx, &s, 0));
         CHECK_INT(fake.early, major - 8);
         end(&s);
+    }
+}
+
+/* Nine counts of different lengths into one another's ends: eight and one where they may run at
+ * once. */
+TEST(calls_of_one_wave_are_one_launch)
+{
+    enum { CALLS = GPU_MANY + 1, EACH = 400 };
+    const gpu_driver *d = drmad_cuda_driver();
+    drmad_ctx *ctx = test_ctx();
+    double got[CALLS * EACH];
+
+    for (int waves = 0; waves < 2; waves++) {
+        gpu_call call[CALLS];
+        gpu_program *p = NULL;
+        void *at = NULL;
+        gpu *g = NULL;
+        fake_reset();
+        CHECK_OK(ctx, d->open(ctx, 0, &g));
+        CHECK_OK(ctx, d->alloc(g, ctx, sizeof got, &at));
+        for (int i = 0; i < CALLS; i++) {
+            iota_args x = {.y = (double *)at + i * EACH, .inner = 1, .dim = EACH, .to = F64};
+            x.count = EACH - 40 * i;
+            call[i] = (gpu_call){.kernel = GPU_iota, .type = F64, .wave = waves ? i : 0};
+            memcpy(call[i].args, &x, sizeof x);
+            gpu_geometry(&call[i]);
+        }
+        CHECK_OK(ctx, d->record(g, ctx, call, CALLS, NULL, NULL, &p));
+        CHECK_INT(fake.launches, waves ? CALLS : 2);
+        CHECK_OK(ctx, d->run(g, ctx, p));
+        CHECK_OK(ctx, d->copy(g, ctx, COPY_DOWN, got, at, sizeof got));
+        for (int i = 0; i < CALLS * EACH; i++)
+            CHECK(got[i] == (i % EACH < EACH - 40 * (i / EACH) ? i % EACH : 0));
+        d->forget(g, p);
+        d->free(g, at);
+        d->close(g);
+        CHECK_INT(fake.live, 0);
     }
 }
 

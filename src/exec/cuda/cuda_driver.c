@@ -130,7 +130,7 @@ static drmad_status check_code(gpu *g, const struct cudaDeviceProp *is)
     cudaError_t e = cudaErrorNoKernelImageForDevice;
 
     if (10 * is->major + is->minor >= ARCH_OLDEST)
-        e = cudaFuncGetAttributes(&a, cuda_kernel(GPU_matmul, false));
+        e = cudaFuncGetAttributes(&a, cuda_kernel(GPU_matmul, false, false));
     if (e == cudaErrorNoKernelImageForDevice || e == cudaErrorInvalidDeviceFunction)
         return FAIL(g->ctx, DRMAD_E_MISSING,
                     "device: cuda:%d: %s is of compute capability %d.%d; libdrmad_cuda.so has code "
@@ -278,40 +278,77 @@ done:
 
 /* ---- programs ---- */
 
-/* Before the recording: loading a kernel's code, at its first use, is no part of one. */
-static drmad_status load(gpu *g, drmad_ctx *ctx, const gpu_call *c)
+static const void *kernel_of(const gpu_call *c, int32_t n)
 {
-    const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
+    return cuda_kernel((int)c->kernel, c->type == F64, n > 1);
+}
+
+static size_t shared_of(const gpu_call *c, int32_t n)
+{
+    size_t most = 0;
+
+    for (int32_t i = 0; i < n; i++)
+        if (c[i].shared > most) most = c[i].shared;
+    return most;
+}
+
+/* Before the recording: loading a kernel's code, at its first use, is no part of one. */
+static drmad_status load(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n)
+{
     struct cudaFuncAttributes a;
     drmad_status st = DRMAD_OK;
 
-    TRY(answered(g, ctx, cudaFuncGetAttributes(&a, kernel), "loading a kernel"));
-    if (c->shared > SHARED_PLAIN)
+    TRY(answered(g, ctx, cudaFuncGetAttributes(&a, kernel_of(c, n)), "loading a kernel"));
+    if (shared_of(c, n) > SHARED_PLAIN)
         TRY(answered(g, ctx,
-                     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                     cudaFuncSetAttribute(kernel_of(c, n),
+                                          cudaFuncAttributeMaxDynamicSharedMemorySize,
                                           g->shared_most),
                      "asking for shared memory"));
 done:
     return st;
 }
 
-/* A kernel behind another comes to the processors while that one still runs, and waits there until
- * it is done (kernels.cu): programmatic dependent launch. */
-static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, bool behind)
+/* The argument of several calls: as kernels.cu reads it. */
+typedef struct many_args {
+    cuda_many m;
+    _Alignas(8) unsigned char args[GPU_MANY * GPU_ARGS_MAX];
+} many_args;
+
+static void pack(const gpu_call *c, int32_t n, many_args *out)
 {
-    const void *kernel = cuda_kernel((int)c->kernel, c->type == F64);
-    void *args[] = {(void *)c->args};
+    static const size_t bytes[] = {
+#define KERNEL(name) sizeof(name##_args),
+#define KERNEL_ANY KERNEL
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+    };
+
+    out->m = (cuda_many){.calls = n};
+    for (int32_t i = 0; i < n; i++) {
+        out->m.first[i + 1] = out->m.first[i] + c[i].blocks;
+        memcpy(out->args + (size_t)i * bytes[c->kernel], c[i].args, bytes[c->kernel]);
+    }
+}
+
+/* n calls at once. A kernel behind another comes to the processors while that one still runs, and
+ * waits there until it is done (kernels.cu): programmatic dependent launch. */
+static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n, bool behind)
+{
+    many_args many;
+    void *args[] = {n > 1 ? (void *)&many : (void *)c->args};
     cudaLaunchAttribute early = {.id = cudaLaunchAttributeProgrammaticStreamSerialization};
-    const cudaLaunchConfig_t how = {.gridDim = {(unsigned)c->blocks, 1, 1},
+    drmad_status st = DRMAD_OK;
+
+    pack(c, n, &many);
+    early.val.programmaticStreamSerializationAllowed = 1;
+    const cudaLaunchConfig_t how = {.gridDim = {(unsigned)many.m.first[n], 1, 1},
                                     .blockDim = {(unsigned)c->threads, 1, 1},
-                                    .dynamicSmemBytes = c->shared,
+                                    .dynamicSmemBytes = shared_of(c, n),
                                     .stream = g->stream,
                                     .attrs = &early,
                                     .numAttrs = behind && g->early};
-    drmad_status st = DRMAD_OK;
-
-    early.val.programmaticStreamSerializationAllowed = 1;
-    TRY(answered(g, ctx, cudaLaunchKernelExC(&how, kernel, args), "recording a kernel"));
+    TRY(answered(g, ctx, cudaLaunchKernelExC(&how, kernel_of(c, n), args), "recording a kernel"));
 done:
     return st;
 }
@@ -333,9 +370,12 @@ static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_call *calls, 
     drmad_status st = DRMAD_OK;
     bool behind = false;
 
-    for (int32_t i = 0; i < n; i++) {
-        if (calls[i].blocks == 0) continue; /* an empty tensor */
-        TRY(launch(g, ctx, &calls[i], behind));
+    for (int32_t i = 0, k; i < n; i += k) {
+        int64_t blocks = 0;
+        k = gpu_together(&calls[i], n - i);
+        for (int32_t j = i; j < i + k; j++) blocks += calls[j].blocks;
+        if (blocks == 0) continue; /* empty tensors */
+        TRY(launch(g, ctx, &calls[i], k, behind));
         behind = true;
     }
 done:
@@ -381,7 +421,10 @@ static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_
     *out = NULL;
     TRY(enter(g, ctx));
     TRY(mem_alloc(g->ctx, 1, sizeof *p, &p));
-    for (int32_t i = 0; i < n; i++) TRY(load(g, ctx, &calls[i]));
+    for (int32_t i = 0, k; i < n; i += k) {
+        k = gpu_together(&calls[i], n - i);
+        TRY(load(g, ctx, &calls[i], k));
+    }
     TRY(capture(g, ctx, calls, n, (const gpu_transfer *[]){up, down}, &recorded));
     TRY(answered(g, ctx, cudaGraphInstantiate(&p->exec, recorded, 0), "making a program"));
     TRY(answered(g, ctx, cudaGraphUpload(p->exec, g->stream), "sending a program"));

@@ -15,6 +15,7 @@
 #ifndef GPU_H
 #define GPU_H
 #include "exec/backend.h"
+#include "exec/cuda/kernel_args.h"
 
 typedef enum gpu_kernel {
 #define KERNEL(name) GPU_##name,
@@ -26,8 +27,7 @@ typedef enum gpu_kernel {
 enum {
     GPU_ARGS_MAX = 512, /* bytes of one call's arguments */
     /* Goes up with every change of this seam; which kernels there are is part of it. */
-    GPU_DRIVER_VERSION = 2 << 16 | GPU_KERNELS,
-    GPU_MANY = 8 /* calls of one launch at most */
+    GPU_DRIVER_VERSION = 2 << 16 | GPU_KERNELS
 };
 
 /* One kernel of a program. `args` is the kernel's struct of kernel_args.h; addresses in it are the
@@ -47,7 +47,8 @@ static inline int32_t gpu_together(const gpu_call *call, int32_t calls)
     int32_t n = 1;
 
     while (n < calls && n < GPU_MANY && call[n].wave == call->wave &&
-           call[n].kernel == call->kernel && call[n].type == call->type)
+           call[n].kernel == call->kernel && call[n].type == call->type &&
+           call[n].threads == call->threads)
         n++;
     return n;
 }

@@ -5,6 +5,7 @@
 #include "exec/cuda/group_args.h"
 #include <stdint.h>
 
+enum { GPU_MANY = 8 }; /* calls of one launch at most */
 enum { WALK_MAX = 6 }; /* axes */
 
 /* [batch] c = a b, or c += a b. Rows lie behind one another; lda, ldb: elements from one row to the

@@ -2,6 +2,7 @@
  * has as many registers as leave room for GPU_BLOCKS blocks. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/kernels.h"
+#include <cstddef>
 
 /* From compute capability 9.0 on, a kernel may be there before the one in front of it is done; it
  * touches nothing until then. Its own follower may come when all its blocks have begun. */
@@ -12,17 +13,35 @@
 #define AWAIT_TURN() (void)0
 #endif
 
+#define PHASES(body, args, t)                                                                      \
+    extern __shared__ __align__(16) unsigned char shared[];                                        \
+    BODY_STATE(body) s = {};                                                                       \
+    AWAIT_TURN();                                                                                  \
+    for (int phase = 0; body(args, t, &s, shared, phase); phase++) __syncthreads()
+
+/* One call; and several, each block being of one of them. */
 #define KERNEL_OF(name, T)                                                                         \
     static __global__ void __launch_bounds__(GPU_THREADS, GPU_BLOCKS)                              \
         name##_##T##_kernel(const __grid_constant__ name##_args a)                                 \
     {                                                                                              \
-        extern __shared__ __align__(16) unsigned char shared[];                                    \
         const gpu_thread t = {(int32_t)blockIdx.x, (int32_t)gridDim.x, (int32_t)threadIdx.x,       \
                               (int32_t)blockDim.x};                                                \
-        BODY_STATE(name##_##T) s = {};                                                             \
-                                                                                                   \
-        AWAIT_TURN();                                                                              \
-        for (int phase = 0; name##_##T(&a, t, &s, shared, phase); phase++) __syncthreads();        \
+        PHASES(name##_##T, &a, t);                                                                 \
+    }                                                                                              \
+    struct name##_##T##_many {                                                                     \
+        cuda_many m;                                                                               \
+        name##_args a[GPU_MANY];                                                                   \
+    };                                                                                             \
+    static_assert(offsetof(name##_##T##_many, a) == sizeof(cuda_many), "as cuda_driver.c packs");  \
+    static __global__ void __launch_bounds__(GPU_THREADS, GPU_BLOCKS)                              \
+        name##_##T##_many_kernel(const __grid_constant__ name##_##T##_many x)                      \
+    {                                                                                              \
+        int k = 0;                                                                                 \
+        while (k + 1 < x.m.calls && x.m.first[k + 1] <= (int32_t)blockIdx.x) k++;                  \
+        const gpu_thread t = {(int32_t)blockIdx.x - x.m.first[k],                                  \
+                              x.m.first[k + 1] - x.m.first[k], (int32_t)threadIdx.x,               \
+                              (int32_t)blockDim.x};                                                \
+        PHASES(name##_##T, &x.a[k], t);                                                            \
     }
 
 #define KERNEL(name) KERNEL_OF(name, f32) KERNEL_OF(name, f64)
@@ -31,15 +50,16 @@
 #undef KERNEL
 #undef KERNEL_ANY
 
-const void *cuda_kernel(int kernel, int f64)
+const void *cuda_kernel(int kernel, int f64, int many)
 {
-    const void *const table[][2] = {
-#define KERNEL(name) {(const void *)name##_f32_kernel, (const void *)name##_f64_kernel},
-#define KERNEL_ANY(name) {(const void *)name##_any_kernel, (const void *)name##_any_kernel},
+#define ONE(name, T) {(const void *)name##_##T##_kernel, (const void *)name##_##T##_many_kernel}
+    const void *const table[][2][2] = {
+#define KERNEL(name) {ONE(name, f32), ONE(name, f64)},
+#define KERNEL_ANY(name) {ONE(name, any), ONE(name, any)},
 #include "exec/cuda/kernels.def"
 #undef KERNEL
 #undef KERNEL_ANY
     };
 
-    return table[kernel][f64];
+    return table[kernel][f64][many];
 }
