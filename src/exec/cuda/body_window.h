@@ -4,6 +4,7 @@
 #include "exec/cuda/body.h"
 #include "exec/cuda/kernel_args.h"
 
+enum { FEW_SIDE = 32, FEW_ROWS = GPU_THREADS / FEW_SIDE }; /* body_few.h */
 enum { CONV_NOWHERE = -(1 << 30) }; /* a pixel that no tap brings into an image */
 
 /* An element of a convolution's sum: a tap, a channel of its group; channels run fastest. */
