@@ -19,6 +19,27 @@ typedef struct bound_memory {
     bool later; /* outputs in host memory may come, and errors be told, as late as `wait` */
 } bound_memory;
 
+/* A pass of the grid trajectory over a flat vector, on a device: memory of the device alone, which
+ * stays. With w: each weight's hat moves by whole tau to within tau/2 of it, and by how many goes
+ * to cells; PASS_FAR where that is more than a byte tells or not a number, and hat stays. Without:
+ * back again. Spans are multiples of PASS_EACH weights; those with tau 0 are passed by. */
+typedef struct pass_span {
+    int64_t offset, count;
+    double tau;
+} pass_span;
+
+enum { PASS_EACH = 16, PASS_FAR = -128 };
+
+typedef struct grid_pass {
+    dtype type;
+    const void *w; /* NULL: back */
+    void *hat;
+    int8_t *cells; /* [total] */
+    const pass_span *span;
+    int32_t spans;
+    int64_t total;
+} grid_pass;
+
 enum { BACKEND_VERSION = 3 };
 
 /* Within the device; from the host to it; back. */
@@ -49,6 +70,10 @@ struct backend {
     /* `from` NULL: zeros, COPY_WITHIN. In order with runs. */
     drmad_status (*copy)(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                          size_t bytes);
+    /* Passes of the grid, to be run any number of times. NULL: there are none. */
+    drmad_status (*pass_new)(const backend *b, drmad_ctx *ctx, const grid_pass *p, void **out);
+    drmad_status (*pass_run)(void *pass);
+    void (*pass_free)(void *pass); /* NULL is fine */
 };
 
 extern const backend backend_cpu;

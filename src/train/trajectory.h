@@ -53,8 +53,8 @@ typedef struct traj_spec {
     const char *spill_dir;    /* replay: where what is beyond the limit goes; NULL = nowhere */
     size_t mask_bytes;        /* grid: bytes of ReLU sign masks of each step; 0 = none */
     bool kinked;              /* the net has kinks (ReLU): a finer grid */
-    /* Where states live; NULL: in host memory. From elsewhere grid and line fetch w at each step
-     * and send it on the way back; from a caller's device they cannot. */
+    /* Where states live; NULL: in host memory. Elsewhere grid and line work on the host, the grid
+     * but for the passes that the backend makes; on a caller's device they cannot. */
     const backend *on;
     traj_step_fn *step; /* replay only */
     void *user;

@@ -141,20 +141,6 @@ TEST(a_program_is_recorded_once_and_runs_in_order)
     CHECK_INT(fake.live, 0);
 }
 
-/* The first follows a copy; before 9.0 there is no such thing. */
-TEST(a_kernel_behind_another_may_come_early)
-{
-    drmad_ctx *ctx = test_ctx();
-
-    for (int major = 8; major <= 9; major++) {
-        story s = {0};
-        fake_reset(), fake.major = major;
-        CHECK_OK(ctx, tell(ctx, &s, 0));
-        CHECK_INT(fake.early, major - 8);
-        end(&s);
-    }
-}
-
 /* Nine counts of different lengths into one another's ends: eight and one where they may run at
  * once. */
 TEST(calls_of_one_wave_are_one_launch)
@@ -189,6 +175,20 @@ TEST(calls_of_one_wave_are_one_launch)
         d->free(g, at);
         d->close(g);
         CHECK_INT(fake.live, 0);
+    }
+}
+
+/* The first follows a copy; before 9.0 there is no such thing. */
+TEST(a_kernel_behind_another_may_come_early)
+{
+    drmad_ctx *ctx = test_ctx();
+
+    for (int major = 8; major <= 9; major++) {
+        story s = {0};
+        fake_reset(), fake.major = major;
+        CHECK_OK(ctx, tell(ctx, &s, 0));
+        CHECK_INT(fake.early, major - 8);
+        end(&s);
     }
 }
 

@@ -26,8 +26,8 @@ static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_
     return gpu_host_driver.record(g, ctx, calls, n, up, down, out);
 }
 
-/* The paper's net, 784-50-50-50-10 with tanh, in batches of 128; a penalty for each input of a unit,
- * a rate for each tensor. */
+/* The paper's net, 784-50-50-50-10 with tanh, in batches of 128; a penalty for each input of a
+ * unit, a rate for each tensor. */
 static void paper(toy *t, const unsigned char *rows, const int32_t *labels, const int32_t *list)
 {
     t->layers = 4;

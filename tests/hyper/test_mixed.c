@@ -1,6 +1,6 @@
 /* Nets of drmad's own on a device whose memory C cannot touch: runs, evaluations and hypergradients
  * are the CPU's to the bit, and nothing large travels with a step. */
-#include "exec/cuda/cuda.h"
+#include "gpu_driver.h"
 #include "mixed_device.h"
 #include "toy.h"
 #include "train/trainer.h"
@@ -113,7 +113,7 @@ static made make_cuda(const setting *s)
     traffic none;
     backend *on;
 
-    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), &gpu_host_driver, 0, &on));
+    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), gpu_test_driver(), 0, &on));
     const made m = make_on(s, on, &none);
     cuda_backend_free(on);
     return m;

@@ -103,6 +103,11 @@ static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void *
     return gpu_code_bind(state_of(b), ctx, p, code);
 }
 
+static drmad_status pass_new(const backend *b, drmad_ctx *ctx, const grid_pass *p, void **out)
+{
+    return gpu_pass_new(state_of(b), ctx, p, out);
+}
+
 static bool supports(int32_t op, dtype t)
 {
     (void)t; /* all operations, in all types that their shape rules allow */
@@ -137,6 +142,9 @@ static const backend functions = {
     .alloc = lend,
     .free = give_back,
     .copy = copy,
+    .pass_new = pass_new,
+    .pass_run = gpu_pass_run,
+    .pass_free = gpu_pass_free,
 };
 
 drmad_status cuda_backend_new(drmad_ctx *ctx, const gpu_driver *d, int32_t device, backend **out)

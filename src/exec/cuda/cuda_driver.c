@@ -331,9 +331,9 @@ static void pack(const gpu_call *c, int32_t n, many_args *out)
     }
 }
 
-/* n calls at once. A kernel behind another comes to the processors while that one still runs, and
- * waits there until it is done (kernels.cu): programmatic dependent launch. */
-static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n, bool behind)
+/* A kernel behind another comes to the processors while that one still runs, and waits there until
+ * it is done (kernels.cu): programmatic dependent launch. *behind: whether there is such a one. */
+static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n, bool *behind)
 {
     many_args many;
     void *args[] = {n > 1 ? (void *)&many : (void *)c->args};
@@ -341,14 +341,16 @@ static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n,
     drmad_status st = DRMAD_OK;
 
     pack(c, n, &many);
+    if (many.m.first[n] == 0) return DRMAD_OK; /* empty tensors */
     early.val.programmaticStreamSerializationAllowed = 1;
     const cudaLaunchConfig_t how = {.gridDim = {(unsigned)many.m.first[n], 1, 1},
                                     .blockDim = {(unsigned)c->threads, 1, 1},
                                     .dynamicSmemBytes = shared_of(c, n),
                                     .stream = g->stream,
                                     .attrs = &early,
-                                    .numAttrs = behind && g->early};
+                                    .numAttrs = *behind && g->early};
     TRY(answered(g, ctx, cudaLaunchKernelExC(&how, kernel_of(c, n), args), "recording a kernel"));
+    *behind = true;
 done:
     return st;
 }
@@ -371,12 +373,8 @@ static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_call *calls, 
     bool behind = false;
 
     for (int32_t i = 0, k; i < n; i += k) {
-        int64_t blocks = 0;
         k = gpu_together(&calls[i], n - i);
-        for (int32_t j = i; j < i + k; j++) blocks += calls[j].blocks;
-        if (blocks == 0) continue; /* empty tensors */
-        TRY(launch(g, ctx, &calls[i], k, behind));
-        behind = true;
+        TRY(launch(g, ctx, &calls[i], k, &behind));
     }
 done:
     return st;

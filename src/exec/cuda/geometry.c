@@ -154,6 +154,8 @@ static int64_t elements_of(const gpu_call *c)
     case GPU_take: return rows->n;
     case GPU_cast: return ((const cast_args *)args)->count;
     case GPU_iota: return ((const iota_args *)args)->count;
+    case GPU_cross:
+    case GPU_uncross: return ((const cross_args *)args)->total / GRID_EACH;
     case GPU_fold: return fold->r * fold->p * fold->q;
     case GPU_conv_few: return few->n * few->oh * few->ow * few->o;
     case GPU_conv_dx_few: return few->n * few->h * few->w * few->c;

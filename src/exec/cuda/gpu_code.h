@@ -25,4 +25,8 @@ drmad_status gpu_code_run(void *code, const bound_memory *m);
 drmad_status gpu_code_wait(void *code);
 void gpu_code_release(void *code);
 size_t gpu_code_bytes(const void *code);
+/* And for passes of the grid: gpu_grid.c. */
+drmad_status gpu_pass_new(gpu_state *s, drmad_ctx *ctx, const grid_pass *p, void **out);
+drmad_status gpu_pass_run(void *pass);
+void gpu_pass_free(void *pass); /* NULL is fine */
 #endif

@@ -133,6 +133,24 @@ typedef struct pool_args {
 } pool_args;
 typedef pool_args sumpool_args, spread_args, maxpool_args, put_args;
 
+/* exec/backend.h, grid_pass: its numbers and the layout of its spans are the same. */
+typedef struct grid_span {
+    int64_t offset, count;
+    double tau;
+} grid_span;
+
+enum { GRID_EACH = 16, GRID_FAR = -128, GRID_FAR_MAX = 128, GRID_SINGLES = 4 };
+
+typedef struct cross_args {
+    const void *w;
+    void *hat;
+    int8_t *cells;
+    const grid_span *span; /* by offset */
+    int32_t spans;
+    int64_t total;
+} cross_args;
+typedef cross_args uncross_args;
+
 typedef struct draw_args {
     const uint32_t *key; /* seed low, seed high, step */
     void *y;

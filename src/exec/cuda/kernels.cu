@@ -2,7 +2,7 @@
  * has as many registers as leave room for GPU_BLOCKS blocks. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/kernels.h"
-#include <cstddef>
+#include <stddef.h>
 
 /* From compute capability 9.0 on, a kernel may be there before the one in front of it is done; it
  * touches nothing until then. Its own follower may come when all its blocks have begun. */
