@@ -177,7 +177,7 @@ TEST(masks_are_exact_and_weights_are_not_rounded)
     node wide = g_exp(g, w), both = g_add(g, y, g_sum_all(g, g_mul(g, wide, wide)));
     node one = g_ones_like(g, both), grad[2], to[2] = {a, w};
     CHECK_OK(ctx, ad_vjp(g, 1, &both, &one, 2, to, grad));
-    CHECK_OK(ctx, ad_keep_bf16(g, &(ad_forward){&both, &w, 1, 1}, 1024, 2, grad));
+    CHECK_OK(ctx, ad_keep_bf16(g, &(ad_forward){&both, &w, 1, 1}, 512, 2, grad));
     const int32_t halves = narrow_nodes(g);
     CHECK_INT(halves, 3); /* exp a, relu, tanh; not exp w */
     bool found = false;
