@@ -1,6 +1,6 @@
 /* Gradients that read what BF16 has kept: how far from those of F32, at what part of the memory,
  * and that nothing else changes. */
-#include "../plan/plan_check.h"
+#include "plan/plan_check.h"
 #include "base/rng.h"
 #include "preset_fixture.h"
 
