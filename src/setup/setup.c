@@ -175,6 +175,7 @@ static void read_training(setup *s)
     t->noise = c->train.noise;
     t->mixup = c->train.mixup;
     t->init_scale = c->model.init_scale;
+    t->half = c->train.activations == CFG_ACTIVATIONS_BF16;
     t->steps = c->train.steps;
     t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
@@ -347,6 +348,7 @@ drmad_status setup_run(setup *s, bool walk)
 {
     drmad_status st = DRMAD_OK;
 
+    if (walk) TRY(config_need_f32(s->cfg));
     walker_free(s->walker);
     trainer_free(s->trainer);
     s->walker = NULL, s->trainer = NULL;

@@ -99,6 +99,8 @@ drmad_status trainer_batch(trainer *t, job *j, net *n, node rows, node index, mo
 node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, module_batch *b);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
+/* t->step: t has all its slots. */
+drmad_status trainer_plan_step(trainer *t);
 /* Refuses what the optimiser does not have. */
 drmad_status trainer_check_update(drmad_ctx *ctx, const train_spec *s);
 /* Clipping and the optimiser's fragments on gradient nodes `grad` (by tensor). */
