@@ -33,6 +33,8 @@ struct trainer {
     void **slot;
     int32_t n_slots;
     job *step, *eval, *eval_grad;
+    job *rest[2]; /* evaluation, without and with gradient: of a last chunk of rest_rows; or NULL */
+    int64_t rest_rows[2];
     use_state *use;       /* space->n_uses */
     const double *values; /* of the current run */
     uint64_t seed;

@@ -62,15 +62,15 @@ def batches(data, count: int, seed: int, dtype) -> list:
     return [tuple(t[i * BATCH : (i + 1) * BATCH] for t in rows) for i in range(count)]
 
 
-def job(name: str, engine: str, dtype, out: str, **more) -> Job:
+def job(name: str, engine: str, dtype, out: str, change=lambda data: data) -> Job:
     make, data, loss = MODELS[name]
     return Job(
         nets.seeded_model(make, dtype=dtype), loss, train=batches(data, BATCHES, 0, dtype),
-        valid=batches(data, 2, 5, dtype), test=None, steps=STEPS, out=out, engine=engine,
+        valid=change(batches(data, 2, 5, dtype)), test=None, steps=STEPS, out=out, engine=engine,
         optimizer=lambda p: torch.optim.SGD(p, lr=START["lr"], momentum=START["momentum"]),
         hyper=[hyper.lr(per="layer", phases=2), hyper.momentum(per="layer"),
                hyper.weight_decay(per="unit-out", start=START["weight_decay"])],
-        trajectory="full", progress=False, **more,
+        trajectory="full", progress=False,
     )  # fmt: skip
 
 
@@ -110,6 +110,30 @@ def three_ways(name: str):
             nets.close(flat(native, kind), flat(want, kind), bar, f"{kind}, unrolled")
 
     return test
+
+
+def pairs(model, batch):
+    """A loss that is no mean over examples: how far apart those of one label are."""
+    z = model(batch[0])
+    far = (z[:, None] - z[None]).square().sum(-1)
+    same = (batch[1][:, None] == batch[1][None]).to(z.dtype)
+    return (same * far + (1 - same) * torch.exp(-far)).mean()
+
+
+def pairs_of_a_smaller_last_batch():
+    """The evaluation's last batch is smaller, and counts by its examples."""
+    MODELS["pairs"] = (nets.mlp, pictures(8), pairs)
+    rest = lambda data: [*data[:-1], tuple(t[:4] for t in data[-1])]  # noqa: E731
+    found = {}
+    for engine in ("native", "callback"):
+        with tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = job("pairs", engine, F64, out, change=rest)
+            with made.bridge() as bridge:
+                bridge.call("why")
+            found[engine] = read_safetensors(pathlib.Path(out) / "hypergradients.safetensors")
+    for kind in ("lr", "momentum", "weight_decay"):
+        nets.close(flat(found["native"], kind), flat(found["callback"], kind), EXACT, kind)
 
 
 def in_single(name: str):
@@ -341,6 +365,7 @@ TESTS = {
     # Not of ResNet-18: at this rate a run's hypergradients are so rough that F32 has no digits left
     # of them, with either engine (cosine .971 with those of F64).
     **{f"{n} in F32": in_single(n) for n in (MODELS if LONG else ("MLP",)) if n != "ResNet-18"},
+    "pairs of a smaller last batch": pairs_of_a_smaller_last_batch,
     "the same result": the_same_result,
     "the other calls": the_other_calls,
     "dropout trains": dropout_trains,
