@@ -258,20 +258,28 @@ static int64_t mask_size(const module *o, int32_t mask)
     return shape_count(&s) / m->f->batch;
 }
 
+static shape operand_shape(const imported *m, const graph_part *p, operand o)
+{
+    const int32_t inputs = m->f->n_inputs;
+
+    return sized_at(o.at < inputs ? &m->f->input[o.at].size : &p->node[o.at - inputs].size,
+                    m->f->batch);
+}
+
 /* Multiply-adds of a node for one example. */
 static double macs_of(const imported *m, const graph_part *p, const graph_op *n)
 {
-    const int32_t inputs = m->f->n_inputs;
     const bool conv = strcmp(n->op, "convolution") == 0;
     const int k = strcmp(n->op, "mm") == 0 || strcmp(n->op, "bmm") == 0          ? 0
                   : strcmp(n->op, "addmm") == 0 || strcmp(n->op, "baddbmm") == 0 ? 1
                                                                                  : -1;
     if (n->n_in < 2 + (k > 0) || (!conv && k < 0)) return 0;
-    const int32_t at = n->in[conv ? 1 : k].at;
-    if (at < 0) return 0;
-    const sized *of = at < inputs ? &m->f->input[at].size : &p->node[at - inputs].size;
-    const shape s = sized_at(of, m->f->batch), y = sized_at(&n->size, m->f->batch);
-    double each = 1; /* of an element of the result */
+    const operand of = n->in[conv ? 1 : k];
+    if (of.at < 0 || n->in[0].at < 0) return 0;
+    const shape s = operand_shape(m, p, of);
+    const bool up = conv && json_is_true(json_object_get(n->attr, "transposed"));
+    const shape y = up ? operand_shape(m, p, n->in[0]) : sized_at(&n->size, m->f->batch);
+    double each = 1; /* of an element of the result; transposed: of the images */
 
     if (conv)
         for (int32_t i = 1; i < s.rank; i++) each *= (double)s.dim[i];

@@ -46,12 +46,31 @@ def text(n, seed, dtype):
     return (nets.tokens(n, seed=seed),)
 
 
+def up():
+    """Down and up again, a class a pixel."""
+    return nn.Sequential(nn.Conv2d(1, 6, 3, 2, 1), nn.Tanh(),
+                         nn.ConvTranspose2d(6, 4, 3, 2, 1, output_padding=1, groups=2))  # fmt: skip
+
+
+def pixels(n, seed, dtype):
+    x, _ = nets.images(n, size=6, seed=seed, dtype=dtype)
+    return x, (x[:, 0] > 0.5).long() + (x[:, 0] < -1).long() * 3
+
+
+def unequal(model, batch):
+    """Classes that weigh differently, and smoothed labels."""
+    weight = torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=batch[0].dtype)
+    cross_entropy = nn.functional.cross_entropy
+    return cross_entropy(model(batch[0]), batch[1], weight=weight, label_smoothing=0.1)
+
+
 MODELS = {
     "MLP": (nets.mlp, pictures(8), nets.mean),
     "LeNet": (nets.lenet, pictures(8), nets.mean),
     "ResNet": (nets.resnet, pictures(8), nets.mean),
     "ViT": (census.Vit2, pictures(8), nets.mean),
     "GPT": (nets.GPT, text, nets.next_token),
+    "up": (up, pixels, unequal),
 }
 if LONG:
     MODELS["ResNet-18"] = (census.Resnet18, pictures(16), nets.mean)
