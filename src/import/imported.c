@@ -450,9 +450,32 @@ done:
     return st;
 }
 
+drmad_status import_lend(drmad_ctx *ctx, const imported *of, imported **out)
+{
+    drmad_status st = DRMAD_OK;
+    imported *m = NULL;
+    graph_file *f = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *m, &m));
+    TRY(mem_alloc(ctx, 1, sizeof *f, &f));
+    *m = *of, *f = *of->f;
+    m->ctx = f->ctx = ctx;
+    m->f = f, m->module.self = m, m->lent = true;
+    *out = m, m = NULL;
+done:
+    mem_free(ctx, m);
+    return st;
+}
+
 void import_close(imported *m)
 {
     if (!m) return;
+    if (m->lent) {
+        mem_free(m->ctx, m->f);
+        mem_free(m->ctx, m);
+        return;
+    }
     graph_file_free(m->f);
     params_free(m->params);
     mem_free(m->ctx, m->folder);
