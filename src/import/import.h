@@ -36,7 +36,8 @@ typedef struct imported {
     module_constant *constant;
     char *constants; /* their memory */
     module module;
-    bool lent; /* all but the two records is another's */
+    bool redraws; /* each seed starts from the folder's weights in an order of its own */
+    bool lent;    /* all but the two records is another's */
 } imported;
 
 /* Gives *out. DRMAD_E_MODEL, DRMAD_E_DATA or DRMAD_E_IO name file, node and remedy. */

@@ -1,6 +1,7 @@
 /* Opens a folder: the graph, the tensors that belong to it, and what the module must know. Both
  * parts are lowered once, so that what does not fit is refused here and nowhere later. */
 #include "import/import.h"
+#include "base/rng.h"
 #include "data/safetensors.h"
 #include "import/aten.h"
 #include <math.h>
@@ -238,13 +239,24 @@ static module_result build(graph *g, const module *o, const node *w, const modul
     return import_build(g, o->self, w, b, pass, &whole, NULL);
 }
 
-/* The folder's weights, whatever the seed. */
+/* Independent draws are as likely in any order, and constants stay what they are, so that nothing
+ * need be known of how a tensor was drawn. */
+static void reorder(const param *p, uint64_t seed, const double *from, double *to)
+{
+    const rng_perm order = rng_perm_make((rng_key){seed, 0, rng_site(p->name)}, (uint64_t)p->count);
+
+    for (int64_t i = 0; i < p->count; i++) to[i] = from[rng_perm_at(&order, (uint64_t)i)];
+}
+
+/* The folder's weights, whatever the seed, unless they are to be drawn again. */
 static void draw(const module *o, const param_table *p, uint64_t seed, double *w)
 {
     const imported *m = o->self;
 
-    (void)seed;
     memcpy(w, m->start, (size_t)p->total * sizeof *w);
+    for (int32_t i = 0; m->redraws && i < p->n; i++)
+        if (p->at[i].role != PARAM_STAT)
+            reorder(&p->at[i], seed, m->start + p->at[i].offset, w + p->at[i].offset);
 }
 
 static int64_t mask_size(const module *o, int32_t mask)

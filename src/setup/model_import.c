@@ -67,6 +67,7 @@ drmad_status setup_import(setup *s)
     drmad_status st;
 
     TRY(open_folder(s));
+    s->import->redraws = s->cfg->set.model.redraw;
     TRY(check_data(s, s->import));
     for (int32_t i = 0; i < s->import->params->n; i++) {
         const param *p = &s->import->params->at[i];

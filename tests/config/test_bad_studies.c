@@ -212,6 +212,8 @@ static const bad values[] = {
     {SEARCHED "hyper: [{kind: lr, low: .1}]\nstages: [search, refine]",
      "parameters.0.low: 0.01 is no start for hyper.0: start 0.01 lies outside"},
     {"model: {layers: [5, 5], depth: 2}", "model.depth: needs model.hidden"},
+    {"model: {redraw: true}", "model.redraw: is only for model.import"},
+    {"model: {import: m, redraw: true, weights: w}", "model.redraw: model.weights says where"},
     {"model: {layers: [5]}", "model.layers: 1 sizes; at least input and output"},
     {"model: {layers: [5, auto, 3]}", "model.layers: entry 1 is auto"},
     {"train: {loss: squared, label_smoothing: 0.1}",

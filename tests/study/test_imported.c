@@ -446,6 +446,44 @@ TEST(a_folder_is_trained_on_the_callers_rows)
     close_fixture(&f);
 }
 
+/* ---- start weights ---- */
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+TEST(each_seed_has_the_folders_weights_or_its_own_order_of_them)
+{
+    enum { SEEDS = 3 };
+    fixture f;
+    double w[SEEDS][512];
+
+    open_fixture(&f, test_scratch());
+    const module *m = &f.import->module;
+    for (int i = 0; i < 2; i++) m->draw(m, f.params, 5 + (uint64_t)i, w[i]);
+    for (int64_t i = 0; i < f.params->total; i++) {
+        CHECK_NEAR(w[0][i], (double)f.start[i], 0);
+        CHECK_NEAR(w[1][i], (double)f.start[i], 0);
+    }
+    f.import->redraws = true;
+    for (int i = 0; i < SEEDS; i++) m->draw(m, f.params, 5 + (uint64_t)i % 2, w[i]);
+    for (int32_t i = 0; i < f.params->n; i++) {
+        const param *p = &f.params->at[i];
+        const size_t n = (size_t)p->count, bytes = n * sizeof(double);
+        double before[512];
+        for (size_t e = 0; e < n; e++) before[e] = (double)f.start[(size_t)p->offset + e];
+        CHECK(memcmp(w[0] + p->offset, w[2] + p->offset, bytes) == 0);
+        CHECK(n < 5 || memcmp(w[0] + p->offset, w[1] + p->offset, bytes) != 0);
+        qsort(before, n, sizeof *before, ascending);
+        qsort(w[0] + p->offset, n, sizeof *before, ascending);
+        CHECK(memcmp(w[0] + p->offset, before, bytes) == 0);
+    }
+    close_fixture(&f);
+}
+
 /* ---- what a set-up lends ---- */
 
 static void write_npy(const char *dir, const char *name, const char *type, const char *dims,
@@ -500,6 +538,7 @@ TEST(a_folder_is_read_once_for_set_ups_that_lend)
     CHECK_OK(ctx, setup_new(ctx, cfg, NULL, first, &second));
     if (second) CHECK_OK(ctx, setup_tie(second, 0, false, NULL));
     CHECK(second && second->import != first->import);
+    CHECK(second && !second->import->redraws);
     setup_free(second);
     setup_free(first);
     config_free(cfg);
