@@ -35,6 +35,9 @@ LONG = os.environ.get("DRMAD_LONG") == "1"
 STEPS, BATCH, BATCHES = 20, 6, 3
 EXACT = 1e-10  # rounding of F64 over 20 steps; the issue asks for 1e-6
 DEEP = 1e-8  # of ResNet-18, whose hypergradients, of the size 1e5, take rounding along
+# F32 is compared where the run is smooth enough for its digits. Of ResNet-18, against F64: at rate
+# .002 a norm ratio of 1.08, at .01 a cosine of .978, at .05, with either engine, of .971.
+SMOOTH = {"ResNet-18": 0.0005}
 START = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
 
 
@@ -81,22 +84,23 @@ def batches(data, count: int, seed: int, dtype) -> list:
     return [tuple(t[i * BATCH : (i + 1) * BATCH] for t in rows) for i in range(count)]
 
 
-def job(name: str, engine: str, dtype, out: str, change=lambda data: data) -> Job:
+def job(name: str, engine: str, dtype, out: str, change=lambda data: data,
+        rate: float = START["lr"]) -> Job:  # fmt: skip
     make, data, loss = MODELS[name]
     return Job(
         nets.seeded_model(make, dtype=dtype), loss, train=batches(data, BATCHES, 0, dtype),
         valid=change(batches(data, 2, 5, dtype)), test=None, steps=STEPS, out=out, engine=engine,
-        optimizer=lambda p: torch.optim.SGD(p, lr=START["lr"], momentum=START["momentum"]),
+        optimizer=lambda p: torch.optim.SGD(p, lr=rate, momentum=START["momentum"]),
         hyper=[hyper.lr(per="layer", phases=2), hyper.momentum(per="layer"),
                hyper.weight_decay(per="unit-out", start=START["weight_decay"])],
         trajectory="full", progress=False,
     )  # fmt: skip
 
 
-def hypergradients(name: str, engine: str, dtype=F64) -> tuple[dict, list]:
+def hypergradients(name: str, engine: str, dtype=F64, **more) -> tuple[dict, list]:
     with tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = job(name, engine, dtype, out)
+        made = job(name, engine, dtype, out, **more)
         with made.bridge() as bridge:
             bridge.call("why")
         path = pathlib.Path(out) / "hypergradients.safetensors"
@@ -159,8 +163,9 @@ def in_single(name: str):
     """In F32 against F64: direction and size."""
 
     def test():
-        native, _ = hypergradients(name, "native", torch.float32)
-        exact, _ = hypergradients(name, "callback")
+        rate = SMOOTH.get(name, START["lr"])
+        native, _ = hypergradients(name, "native", torch.float32, rate=rate)
+        exact, _ = hypergradients(name, "callback", rate=rate)
         for kind in ("lr", "momentum", "weight_decay"):
             a, b = flat(native, kind), flat(exact, kind)
             cosine, ratio = float(torch.cosine_similarity(a, b, 0)), float(a.norm() / b.norm())
@@ -381,9 +386,7 @@ def f06_no_pickles():
 
 TESTS = {
     **{f"{n}: native = callback = unrolled": three_ways(n) for n in MODELS},
-    # Not of ResNet-18: at this rate a run's hypergradients are so rough that F32 has no digits left
-    # of them, with either engine (cosine .971 with those of F64).
-    **{f"{n} in F32": in_single(n) for n in (MODELS if LONG else ("MLP",)) if n != "ResNet-18"},
+    **{f"{n} in F32": in_single(n) for n in (MODELS if LONG else ("MLP",))},
     "pairs of a smaller last batch": pairs_of_a_smaller_last_batch,
     "the same result": the_same_result,
     "the other calls": the_other_calls,
