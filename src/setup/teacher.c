@@ -178,8 +178,8 @@ drmad_status teacher_new(setup *s, teacher **out)
     if (!d->study[0] && !d->logits[0]) return DRMAD_OK;
     if (!s->net)
         return config_refuse(s->cfg, d->study[0] ? "distill.study" : "distill.logits",
-                             "a model from a folder has its loss inside; only nets of drmad's own "
-                             "learn from a teacher");
+                             "a model from a folder has its loss inside; export it with the "
+                             "teacher's term in that loss, or take a net of drmad's own");
     if (nn_output(s->net)->rank != 1)
         return config_refuse(s->cfg, d->study[0] ? "distill.study" : "distill.logits",
                              "the net reads token ids; only nets that give one "

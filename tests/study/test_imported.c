@@ -539,6 +539,9 @@ TEST(a_folder_is_read_once_for_set_ups_that_lend)
     if (second) CHECK_OK(ctx, setup_tie(second, 0, false, NULL));
     CHECK(second && second->import != first->import);
     CHECK(second && !second->import->redraws);
+    CHECK_OK(ctx, config_set(cfg, "distill.study", "t.yaml"));
+    CHECK_FAILS(ctx, setup_new(ctx, cfg, NULL, first, &alone), DRMAD_E_CONFIG,
+                "export it with the teacher's term in that loss");
     setup_free(second);
     setup_free(first);
     config_free(cfg);
