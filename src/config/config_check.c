@@ -85,6 +85,8 @@ static drmad_status check_import(const config *c)
         const char *key = config_set_under(c, other[i]);
         if (key) return config_refuse(c, key, "model.import brings its own; leave it out");
     }
+    if (c->set.model.redraw && c->set.model.weights[0])
+        return config_refuse(c, "model.redraw", "model.weights says where every run starts");
     return DRMAD_OK;
 }
 
@@ -95,6 +97,7 @@ static drmad_status resolve_layers(config *c)
     const int32_t n = m->layers.n;
 
     if (m->import[0]) return check_import(c);
+    if (m->redraw) return config_refuse(c, "model.redraw", "is only for model.import");
     if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
     if (m->activation < 0) m->activation = CFG_ACT_TANH;
     if (n < 2)

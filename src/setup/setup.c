@@ -251,12 +251,12 @@ done:
 }
 
 /* Data, split and model of the study file. */
-static drmad_status read_own(setup *s, const setup *lender)
+static drmad_status read_own(setup *s)
 {
     const config_study *c = &s->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s, false));
+    if (!setup_borrow_data(s)) TRY(setup_open_data(s, false));
     TRY(setup_feed(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
@@ -307,7 +307,8 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const 
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
     if (c->trajectory.spill_dir[0]) TRY(file_check_folder(ctx, c->trajectory.spill_dir));
     s->model = m;
-    TRY(m ? read_given(s) : read_own(s, lender));
+    s->lender = lender;
+    TRY(m ? read_given(s) : read_own(s));
     read_training(s);
     TRY(start_read(s));
     TRY(teacher_new(s, &s->teacher));

@@ -220,6 +220,8 @@ static const bad values[] = {
      "tune with train.activations: f32"},
     {"search: {gradients: true}\ntrain: {activations: bf16}", "hypergradients are asked for"},
     {"model: {layers: [5, 5], depth: 2}", "model.depth: needs model.hidden"},
+    {"model: {redraw: true}", "model.redraw: is only for model.import"},
+    {"model: {import: m, redraw: true, weights: w}", "model.redraw: model.weights says where"},
     {"model: {layers: [5]}", "model.layers: 1 sizes; at least input and output"},
     {"model: {layers: [5, auto, 3]}", "model.layers: entry 1 is auto"},
     {"train: {loss: squared, label_smoothing: 0.1}",
