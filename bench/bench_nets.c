@@ -11,7 +11,7 @@
  *                        bench_nets_peers.py */
 #include "hyper/walker.h"
 #include "lab.h"
-#include <unistd.h>
+#include "noise.h"
 
 enum { REPEATS = 5 };
 
@@ -39,42 +39,11 @@ static const family families[] = {
     {"adamw", "optimizer.kind=adamw", "optimizer.eps_inside=true", "conv_meta_over_plain_adamw"},
 };
 
-/* An npy file of bytes: noise, or labels below 10. */
-static void write_npy(const char *path, int64_t n, int64_t size, int64_t channels)
+static void open_net(lab *l, const subject *n, const family *f, char folder[NOISE_PATH])
 {
-    char dict[128], head[128];
-    FILE *f = fopen(path, "wb");
-    const int64_t count = size ? n * size * size * channels : n;
+    char dir[128], steps[64];
 
-    if (!f) abort();
-    if (size)
-        snprintf(dict, sizeof dict,
-                 "{'descr': '|u1', 'fortran_order': False, 'shape': (%d, %d, %d, %d), }", (int)n,
-                 (int)size, (int)size, (int)channels);
-    else
-        snprintf(dict, sizeof dict, "{'descr': '|u1', 'fortran_order': False, 'shape': (%d,), }",
-                 (int)n);
-    const int length = snprintf(head, sizeof head, "%-117s\n", dict);
-    fwrite("\x93NUMPY\1\0", 1, 8, f);
-    fputc(length, f), fputc(0, f);
-    fwrite(head, 1, (size_t)length, f);
-    for (int64_t i = 0; i < count; i++) {
-        const uint64_t r = rng_u64((rng_key){3, 0, 0}, (uint64_t)i);
-        fputc((int)(size ? r & 255 : r % 10), f);
-    }
-    fclose(f);
-}
-
-static void open_net(lab *l, const subject *n, const family *f, char *folder)
-{
-    char dir[128], path[160], steps[64];
-
-    strcpy(folder, "/tmp/bench_nets-XXXXXX");
-    if (!mkdtemp(folder)) abort();
-    snprintf(path, sizeof path, "%s/x.npy", folder);
-    write_npy(path, 2048, n->size, n->channels);
-    snprintf(path, sizeof path, "%s/y.npy", folder);
-    write_npy(path, 2048, 0, 0);
+    noise_new(folder, n->size, n->channels);
     snprintf(dir, sizeof dir, "data.dir=%s", folder);
     snprintf(steps, sizeof steps, "train.steps=%d", (int)n->steps);
     const char *const pairs[] = {dir,
@@ -95,14 +64,10 @@ static void open_net(lab *l, const subject *n, const family *f, char *folder)
     lab_open(l, pairs, COUNT(pairs), true);
 }
 
-static void close_net(lab *l, const char *folder)
+static void close_net(lab *l, const char folder[NOISE_PATH])
 {
-    char path[160];
-
     lab_close(l);
-    snprintf(path, sizeof path, "%s/x.npy", folder), unlink(path);
-    snprintf(path, sizeof path, "%s/y.npy", folder), unlink(path);
-    rmdir(folder);
+    noise_free(folder);
 }
 
 typedef struct times {
@@ -153,7 +118,7 @@ static double step_macs(const lab *l)
 static void measure(const subject *n, const family *f, double *meta, bool json)
 {
     times t[REPEATS + 1];
-    char folder[64];
+    char folder[NOISE_PATH];
     lab l;
 
     open_net(&l, n, f, folder);

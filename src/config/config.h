@@ -94,6 +94,8 @@ drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *ov
 
 /* Fails when there is nothing to tune. */
 drmad_status config_need_hyper(const config *c);
+/* Fails where activations are kept in less than f32; for all that makes hypergradients. */
+drmad_status config_need_f32(const config *c);
 
 /* Fails with the place and the key in front: "study.yaml:7:3: hyper.0.low: ...". For checks that
  * other rooms make. */
