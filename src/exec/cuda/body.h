@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __CUDACC__
 #define GPU_BODY static __device__ __forceinline__
@@ -69,6 +70,25 @@ GPU_BODY int64_t divide(int64_t i, int64_t dim, int64_t *at)
     }
     *at = i % dim;
     return i / dim;
+}
+
+/* As bf16_from and bf16_to of tensor/tensor.h. */
+GPU_BODY uint16_t bf16_of(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+GPU_BODY float bf16_number(uint16_t half)
+{
+    const uint32_t bits = (uint32_t)half << 16;
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
 /* An index outside its table: one store, so that of several one is told whole. The thread goes on

@@ -16,6 +16,7 @@ GPU_BODY REAL TYPED(group_number)(const group_access *x, int64_t i)
     case TYPE_F32: return (REAL)((const float *)x->at)[i];
     case TYPE_F64: return (REAL)((const double *)x->at)[i];
     case TYPE_I32: return (REAL)((const int32_t *)x->at)[i];
+    case TYPE_BF16: return (REAL)bf16_number(((const uint16_t *)x->at)[i]);
     default: return (REAL)((const uint8_t *)x->at)[i];
     }
 }
@@ -92,6 +93,7 @@ GPU_BODY void TYPED(group_store)(const group_args *a, const group_access *x, TYP
         case TYPE_F32: ((float *)x->at)[i] = (float)v[k]; break;
         case TYPE_F64: ((double *)x->at)[i] = (double)v[k]; break;
         case TYPE_I32: ((int32_t *)x->at)[i] = (int32_t)v[k]; break;
+        case TYPE_BF16: ((uint16_t *)x->at)[i] = bf16_of((float)v[k]); break;
         default: ((uint8_t *)x->at)[i] = (uint8_t)v[k];
         }
     }

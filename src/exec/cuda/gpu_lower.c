@@ -7,7 +7,8 @@
 enum { ALIGN = 256, TAPE_ALIGN = 16 };
 
 _Static_assert((int)TYPE_F32 == (int)F32 && (int)TYPE_F64 == (int)F64 &&
-                   (int)TYPE_I32 == (int)I32 && (int)TYPE_U8 == (int)U8,
+                   (int)TYPE_I32 == (int)I32 && (int)TYPE_U8 == (int)U8 &&
+                   (int)TYPE_BF16 == (int)BF16,
                "types of kernels");
 _Static_assert(sizeof(group_args) <= GPU_ARGS_MAX && sizeof(sum_args) <= GPU_ARGS_MAX, "room");
 

@@ -9,7 +9,7 @@
 #define GROUP_ARGS_H
 #include <stdint.h>
 
-enum { TYPE_F32, TYPE_F64, TYPE_I32, TYPE_U8 }; /* as dtype of tensor/tensor.h */
+enum { TYPE_F32, TYPE_F64, TYPE_I32, TYPE_U8, TYPE_BF16 }; /* as dtype of tensor/tensor.h */
 
 enum {
     GROUP_THREADS = 256,

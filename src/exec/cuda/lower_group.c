@@ -218,9 +218,9 @@ static term copy_of(group_build *b, term t)
 static term store(group_build *b, term t, void *at, dtype type)
 {
     t = solid(b, t);
-    if (!is_last(b, t)) t = copy_of(b, t);
+    const term y = is_last(b, t) && type == b->type ? t : copy_of(b, t);
     b->instr[b->instrs - 1].store = group_new_access(b, at, type);
-    return t;
+    return type == b->type ? y : t; /* what is kept in another type is not what it was */
 }
 
 static void build_point(group_build *b, node n)
