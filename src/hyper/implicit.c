@@ -31,6 +31,7 @@ typedef struct implicit {
     int64_t *statistic, statistics; /* the places of running statistics */
     double *v, *q;                  /* flat */
     double *mixed;                  /* [space->total] */
+    double *sum;                    /* flat: of a device that sums products itself; else NULL */
 } implicit;
 
 int64_t implicit_batches(const walker *w)
@@ -91,8 +92,12 @@ drmad_status implicit_open(walker *w)
     TRY(mem_alloc(w->ctx, flat, sizeof *m->v, &m->v));
     TRY(mem_alloc(w->ctx, flat, sizeof *m->q, &m->q));
     TRY(mem_alloc(w->ctx, (size_t)t->spec.space->total + 1, sizeof *m->mixed, &m->mixed));
-    for (int k = SLOT_U; k <= SLOT_HU; k++)
-        if (!t->slot[k]) TRY(trainer_vector(t, flat, &t->slot[k])); /* an oracle's are there */
+    if (implicit_sums(w)) TRY(mem_alloc(w->ctx, flat, sizeof *m->sum, &m->sum));
+    if (!t->slot[SLOT_U])
+        TRY(trainer_vector(t, flat, &t->slot[SLOT_U])); /* an oracle's are there */
+    if (!t->slot[SLOT_HU])
+        TRY(backend_alloc(t->on, w->ctx, flat, m->sum ? sizeof *m->sum : t->size,
+                          &t->slot[SLOT_HU]));
     TRY(walker_build_products(w));
 done:
     return st;
@@ -109,6 +114,7 @@ void implicit_close(walker *w)
     mem_free(w->ctx, m->v);
     mem_free(w->ctx, m->q);
     mem_free(w->ctx, m->mixed);
+    mem_free(w->ctx, m->sum);
     mem_free(w->ctx, m);
 }
 
@@ -119,6 +125,37 @@ size_t implicit_bytes(const walker *w)
     if (!m) return 0;
     return solve_bytes(&m->spec) +
            sizeof(double) * (4 * (size_t)m->spec.n + (size_t)w->t->spec.space->total);
+}
+
+bool implicit_sums(const walker *w)
+{
+    return w->t->on->mixed;
+}
+
+/* On a device the products of all batches since then are added up there, in double. */
+static drmad_status begin_products(walker *w)
+{
+    const trainer *t = w->t;
+    const size_t bytes = (size_t)t->spec.params->total * sizeof(double);
+
+    if (!w->solve->sum) return DRMAD_OK;
+    return t->on->copy(t->on, w->ctx, COPY_WITHIN, t->slot[SLOT_HU], NULL, bytes);
+}
+
+static drmad_status fetch_products(walker *w, void **out)
+{
+    trainer *t = w->t;
+    double *sum = w->solve->sum;
+    const size_t bytes = (size_t)t->spec.params->total * sizeof *sum;
+
+    *out = sum;
+    if (!sum) return trainer_fetch(t, t->slot[SLOT_HU], out);
+    return t->on->copy(t->on, w->ctx, COPY_DOWN, sum, t->slot[SLOT_HU], bytes);
+}
+
+static double product_at(const walker *w, const void *products, int64_t i)
+{
+    return w->solve->sum ? ((const double *)products)[i] : trainer_get(w->t, products, i);
 }
 
 /* x into a flat vector of the trainer's. */
@@ -134,8 +171,8 @@ done:
     return st;
 }
 
-/* Both products of one batch, along the u and r~ that are in place. */
-static drmad_status run_batch(walker *w, int64_t step)
+/* Both products of one batch, along the u and r~ that are in place; to be waited for. */
+static drmad_status send_batch(walker *w, int64_t step)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
@@ -146,9 +183,16 @@ static drmad_status run_batch(walker *w, int64_t step)
     t->slot[SLOT_WCOT] = w->cot[0];
     if (t->spec.oracle)
         TRY(trainer_ask_product(t, step, t->slot[SLOT_W], t->slot[SLOT_U], PRODUCT_ALONE, NULL));
-    TRY(job_run(w->back, t->slot));
+    TRY(job_run_later(w->back, t->slot));
 done:
     return st;
+}
+
+static drmad_status run_batch(walker *w, int64_t step)
+{
+    const drmad_status st = send_batch(w, step);
+
+    return st == DRMAD_OK ? job_wait(w->back) : st;
 }
 
 /* The cotangents of the batch just run, into m->mixed. */
@@ -194,11 +238,14 @@ static drmad_status product(void *user, const double *x, double *y)
 
     TRY(put_vector(t, t->slot[SLOT_U], x));
     memset(y, 0, (size_t)m->spec.n * sizeof *y);
+    TRY(begin_products(w));
     for (int64_t k = 0; k < m->batches; k++) {
-        TRY(run_batch(w, k));
-        TRY(trainer_fetch(t, t->slot[SLOT_HU], &hx));
+        TRY(m->sum ? send_batch(w, k) : run_batch(w, k));
+        if (m->sum && k + 1 < m->batches) continue;
+        TRY(job_wait(w->back));
+        TRY(fetch_products(w, &hx));
         for (int64_t i = 0; i < m->spec.unknowns; i++)
-            y[m->place[i]] += trainer_get(t, hx, m->place[i]) / (double)m->batches;
+            y[m->place[i]] += product_at(w, hx, m->place[i]) / (double)m->batches;
     }
 done:
     return st;
@@ -224,14 +271,15 @@ static drmad_status through_statistics(walker *w, double *dvalues, int64_t *runs
     for (int64_t k = 0; left > forgotten * start; k++, ++*runs) {
         TRY(put_vector(t, w->cot[0], r));
         const int64_t batch = m->batches - 1 - k % m->batches;
+        TRY(begin_products(w));
         TRY(run_batch(w, batch));
         TRY(collect(w, batch));
-        TRY(trainer_fetch(t, t->slot[SLOT_HU], &got));
+        TRY(fetch_products(w, &got));
         for (int64_t i = 0; i < m->spec.unknowns; i++)
-            m->v[m->place[i]] += trainer_get(t, got, m->place[i]);
+            m->v[m->place[i]] += product_at(w, got, m->place[i]);
         left = 0;
         for (int64_t i = 0; i < m->statistics; i++) {
-            r[m->statistic[i]] = trainer_get(t, got, m->statistic[i]);
+            r[m->statistic[i]] = product_at(w, got, m->statistic[i]);
             left = fmax(left, fabs(r[m->statistic[i]]));
         }
     }

@@ -18,6 +18,19 @@ static void add_decay(walker *w, parts *p, int32_t i)
             g_sum_to(g, g_mul(g, p->u[i], p->n->w[i]), w->t->use[u - s->uses].leaf);
 }
 
+/* H u of one tensor; a device adds it to those of the batches before. */
+static drmad_status put_product(walker *w, parts *p, int32_t i)
+{
+    const param *q = &w->t->spec.params->at[i];
+    const slot_ref to = {SLOT_HU, q->offset * (int64_t)sizeof(double)};
+    graph *g = p->j->g;
+
+    if (!implicit_sums(w))
+        return job_output(p->j, p->out[0][i], trainer_tensor_ref(w->t, SLOT_HU, i), p->given[i]);
+    node sum = job_leaf(p->j, "sum of products", F64, q->shape, to);
+    return job_output(p->j, g_add(g, sum, g_cast(g, p->out[0][i], F64)), to, sum);
+}
+
 /* The same products for a u and an r~' from outside, without a step around them. */
 drmad_status walker_build_products(walker *w)
 {
@@ -44,8 +57,7 @@ drmad_status walker_build_products(walker *w)
     }
     TRY(parts_substitute(w, &p));
     for (int32_t i = 0; i < p.tensors; i++) /* the oracle's H u, to which nothing comes, is there */
-        if (p.out[0][i] != p.given[i])
-            TRY(job_output(p.j, p.out[0][i], trainer_tensor_ref(t, SLOT_HU, i), p.given[i]));
+        if (p.out[0][i] != p.given[i]) TRY(put_product(w, &p, i));
     TRY(parts_put_cotangents(w, &p));
     TRY(job_compile(p.j));
 done:

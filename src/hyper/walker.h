@@ -67,6 +67,7 @@ bool about_optimiser(hyper_kind k);
 drmad_status implicit_open(walker *w);
 void implicit_close(walker *w);
 size_t implicit_bytes(const walker *w);
+bool implicit_sums(const walker *w); /* the plan adds to SLOT_HU, in double */
 drmad_status walker_implicit(walker *w, const double *values, uint64_t seed, walk_report *r,
                              double *dvalues);
 /* The run itself, during which it is summed. */

@@ -182,11 +182,13 @@ TEST(mixed_every_estimator_is_as_on_the_cpu)
                                     {.kind = ESTIMATOR_IMPLICIT, .terms = 20, .damping = 0.1}};
 
     for (size_t i = 0; i < COUNT(cases); i++)
-        check_same(&(setting){.name = estimator_name(cases[i].kind),
+        /* implicit: products of all batches are summed before their mean is taken */
+        check_near(&(setting){.name = estimator_name(cases[i].kind),
                               .walk = {.estimator = cases[i], .stride = 1},
                               .optim = {.buffer = true},
                               .cuda = true,
-                              .phases = 1});
+                              .phases = 1},
+                   cases[i].kind == ESTIMATOR_IMPLICIT ? 1e-12 : 0);
 }
 
 static void schedule_cosine(toy *t)
