@@ -474,3 +474,24 @@ TEST(running_out_of_memory_leaves_nothing_behind)
     CHECK_OK(test_ctx(), file_write_atomic(test_ctx(), path, example, strlen(example)));
     test_oom(torture, path);
 }
+
+TEST(a_device_says_which_gpu)
+{
+    static const struct {
+        const char *word;
+        int gpu;
+    } devices[] = {
+        {"device=cpu", -1}, {"device=cuda", 0}, {"device=cuda:0", 0}, {"device=cuda:12", 12}};
+    static const char *const wrong[] = {"device=cud",       "device=cuda:", "device=cuda:-1",
+                                        "device=cuda:1000", "device=cuda1", "device=''"};
+    drmad_ctx *ctx = test_ctx();
+    config *c = NULL;
+
+    for (size_t i = 0; i < COUNT(devices); i++) {
+        CHECK_OK(ctx, config_load(ctx, NULL, &devices[i].word, 1, &c));
+        CHECK_INT(config_gpu(c), devices[i].gpu);
+        config_free(c);
+    }
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        CHECK_FAILS(ctx, config_load(ctx, NULL, &wrong[i], 1, &c), DRMAD_E_CONFIG, "device");
+}

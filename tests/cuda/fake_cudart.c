@@ -9,9 +9,9 @@ enum { OPS_MAX = 64, PIECES_MAX = 64 };
 
 /* A copy, a kernel, or zeros, of a captured list. */
 typedef struct op {
-    copy_way way;
     bool kernel;
     gpu_call call;
+    copy_way way;
     void *to;
     const void *from;
     size_t bytes;
@@ -227,17 +227,18 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
     CALL();
     (void)s, (void)value;
-    return now_or_later(&(op){.to = to, .bytes = bytes});
+    return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
-    CALL();
-    (void)s;
     const copy_way way = kind == cudaMemcpyHostToDevice   ? COPY_UP
                          : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
                                                           : COPY_WITHIN;
+
+    CALL();
+    (void)s;
     return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
 }
 

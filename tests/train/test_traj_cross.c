@@ -82,14 +82,18 @@ static void check_walk(pair *p)
     }
 }
 
-/* Among them jumps that a byte does not tell, and more than the log tells one by one. */
+/* Among them jumps that a byte does not tell, and more than the log tells one by one; and a layer
+ * that starts at zero, whose tau doubles as it grows. */
 static void jump(pair *p)
 {
     static const double by[] = {0, 0.02, -0.03, 0.05, -0.2, 9, 300, 0, -0.015};
 
-    for (int64_t t = 1; t <= STEPS; t++) {
+    for (int64_t t = 0; t <= STEPS; t++) {
+        const param *late = &p->f.params->at[2], *last = &p->f.params->at[3];
         void *w = fixture_vector(&p->f, t, 0);
-        for (int64_t i = 0; i < 40; i++)
+        for (int64_t i = late->offset; i < last->offset + last->count; i++)
+            fixture_write(&p->f, w, i, fixture_value(&p->f, t, i) * (double)t / STEPS);
+        for (int64_t i = 0; i < 40 && t > 0; i++)
             fixture_write(&p->f, w, 7 * i,
                           fixture_value(&p->f, t, 7 * i) + by[(t * (i + 3)) % (int64_t)COUNT(by)]);
     }

@@ -331,8 +331,8 @@ static void pack(const gpu_call *c, int32_t n, many_args *out)
     }
 }
 
-/* A kernel behind another comes to the processors while that one still runs, and waits there until
- * it is done (kernels.cu): programmatic dependent launch. *behind: whether there is such a one. */
+/* n calls at once. A kernel behind another comes to the processors while that one still runs, and
+ * waits there until it is done (kernels.cu): programmatic dependent launch. */
 static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n, bool *behind)
 {
     many_args many;
@@ -342,13 +342,13 @@ static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n,
 
     pack(c, n, &many);
     if (many.m.first[n] == 0) return DRMAD_OK; /* empty tensors */
-    early.val.programmaticStreamSerializationAllowed = 1;
     const cudaLaunchConfig_t how = {.gridDim = {(unsigned)many.m.first[n], 1, 1},
                                     .blockDim = {(unsigned)c->threads, 1, 1},
                                     .dynamicSmemBytes = shared_of(c, n),
                                     .stream = g->stream,
                                     .attrs = &early,
                                     .numAttrs = *behind && g->early};
+    early.val.programmaticStreamSerializationAllowed = 1;
     TRY(answered(g, ctx, cudaLaunchKernelExC(&how, kernel_of(c, n), args), "recording a kernel"));
     *behind = true;
 done:

@@ -2,7 +2,6 @@
  * has as many registers as leave room for GPU_BLOCKS blocks. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/kernels.h"
-#include <stddef.h>
 
 /* From compute capability 9.0 on, a kernel may be there before the one in front of it is done; it
  * touches nothing until then. Its own follower may come when all its blocks have begun. */
@@ -32,7 +31,9 @@
         cuda_many m;                                                                               \
         name##_args a[GPU_MANY];                                                                   \
     };                                                                                             \
-    static_assert(offsetof(name##_##T##_many, a) == sizeof(cuda_many), "as cuda_driver.c packs");  \
+    static_assert(sizeof(name##_##T##_many) ==                                                     \
+                      sizeof(cuda_many) + GPU_MANY * sizeof(name##_args),                          \
+                  "as cuda_driver.c packs");                                                       \
     static __global__ void __launch_bounds__(GPU_THREADS, GPU_BLOCKS)                              \
         name##_##T##_many_kernel(const __grid_constant__ name##_##T##_many x)                      \
     {                                                                                              \
