@@ -6,11 +6,13 @@ static const opt version_opts[] = {OPT_JSON, OPT_HELP, OPTS_END};
 
 static drmad_status print_info(drmad_ctx *ctx, bool json)
 {
-    char value[256];
+    char value[512];
+    bool more = true;
 
     if (json) printf("{\"schema\": 1");
-    for (int i = 0; drmad_info_key(i); i++) {
-        const char *key = drmad_info_key(i);
+    for (int i = 0; more; i++) {
+        more = drmad_info_key(i) != NULL;
+        const char *key = more ? drmad_info_key(i) : "cuda";
         drmad_status st = drmad_info(ctx, key, value, sizeof value);
 
         if (st != DRMAD_OK) return st;

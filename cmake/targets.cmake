@@ -19,6 +19,7 @@ add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/generated/schema_steps.c VERBATIM
 target_sources(room_store PRIVATE ${CMAKE_BINARY_DIR}/generated/schema_steps.c)
 
 include(cmake/library.cmake)
+include(cmake/cuda.cmake)
 
 # cli/*.c is the command. It sees the public headers and nothing else.
 file(GLOB cli_sources CONFIGURE_DEPENDS cli/*.c)
@@ -55,6 +56,9 @@ foreach(r ${all_rooms})
       # the naive evaluator: the oracle of everything that computes
       target_sources(test_${r} PRIVATE tests/eval.c)
     endif()
+    if("exec" IN_LIST above)
+      target_sources(test_${r} PRIVATE $<TARGET_OBJECTS:gpu_host>)
+    endif()
     target_link_libraries(test_${r} PRIVATE Threads::Threads m)
     add_dependencies(tests test_${r})
   endif()
@@ -85,6 +89,12 @@ endif()
 if(TARGET bench_store)
   target_link_libraries(bench_store PRIVATE PkgConfig::LIBPQ)
 endif()
+
+# What tools/gpu-check runs besides the tests.
+add_executable(gpu_lab EXCLUDE_FROM_ALL bench/gpu/gpu_lab.c)
+link_rooms(gpu_lab ${all_rooms})
+target_link_libraries(gpu_lab PRIVATE Threads::Threads m)
+add_dependencies(bench gpu_lab)
 
 add_subdirectory(bench/bo)
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/optuna/CMakeLists.txt)

@@ -3,7 +3,8 @@
 --
 --   luajit lua/examples/cuda_drmad_mnist.lua [KEY=VALUE ...]
 --
--- A library without the CUDA backend, or a machine without a GPU, is told so, with exit status 6.
+-- Where libdrmad_cuda.so, the driver or a GPU is missing, it says which, with exit status 6
+-- (docs/CUDA.md).
 local here = arg[0]:match("^(.*/)") or "./"
 package.path = here .. "../?.lua;" .. package.path
 local drmad = require "drmad"

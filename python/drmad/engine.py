@@ -23,11 +23,18 @@ EPOCHS = 2  # whose order is kept: a run crosses from one into the next, forward
 ENGINES = ("callback", "native")
 
 
-def check_engine(engine: str, oracle: Oracle, *, metric: Any, bn: str, vectors: Any) -> None:
-    """ConfigError for what the native engine does not take."""
+def check_engine(
+    engine: str, oracle: Oracle, *, metric: Any, bn: str, vectors: Any, device: Any = "cpu"
+) -> None:
+    """ConfigError for what an engine does not take."""
     if engine not in ENGINES:
         raise ConfigError(f"engine: {engine!r}; 'callback' or 'native'")
     if engine == "callback":
+        if device != "cpu":
+            raise ConfigError(
+                f"device: {device!r}: is for engine='native'; with 'callback' the model computes "
+                "where its parameters are"
+            )
         return
     if metric is not None:
         raise ConfigError(f"metric: the library counts wrong answers by class scores; {ADVICE}")
@@ -36,7 +43,9 @@ def check_engine(engine: str, oracle: Oracle, *, metric: Any, bn: str, vectors: 
     if vectors is not None:
         raise ConfigError(f"vectors: {vectors!r}: the library holds them; {ADVICE}")
     if oracle.device.type != "cpu":
-        raise ConfigError(f"model: on {oracle.device}; the library computes on the CPU; {ADVICE}")
+        raise ConfigError(
+            f"model: on {oracle.device}; make it on the CPU and say device='cuda', or {ADVICE}"
+        )
 
 
 class Native(Bridge):

@@ -122,7 +122,7 @@ def _settings(settings: dict) -> list[str]:
         for given, by in BY_ARGUMENT.items():
             if key == given or key.startswith(given + "."):
                 raise ConfigError(f"{name}: is said by {by}")
-        if "." not in key and key not in ("name", "threads"):
+        if "." not in key and key not in ("name", "threads", "device"):
             raise TypeError(
                 f"unexpected argument {name!r}; keys of docs/STUDY.md are said as "
                 "outer__trust=False"
@@ -208,7 +208,8 @@ class Job:
         limits, self.meta_steps = _limits(budget, meta_steps)
         self.oracle = Oracle(make_model, loss_fn, train, valid, test, metric=metric,
                              seed=self.seed, bn=bn, hyper=self.hyper)  # fmt: skip
-        check_engine(engine, self.oracle, metric=metric, bn=bn, vectors=vectors)
+        check_engine(engine, self.oracle, metric=metric, bn=bn, vectors=vectors,
+                     device=settings.get("device", "cpu"))  # fmt: skip
         self.engine, self.make_model = engine, make_model
         if metric is None:
             self.oracle.metric = _usual_metric(self.oracle)
@@ -354,7 +355,7 @@ def tune(make_model, loss_fn, *, train, valid, test=None, optimizer, steps, hype
     progress     draw a line on stderr where somebody watches
     bn           "differentiated" or "frozen" running statistics
     engine       "callback": torch computes losses and derivatives; "native": the module is exported
-                 and runs inside the library (docs/python/native.md)
+                 and runs inside the library (docs/python/native.md), with device="cuda" on a GPU
     settings     any other key of docs/STUDY.md, as outer__trust=False; or vectors="torch": flat
                  vectors are torch's also on a CPU, as they are on every other device
 

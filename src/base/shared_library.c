@@ -5,10 +5,22 @@
 
 enum { PATH_SIZE = 4096 };
 
+static drmad_status lacks(drmad_ctx *ctx, const library_source *source, const char *name)
+{
+    if (!source->package)
+        return FAIL(ctx, DRMAD_E_MISSING, "%s lacks %s: it is not %s", source->file, name,
+                    source->oldest);
+    return FAIL(ctx, DRMAD_E_MISSING, "%s lacks %s: %s or newer is needed (Debian: apt install %s)",
+                source->file, name, source->oldest, source->package);
+}
+
 drmad_status library_open(drmad_ctx *ctx, const library_source *source, void *table)
 {
     void *library = dlopen(source->file, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 
+    if (!library && !source->package)
+        return FAIL(ctx, DRMAD_E_MISSING, "%s, %s, cannot be opened: %s", source->what,
+                    source->file, dlerror());
     if (!library)
         return FAIL(ctx, DRMAD_E_MISSING, "%s, %s, is not installed (Debian: apt install %s): %s",
                     source->what, source->file, source->package, dlerror());
@@ -20,9 +32,7 @@ drmad_status library_open(drmad_ctx *ctx, const library_source *source, void *ta
         void *at = dlsym(library, name);
         if (!at) {
             dlclose(library);
-            return FAIL(ctx, DRMAD_E_MISSING,
-                        "%s lacks %s: %s or newer is needed (Debian: apt install %s)", source->file,
-                        name, source->oldest, source->package);
+            return lacks(ctx, source, name);
         }
         memcpy((char *)table + source->symbols[i].offset, &at, sizeof at);
     }

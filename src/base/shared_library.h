@@ -16,7 +16,8 @@ typedef struct library_symbol {
 } library_symbol;
 
 typedef struct library_source {
-    const char *file, *what, *package; /* "libpq.so.5", for messages: what it is, Debian's name */
+    /* "libpq.so.5", for messages: what it is, Debian's name; NULL: it is none of Debian's */
+    const char *file, *what, *package;
     const char *oldest;                /* the version that first had all symbols */
     const char *prefix;                /* of each symbol in the library; NULL: none */
     const library_symbol *symbols;

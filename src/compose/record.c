@@ -57,7 +57,8 @@ drmad_status record_read(drmad_study *s, const char *name, const char *print, js
     if (!whose) TRY(FAIL(s->ctx, DRMAD_E_STORAGE, "%s/%s: damaged", folder_path(s->f), name));
     if (strcmp(whose, print) != 0)
         TRY(FAIL(s->ctx, DRMAD_E_CONFIG,
-                 "%s/%s: of another study or other data; leave --resume out to start anew",
+                 "%s/%s: of another study, other data or another device; leave --resume out to "
+                 "start anew",
                  folder_path(s->f), name));
 done:
     mem_free(s->ctx, text);

@@ -8,7 +8,8 @@
 #define RECORD_H
 #include "study/study.h"
 
-/* Gives *out; NULL where there is none. One of another study or other data is refused. */
+/* Gives *out; NULL where there is none. One of another study, other data or another device is
+ * refused. */
 drmad_status record_read(drmad_study *s, const char *name, const char *print, json_t **out);
 /* A new one, not yet written. Gives *out. */
 drmad_status record_new(drmad_study *s, const char *stage, const char *print, json_t **out);

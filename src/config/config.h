@@ -97,6 +97,9 @@ drmad_status config_need_hyper(const config *c);
 /* Fails where activations are kept in less than f32; for all that makes hypergradients. */
 drmad_status config_need_f32(const config *c);
 
+/* The GPU that `device` names, from 0; -1: none, the processor. */
+int32_t config_gpu(const config *c);
+
 /* Fails with the place and the key in front: "study.yaml:7:3: hyper.0.low: ...". For checks that
  * other rooms make. */
 drmad_status config_refuse(const config *c, const char *key, const char *fmt, ...)

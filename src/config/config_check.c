@@ -22,6 +22,27 @@ static drmad_status check_name(const config *c)
     return DRMAD_OK;
 }
 
+int32_t config_gpu(const config *c)
+{
+    const char *at = c->set.device;
+    int32_t n = 0;
+
+    if (strncmp(at, "cuda", 4) != 0) return -1;
+    for (at += at[4] == ':' ? 5 : 4; *at; at++) n = 10 * n + *at - '0';
+    return n;
+}
+
+static drmad_status check_device(const config *c)
+{
+    const char *device = c->set.device, *number = device + 5;
+    const size_t n = strncmp(device, "cuda:", 5) == 0 ? strlen(number) : 0;
+
+    if (strcmp(device, "cpu") == 0 || strcmp(device, "cuda") == 0) return DRMAD_OK;
+    if (n >= 1 && n <= 3 && strspn(number, "0123456789") == n) return DRMAD_OK;
+    return config_refuse(c, "device", "\"%.40s\": cpu, cuda, or cuda:N with the number of a GPU",
+                         device);
+}
+
 static drmad_status check_counts(const config *c)
 {
     const config_study *s = &c->set;
@@ -391,6 +412,7 @@ drmad_status config_finish(config *c)
     drmad_status st = DRMAD_OK;
 
     TRY(check_name(c));
+    TRY(check_device(c));
     TRY(config_check_data(c));
     TRY(check_counts(c));
     TRY(resolve_layers(c));

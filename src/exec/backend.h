@@ -16,9 +16,31 @@ typedef struct bound_memory {
     const void *const *leaf; /* by number */
     void *const *out;        /* by output */
     void *arena;
+    bool later; /* outputs in host memory may come, and errors be told, as late as `wait` */
 } bound_memory;
 
-enum { BACKEND_VERSION = 2 };
+/* A pass of the grid trajectory over a flat vector, on a device: memory of the device alone, which
+ * stays. With w: each weight's hat moves by whole tau to within tau/2 of it, and by how many goes
+ * to cells; PASS_FAR where that is more than a byte tells or not a number, and hat stays. Without:
+ * back again. Spans are multiples of PASS_EACH weights; those with tau 0 are passed by. */
+typedef struct pass_span {
+    int64_t offset, count;
+    double tau;
+} pass_span;
+
+enum { PASS_EACH = 16, PASS_FAR = -128 };
+
+typedef struct grid_pass {
+    dtype type;
+    const void *w; /* NULL: back */
+    void *hat;
+    int8_t *cells; /* [total] */
+    const pass_span *span;
+    int32_t spans;
+    int64_t total;
+} grid_pass;
+
+enum { BACKEND_VERSION = 3 };
 
 /* Within the device; from the host to it; back. */
 typedef enum copy_way { COPY_WITHIN, COPY_UP, COPY_DOWN } copy_way;
@@ -30,18 +52,28 @@ struct backend {
     int version;
     const char *name;
     const plan_target *target;
-    bool host;  /* its memory is the host's */
+    bool host; /* its memory is the host's */
+    /* Not the host's, but its programs take a host address for any leaf and output too: such a leaf
+     * is copied there before each run, such an output back after it. */
+    bool mixed;
     bool arena; /* wants bound_memory.arena */
     drmad_status (*bind)(const backend *b, drmad_ctx *ctx, const plan *p, void **code);
     drmad_status (*run)(void *code, const bound_memory *m);
+    /* Until all runs of this code are done; gives the first error of those that were `later`. NULL:
+     * no run ever is. */
+    drmad_status (*wait)(void *code);
     void (*release)(void *code);       /* NULL is fine */
     size_t (*bytes)(const void *code); /* memory it holds */
     /* Device memory, zeroed. */
     drmad_status (*alloc)(const backend *b, drmad_ctx *ctx, size_t bytes, void **out);
     void (*free)(const backend *b, drmad_ctx *ctx, void *ptr); /* NULL is fine */
-    /* `from` NULL: zeros, COPY_WITHIN. */
+    /* `from` NULL: zeros, COPY_WITHIN. In order with runs. */
     drmad_status (*copy)(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                          size_t bytes);
+    /* Passes of the grid, to be run any number of times. NULL: there are none. */
+    drmad_status (*pass_new)(const backend *b, drmad_ctx *ctx, const grid_pass *p, void **out);
+    drmad_status (*pass_run)(void *pass);
+    void (*pass_free)(void *pass); /* NULL is fine */
 };
 
 extern const backend backend_cpu;
@@ -61,5 +93,9 @@ void program_set_output(program *p, int32_t i, void *memory);
 /* Fails with DRMAD_E_USAGE when a leaf that the plan reads, or an output, has no memory, and
  * with DRMAD_E_DATA when an index points outside its table. */
 drmad_status program_run(program *p);
+/* The same, but the host need not wait for it: outputs in host memory come at the latest with
+ * program_wait, and so do errors. Leaves in host memory may change at once. */
+drmad_status program_run_later(program *p);
+drmad_status program_wait(program *p);
 size_t program_bytes(const program *p); /* arena and work space */
 #endif

@@ -92,7 +92,7 @@ void program_set_output(program *p, int32_t i, void *memory)
     p->out[i] = memory;
 }
 
-drmad_status program_run(program *p)
+static drmad_status run(program *p, bool later)
 {
     const plan *q = p->plan;
 
@@ -102,7 +102,22 @@ drmad_status program_run(program *p)
                         graph_leaf_name(q->g, i));
     for (int32_t i = 0; i < q->outs; i++)
         if (!p->out[i]) return FAIL(p->ctx, DRMAD_E_USAGE, "program: output %d has no memory", i);
-    return p->on->run(p->code, &(bound_memory){p->leaf, p->out, p->arena});
+    return p->on->run(p->code, &(bound_memory){p->leaf, p->out, p->arena, later});
+}
+
+drmad_status program_run(program *p)
+{
+    return run(p, false);
+}
+
+drmad_status program_run_later(program *p)
+{
+    return run(p, p->on->wait != NULL);
+}
+
+drmad_status program_wait(program *p)
+{
+    return p->on->wait ? p->on->wait(p->code) : DRMAD_OK;
 }
 
 size_t program_bytes(const program *p)

@@ -131,15 +131,23 @@ static void bind_squares(walker *w, const traj_view *v)
     t->slot[SLOT_LOW] = (void *)(uintptr_t)v->low;
 }
 
-static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
+/* A vector of a state to the plan: itself, or on a device a copy that is always in one place, so
+ * that the plan is recorded once and not a copy made of each tensor. */
+static drmad_status show(walker *w, int32_t slot, void *fixed, const void *v)
+{
+    w->t->slot[slot] = fixed ? fixed : (void *)(uintptr_t)v;
+    return fixed && v ? trainer_copy(w->t, fixed, v) : DRMAD_OK;
+}
+
+drmad_status walker_send_step(walker *w, int64_t step, const traj_view *v)
 {
     trainer *t = w->t;
     drmad_status st = DRMAD_OK;
 
     if (v->masks) trainer_masks_unpack(t, v->masks);
     for (int32_t k = 0; k < t->vectors; k++) {
-        t->slot[SLOT_W + k] = (void *)(uintptr_t)v->now[k];
-        t->slot[SLOT_W1 + k] = (void *)(uintptr_t)v->next[k];
+        TRY(show(w, SLOT_W + k, w->fixed[0][k], v->now[k]));
+        TRY(show(w, SLOT_W1 + k, w->fixed[1][k], v->next[k]));
     }
     trainer_bind(t, SLOT_WCOT, w->cot);
     if (w->squares) bind_squares(w, v);
@@ -154,9 +162,21 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
         TRY(trainer_ask_product(t, step, v->now[0], t->slot[SLOT_U], PRODUCT_BACK,
                                 w->asks_gradient ? t->slot[SLOT_G] : NULL));
     }
-    TRY(job_run(w->back, t->slot));
+    TRY(job_run_later(w->back, t->slot));
 done:
     return st;
+}
+
+static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
+{
+    const drmad_status st = walker_send_step(w, step, v);
+
+    return st == DRMAD_OK ? job_wait(w->back) : st;
+}
+
+drmad_status walker_collect(walker *w, int64_t step, double *dvalues)
+{
+    return collect(w, step, 1, dvalues);
 }
 
 drmad_status walker_reverse_step(walker *w, int64_t step, const traj_view *v, double *dvalues)
@@ -273,19 +293,21 @@ done:
 
 /* Of a run that goes on from a buffer b_0 the transposed sums have one term more, <z, b_0>: it is
  * what the steps before the first one left. */
-static void collect_buffer(walker *w, double *dvalues)
+static drmad_status collect_buffer(walker *w, double *dvalues)
 {
     trainer *t = w->t;
     const double *b = t->spec.buffers; /* of SGD: one */
+    drmad_status st = DRMAD_OK;
 
     for (int32_t k = 0; b && k < w->sums; k++) {
         const momentum_sum *m = &w->sum[k];
         const use_state *u = &t->use[m->use];
         const param *p = &t->spec.params->at[u->use->tensor];
         const hyper_slice *slice = &t->spec.space->slices[u->use->slice];
-        void *cot = t->slot[m->slot + 1], *z = t->slot[m->slot + 2];
+        void *cot = t->slot[m->slot + 1], *z;
         hyper_at at = trainer_at(t, u, 0);
 
+        TRY(trainer_fetch_some(t, t->slot[m->slot + 2], p->count, &z));
         for (size_t e = 0; e < u->count; e++) trainer_put(t, cot, (int64_t)e, 0);
         for (int64_t e = 0; e < p->count; e++) {
             const int64_t to = use_index(&u->leaf, &p->shape, e);
@@ -295,6 +317,8 @@ static void collect_buffer(walker *w, double *dvalues)
         at.t = (m->phase * t->spec.steps + slice->phases - 1) / slice->phases;
         space_scatter(t->spec.space, u->use, &at, cot, dvalues);
     }
+done:
+    return st;
 }
 
 static drmad_status check_growth(walker *w, int64_t step, double first, walk_report *r)
@@ -393,10 +417,12 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         TRY(trainer_clear_sum(t, i));
     }
     r->growth = 1;
+    w->lates = 0;
     for (int64_t step = T - 1, seen = T; step >= w->first; step--) {
         TRY(base_stopped(w->ctx));
         const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */
         if (w->spec.tenth) TRY(reverse_tenth(w, &step, dvalues));
+        else if (w->late) TRY(late_reverse(w, step, dvalues));
         else TRY(reverse_block(w, &rule, &step, dvalues));
         r->steps += !rest;
         if (seen - step >= look || step == w->first) {
@@ -407,7 +433,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
     if (w->first > 0) goto done;
     TRY(trainer_prepare(t, 0));
     TRY(rates_collect(w, dvalues));
-    collect_buffer(w, dvalues);
+    TRY(collect_buffer(w, dvalues));
     TRY(collect_start(w, dvalues));
 done:
     return st;

@@ -79,8 +79,8 @@ drmad_status walker_build_tangent(walker *w)
     for (int32_t i = 0; trainer_tunes_schedule(t) && i < tensors; i++) {
         if (!trainer_follows(t, i)) continue;
         x[nx] = n->step[i].in.h[OPTIM_LR];
-        tan[nx] = job_leaf(j, "tangent of the base rate", t->spec.dtype,
-                           *graph_shape(j->g, x[nx]), (slot_ref){SLOT_LR_TAN, 0});
+        tan[nx] = job_leaf(j, "tangent of the base rate", t->spec.dtype, *graph_shape(j->g, x[nx]),
+                           (slot_ref){SLOT_LR_TAN, 0});
         nx++;
     }
     TRY(ad_jvp(j->g, nx, x, tan, ny, y, out));
@@ -195,8 +195,9 @@ static drmad_status tangent_run(walker *w, const double *values, const double *d
         trainer_bind(t, SLOT_W, t->state[0]);
         trainer_bind(t, SLOT_W_OUT, t->state[0]);
         trainer_bind(t, SLOT_WTAN, w->tan);
-        TRY(job_run(w->tangent, t->slot));
+        TRY(job_run_later(w->tangent, t->slot));
     }
+    TRY(job_wait(w->tangent));
 done:
     return st;
 }
@@ -210,6 +211,7 @@ drmad_status walker_directional(walker *w, const double *values, const double *d
     drmad_status st = DRMAD_OK;
     double *dvalues = NULL;
     eval_result f;
+    void *tan;
 
     if (!w->tangent) TRY(walker_build_tangent(w));
     for (int32_t k = 0; k < t->vectors; k++)
@@ -223,8 +225,8 @@ drmad_status walker_directional(walker *w, const double *values, const double *d
     TRY(trainer_eval(t, objective, values, &f, w->dw, dvalues));
     *value = f.loss;
     *slope = 0;
-    for (int64_t i = 0; i < t->spec.params->total; i++)
-        *slope += w->dw[i] * trainer_get(t, w->tan[0], i);
+    TRY(trainer_fetch(t, w->tan[0], &tan));
+    for (int64_t i = 0; i < t->spec.params->total; i++) *slope += w->dw[i] * trainer_get(t, tan, i);
     for (int64_t i = 0; i < s->total; i++) *slope += dvalues[i] * direction[i];
 done:
     mem_free(w->ctx, dvalues);

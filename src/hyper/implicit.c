@@ -127,7 +127,7 @@ static drmad_status put_vector(trainer *t, void *flat, const double *x)
     drmad_status st = DRMAD_OK;
     void *to;
 
-    TRY(trainer_fetch(t, flat, &to));
+    TRY(trainer_stage(t, flat, &to));
     for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, to, i, x[i]);
     TRY(trainer_send(t, flat));
 done:

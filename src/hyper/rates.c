@@ -40,6 +40,7 @@ static bool wanted(const walker *w, int32_t use, bool *every)
 
     *every = phases > 1 && phases >= steps;
     if (lr->kind != HYPER_LR || w->exact || w->spec.stride > 1) return false;
+    if (trainer_sums(w->t, use)) return false; /* no step's own is seen */
     if (t->optim.kind != OPTIM_SGD) return false;
     if (traj_kind_of(w->tr) == TRAJ_LINE || (mu && shape_count(&mu->shape) > 1)) return false;
     if (*every) return true;

@@ -411,23 +411,6 @@ done:
     return st;
 }
 
-/* The cotangent of a use's leaf; on a device added to those of the steps behind, so that nothing
- * travels. */
-static drmad_status put_cotangent(walker *w, parts *p, int32_t i)
-{
-    trainer *t = w->t;
-    job *j = p->j;
-    const slot_ref to = trainer_use_ref(t, i, USE_COT);
-    node cot = p->use_cot[i], sum = NODE_NONE;
-
-    if (t->use[i].scaled) cot = g_mul(j->g, cot, trainer_base_leaf(t, j, &t->use[i].leaf));
-    if (trainer_sums(t, i)) {
-        sum = job_leaf(j, "sum", F64, t->use[i].leaf, to);
-        cot = g_add(j->g, sum, g_cast(j->g, cot, F64));
-    }
-    return job_output(j, cot, to, sum);
-}
-
 drmad_status parts_put_cotangents(walker *w, parts *p)
 {
     const trainer *t = w->t;
@@ -437,7 +420,7 @@ drmad_status parts_put_cotangents(walker *w, parts *p)
         w->has_cot[i] = p->use_cot[i] != NODE_NONE;
         if (t->spec.oracle && t->spec.space->uses[i].kind == HYPER_EXAMPLE_WEIGHT)
             w->has_cot[i] = true; /* from the oracle itself */
-        else if (w->has_cot[i]) TRY(put_cotangent(w, p, i));
+        else if (w->has_cot[i]) TRY(trainer_put_cotangent(w->t, p->j, i, p->use_cot[i]));
     }
 done:
     return st;

@@ -60,7 +60,7 @@ static drmad_status open_trajectory(walker *w)
         .mask_bytes = w->t->mask_bytes,
         .kinked = s->oracle || s->model.kinked, /* an oracle's loss may have any kinks */
         .on = w->t->on,
-        .step = trainer_step_at,
+        .step = trainer_replay_step,
         .user = w->t,
     };
     if (w->spec.estimator.kind == ESTIMATOR_TRUNCATED && w->kept.kind == TRAJ_AUTO) {
@@ -113,9 +113,26 @@ static drmad_status momentum_sums(walker *w)
             w->sum[w->sums++] = (momentum_sum){i, k, slot};
             TRY(mem_alloc(w->ctx, 1, t->size, &t->slot[slot]));
             TRY(mem_alloc(w->ctx, t->use[i].count, t->size, &t->slot[slot + 1]));
-            TRY(mem_alloc(w->ctx, (size_t)t->spec.params->at[s->uses[i].tensor].count, t->size,
-                          &t->slot[slot + 2]));
+            TRY(trainer_vector(t, (size_t)t->spec.params->at[s->uses[i].tensor].count,
+                               &t->slot[slot + 2]));
         }
+    }
+done:
+    return st;
+}
+
+/* Memory on a device for the states that the reverse plan reads; see walker_send_step. */
+static drmad_status fix_states(walker *w)
+{
+    const int32_t squares = w->squares ? optim_squares(&w->t->spec.optim) : -1;
+    const size_t flat = (size_t)w->t->spec.params->total;
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t k = 0; w->t->on->mixed && !w->solve && k < w->t->vectors; k++) {
+        if (job_reads(w->back, (slot_id)(SLOT_W + k)))
+            TRY(trainer_vector(w->t, flat, &w->fixed[0][k]));
+        if (k != squares && job_reads(w->back, (slot_id)(SLOT_W1 + k)))
+            TRY(trainer_vector(w->t, flat, &w->fixed[1][k]));
     }
 done:
     return st;
@@ -151,6 +168,8 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     if (spec->estimator.kind == ESTIMATOR_IMPLICIT) TRY(implicit_open(w));
     else TRY(walker_build_back(w));
     TRY(walker_build_norm(w));
+    TRY(late_new(w));
+    TRY(fix_states(w));
     *out = w, w = NULL;
 done:
     walker_free(w);
@@ -160,11 +179,13 @@ done:
 void walker_free(walker *w)
 {
     if (!w) return;
-    for (int32_t k = 0; k < w->sums; k++)
-        for (int i = 0; i < 3; i++) {
-            mem_free(w->ctx, w->t->slot[w->sum[k].slot + i]);
-            w->t->slot[w->sum[k].slot + i] = NULL;
-        }
+    for (int32_t k = 0; k < w->sums; k++) {
+        void **slot = &w->t->slot[w->sum[k].slot];
+        mem_free(w->ctx, slot[0]);
+        mem_free(w->ctx, slot[1]);
+        trainer_vector_free(w->t, slot[2]);
+        slot[0] = slot[1] = slot[2] = NULL;
+    }
     for (int i = 0; w->norm_slot && i < 3; i++) {
         mem_free(w->ctx, w->t->slot[w->norm_slot + i]);
         w->t->slot[w->norm_slot + i] = NULL;
@@ -174,6 +195,7 @@ void walker_free(walker *w)
         w->t->slot[w->square_slot] = NULL;
     }
     rates_free(w);
+    late_free(w);
     implicit_close(w);
     traj_free(w->tr);
     job_free(w->back);
@@ -181,19 +203,25 @@ void walker_free(walker *w)
     job_free(w->tangent);
     job_free(w->norm);
     for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->cot[k]);
+    for (int k = 0; k < 2 * OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->fixed[k % 2][k / 2]);
     for (int k = 0; k < OPTIM_VECTORS; k++) trainer_vector_free(w->t, w->tan[k]);
     void *all[] = {w->has_cot, w->inverted, w->tangent_of, w->sum, w->dw, w->ahead, w->middle};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(w->ctx, all[i]);
     mem_free(w->ctx, w);
 }
 
-static void clear_sums(walker *w)
+static drmad_status clear_sums(walker *w)
 {
+    const trainer *t = w->t;
+    drmad_status st = DRMAD_OK;
+
     for (int32_t k = 0; k < w->sums; k++) {
-        const int32_t tensor = w->t->spec.space->uses[w->sum[k].use].tensor;
-        memset(w->t->slot[w->sum[k].slot + 2], 0,
-               (size_t)w->t->spec.params->at[tensor].count * w->t->size);
+        const param *p = &t->spec.params->at[t->spec.space->uses[w->sum[k].use].tensor];
+        TRY(t->on->copy(t->on, w->ctx, COPY_WITHIN, t->slot[w->sum[k].slot + 2], NULL,
+                        (size_t)p->count * t->size));
     }
+done:
+    return st;
 }
 
 drmad_status walker_start_adjoint(walker *w)
@@ -202,7 +230,7 @@ drmad_status walker_start_adjoint(walker *w)
     drmad_status st = DRMAD_OK;
     void *wcot;
 
-    TRY(trainer_fetch(t, w->cot[0], &wcot));
+    TRY(trainer_stage(t, w->cot[0], &wcot));
     for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, wcot, i, w->dw[i]);
     TRY(trainer_send(t, w->cot[0]));
     for (int32_t k = 1; k < t->vectors; k++) TRY(trainer_clear(t, w->cot[k]));
@@ -216,10 +244,11 @@ static drmad_status walk_back(walker *w, const double *values, uint64_t seed, wa
     drmad_status st = DRMAD_OK;
 
     TRY(walker_start_adjoint(w));
-    clear_sums(w);
+    TRY(clear_sums(w));
     rates_begin(w);
     trainer_restart(w->t, values, seed);
     TRY(walker_back(w, r, dvalues));
+    TRY(trainer_replay_end(w->t));
 done:
     r->kept = traj_stats_of(w->tr);
     return st;

@@ -23,6 +23,8 @@ typedef struct rate_series {
     double *first; /* [count]: <b~_0, b_0> */
 } rate_series;
 
+typedef struct late_step late_step; /* late.c */
+
 struct walker {
     drmad_ctx *ctx;
     trainer *t;
@@ -44,11 +46,14 @@ struct walker {
     rate_series *rate;
     int32_t rates;
     void *cot[OPTIM_VECTORS], *tan[OPTIM_VECTORS]; /* of a state */
+    void *fixed[2][OPTIM_VECTORS]; /* on a device: where the plan reads states t and t+1 */
     int32_t norm_slot; /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
     void *ahead;       /* strides: the weights at the end of a block */
     void *middle;      /* strides: those in its middle */
     double *dw;        /* dF/dw at the end, flat */
     struct implicit *solve; /* NULL but for implicit */
+    late_step *late;   /* [LATE_STEPS], or NULL: each step is waited for */
+    int32_t lates;     /* under way */
     job *norm;         /* on a device: |w~|^2 */
     int32_t square_slot;
 };
@@ -84,7 +89,14 @@ drmad_status rates_collect(walker *w, double *dvalues);
 /* One reverse step on `view`, and its cotangents into dvalues: back.c. Batch and leaves of the step
  * are in place. */
 drmad_status walker_reverse_step(walker *w, int64_t step, const traj_view *view, double *dvalues);
-drmad_status walker_start_adjoint(walker *w); /* w~ = dF/dw, b~ = 0 */
+/* Its parts: the step sent off; and, once it has been waited for, its cotangents. */
+drmad_status walker_send_step(walker *w, int64_t step, const traj_view *view);
+drmad_status walker_collect(walker *w, int64_t step, double *dvalues);
+/* Steps that are not waited for: late.c. */
+drmad_status late_new(walker *w);
+void late_free(walker *w);
+drmad_status late_reverse(walker *w, int64_t step, double *dvalues); /* loads it, too */
+drmad_status walker_start_adjoint(walker *w);                        /* w~ = dF/dw, b~ = 0 */
 /* |w~|. */
 drmad_status walker_norm(walker *w, double *out);
 drmad_status walker_build_norm(walker *w); /* on a device: the plan that takes it */

@@ -25,6 +25,11 @@ static int64_t mask_size(const module *m, int32_t mask)
     return shape_count(&s->at[i].shape);
 }
 
+size_t module_row_bytes(const module_input *m)
+{
+    return (size_t)shape_count(&m->shape) * dtype_size(m->type);
+}
+
 module nn_module(const nn_spec *s)
 {
     const shape *out = nn_output(s);

@@ -60,6 +60,7 @@ struct module {
     bool whole;                /* its loss is no mean over rows: `rows` are all the batch's loss */
 };
 
+size_t module_row_bytes(const module_input *m);
 /* Borrows the net. */
 module nn_module(const nn_spec *s);
 #endif

@@ -4,6 +4,7 @@
 #include "base/base.h"
 #include "base/version.h"
 #include "exec/cpu/gemm.h"
+#include "exec/cuda/cuda.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,11 @@ drmad_status drmad_info(drmad_ctx *ctx, const char *key, char *buf, size_t size)
 {
     size_t i = 0;
 
+    if (strcmp(key, "cuda") == 0) {
+        if (cuda_describe(ctx, 0, buf, size) != DRMAD_OK)
+            snprintf(buf, size, "none: %s", drmad_errmsg(ctx));
+        return DRMAD_OK;
+    }
     while (i < COUNT(keys) && strcmp(keys[i], key) != 0) i++;
     switch (i) {
     case INFO_VERSION: snprintf(buf, size, "%s", drmad_version()); break;

@@ -1,6 +1,7 @@
 /* Study file -> objects. */
 #include "setup/setup_parts.h"
 #include "base/file.h"
+#include "exec/cuda/cuda.h"
 #include "setup/start.h"
 #include "setup/teacher.h"
 #include "train/trainer.h"
@@ -301,12 +302,10 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const 
     TRY(mem_alloc(ctx, 1, sizeof *s, &s));
     s->ctx = ctx;
     s->cfg = cfg;
-    if (c->device == CFG_CUDA)
-        TRY(FAIL(ctx, DRMAD_E_MISSING,
-                 "device: cuda: this library has no CUDA backend; take device=cpu"));
+    s->model = m;
+    TRY(setup_device(s));
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
     if (c->trajectory.spill_dir[0]) TRY(file_check_folder(ctx, c->trajectory.spill_dir));
-    s->model = m;
     s->lender = lender;
     TRY(m ? read_given(s) : read_own(s));
     read_training(s);
@@ -342,6 +341,7 @@ void setup_free(setup *s)
     mem_free(s->ctx, s->pull);
     mem_free(s->ctx, s->buffers);
     mem_free(s->ctx, s->start_values);
+    cuda_backend_free(s->gpu); /* after all that lies in its memory */
     mem_free(s->ctx, s);
 }
 

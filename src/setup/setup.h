@@ -40,6 +40,7 @@ struct setup {
     walker *walker; /* NULL without hyperparameters */
     examples valid, test, objective;
     struct teacher *teacher; /* of a distillation, or NULL: teacher.h */
+    backend *gpu;            /* of `device: cuda`, or NULL; spec.on */
 };
 
 /* Everything but what setup_tie makes. `lender`: NULL, or a set-up that outlives this one and whose

@@ -15,6 +15,8 @@ bool setup_borrow_data(setup *s);
 drmad_status setup_feed(setup *s);
 drmad_status setup_channels(setup *s); /* mean and deviation of inputs */
 examples setup_examples(const setup *s, int part);
+/* setup_device.c: opens the GPU that `device` names; spec.on. Fails with DRMAD_E_MISSING, saying
+ * what to do, where there is none. */
+drmad_status setup_device(setup *s);
 size_t setup_data_bytes(const setup *s); /* of rows in memory, or of what the feed decodes ahead */
-
 #endif

@@ -204,12 +204,21 @@ drmad_status start_save_weights(folder *f, const char *file, const setup *u, con
 drmad_status start_save_trained(folder *f, const char *file, const setup *u)
 {
     const int32_t vectors = optim_vectors(&u->spec.optim);
-    const void *v[OPTIM_VECTORS] = {trainer_weights(u->trainer)};
-    char path[1200];
+    const size_t bytes = (size_t)u->params->total * dtype_size(u->spec.dtype);
+    const void *v[OPTIM_VECTORS], *at;
+    drmad_status st = DRMAD_OK;
+    char path[1200], *all = NULL;
 
-    for (int32_t k = 1; k < vectors; k++) v[k] = trainer_buffer(u->trainer, k);
+    TRY(mem_alloc(u->ctx, (size_t)vectors, bytes, &all));
+    for (int32_t k = 0; k < vectors; k++) {
+        TRY(trainer_read_buffer(u->trainer, k, &at));
+        v[k] = memcpy(all + (size_t)k * bytes, at, bytes);
+    }
     path_in(f, file, path, sizeof path);
-    return save(path, u, v, vectors, u->spec.done + u->spec.steps);
+    TRY(save(path, u, v, vectors, u->spec.done + u->spec.steps));
+done:
+    mem_free(u->ctx, all);
+    return st;
 }
 
 /* A vector of doubles becomes one of the study's type, in place. */

@@ -140,7 +140,8 @@ static train_spec asking(const teacher *t, const setup *s, const space *none)
                        .batch = s->spec.batch,
                        .train = s->spec.train,
                        .space = none,
-                       .start = of->start};
+                       .start = of->start,
+                       .on = s->spec.on};
 
     spec.train.scale = t->cfg->set.data.scale;
     spec.train.channels = of->channels;

@@ -50,6 +50,15 @@ static void cut_line(char *text, const char *name)
     if (to) memmove(from, to, strlen(to) + 1);
 }
 
+/* "device: cuda:1" becomes "device: cuda": its results are those of every GPU. */
+static void cut_number(char *text)
+{
+    char *from = strstr(text, "\ndevice: cuda:");
+
+    if (from) from += strlen("\ndevice: cuda");
+    if (from) memmove(from, from + strcspn(from, "\n"), strlen(from + strcspn(from, "\n")) + 1);
+}
+
 drmad_status study_fingerprint(drmad_study *s, char out[SHA256_TEXT])
 {
     static const char *const ignored[] = {
@@ -67,6 +76,7 @@ drmad_status study_fingerprint(drmad_study *s, char out[SHA256_TEXT])
     TRY(config_print(s->cfg, &text));
     for (size_t i = 0; i < COUNT(ignored); i++) cut_section(text, ignored[i]);
     for (size_t i = 0; i < COUNT(of_data); i++) cut_line(text, of_data[i]); /* comes first */
+    cut_number(text);
     TRY(blob_sha256(s->ctx, text, strlen(text), more, bytes, out));
 done:
     mem_free(s->ctx, text);
@@ -114,7 +124,8 @@ static const char *text_of(const st_file *f, const char *key)
 static drmad_status other_study(drmad_study *s, const char *file)
 {
     return FAIL(s->ctx, DRMAD_E_CONFIG,
-                "%s/%s: of another study or other data; leave --resume out to start anew",
+                "%s/%s: of another study, other data or another device; leave --resume out to "
+                "start anew",
                 folder_path(s->f), file);
 }
 

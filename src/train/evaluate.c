@@ -42,12 +42,11 @@ static drmad_status eval_job(trainer *t, bool grad, int64_t size, job **out)
         TRY(ad_vjp(j->g, 1, &total, &one, tensors, n->w, dw));
         for (int32_t i = 0; i < tensors; i++)
             if (dw[i] != NODE_NONE && (!s->frozen || s->params->at[i].role != PARAM_STAT))
-                TRY(job_output(j, dw[i], trainer_tensor_ref(t, SLOT_WGRAD, i), NODE_NONE));
+                TRY(trainer_gradient_put(t, j, i, dw[i]));
         if (scale != NODE_NONE) {
             const hyper_use *u = space_find(s->space, HYPER_INPUT_SCALE, -1);
             TRY(ad_vjp(j->g, 1, &total, &one, 1, &scale, &dscale));
-            TRY(job_output(j, dscale, trainer_use_ref(t, (int32_t)(u - s->space->uses), USE_COT),
-                           NODE_NONE));
+            TRY(trainer_put_cotangent(t, j, (int32_t)(u - s->space->uses), dscale));
         }
     }
     TRY(job_compile(j));
@@ -60,8 +59,9 @@ done:
 /* Memory of one chunk. */
 typedef struct chunk {
     char *rows, *more[MORE_MAX];
-    int32_t *labels;
+    int32_t *labels, *index;
     void *weight, *row_loss;
+    bool there; /* the rows lie in a device's tables */
 } chunk;
 
 static void chunk_free(trainer *t, chunk *c)
@@ -69,16 +69,57 @@ static void chunk_free(trainer *t, chunk *c)
     mem_free(t->ctx, c->rows);
     for (int32_t k = 0; k < MORE_MAX; k++) mem_free(t->ctx, c->more[k]);
     mem_free(t->ctx, c->labels);
+    mem_free(t->ctx, c->index);
     mem_free(t->ctx, c->weight);
     mem_free(t->ctx, c->row_loss);
 }
 
-/* Of one row of further input k. */
-static size_t more_bytes(const trainer *t, int32_t k)
+/* The rows of a chunk, k = 0, or its further input k - 1: the plan's output and the device's memory
+ * for it. */
+static drmad_status gather_from(trainer *t, int32_t k, dtype type, int64_t width)
 {
-    const module_input *m = &t->spec.model.more[k];
+    const slot_ref from = {SLOT_TABLE + k, 0}, out = {k == 0 ? SLOT_ROWS : SLOT_MORE + k - 1, 0};
+    job *j = t->gather;
+    drmad_status st = DRMAD_OK;
+    void *memory;
 
-    return (size_t)shape_count(&m->shape) * dtype_size(m->type);
+    node rows = job_leaf(j, "table", type, SHAPE(t->spec.train.n, width), from);
+    node index = job_leaf(j, "index", I32, SHAPE(t->chunk), (slot_ref){SLOT_INDEX, 0});
+    TRY(job_output(j, g_gather(j->g, rows, index), out, NODE_NONE));
+    TRY(backend_alloc(t->on, t->ctx, (size_t)(t->chunk * width), dtype_size(type), &memory));
+    t->chunk_at[k] = t->table[t->tables++] = memory;
+done:
+    return st;
+}
+
+static drmad_status gather_job(trainer *t)
+{
+    const examples *e = &t->spec.train;
+    drmad_status st = DRMAD_OK;
+
+    TRY(job_new(t->ctx, t->on, &t->gather));
+    TRY(gather_from(t, 0, e->type, e->width));
+    t->slot[SLOT_TABLE] = (void *)(uintptr_t)t->rows;
+    for (int32_t k = 0; k < t->spec.model.n_more; k++) {
+        const module_input *m = &t->spec.model.more[k];
+        t->slot[SLOT_TABLE_MORE + k] = (void *)(uintptr_t)t->more[k];
+        if (!e->more[k]) continue;
+        TRY(gather_from(t, 1 + k, m->type, shape_count(&m->shape)));
+    }
+    TRY(job_compile(t->gather));
+done:
+    if (st != DRMAD_OK) job_free(t->gather), t->gather = NULL;
+    return st;
+}
+
+/* Whether the examples' rows are in a device's tables. */
+static bool lie_there(const trainer *t, const examples *e)
+{
+    const examples *own = &t->spec.train;
+    bool same = !t->on->host && t->rows && e->rows == own->rows && e->n == own->n;
+
+    for (int32_t k = 0; k < t->spec.model.n_more; k++) same = same && e->more[k] == own->more[k];
+    return same;
 }
 
 static drmad_status chunk_new(trainer *t, const examples *e, chunk *c)
@@ -86,16 +127,21 @@ static drmad_status chunk_new(trainer *t, const examples *e, chunk *c)
     const size_t n = (size_t)t->chunk;
     drmad_status st = DRMAD_OK;
 
-    *c = (chunk){0};
-    if (e->rows) TRY(mem_alloc(t->ctx, n * (size_t)e->width, dtype_size(e->type), &c->rows));
+    *c = (chunk){.there = lie_there(t, e)};
+    if (c->there && !t->gather) TRY(gather_job(t));
+    if (e->rows && !c->there)
+        TRY(mem_alloc(t->ctx, n * (size_t)e->width, dtype_size(e->type), &c->rows));
     TRY(mem_alloc(t->ctx, n, sizeof *c->labels, &c->labels));
+    TRY(mem_alloc(t->ctx, n, sizeof *c->index, &c->index));
     TRY(mem_alloc(t->ctx, n, t->size, &c->weight));
     TRY(mem_alloc(t->ctx, n, t->size, &c->row_loss));
     for (int32_t k = 0; k < t->spec.model.n_more; k++) {
-        if (e->more[k]) TRY(mem_alloc(t->ctx, n, more_bytes(t, k), &c->more[k]));
-        t->slot[SLOT_MORE + k] = c->more[k];
+        if (e->more[k] && !c->there)
+            TRY(mem_alloc(t->ctx, n, module_row_bytes(&t->spec.model.more[k]), &c->more[k]));
+        t->slot[SLOT_MORE + k] = c->there ? t->chunk_at[1 + k] : c->more[k];
     }
-    t->slot[SLOT_ROWS] = c->rows;
+    t->slot[SLOT_ROWS] = c->there ? t->chunk_at[0] : c->rows;
+    t->slot[SLOT_INDEX] = c->index;
     t->slot[SLOT_LABELS] = c->labels;
     t->slot[SLOT_ROW_WEIGHT] = c->weight;
     t->slot[SLOT_ROW_LOSS] = c->row_loss;
@@ -103,23 +149,28 @@ done:
     return st;
 }
 
-static void chunk_copy(const trainer *t, const examples *e, int64_t first, chunk *c)
+static void copy_rows(void *to, const void *table, size_t row, const int32_t *index, int64_t n)
 {
-    const size_t row = (size_t)e->width * dtype_size(e->type);
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)to + (size_t)i * row, (const char *)table + (size_t)index[i] * row, row);
+}
 
+static drmad_status chunk_copy(trainer *t, const examples *e, int64_t first, chunk *c)
+{
     for (int64_t i = 0; i < t->chunk; i++) {
         const bool there = first + i < e->count;
         const int64_t at = there ? first + i : 0;
-        const int32_t from = e->list[at];
-        memcpy(c->rows + (size_t)i * row, (const char *)e->rows + (size_t)from * row, row);
-        for (int32_t k = 0; k < t->spec.model.n_more; k++)
-            if (e->more[k])
-                memcpy(c->more[k] + (size_t)i * more_bytes(t, k),
-                       (const char *)e->more[k] + (size_t)from * more_bytes(t, k),
-                       more_bytes(t, k));
+        c->index[i] = e->list[at];
         c->labels[i] = e->labels[at];
         trainer_put(t, c->weight, i, there);
     }
+    if (c->there) return job_run(t->gather, t->slot);
+    copy_rows(c->rows, e->rows, (size_t)e->width * dtype_size(e->type), c->index, t->chunk);
+    for (int32_t k = 0; k < t->spec.model.n_more; k++)
+        if (e->more[k])
+            copy_rows(c->more[k], e->more[k], module_row_bytes(&t->spec.model.more[k]), c->index,
+                      t->chunk);
+    return DRMAD_OK;
 }
 
 /* Rows from the feed, as evaluation sees them: not varied, bad ones with weight 0. */
@@ -143,15 +194,23 @@ static drmad_status chunk_take(trainer *t, const examples *e, int64_t first, chu
     return DRMAD_OK;
 }
 
-static void add_grad(trainer *t, double *dvalues)
+/* h~ += what the input scale's cotangent gives. */
+static void scatter_scale(trainer *t, int32_t use, dtype type, double *dvalues)
 {
-    for (int64_t i = 0; i < t->spec.params->total; i++)
-        t->grad_sum[i] += trainer_get(t, t->slot[SLOT_WGRAD], i);
+    const use_state *u = &t->use[use];
+    hyper_at at = trainer_at(t, u, t->spec.steps - 1);
+
+    at.type = type;
+    space_scatter(t->spec.space, u->use, &at, u->host[USE_COT], dvalues);
+}
+
+static void add_chunk(trainer *t, double *dvalues)
+{
     const hyper_use *u = space_find(t->spec.space, HYPER_INPUT_SCALE, -1);
-    if (!u) return;
-    const use_state *us = &t->use[u - t->spec.space->uses];
-    const hyper_at at = trainer_at(t, us, t->spec.steps - 1);
-    space_scatter(t->spec.space, u, &at, us->host[USE_COT], dvalues);
+    const int32_t i = u ? (int32_t)(u - t->spec.space->uses) : 0;
+
+    trainer_gradient_add(t);
+    if (u && !trainer_sums(t, i)) scatter_scale(t, i, t->use[i].type, dvalues);
 }
 
 /* A loss that is no mean over rows has a graph of its own for a last chunk that is smaller: rows
@@ -184,13 +243,12 @@ static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *ou
     t->slot[SLOT_W] = t->state[t->now][0];
     for (int64_t first = 0; first < e->count; first += t->chunk) {
         TRY(base_stopped(t->ctx));
-        if (e->rows) chunk_copy(t, e, first, &c);
-        else TRY(chunk_take(t, e, first, &c));
+        TRY(e->rows ? chunk_copy(t, e, first, &c) : chunk_take(t, e, first, &c));
         const bool full = first + t->chunk <= e->count;
         TRY(job_run(full || !rest ? j : rest, t->slot));
         loss += trainer_get(t, t->slot[SLOT_LOSS], 0);
         correct += trainer_get(t, t->slot[SLOT_CORRECT], 0);
-        if (dvalues) add_grad(t, dvalues);
+        if (dvalues) add_chunk(t, dvalues);
         for (int64_t i = 0; i < t->chunk && first + i < e->count; i++) {
             const double weight = trainer_get(t, c.weight, i);
             t->seen += weight != 0;
@@ -223,6 +281,40 @@ static drmad_status check_examples(const trainer *t, const examples *e)
     return DRMAD_OK;
 }
 
+/* The input scale's use where a device sums its cotangent; else -1. */
+static int32_t summed_scale(const trainer *t)
+{
+    const hyper_use *u = space_find(t->spec.space, HYPER_INPUT_SCALE, -1);
+    const int32_t i = u ? (int32_t)(u - t->spec.space->uses) : -1;
+
+    return i >= 0 && trainer_sums(t, i) ? i : -1;
+}
+
+static drmad_status begin_sums(trainer *t, double *dvalues)
+{
+    const int32_t scale = summed_scale(t);
+    const drmad_status st = trainer_gradient_begin(t);
+
+    memset(dvalues, 0, (size_t)t->spec.space->total * sizeof *dvalues);
+    return st == DRMAD_OK && scale >= 0 ? trainer_clear_sum(t, scale) : st;
+}
+
+static drmad_status end_sums(trainer *t, double *dw, double *dvalues)
+{
+    const int32_t scale = summed_scale(t);
+    drmad_status st = DRMAD_OK;
+
+    TRY(trainer_gradient_end(t));
+    if (scale >= 0) {
+        TRY(trainer_take_sum(t, scale));
+        scatter_scale(t, scale, F64, dvalues);
+    }
+    for (int64_t i = 0; i < t->spec.params->total; i++) dw[i] = t->grad_sum[i] / (double)t->seen;
+    for (int64_t i = 0; i < t->spec.space->total; i++) dvalues[i] /= (double)t->seen;
+done:
+    return st;
+}
+
 drmad_status trainer_eval(trainer *t, const examples *e, const double *values, eval_result *out,
                           double *dw, double *dvalues)
 {
@@ -236,15 +328,9 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
     TRY(rest_job(t, grad, e));
     trainer_restart(t, values, t->seed);
     TRY(trainer_prepare_eval(t)); /* the last phase's input scale */
-    if (grad) {
-        memset(t->grad_sum, 0, (size_t)t->spec.params->total * sizeof *t->grad_sum);
-        memset(dvalues, 0, (size_t)t->spec.space->total * sizeof *dvalues);
-        memset(t->slot[SLOT_WGRAD], 0, (size_t)t->spec.params->total * t->size);
-    }
+    if (grad) TRY(begin_sums(t, dvalues));
     TRY(sweep(t, *j, e, out, grad ? dvalues : NULL, NULL));
-    for (int64_t i = 0; grad && i < t->spec.params->total; i++)
-        dw[i] = t->grad_sum[i] / (double)t->seen;
-    for (int64_t i = 0; grad && i < t->spec.space->total; i++) dvalues[i] /= (double)t->seen;
+    if (grad) TRY(end_sums(t, dw, dvalues));
     if (!isfinite(out->loss))
         st = FAIL(t->ctx, DRMAD_E_DIVERGED, "evaluation loss %g after %lld steps", out->loss,
                   (long long)t->spec.steps);
@@ -295,8 +381,7 @@ drmad_status trainer_outputs(trainer *t, const examples *e, void *table)
     t->slot[SLOT_W] = t->state[0][0];
     for (int64_t first = 0; first < e->count; first += t->chunk) {
         TRY(base_stopped(t->ctx));
-        if (e->rows) chunk_copy(t, e, first, &c);
-        else TRY(chunk_take(t, e, first, &c));
+        TRY(e->rows ? chunk_copy(t, e, first, &c) : chunk_take(t, e, first, &c));
         TRY(job_run(j, t->slot));
         for (int64_t i = 0; i < t->chunk && first + i < e->count; i++)
             memcpy((char *)table + (size_t)e->list[first + i] * row,

@@ -83,7 +83,7 @@ bool job_reads(const job *j, slot_id slot)
     return false;
 }
 
-drmad_status job_run(job *j, void *const slots[])
+static void bind(job *j, void *const slots[])
 {
     for (int32_t i = 0; i < j->leaves; i++) {
         char *base = slots[j->leaf[i].slot];
@@ -93,5 +93,21 @@ drmad_status job_run(job *j, void *const slots[])
         char *base = slots[j->out[i].slot];
         program_set_output(j->prog, i, base ? base + j->out[i].offset : NULL);
     }
+}
+
+drmad_status job_run(job *j, void *const slots[])
+{
+    bind(j, slots);
     return program_run(j->prog);
+}
+
+drmad_status job_run_later(job *j, void *const slots[])
+{
+    bind(j, slots);
+    return program_run_later(j->prog);
+}
+
+drmad_status job_wait(job *j)
+{
+    return program_wait(j->prog);
 }

@@ -38,9 +38,13 @@ typedef enum slot_id {
     SLOT_LOSS,
     SLOT_CORRECT, /* one element */
     SLOT_LOW, /* flat: lower bounds of the averaged squares, where a trajectory gives those alone */
-    SLOT_PREVIOUS,   /* flat: what the regression pulls towards */
-    SLOT_TEACHER,    /* [rows of the data, outputs] */
-    SLOT_OUTPUT,     /* evaluation: outputs of one chunk */
+    SLOT_PREVIOUS, /* flat: what the regression pulls towards */
+    SLOT_TEACHER,  /* [rows of the data, outputs] */
+    SLOT_OUTPUT,   /* evaluation: outputs of one chunk */
+    /* On a device, the training set's tables: rows, then each further input */
+    SLOT_TABLE,
+    SLOT_TABLE_MORE,
+    SLOT_TABLE_LAST = SLOT_TABLE_MORE + MORE_MAX - 1,
     SLOT_FIXED_COUNT /* then: per use value, cotangent, tangent, inverse; masks; momentum sums */
 } slot_id;
 
@@ -73,4 +77,7 @@ drmad_status job_output(job *j, node y, slot_ref ref, node alias);
 drmad_status job_compile(job *j);
 bool job_reads(const job *j, slot_id slot); /* whether it reads a leaf bound to `slot` */
 drmad_status job_run(job *j, void *const slots[]);
+/* As program_run_later; until job_wait the host must not read what it writes. */
+drmad_status job_run_later(job *j, void *const slots[]);
+drmad_status job_wait(job *j);
 #endif

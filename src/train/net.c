@@ -135,7 +135,8 @@ static node batch_rows(trainer *t, job *j, net *n)
     const examples *e = &t->spec.train;
     const slot_ref at = {SLOT_ROWS, 0};
 
-    if (trainer_fed(t)) return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
+    if (trainer_fed(t) || t->travels)
+        return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
     node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), at);
     return g_gather(j->g, rows, trainer_index(t, j, n));
 }

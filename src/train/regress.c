@@ -124,7 +124,7 @@ drmad_status trainer_pull(trainer *t, const double *w)
 
     t->pulled = w != NULL;
     if (!w) return DRMAD_OK;
-    TRY(trainer_fetch(t, t->slot[SLOT_PREVIOUS], &to));
+    TRY(trainer_stage(t, t->slot[SLOT_PREVIOUS], &to));
     for (int64_t i = 0; i < t->spec.params->total; i++) trainer_put(t, to, i, w[i]);
     TRY(trainer_send(t, t->slot[SLOT_PREVIOUS]));
 done:

@@ -50,6 +50,7 @@ typedef struct regress_spec {
 
 typedef struct train_spec {
     dtype dtype;
+    const backend *on;         /* where `model` computes; NULL: the CPU. An oracle brings its own */
     module model;              /* none with an oracle */
     oracle *oracle;            /* NULL: `model` as a graph of our own; borrowed */
     train_sources sources;     /* with `model` */
@@ -81,6 +82,7 @@ typedef struct train_spec {
     regress_spec regress;
 } train_spec;
 
+const backend *train_backend(const train_spec *s); /* where its vectors live */
 /* The constant or scheduled value of a kind at a step, where the space has no say. */
 double train_base(const train_spec *s, hyper_kind k, int64_t step);
 /* Whether the kind is tuned, or a constant other than 0. */
@@ -141,9 +143,9 @@ drmad_status trainer_row_losses(trainer *t, const examples *e, const double *val
 drmad_status trainer_outputs(trainer *t, const examples *e, void *table);
 
 const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the vectors live */
-const void *trainer_buffer(const trainer *t, int32_t k); /* vector k of the state, likewise */
-/* The weights in host memory, until the trainer is used again. */
+/* The weights, and vector k of the state, in host memory until the trainer is used again. */
 drmad_status trainer_read_weights(trainer *t, const void **out);
+drmad_status trainer_read_buffer(trainer *t, int32_t k, const void **out);
 size_t trainer_bytes(const trainer *t); /* memory held, plans included */
 /* One line a step of the plan. */
 void trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user);

@@ -1,7 +1,6 @@
-/* The trainer: what it holds, and the loop over steps. Evaluation is in evaluate.c, the graph in
- * net.c. */
+/* The trainer: what it holds, and what is in place before a step. The loop over steps is in
+ * trainer_run.c, evaluation in evaluate.c, the graph in net.c. */
 #include "train/trainer.h"
-#include <math.h>
 #include <string.h>
 
 enum { DENSE_CHUNK = 512 };
@@ -88,7 +87,7 @@ static drmad_status uses_new(trainer *t)
         u->count = (size_t)shape_count(&u->leaf);
         u->moving = u->by_row || (u->use->kind == HYPER_LR && s->rate.kind != SCHEDULE_CONSTANT) ||
                     (u->use->kind == HYPER_LR && s->rate.warmup > 0);
-        u->scaled = u->moving && !u->by_row && !t->on->host;
+        u->scaled = u->moving && !u->by_row && train_sums(s, u->use);
         if (u->scaled) u->scaled = s->space->slices[u->use->slice].multiplier, u->moving = false;
         u->phase = -1;
         TRY(trainer_use_memory(t, i));
@@ -111,12 +110,13 @@ static drmad_status buffers_new(trainer *t)
         for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_vector(t, flat, &t->state[i][k]));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->draw, &t->draw));
     TRY(mem_alloc(t->ctx, flat, sizeof *t->grad_sum, &t->grad_sum));
-    TRY(trainer_vector(t, flat, &t->slot[SLOT_WGRAD]));
+    TRY(trainer_gradient_new(t));
     for (int k = SLOT_G; s->oracle && k <= SLOT_HU; k++) TRY(trainer_vector(t, flat, &t->slot[k]));
-    t->slot[SLOT_TEACHER] = (void *)(uintptr_t)s->teacher;
+    TRY(trainer_tables_new(t));
     if (s->regress.to != REGRESS_NONE) TRY(trainer_vector(t, flat, &t->slot[SLOT_PREVIOUS]));
     for (int k = SLOT_LR; k <= SLOT_CORRECT; k++)
-        TRY(mem_alloc(t->ctx, 1, sizeof(double), &t->slot[k]));
+        TRY(mem_alloc(t->ctx, k == SLOT_LOSS ? LATE_STEPS : 1, sizeof(double), &t->slot[k]));
+    t->losses = t->slot[SLOT_LOSS];
     TRY(mem_alloc(t->ctx, (size_t)s->steps, sizeof *t->product, &t->product));
     for (int64_t k = 0; k < s->done; k++) product = optim_product(&s->optim, k, product);
     for (int64_t k = 0; k < s->steps; k++)
@@ -124,7 +124,6 @@ static drmad_status buffers_new(trainer *t)
     TRY(mem_alloc(t->ctx, batch, sizeof *t->local, &t->local));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->index, &t->index));
     TRY(mem_alloc(t->ctx, batch, sizeof *t->batch_labels, &t->batch_labels));
-    t->slot[SLOT_CONSTANTS] = (void *)(uintptr_t)s->model.constant_data;
     TRY(uses_new(t));
     if (s->masks) TRY(trainer_masks_new(t));
 done:
@@ -189,6 +188,9 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
     if (s->steps < 1)
         return FAIL(ctx, DRMAD_E_CONFIG, "train.steps: %lld, expected at least 1",
                     (long long)s->steps);
+    const backend *on = train_backend(s);
+    if (!s->oracle && !on->host && !on->mixed)
+        return FAIL(ctx, DRMAD_E_INTERNAL, "backend %s: takes no host addresses", on->name);
     if (s->masks && s->model.masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
     if (s->half && (s->oracle || s->dtype != F32))
@@ -215,7 +217,7 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
                    ? DENSE_CHUNK
                    : spec->batch;
     t->masks = spec->masks ? spec->model.masks : 0;
-    t->on = spec->oracle && spec->oracle->on ? spec->oracle->on : &backend_cpu;
+    t->on = train_backend(spec);
     t->vectors = optim_vectors(&spec->optim);
     TRY(buffers_new(t));
     TRY(trainer_plan_step(t));
@@ -232,9 +234,13 @@ void trainer_free(trainer *t)
     job_free(t->eval);
     job_free(t->eval_grad);
     for (int i = 0; i < 2; i++) job_free(t->rest[i]);
+    job_free(t->gather);
+    for (int k = 0; k <= MORE_MAX; k++) mem_free(t->ctx, t->batch_rows[k]);
+    for (int32_t k = 0; k < t->tables; k++) trainer_vector_free(t, t->table[k]);
     for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++) trainer_use_memory_free(t, i);
     for (int32_t l = 0; t->slot && l < t->masks; l++)
         mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);
+    if (t->losses) t->slot[SLOT_LOSS] = t->losses;
     for (int k = SLOT_LR; t->slot && k <= SLOT_CORRECT; k++) mem_free(t->ctx, t->slot[k]);
     for (int k = SLOT_G; t->slot && k <= SLOT_HU; k++) trainer_vector_free(t, t->slot[k]);
     if (t->slot) trainer_vector_free(t, t->slot[SLOT_WGRAD]);
@@ -261,18 +267,18 @@ const void *trainer_weights(const trainer *t)
     return t->state[t->now][0];
 }
 
-const void *trainer_buffer(const trainer *t, int32_t k)
+drmad_status trainer_read_buffer(trainer *t, int32_t k, const void **out)
 {
-    return t->state[t->now][k];
+    void *v;
+    const drmad_status st = trainer_fetch(t, t->state[t->now][k], &v);
+
+    *out = v;
+    return st;
 }
 
 drmad_status trainer_read_weights(trainer *t, const void **out)
 {
-    void *w;
-    const drmad_status st = trainer_fetch(t, trainer_weights(t), &w);
-
-    *out = w;
-    return st;
+    return trainer_read_buffer(t, 0, out);
 }
 
 size_t trainer_bytes(const trainer *t)
@@ -298,6 +304,13 @@ void trainer_explain(const trainer *t, void (*line)(void *user, const char *text
 }
 
 /* ---- one step's surroundings ---- */
+
+const backend *train_backend(const train_spec *s)
+{
+    const backend *on = s->oracle ? s->oracle->on : s->on;
+
+    return on ? on : &backend_cpu;
+}
 
 double train_base(const train_spec *s, hyper_kind k, int64_t step)
 {
@@ -392,6 +405,21 @@ static drmad_status take_batch(trainer *t, int64_t step)
     return DRMAD_OK;
 }
 
+/* The batch's rows of tables that are in host memory alone. */
+static void take_rows(trainer *t)
+{
+    const examples *e = &t->spec.train;
+
+    t->slot[SLOT_ROWS] = t->batch_rows[0];
+    trainer_copy_rows(t, t->batch_rows[0], e->rows, (size_t)e->width * dtype_size(e->type));
+    for (int32_t k = 0; k < t->spec.model.n_more; k++) {
+        if (!e->more[k]) continue;
+        t->slot[SLOT_MORE + k] = t->batch_rows[1 + k];
+        trainer_copy_rows(t, t->batch_rows[1 + k], e->more[k],
+                          module_row_bytes(&t->spec.model.more[k]));
+    }
+}
+
 /* Which examples the step's batch consists of. An oracle is asked only where something is tuned per
  * example. */
 static drmad_status choose_batch(trainer *t, int64_t step)
@@ -403,20 +431,21 @@ static drmad_status choose_batch(trainer *t, int64_t step)
     if (s->oracle)
         return trainer_example_weights(t, USE_VALUE) ? trainer_ask_batch(t, step) : DRMAD_OK;
     for (int32_t k = 0; k < s->model.n_more; k++)
-        t->slot[SLOT_MORE + k] = (void *)(uintptr_t)s->train.more[k];
+        t->slot[SLOT_MORE + k] = (void *)(uintptr_t)t->more[k];
     if (s->sources.batch) {
         TRY(trainer_ask_batch(t, step));
-        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)t->rows;
     } else if (trainer_fed(t)) {
         TRY(take_batch(t, step));
     } else {
         batch_indices(s->order, t->seed, step, batch, count, t->local);
-        t->slot[SLOT_ROWS] = (void *)(uintptr_t)s->train.rows;
+        t->slot[SLOT_ROWS] = (void *)(uintptr_t)t->rows;
     }
     for (int64_t i = 0; i < s->batch; i++) {
         t->index[i] = s->train.list[t->local[i]];
         t->batch_labels[i] = s->train.labels[t->local[i]];
     }
+    if (t->travels) take_rows(t);
 done:
     return st;
 }
@@ -454,102 +483,4 @@ void trainer_restart(trainer *t, const double *values, uint64_t seed)
     t->seed = seed;
     t->spec.rate = train_rate(&t->spec, t->spec.space, values);
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) t->use[i].phase = -1;
-}
-
-/* ---- the loop ---- */
-
-drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[])
-{
-    trainer *t = user;
-    drmad_status st = DRMAD_OK;
-    double loss;
-
-    TRY(trainer_prepare(t, step));
-    if (t->spec.oracle) {
-        const void *weights = trainer_example_weights(t, USE_VALUE);
-        TRY(trainer_ask_gradient(t, step, from[0], weights, t->slot[SLOT_G], &loss));
-        trainer_put(t, t->slot[SLOT_LOSS], 0, loss);
-    }
-    trainer_bind(t, SLOT_W, from);
-    trainer_bind(t, SLOT_W_OUT, to);
-    TRY(job_run(t->step, t->slot));
-done:
-    return st;
-}
-
-static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[])
-{
-    if (!tr) return DRMAD_OK;
-    const bool masks = t->spec.masks && step < t->spec.steps;
-    if (masks) trainer_masks_pack(t);
-    return traj_record(tr, step, state, masks ? t->mask_bits : NULL);
-}
-
-static drmad_status diverged(trainer *t, int64_t step, double loss)
-{
-    return FAIL(t->ctx, DRMAD_E_DIVERGED, "training diverged: loss %g at step %lld of %lld", loss,
-                (long long)step, (long long)t->spec.steps);
-}
-
-static void note_loss(const trainer *t, int64_t step, double loss, train_report *out)
-{
-    const int64_t tail = (t->spec.steps + 9) / 10;
-
-    if (step == 0) out->first_loss = loss;
-    out->last_loss = loss;
-    if (step >= t->spec.steps - tail) out->mean_loss += loss / (double)tail;
-    out->steps = step + 1;
-}
-
-void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
-{
-    t->watch_every = every;
-    t->watch = fn;
-    t->watch_user = user;
-}
-
-void trainer_follow(trainer *t, train_follow_fn *fn, void *user)
-{
-    t->follow = fn;
-    t->follow_user = user;
-}
-
-static drmad_status watch(trainer *t, int64_t steps)
-{
-    const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
-
-    return due ? t->watch(t->watch_user, steps) : DRMAD_OK;
-}
-
-drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
-                         train_report *out)
-{
-    const double start = base_now();
-    const bool masks = t->spec.masks, apart = masks || t->follow; /* a step into other memory */
-    drmad_status st = DRMAD_OK;
-
-    *out = (train_report){0};
-    trainer_restart(t, values, seed);
-    TRY(trainer_prepare(t, 0));
-    t->now = 0;
-    TRY(trainer_start_state(t, t->state[0]));
-    if (tr) TRY(traj_begin(tr));
-    for (int64_t step = 0; step < t->spec.steps; step++) {
-        void *const *from = t->state[t->now], *const *to = apart ? t->state[1 - t->now] : from;
-
-        TRY(base_stopped(t->ctx));
-        if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
-        TRY(trainer_step_at(t, step, from, to));
-        if (masks) TRY(record(t, tr, step, from));
-        if (apart) t->now = 1 - t->now;
-        const double loss = trainer_get(t, t->slot[SLOT_LOSS], 0);
-        note_loss(t, step, loss, out);
-        if (!isfinite(loss)) TRY(diverged(t, step, loss));
-        if (t->follow) TRY(t->follow(t->follow_user, step, from, to));
-        TRY(watch(t, step + 1));
-    }
-    TRY(record(t, tr, t->spec.steps, t->state[t->now]));
-done:
-    out->seconds = base_now() - start;
-    return st;
 }

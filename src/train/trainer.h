@@ -4,6 +4,11 @@
 #define TRAINER_H
 #include "train/job.h"
 
+enum { TABLES_MAX = 2 * (MORE_MAX + 1) + 2 }; /* inputs, chunks of them, constants, the teacher's */
+
+/* Steps that may be under way while the host prepares the next one, where the backend lets it. */
+enum { LATE_STEPS = 32 };
+
 typedef enum use_slot { USE_VALUE, USE_COT, USE_TAN, USE_INVERSE, USE_SLOTS } use_slot;
 
 /* As drmad/model.h numbers them. */
@@ -38,6 +43,8 @@ struct trainer {
     use_state *use;       /* space->n_uses */
     const double *values; /* of the current run */
     uint64_t seed;
+    void *losses; /* SLOT_LOSS of each step under way */
+    int32_t late; /* steps whose loss nobody has looked at */
     int64_t watch_every;
     train_watch_fn *watch;
     void *watch_user;
@@ -50,6 +57,8 @@ struct trainer {
     int32_t vectors;                       /* of a state */
     void *state[2][OPTIM_VECTORS];         /* two states: the weights, then the buffers */
     int32_t now;                           /* the one that holds the last run's result */
+    int64_t replayed;                      /* a device's state[0] is that before this step; -1 */
+    const void *replayed_to;               /* ... and a copy of this one */
     int32_t *local, *index, *batch_labels; /* [batch] */
     int32_t *asked; /* [steps, batch]: what sources.batch said for asked_seed; -1: not yet */
     uint64_t asked_seed;
@@ -58,10 +67,17 @@ struct trainer {
     size_t mask_bytes;
     int64_t *mask_size; /* [masks]: elements of a batch's sign mask */
     int32_t masks;
-    double *grad_sum; /* evaluation: flat */
-    int64_t chunk;    /* evaluation: rows of a chunk */
-    int64_t seen;     /* evaluation: rows that counted */
-    bool scored;      /* evaluation: right answers are counted */
+    const void *rows, *more[MORE_MAX]; /* the training set's tables, where programs read them */
+    bool travels; /* they have no room on the device: a batch's are in batch_rows, as `more` */
+    void *batch_rows[1 + MORE_MAX];
+    void *table[TABLES_MAX]; /* a device's: copies of what never changes, and chunks */
+    int32_t tables;
+    job *gather;                  /* a device's, evaluation: a chunk from its tables */
+    void *chunk_at[1 + MORE_MAX]; /* where to: rows, further inputs */
+    double *grad_sum;             /* evaluation: flat */
+    int64_t chunk;                /* evaluation: rows of a chunk */
+    int64_t seen;                 /* evaluation: rows that counted */
+    bool scored;                  /* evaluation: right answers are counted */
 };
 
 /* The training graph of one step, on leaves bound to SLOT_W and the batch. */
@@ -156,10 +172,18 @@ void trainer_use_memory_free(trainer *t, int32_t use);
 /* On a device the reverse plan itself sums the use's cotangent, in double, until it is taken: into
  * host[USE_COT]. */
 bool trainer_sums(const trainer *t, int32_t use);
+/* The same for any use but one by rows, before there is a trainer. */
+bool train_sums(const train_spec *s, const hyper_use *u);
+/* The output for a use's cotangent; where the device sums, that sum, over itself. */
+drmad_status trainer_put_cotangent(trainer *t, job *j, int32_t use, node cot);
 drmad_status trainer_take_sum(trainer *t, int32_t use);
 drmad_status trainer_clear_sum(trainer *t, int32_t use);
 /* traj_step_fn: user is the trainer. */
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[]);
+/* The same for steps that are run again, and the end of those: the last run's result is where it
+ * was. */
+drmad_status trainer_replay_step(void *user, int64_t step, void *const from[], void *const to[]);
+drmad_status trainer_replay_end(trainer *t);
 /* w_0 of (values, seed), flat; draw holds it without initial scales. */
 drmad_status trainer_start(trainer *t, void *w);
 /* The whole state before step 0: those weights, and the optimiser's buffers. */
@@ -193,7 +217,22 @@ drmad_status trainer_copy(trainer *t, void *to, const void *from); /* flat vecto
 /* A flat vector as the host can use it: itself or, of a device, a copy until the next such call.
  * trainer_send puts that copy into a device's vector. Not for every step. */
 drmad_status trainer_fetch(trainer *t, const void *flat, void **out);
+drmad_status trainer_fetch_some(trainer *t, const void *v, int64_t count, void **out);
 drmad_status trainer_send(trainer *t, void *flat);
+/* Memory for trainer_send, of no particular content, where all of the vector is made anew. */
+drmad_status trainer_stage(trainer *t, void *flat, void **out);
+/* *out: `host`, or where programs of a device read the copy that is made of it. */
+drmad_status trainer_table(trainer *t, const void *host, size_t bytes, const void **out);
+drmad_status trainer_tables_new(trainer *t);
+void trainer_copy_rows(const trainer *t, void *to, const void *table, size_t row); /* a batch's */
+
+/* dF/dw of an evaluation, summed over its chunks into grad_sum: by the plans on a device, here in
+ * host memory. */
+drmad_status trainer_gradient_new(trainer *t);
+drmad_status trainer_gradient_begin(trainer *t);
+drmad_status trainer_gradient_put(trainer *t, job *j, int32_t tensor, node dw); /* the output */
+void trainer_gradient_add(trainer *t);                                          /* of a chunk */
+drmad_status trainer_gradient_end(trainer *t);
 
 /* Elements of a flat buffer in spec.dtype as doubles, and back: of the host's. */
 double trainer_get(const trainer *t, const void *flat, int64_t i);

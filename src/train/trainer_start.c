@@ -2,7 +2,7 @@
 #include "train/trainer.h"
 #include <string.h>
 
-/* The start weights of a model of our own; the caller may have the last word. */
+/* The start weights of a model of our own, in host memory; the caller may have the last word. */
 static drmad_status draw_start(trainer *t, void *w)
 {
     const train_spec *s = &t->spec;
@@ -42,12 +42,17 @@ drmad_status trainer_start(trainer *t, void *w)
     drmad_status st = DRMAD_OK;
     void *v = w;
 
-    if (s->oracle) TRY(trainer_ask_start(t, w));
-    else TRY(draw_start(t, w));
-    if (!space_has(s->space, HYPER_INIT_SCALE) && s->init_scale == 1) return DRMAD_OK;
-    TRY(trainer_fetch(t, w, &v));
-    for (int64_t i = 0; s->oracle && i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);
-    scale_start(t, v);
+    const bool scaled = space_has(s->space, HYPER_INIT_SCALE) || s->init_scale != 1;
+    if (s->oracle) {
+        TRY(trainer_ask_start(t, w));
+        if (!scaled) return DRMAD_OK;
+        TRY(trainer_fetch(t, w, &v));
+        for (int64_t i = 0; i < s->params->total; i++) t->draw[i] = trainer_get(t, v, i);
+    } else {
+        TRY(trainer_stage(t, w, &v));
+        TRY(draw_start(t, v));
+    }
+    if (scaled) scale_start(t, v);
     TRY(trainer_send(t, w));
 done:
     return st;
@@ -62,7 +67,7 @@ static drmad_status start_buffer(trainer *t, int32_t k, void *to)
     void *v;
 
     if (st != DRMAD_OK || !from) return st;
-    TRY(trainer_fetch(t, to, &v));
+    TRY(trainer_stage(t, to, &v));
     for (int64_t i = 0; i < total; i++) trainer_put(t, v, i, from[i]);
     TRY(trainer_send(t, to));
 done:

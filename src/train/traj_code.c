@@ -3,7 +3,7 @@
 #include "train/traj_code.h"
 #include <math.h>
 
-enum { UNITS_MAX = 1 << 20, AGAIN_MAX = 4, K_MAX = CODE_NONE - 1 };
+enum { UNITS_MAX = CODE_UNITS_MAX, AGAIN_MAX = 4, K_MAX = CODE_NONE - 1 };
 
 /* Lengths of a Huffman code for bucket 0 same, 0 other, 1 same, ...; skip, again, far, end.
  * Fitted with bench/grid_study.py --fit on the MNIST tanh MLP at learning rates .05, .1 and .3;
@@ -109,6 +109,57 @@ static inline bits_word event(const code_table *t, unsigned k, uint64_t gap, uns
     unsigned rest = k + e.rest;
 
     return (bits_word){e.bits | (gap & ((1ull << rest) - 1)) << e.length, e.length + rest};
+}
+
+void code_event(code_writer *c, uint64_t gap, bool turned, uint32_t cells)
+{
+    const uint64_t far = gap >> c->k >> (CODE_BUCKETS - 1);
+    bits_word *o = c->word + c->waiting;
+
+    if (far) o = skips(c, o, far);
+    *o++ = event(c->table, c->k, gap - (far << c->k << (CODE_BUCKETS - 1)), turned);
+    if (cells > 1) o = units_more(c, o, cells - 1);
+    c->waiting = (int)(o - c->word);
+    if (c->waiting >= CODE_WORDS) code_flush(c);
+}
+
+void code_end(code_writer *c)
+{
+    const bits_word end = symbol(c, CODE_END);
+
+    code_put(c, end.value, (unsigned)end.length);
+}
+
+static code_sign sign_of(const bits_reader *r, const code_table *t)
+{
+    return t->get[bits_peek(r) & ((1 << CODE_BITS) - 1)];
+}
+
+code_move code_next(bits_reader *r, const code_table *t, unsigned k)
+{
+    code_move m = {.cells = 1};
+    code_sign e;
+
+    for (e = sign_of(r, t); e.symbol == CODE_SKIP; e = sign_of(r, t)) {
+        bits_skip(r, e.length);
+        m.gap += 1ll << (k + CODE_BUCKETS - 1);
+    }
+    if (e.symbol == CODE_END) {
+        bits_skip(r, e.length);
+        return (code_move){0};
+    }
+    const unsigned rest = e.total + k - e.length;
+    m.gap += (int64_t)(bits_peek(r) >> e.length & ((1ull << rest) - 1));
+    m.gap += (int64_t)(e.bucket > 0) << rest;
+    m.turned = e.symbol & 1;
+    bits_skip(r, e.total + k);
+    for (e = sign_of(r, t); e.symbol == CODE_AGAIN; e = sign_of(r, t), m.cells++)
+        bits_skip(r, e.length);
+    if (e.symbol != CODE_FAR) return m;
+    bits_skip(r, e.length);
+    m.cells += (uint32_t)bits_peek(r);
+    bits_skip(r, 32);
+    return m;
 }
 
 #define REAL float

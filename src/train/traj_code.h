@@ -19,7 +19,8 @@ enum {
     CODE_SYMBOLS,
     CODE_BITS = 10, /* the longest code */
     CODE_K_BITS = 5,
-    CODE_NONE = 31 /* in place of k: the tensor has no grid yet */
+    CODE_NONE = 31,          /* in place of k: the tensor has no grid yet */
+    CODE_UNITS_MAX = 1 << 20 /* a weight that moves by more tau in a step is lost */
 };
 
 typedef struct code_word {
@@ -63,6 +64,19 @@ void code_put(code_writer *c, uint64_t value, unsigned length); /* plain bits */
 void code_flush(code_writer *c);                                /* packs what waits */
 /* The k that suits `events` among `count`. */
 unsigned code_k(double events, int64_t count);
+
+/* One event: a weight `gap` weights behind the last one moves by so many tau, in the other
+ * direction than that one or not; the end of a tensor; and an event read back, cells 0 at the
+ * end. */
+typedef struct code_move {
+    int64_t gap;
+    uint32_t cells;
+    bool turned;
+} code_move;
+
+void code_event(code_writer *c, uint64_t gap, bool turned, uint32_t cells);
+void code_end(code_writer *c);
+code_move code_next(bits_reader *r, const code_table *t, unsigned k);
 
 /* Moves hat to within tau/2 of w and writes the events. Gives their number, or -1 - i when
  * weight i of the span is not finite or has jumped by more than a million tau. */

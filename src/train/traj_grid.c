@@ -23,42 +23,13 @@
  * grow beyond it (warm-up). Its averaged squares are kept beside the weights, as cells
  * (traj_cells.h); of the other buffers nothing is.
  *
+ * Walking back is in traj_grid_back.c.
+ *
  * Record of step t in the log: [sign masks of step t, t < T] [for each tensor: doublings of tau
  * in unary, k, events of t-1 -> t]. */
-#include "train/traj_cells.h"
-#include "train/traj_code.h"
+#include "train/traj_grid.h"
 #include <math.h>
 #include <string.h>
-
-typedef struct cell { /* one tensor */
-    code_span span;
-    double size;      /* tau is size * rms */
-    double expected;  /* crossings a step, running mean */
-    double share;     /* of the weights that crossed in the last step */
-    unsigned doubled; /* times at the current step */
-    bool late;        /* started at zero */
-    bool follows;     /* tau doubles when the weights do */
-    bool small;       /* of little weight in the log: a finer grid */
-} cell;
-
-typedef struct grid {
-    bits log;
-    code_table table;
-    uint64_t *start; /* of each record, in bits */
-    cell *at;
-    char *hat[2];    /* forwards: hat_t and, at the end, w_T itself; backwards: states t+1 and t */
-    uint32_t *masks; /* of the step loaded last */
-    size_t mask_words;
-    size_t fixed;    /* bytes held besides the log */
-    cells squares;   /* where spec.squares */
-    double rate;     /* bytes a step, running mean */
-    bool coarsen;    /* from the next step on */
-    bool normed;     /* the net has norms */
-    int32_t largest; /* tensor */
-    bool swell;      /* most of its weights crossed in the last step */
-    traj_scan_f32_fn *scan_f32;
-    traj_scan_f64_fn *scan_f64;
-} grid;
 
 enum { SMALL_SHARE = 8, TAU_BITS = 8, RATE_MEMORY = 8, UNARY_MAX = 32 };
 
@@ -139,6 +110,21 @@ static void make_cells(const traj_spec *s, grid *g)
     }
 }
 
+static drmad_status hold_device(trajectory *tr, grid *g)
+{
+    const bool squares = tr->spec.squares > 0;
+    drmad_status st = DRMAD_OK;
+
+    for (int k = 0; k < 1 + squares && !tr->spec.on->host; k++)
+        TRY(traj_hold(tr, traj_vector_bytes(&tr->spec), 1, &g->stage[k]));
+    TRY(cross_new(tr, &g->cross));
+    if (g->cross) TRY(traj_hold(tr, (size_t)tr->spec.params->n, sizeof *g->tau, &g->tau));
+    for (int k = g->cross ? 2 : 0; k < 2 + squares && !tr->spec.on->host; k++)
+        TRY(traj_hold_vectors(tr, 1, &g->there[k]));
+done:
+    return st;
+}
+
 static drmad_status grid_open(trajectory *tr)
 {
     drmad_status st = DRMAD_OK;
@@ -153,6 +139,7 @@ static drmad_status grid_open(trajectory *tr)
     TRY(traj_hold(tr, traj_vector_bytes(s), 1, &g->hat[0]));
     TRY(traj_hold(tr, traj_vector_bytes(s), 1, &g->hat[1]));
     TRY(traj_hold(tr, g->mask_words, sizeof *g->masks, &g->masks));
+    TRY(hold_device(tr, g));
     if (s->squares) TRY(cells_open(tr, &g->squares));
     g->fixed = tr->stats.bytes_held;
     g->normed = normed(s);
@@ -180,6 +167,10 @@ static void grid_close(trajectory *tr)
     mem_free(tr->ctx, g->hat[0]);
     mem_free(tr->ctx, g->hat[1]);
     mem_free(tr->ctx, g->masks);
+    for (int k = 0; k < 2; k++) mem_free(tr->ctx, g->stage[k]);
+    for (int k = 0; k < 3; k++) traj_free_vectors(tr, g->there[k]);
+    cross_free(tr, g->cross);
+    mem_free(tr->ctx, g->tau);
     mem_free(tr->ctx, g);
 }
 
@@ -314,10 +305,9 @@ static void fit_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
     if (tau > 0 && (tau < c->span.tau || !g->normed)) c->span.tau = tau;
 }
 
-static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, const void *w,
-                               int64_t t)
+static drmad_status choose_tau(trajectory *tr, int32_t i, const void *w, int64_t t)
 {
-    grid *g = tr->kept;
+    const grid *g = tr->kept;
     cell *c = &g->at[i];
     drmad_status st = DRMAD_OK;
 
@@ -325,6 +315,55 @@ static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, cons
     if (tr->spec.first_step > 0 && c->span.tau > 0 && !c->late) fit_tau(tr, i, w, t);
     if (c->late || (c->follows && t % FOLLOW == 0)) TRY(set_tau(tr, i, w, t));
     if (g->coarsen && c->span.tau > 0 && c->doubled < UNARY_MAX) c->span.tau *= 2, c->doubled++;
+done:
+    return st;
+}
+
+/* Whether choosing tau asks for the weights themselves. */
+static bool wants_weights(const trajectory *tr, int64_t t)
+{
+    const grid *g = tr->kept;
+    bool wants = t == 0 || (t == 1 && tr->spec.first_step > 0);
+
+    for (int32_t i = 0; i < tr->spec.params->n; i++)
+        wants = wants || g->at[i].late || (g->at[i].follows && t % FOLLOW == 0);
+    return wants;
+}
+
+/* On a device: all tensors at once. */
+static drmad_status cross_there(trajectory *tr, const void *w, int64_t t)
+{
+    grid *g = tr->kept;
+    const param_table *p = tr->spec.params;
+    drmad_status st = DRMAD_OK;
+    int64_t lost;
+    int32_t i = p->n - 1;
+
+    for (int32_t k = 0; k < p->n; k++) g->tau[k] = g->at[k].span.tau;
+    TRY(cross_run(tr, g->cross, w, g->tau, &lost));
+    if (lost < 0) goto done;
+    while (p->at[i].offset > lost) i--;
+    st = not_finite(tr, i, lost - p->at[i].offset, g->cross->w, t);
+done:
+    return st;
+}
+
+static int64_t encode(trajectory *tr, code_writer *out, code_span s, const void *w, size_t *far)
+{
+    const grid *g = tr->kept;
+
+    if (g->cross) return cross_encode(out, g->cross, s, far);
+    return tr->spec.dtype == F32
+               ? code_encode_f32(out, s, g->scan_f32, w, (float *)(void *)g->hat[0])
+               : code_encode_f64(out, s, g->scan_f64, w, (double *)(void *)g->hat[0]);
+}
+
+static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, const void *w,
+                               int64_t t, size_t *far)
+{
+    const grid *g = tr->kept;
+    cell *c = &g->at[i];
+
     code_put(out, (1ull << c->doubled) - 1, c->doubled + 1);
     if (c->span.tau == 0) {
         code_put(out, CODE_NONE, CODE_K_BITS);
@@ -332,15 +371,12 @@ static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, cons
     }
     out->k = code_k(c->expected, c->span.count);
     code_put(out, out->k, CODE_K_BITS);
-    int64_t n = tr->spec.dtype == F32
-                    ? code_encode_f32(out, c->span, g->scan_f32, w, (float *)(void *)g->hat[0])
-                    : code_encode_f64(out, c->span, g->scan_f64, w, (double *)(void *)g->hat[0]);
+    const int64_t n = encode(tr, out, c->span, w, far);
     if (n < 0) return not_finite(tr, i, -1 - n, w, t);
     tr->stats.events += n;
     c->expected = (c->expected + (double)n) / 2;
     c->share = (double)n / (double)c->span.count;
-done:
-    return st;
+    return DRMAD_OK;
 }
 
 static void put_masks(code_writer *out, const void *masks, size_t bytes)
@@ -377,18 +413,24 @@ static void watch_limit(trajectory *tr, int64_t t, int64_t events)
         used + (double)g->fixed, tr->spec.memory, (long long)t, (long long)tr->spec.steps);
 }
 
-static drmad_status put_record(trajectory *tr, int64_t t, const void *w, const void *masks)
+/* `there`: the state as it lies, w: as the host sees it, or NULL where it need not. */
+static drmad_status put_record(trajectory *tr, int64_t t, const void *there, const void *w,
+                               const void *masks)
 {
     drmad_status st = DRMAD_OK;
     grid *g = tr->kept;
     code_writer out;
+    size_t far = 0;
 
     out.out = &g->log;
     out.table = &g->table;
     out.waiting = 0;
     if (t < tr->spec.steps) put_masks(&out, masks, tr->spec.mask_bytes);
     g->swell = g->at[g->largest].share > grown;
-    for (int32_t i = 0; t > 0 && i < tr->spec.params->n; i++) TRY(put_tensor(tr, &out, i, w, t));
+    for (int32_t i = 0; t > 0 && i < tr->spec.params->n; i++) TRY(choose_tau(tr, i, w, t));
+    if (t > 0 && g->cross) TRY(cross_there(tr, there, t));
+    for (int32_t i = 0; t > 0 && i < tr->spec.params->n; i++)
+        TRY(put_tensor(tr, &out, i, w, t, &far));
     code_flush(&out);
     st = g->log.failed;
 done:
@@ -400,82 +442,29 @@ static drmad_status grid_record(trajectory *tr, int64_t t, void *const state[], 
     drmad_status st = DRMAD_OK;
     grid *g = tr->kept;
     int64_t before = tr->stats.events;
+    const void *w = NULL, *v;
 
     if (!masks && g->mask_words && t < tr->spec.steps)
         return FAIL(tr->ctx, DRMAD_E_USAGE, "trajectory grid: no masks for step %lld",
                     (long long)t);
     g->start[t] = bits_where(&g->log);
-    TRY(put_record(tr, t, state[0], masks));
-    if (tr->spec.squares) TRY(cells_record(tr, &g->squares, t, state[tr->spec.squares]));
-    if (t == 0) TRY(first_state(tr, state[0]));
+    if (!g->cross || wants_weights(tr, t)) TRY(traj_down(tr, state[0], g->stage[0], &w));
+    TRY(put_record(tr, t, state[0], w, masks));
+    if (tr->spec.squares) {
+        TRY(traj_down(tr, state[tr->spec.squares], g->stage[1], &v));
+        TRY(cells_record(tr, &g->squares, t, v));
+    }
+    if (t == 0) TRY(first_state(tr, w));
+    if (t == 0 && g->cross) TRY(cross_begin(tr, g->cross, state[0]));
     if (t > 0 && t < tr->spec.steps) watch_limit(tr, t, tr->stats.events - before);
     if (t < tr->spec.steps) goto done;
-    memcpy(g->hat[1], state[0], traj_vector_bytes(&tr->spec));
+    if (g->cross) TRY(cross_keep(tr, g->cross, state[0]));
+    else memcpy(g->hat[1], w, traj_vector_bytes(&tr->spec));
     TRY(bits_end(&g->log));
     tr->stats.bytes_logged = (size_t)(bits_where(&g->log) / 8);
     if (tr->spec.squares) tr->stats.bytes_logged += (size_t)(bits_where(&g->squares.log) / 8);
 done:
     return st;
-}
-
-/* hat_t to hat_{t-1} on `hat`. The second and last time (`leave`) the spacing goes back to that
- * of step t-1. */
-static void undo(trajectory *tr, int64_t t, char *hat, bool leave)
-{
-    grid *g = tr->kept;
-    size_t skip = t < tr->spec.steps ? 32 * g->mask_words : 0;
-    bits_reader r;
-
-    bits_read_at(&r, &g->log, g->start[t] + skip);
-    for (int32_t i = 0; i < tr->spec.params->n; i++) {
-        cell *c = &g->at[i];
-        unsigned doubled = (unsigned)__builtin_ctzll(~bits_peek(&r));
-        bits_skip(&r, doubled + 1);
-        unsigned k = bits_peek(&r) & CODE_NONE;
-        bits_skip(&r, CODE_K_BITS);
-        if (k != CODE_NONE && tr->spec.dtype == F32)
-            code_undo_f32(&r, &g->table, k, c->span, (float *)(void *)hat);
-        if (k != CODE_NONE && tr->spec.dtype == F64)
-            code_undo_f64(&r, &g->table, k, c->span, (double *)(void *)hat);
-        if (leave) c->span.tau = ldexp(c->span.tau, -(int)doubled);
-    }
-}
-
-static void get_masks(grid *g, int64_t t)
-{
-    bits_reader r;
-
-    bits_read_at(&r, &g->log, g->start[t]);
-    for (size_t i = 0; i < g->mask_words; i++) {
-        g->masks[i] = (uint32_t)bits_peek(&r);
-        bits_skip(&r, 32);
-    }
-}
-
-/* hat[0] holds w_t, hat[1] what was w_{t+1} (at first the exact w_T). To go one step down,
- * hat[1] is brought from t+2 to t over both steps, which is cheaper than a copy, and the two
- * change places. */
-static drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
-{
-    grid *g = tr->kept;
-    int64_t last = tr->spec.steps - 1;
-
-    if (t < last) {
-        char *old = g->hat[1];
-        undo(tr, t + 2, old, true);
-        if (t == last - 1) memcpy(old, g->hat[0], traj_vector_bytes(&tr->spec));
-        g->hat[1] = g->hat[0];
-        g->hat[0] = old;
-    }
-    undo(tr, t + 1, g->hat[0], false);
-    if (g->mask_words) get_masks(g, t);
-    *out = (traj_view){
-        .now = {g->hat[0]}, .next = {g->hat[1]}, .masks = g->mask_words ? g->masks : NULL};
-    if (tr->spec.squares) {
-        cells_load(tr, &g->squares, t);
-        out->low = g->squares.low;
-    }
-    return DRMAD_OK;
 }
 
 /* An estimate: 3 % of the weights cross a step at tau = .11 rms (learning rate .3), at 7.2 bits

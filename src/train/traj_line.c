@@ -8,11 +8,11 @@
  * Close only while the learning rate times T is small; what goes wrong beyond is in
  * docs/MATH.md. */
 #include "train/traj_kinds.h"
-#include <string.h>
 
 typedef struct line {
     void *first, *last; /* w_0, w_T */
     void *mid[2];       /* w_t and w_{t+1}, by t modulo 2 */
+    void *there[2];     /* a device's, likewise */
 } line;
 
 static drmad_status line_open(trajectory *tr)
@@ -27,6 +27,7 @@ static drmad_status line_open(trajectory *tr)
     TRY(traj_hold(tr, bytes, 1, &l->last));
     TRY(traj_hold(tr, bytes, 1, &l->mid[0]));
     TRY(traj_hold(tr, bytes, 1, &l->mid[1]));
+    for (int k = 0; k < 2 && !tr->spec.on->host; k++) TRY(traj_hold_vectors(tr, 1, &l->there[k]));
 done:
     return st;
 }
@@ -39,6 +40,7 @@ static void line_close(trajectory *tr)
     mem_free(tr->ctx, l->last);
     mem_free(tr->ctx, l->mid[0]);
     mem_free(tr->ctx, l->mid[1]);
+    for (int k = 0; k < 2; k++) traj_free_vectors(tr, l->there[k]);
     mem_free(tr->ctx, l);
 }
 
@@ -50,12 +52,13 @@ static drmad_status line_begin(trajectory *tr)
 
 static drmad_status line_record(trajectory *tr, int64_t t, void *const state[], const void *masks)
 {
-    line *l = tr->kept;
+    const line *l = tr->kept;
+    const backend *on = tr->spec.on;
+    void *to = t == 0 ? l->first : l->last;
 
     (void)masks;
-    if (t == 0) memcpy(l->first, state[0], traj_vector_bytes(&tr->spec));
-    if (t == tr->spec.steps) memcpy(l->last, state[0], traj_vector_bytes(&tr->spec));
-    return DRMAD_OK;
+    if (t > 0 && t < tr->spec.steps) return DRMAD_OK;
+    return on->copy(on, tr->ctx, COPY_DOWN, to, state[0], traj_vector_bytes(&tr->spec));
 }
 
 static void between_f32(float *restrict w, const float *a, const float *b, double s, int64_t n)
@@ -71,14 +74,18 @@ static void between_f64(double *restrict w, const double *a, const double *b, do
 static drmad_status line_load(trajectory *tr, int64_t t, traj_view *out)
 {
     line *l = tr->kept;
+    drmad_status st = DRMAD_OK;
     int64_t n = tr->spec.params->total, steps = tr->spec.steps;
     double s = (double)t / (double)steps;
     void *w = t == 0 ? l->first : l->mid[t % 2];
 
     if (t > 0 && tr->spec.dtype == F32) between_f32(w, l->first, l->last, s, n);
     if (t > 0 && tr->spec.dtype == F64) between_f64(w, l->first, l->last, s, n);
-    *out = (traj_view){.now = {w}, .next = {t + 1 == steps ? l->last : l->mid[(t + 1) % 2]}};
-    return DRMAD_OK;
+    *out = (traj_view){.next = {tr->spec.on->host ? l->mid[(t + 1) % 2] : l->there[(t + 1) % 2]}};
+    if (t + 1 == steps) TRY(traj_up(tr, l->last, l->there[(t + 1) % 2], &out->next[0]));
+    TRY(traj_up(tr, w, l->there[t % 2], &out->now[0]));
+done:
+    return st;
 }
 
 size_t traj_line_bytes(const traj_spec *s)

@@ -58,6 +58,24 @@ done:
     return st;
 }
 
+drmad_status traj_down(trajectory *tr, const void *v, void *stage, const void **out)
+{
+    const backend *on = tr->spec.on;
+
+    *out = on->host ? v : stage;
+    if (on->host) return DRMAD_OK;
+    return on->copy(on, tr->ctx, COPY_DOWN, stage, v, traj_vector_bytes(&tr->spec));
+}
+
+drmad_status traj_up(trajectory *tr, const void *v, void *there, const void **out)
+{
+    const backend *on = tr->spec.on;
+
+    *out = on->host ? v : there;
+    if (on->host) return DRMAD_OK;
+    return on->copy(on, tr->ctx, COPY_UP, there, v, traj_vector_bytes(&tr->spec));
+}
+
 /* The run as its kind sees it. */
 static traj_spec kept_part(const traj_spec *s)
 {
@@ -82,7 +100,8 @@ static traj_kind resolve(const traj_spec *s)
 
     if (s->kind != TRAJ_AUTO) return s->kind;
     if (s->memory == 0 || traj_full_bytes(s) <= s->memory) return TRAJ_FULL;
-    return host ? TRAJ_GRID : TRAJ_REPLAY;
+    if (!host && !s->on->mixed) return TRAJ_REPLAY;
+    return host || traj_replay_bytes(s) > s->memory ? TRAJ_GRID : TRAJ_REPLAY;
 }
 
 static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)
@@ -106,7 +125,7 @@ static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)
     if (s->vectors < 1 || s->vectors > TRAJ_VECTORS)
         return FAIL(ctx, DRMAD_E_USAGE, "trajectory: %d vectors in a state, expected 1 to %d",
                     s->vectors, TRAJ_VECTORS);
-    if (s->on && !s->on->host && (s->kind == TRAJ_GRID || s->kind == TRAJ_LINE))
+    if (s->on && !s->on->host && !s->on->mixed && (s->kind == TRAJ_GRID || s->kind == TRAJ_LINE))
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "trajectory.kind: %s needs vectors in host memory, and the model's live on a "
                     "device; use replay, which is exact and keeps about sqrt(steps) states",

@@ -53,8 +53,10 @@ typedef struct traj_spec {
     const char *spill_dir;    /* replay: where what is beyond the limit goes; NULL = nowhere */
     size_t mask_bytes;        /* grid: bytes of ReLU sign masks of each step; 0 = none */
     bool kinked;              /* the net has kinks (ReLU): a finer grid */
-    const backend *on;        /* where states live; NULL: in host memory. Else full, replay only */
-    traj_step_fn *step;       /* replay only */
+    /* Where states live; NULL: in host memory. Elsewhere grid and line work on the host, the grid
+     * but for the passes that the backend makes; on a caller's device they cannot. */
+    const backend *on;
+    traj_step_fn *step; /* replay only */
     void *user;
 } traj_spec;
 
@@ -79,7 +81,8 @@ typedef struct traj_stats {
 
 typedef struct trajectory trajectory;
 
-/* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond. The trajectory is reused for
+/* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond; on a device, between them, replay
+ * while that fits, for which nothing travels. The trajectory is reused for
  * any number of runs. */
 drmad_status traj_new(drmad_ctx *ctx, const traj_spec *spec, trajectory **out);
 void traj_free(trajectory *tr); /* NULL is fine */

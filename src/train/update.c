@@ -74,6 +74,20 @@ bool trainer_follows(const trainer *t, int32_t tensor)
 
 /* ---- what the optimiser does not have ---- */
 
+/* Whether the host cannot see what a single step gives the base rate. */
+static bool cotangents_stay(const train_spec *s)
+{
+    const backend *on = train_backend(s);
+    bool stay = !on->host && !on->mixed;
+
+    for (int32_t i = 0; i < s->space->n_uses; i++) {
+        const hyper_use *u = &s->space->uses[i];
+        const bool multiplies = u->kind == HYPER_LR && s->space->slices[u->slice].multiplier;
+        stay = stay || (multiplies && train_sums(s, u));
+    }
+    return stay;
+}
+
 static drmad_status check_schedule(drmad_ctx *ctx, const train_spec *s)
 {
     bool any = false;
@@ -88,7 +102,7 @@ static drmad_status check_schedule(drmad_ctx *ctx, const train_spec *s)
                         word);
         if (s->rate.kind == SCHEDULE_TABLE && schedule_kinds[i] != HYPER_LR_PEAK)
             return FAIL(ctx, DRMAD_E_CONFIG, "%s: the schedule is a table of factors", word);
-        if (s->oracle && s->oracle->on)
+        if (cotangents_stay(s))
             return FAIL(ctx, DRMAD_E_CONFIG,
                         "%s: cotangents of single steps stay on the model's device; tune lr, as a "
                         "multiplier, in phases",

@@ -345,7 +345,7 @@ TEST(f21_a_rally_that_is_done_is_told_again)
     CHECK_INT(d.events, 0);
     CHECK(strstr(d.text, "stage  examples"));
     CHECK_INT(RALLY_RUN(&d, "r", desk_resume, "outer.lr=0.9"), DRMAD_E_CONFIG);
-    CHECK(strstr(d.message, "rally.json: of another study or other data"));
+    CHECK(strstr(d.message, "rally.json: of another study, other data"));
     CHECK_OK(d.ctx, RALLY_RUN(&d, "r", desk_tune, "outer.lr=0.9"));
     desk_close(&d);
 }

@@ -387,7 +387,7 @@ TEST(f21_a_pipeline_that_is_done_is_told_again)
     CHECK_INT(d.events, 0);
     CHECK(strstr(d.text, "the winner"));
     CHECK_INT(PIPE_RUN(&d, "whole", desk_resume, "outer.lr=0.9"), DRMAD_E_CONFIG);
-    CHECK(strstr(d.message, "search.json: of another study or other data"));
+    CHECK(strstr(d.message, "search.json: of another study, other data"));
     CHECK_OK(d.ctx, PIPE_RUN(&d, "whole", desk_tune, "outer.lr=0.9"));
     desk_close(&d);
 }

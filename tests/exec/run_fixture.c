@@ -66,7 +66,7 @@ node rx_bytes(rx *x, shape s)
     return n;
 }
 
-static size_t out_bytes(const rx *x, const plan_output *o)
+size_t rx_out_bytes(const rx *x, const plan_output *o)
 {
     return (size_t)shape_count(graph_shape(x->g, o->y)) * dtype_size(graph_dtype(x->g, o->y));
 }
@@ -77,7 +77,7 @@ bool rx_run(rx *x, int n, const plan_output *out, int threads, bool in_place, vo
     plan *p = NULL;
     program *prog = NULL;
 
-    for (int i = 0; i < n; i++) y[i] = malloc(out_bytes(x, &out[i]) + 1);
+    for (int i = 0; i < n; i++) y[i] = malloc(rx_out_bytes(x, &out[i]) + 1);
     TRY(drmad_ctx_set_threads(x->ctx, threads));
     TRY(plan_new(x->ctx, x->g, out, n, &x->target, &p));
     check_memory(p);
@@ -87,7 +87,7 @@ bool rx_run(rx *x, int n, const plan_output *out, int threads, bool in_place, vo
     for (int32_t i = 0; i < n; i++) {
         program_set_output(prog, i, y[i]);
         if (!in_place || out[i].alias < 0) continue;
-        memcpy(y[i], x->data[out[i].alias], out_bytes(x, &out[i]));
+        memcpy(y[i], x->data[out[i].alias], rx_out_bytes(x, &out[i]));
         program_set_leaf(prog, out[i].alias, y[i]);
     }
     TRY(program_run(prog));
@@ -105,39 +105,51 @@ static double number(dtype t, const void *y, int64_t i)
                       : ((const int32_t *)y)[i];
 }
 
-/* Compares with the evaluator's values; one failure an output is enough. */
-static void compare(rx *x, const plan_output *o, int i, const void *y, const double *want,
-                    double tol, const char *how)
+/* One failure an output is enough. */
+void rx_compare(rx *x, const plan_output *o, int i, const void *y, const rx_wanted *w)
 {
     const int64_t count = shape_count(graph_shape(x->g, o->y));
     const dtype t = graph_dtype(x->g, o->y);
+    const double *want = w->want[i];
     double most = 0.1; /* below it, what is left where terms of up to some hundred cancel */
 
     for (int64_t k = 0; k < count; k++)
         if (fabs(want[k]) > most) most = fabs(want[k]);
     for (int64_t k = 0; k < count; k++) {
         const double got = number(t, y, k);
-        if (fabs(got - want[k]) <= tol * most || (isnan(got) && isnan(want[k])) || got == want[k])
+        if (fabs(got - want[k]) <= w->tol * most || (isnan(got) && isnan(want[k])) ||
+            got == want[k])
             continue;
         test_fail(__FILE__, __LINE__,
                   "seed %llu %s: output %d (node %d) element %lld = %.9g, expected %.9g",
-                  (unsigned long long)x->seed, how, i, o->y, (long long)k, got, want[k]);
+                  (unsigned long long)x->seed, w->how, i, o->y, (long long)k, got, want[k]);
         return;
     }
 }
 
+void rx_evaluate(rx *x, int n, const plan_output *out, double **want)
+{
+    node roots[RX_OUTS];
+
+    for (int i = 0; i < n; i++) {
+        roots[i] = out[i].y;
+        want[i] = calloc((size_t)shape_count(graph_shape(x->g, out[i].y)) + 1, sizeof(double));
+    }
+    eval(x->g, (const void *const *)x->data, n, roots, want);
+}
+
 static void compare_all(rx *x, int n, const plan_output *out, int threads, bool in_place,
-                        double *const *want, void **same, double tol, const char *how)
+                        const rx_wanted *w, void **same)
 {
     void *y[RX_OUTS] = {0};
     const bool first = !same[0];
 
     if (rx_run(x, n, out, threads, in_place, y))
         for (int i = 0; i < n; i++) {
-            compare(x, &out[i], i, y[i], want[i], tol, how);
-            if (!first && memcmp(y[i], same[i], out_bytes(x, &out[i])) != 0)
+            rx_compare(x, &out[i], i, y[i], w);
+            if (!first && memcmp(y[i], same[i], rx_out_bytes(x, &out[i])) != 0)
                 test_fail(__FILE__, __LINE__, "seed %llu %s: output %d differs in its bits",
-                          (unsigned long long)x->seed, how, i);
+                          (unsigned long long)x->seed, w->how, i);
         }
     for (int i = 0; i < n; i++)
         if (first) same[i] = y[i];
@@ -158,26 +170,20 @@ void rx_check(rx *x, int n, const plan_output *out, double tol)
     const plan_target usual = x->target;
     double *want[RX_OUTS];
     void *same[RX_OUTS] = {0};
-    node roots[RX_OUTS];
 
     CHECK_OK(x->ctx, graph_status(x->g));
     if (graph_status(x->g) != DRMAD_OK) return;
-    for (int i = 0; i < n; i++) {
-        roots[i] = out[i].y;
-        want[i] = calloc((size_t)shape_count(graph_shape(x->g, out[i].y)) + 1, sizeof(double));
-    }
-    eval(x->g, (const void *const *)x->data, n, roots, want);
+    rx_evaluate(x, n, out, want);
     for (int tiles = 0; tiles < 3; tiles++) {
+        static const char *const how[] = {"fused", "small tiles", "unfused"};
+        const rx_wanted w = {want, tol, how[tiles]}, in = {want, tol, "in place"};
         x->target.fuse = tiles < 2;
         if (tiles == 1) x->target.tile_bytes = 512, x->target.tile_macs = 1000;
         if (tiles == 1) x->target.recompute_bytes = 1;
-        compare_all(x, n, out, 1, false, want, same, tol,
-                    tiles == 0   ? "fused"
-                    : tiles == 1 ? "small tiles"
-                                 : "unfused");
-        compare_all(x, n, out, 1, true, want, same, tol, "in place");
-        if (tiles < 2) compare_all(x, n, out, 2, true, want, same, tol, "2 threads");
-        if (tiles < 2) compare_all(x, n, out, 5, false, want, same, tol, "5 threads");
+        compare_all(x, n, out, 1, false, &w, same);
+        compare_all(x, n, out, 1, true, &in, same);
+        if (tiles < 2) compare_all(x, n, out, 2, true, &w, same);
+        if (tiles < 2) compare_all(x, n, out, 5, false, &w, same);
         drop(n, same);
     }
     x->target = usual;

@@ -16,6 +16,7 @@ typedef struct rx {
     uint64_t seed, drawn;
     void *data[RX_LEAVES]; /* by leaf number */
     plan_target target;    /* changed by tests; the CPU's at first */
+    bool bf16;             /* random graphs: values that pass through it */
 } rx;
 
 void rx_open(rx *x, dtype t, uint64_t seed);
@@ -30,6 +31,18 @@ node rx_bytes(rx *x, shape s); /* u8 */
  * outputs are bound to a copy of their leaf's memory. Fails the test and gives false when
  * something fails. */
 bool rx_run(rx *x, int n, const plan_output *out, int threads, bool in_place, void **y);
+size_t rx_out_bytes(const rx *x, const plan_output *o);
+
+/* The evaluator's values, and how far from them outputs may be: of the largest of each. `how` they
+ * were computed, for messages. */
+typedef struct rx_wanted {
+    double *const *want;
+    double tol;
+    const char *how;
+} rx_wanted;
+
+void rx_evaluate(rx *x, int n, const plan_output *out, double **want); /* want[i]: to free() */
+void rx_compare(rx *x, const plan_output *o, int i, const void *y, const rx_wanted *w);
 /* The above in all variants against the evaluator: fused and not, small and large tiles, 1, 2
  * and 5 threads (equal bit for bit), in place and not. tol: of the largest value of each output. */
 void rx_check(rx *x, int n, const plan_output *out, double tol);

@@ -281,7 +281,7 @@ local function examples_run()
         assert(text:find(words, 1, true) and text:find("status 0", 1, true), text)
     end
     local text = io.popen(line:format(house.folder(), root, "cuda_drmad_mnist", 20)):read("*a")
-    assert(text:find("no CUDA backend", 1, true) and text:find("status 6", 1, true), text)
+    assert(text:find("device: cuda: ", 1, true) and text:find("status 6", 1, true), text)
 end
 
 local function the_page_runs()

@@ -25,7 +25,7 @@ from unrolled import Run
 import drmad
 import drmad.hyper as hyper
 from drmad._context import Context
-from drmad.errors import ConfigError, DataError, ModelError
+from drmad.errors import ConfigError, DataError, MissingError, ModelError
 from drmad.export import export_graph
 from drmad.result import read_safetensors
 from drmad.tuning import Job
@@ -221,6 +221,27 @@ def the_same_result():
         }, "parameters under other names"
 
 
+def on_a_device():
+    """device="cuda" computes where DRMAD_CUDA_LIBRARY says; here the host driver stands for a GPU.
+    Without a library, and for models that torch computes, it is refused."""
+    built = house.ROOT / "build" / "release" / "libdrmad_cuda_host.so"
+    os.environ["DRMAD_CUDA_LIBRARY"] = "/nowhere/libdrmad_cuda.so"
+    with tempfile.TemporaryDirectory() as folder:
+        given = {**arguments(f"{folder}/cpu"), "engine": "native"}
+        refused = {**given, "out": f"{folder}/no"}
+        nets.refuses(MissingError, ["device: cuda", "/nowhere/libdrmad_cuda.so"],
+                     lambda: drmad.tune(**refused, device="cuda"))  # fmt: skip
+        nets.refuses(ConfigError, ["device: 'cuda'", "engine='native'"],
+                     lambda: drmad.tune(**arguments(folder), device="cuda"))  # fmt: skip
+        os.environ["DRMAD_CUDA_LIBRARY"] = str(built)
+        a = drmad.tune(**given)
+        b = drmad.tune(**{**given, "out": f"{folder}/cuda"}, device="cuda")
+        del os.environ["DRMAD_CUDA_LIBRARY"]
+        for kind, tracks in a.values.items():
+            for name, track in tracks.items():
+                nets.close(b.values[kind][name], track, 1e-5, f"{kind} {name}")
+
+
 def the_other_calls():
     """why with a weight an example, and estimate; check: below."""
     with tempfile.TemporaryDirectory() as folder:
@@ -390,6 +411,7 @@ TESTS = {
     "pairs of a smaller last batch": pairs_of_a_smaller_last_batch,
     "the same result": the_same_result,
     "the other calls": the_other_calls,
+    "on a device": on_a_device,
     "dropout trains": dropout_trains,
     "refusals": refusals,
     "F14 a bad graph": f14_a_bad_graph,

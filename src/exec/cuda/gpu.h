@@ -1,19 +1,21 @@
 /* The seam between the CUDA backend and what computes for it. The backend lowers a plan to a list
  * of calls, each one kernel with its arguments; a driver runs such lists. There are two drivers:
- * libdrmad_cuda.so (driver.cu), on an NVIDIA GPU, and the host's (host_driver.c), which runs the
- * same kernel bodies thread by thread, so that all but the GPU itself is tested without one.
+ * libdrmad_cuda.so (cuda_driver.c, kernels.cu), on an NVIDIA GPU, and the host's (host_driver.c),
+ * which runs the same kernel bodies thread by thread, so that all but the GPU itself is tested
+ * without one.
  *
  *   backend_cuda.c   a backend (exec/backend.h) over a driver: memory, binding, the run
  *   lower_*.c        plan -> calls
  *   kernels.def      the kernels; kernel_args.h their arguments; body_*.h what they do
  *   geometry.c       how many blocks and threads a call takes
- *   load.c           finds and opens libdrmad_cuda.so
+ *   cuda_load.c      finds and opens libdrmad_cuda.so
  *
  * A body is written as phases between barriers (body.h), in the part of C that is C++ too. Sums
  * have a fixed order: bits are equal from run to run. */
 #ifndef GPU_H
 #define GPU_H
 #include "exec/backend.h"
+#include "exec/cuda/kernel_args.h"
 
 typedef enum gpu_kernel {
 #define KERNEL(name) GPU_##name,
@@ -24,7 +26,8 @@ typedef enum gpu_kernel {
 
 enum {
     GPU_ARGS_MAX = 512, /* bytes of one call's arguments */
-    GPU_DRIVER_VERSION = 1
+    /* Goes up with every change of this seam; which kernels there are is part of it. */
+    GPU_DRIVER_VERSION = 2 << 16 | GPU_KERNELS
 };
 
 /* One kernel of a program. `args` is the kernel's struct of kernel_args.h; addresses in it are the
@@ -32,10 +35,23 @@ enum {
 typedef struct gpu_call {
     gpu_kernel kernel;
     dtype type;              /* F32 or F64: of the body */
-    int32_t blocks, threads; /* geometry.c */
+    int32_t blocks, threads; /* geometry.c; 0 blocks: passed by */
     size_t shared;           /* bytes of a block's shared memory */
+    int32_t wave;            /* rises; calls of one wave may run at once */
     _Alignas(16) unsigned char args[GPU_ARGS_MAX];
 } gpu_call;
+
+/* How many calls from `call` on are of its kernel, type and wave: one launch. */
+static inline int32_t gpu_together(const gpu_call *call, int32_t calls)
+{
+    int32_t n = 1;
+
+    while (n < calls && n < GPU_MANY && call[n].wave == call->wave &&
+           call[n].kernel == call->kernel && call[n].type == call->type &&
+           call[n].threads == call->threads)
+        n++;
+    return n;
+}
 
 typedef struct gpu gpu;                 /* a driver's own: device, stream, library handles */
 typedef struct gpu_program gpu_program; /* a list that is ready to run, as a CUDA graph */
@@ -68,7 +84,7 @@ typedef struct gpu_driver {
     drmad_status (*alloc_host)(gpu *g, drmad_ctx *ctx, size_t bytes, void **out);
     void (*free_host)(gpu *g, void *ptr);
     /* Copies the calls. `up`: copied to the device before the calls, `down` back after them, both
-     * part of the program (0 bytes: none). Calls run in order. */
+     * part of the program (0 bytes: none). Waves run in order. */
     drmad_status (*record)(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
                            const gpu_transfer *up, const gpu_transfer *down, gpu_program **out);
     drmad_status (*run)(gpu *g, drmad_ctx *ctx, gpu_program *p);

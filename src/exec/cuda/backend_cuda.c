@@ -1,0 +1,176 @@
+/* The backend over a driver: the device, its memory, and which addresses are its own. */
+#include "exec/cuda/cuda.h"
+#include "exec/cuda/gpu_code.h"
+#include <string.h>
+
+typedef struct cuda_backend {
+    backend on;            /* first: a backend of this kind is one of these */
+    gpu_state *state, own; /* state: own, which a const backend may change */
+} cuda_backend;
+
+static gpu_state *state_of(const backend *b)
+{
+    return ((const cuda_backend *)b)->state;
+}
+
+/* ---- what is lent ---- */
+
+/* The number of ranges that start at `memory` or before. */
+static int32_t find(const gpu_state *s, const void *memory)
+{
+    int32_t low = 0, high = s->ranges;
+
+    while (low < high) {
+        const int32_t mid = (low + high) / 2;
+        if ((uintptr_t)s->range[mid].start <= (uintptr_t)memory) low = mid + 1;
+        else high = mid;
+    }
+    return low;
+}
+
+bool gpu_owns(const gpu_state *s, const void *memory)
+{
+    const int32_t i = find(s, memory) - 1;
+
+    return i >= 0 && (uintptr_t)memory - (uintptr_t)s->range[i].start < s->range[i].bytes;
+}
+
+static drmad_status make_room(gpu_state *s)
+{
+    drmad_status st = DRMAD_OK;
+    const size_t room = (size_t)s->room;
+
+    if (s->ranges < s->room) return DRMAD_OK;
+    TRY(mem_resize(s->ctx, &s->range, room, 2 * room + 16, sizeof *s->range));
+    s->room = (int32_t)(2 * room + 16);
+done:
+    return st;
+}
+
+static void add(gpu_state *s, const void *memory, size_t bytes)
+{
+    const int32_t at = find(s, memory);
+
+    memmove(&s->range[at + 1], &s->range[at], (size_t)(s->ranges - at) * sizeof *s->range);
+    s->range[at] = (gpu_range){memory, bytes};
+    s->ranges++;
+}
+
+static void drop(gpu_state *s, const void *memory)
+{
+    const int32_t at = find(s, memory) - 1;
+
+    if (at < 0 || s->range[at].start != memory) return;
+    s->ranges--;
+    memmove(&s->range[at], &s->range[at + 1], (size_t)(s->ranges - at) * sizeof *s->range);
+}
+
+/* ---- the backend's functions ---- */
+
+static drmad_status lend(const backend *b, drmad_ctx *ctx, size_t bytes, void **out)
+{
+    drmad_status st = DRMAD_OK;
+    gpu_state *s = state_of(b);
+
+    *out = NULL;
+    TRY(make_room(s));
+    TRY(s->d->alloc(s->g, ctx, bytes ? bytes : 1, out));
+    add(s, *out, bytes ? bytes : 1);
+done:
+    return st;
+}
+
+static void give_back(const backend *b, drmad_ctx *ctx, void *memory)
+{
+    gpu_state *s = state_of(b);
+
+    (void)ctx;
+    if (!memory) return;
+    drop(s, memory);
+    s->d->free(s->g, memory);
+}
+
+static drmad_status copy(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
+                         size_t bytes)
+{
+    const gpu_state *s = state_of(b);
+
+    return bytes ? s->d->copy(s->g, ctx, way, to, from, bytes) : DRMAD_OK;
+}
+
+static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void **code)
+{
+    return gpu_code_bind(state_of(b), ctx, p, code);
+}
+
+static drmad_status pass_new(const backend *b, drmad_ctx *ctx, const grid_pass *p, void **out)
+{
+    return gpu_pass_new(state_of(b), ctx, p, out);
+}
+
+static bool supports(int32_t op, dtype t)
+{
+    return op >= 0 && op < OP_COUNT && t != BF16;
+}
+
+/* Products are whole calls, so nothing is cut. What stays in a second-level cache is kept rather
+ * than computed again. */
+static const plan_target target = {
+    .name = "cuda",
+    .align = 256,
+    .fuse = true,
+    .tile_bytes = SIZE_MAX / 2,
+    .tile_macs = INT64_MAX / 2,
+    .recompute_bytes = 4 << 20,
+    .supports = supports,
+};
+
+/* ---- */
+
+static const backend functions = {
+    .version = BACKEND_VERSION,
+    .name = "cuda",
+    .target = &target,
+    .mixed = true,
+    .arena = true,
+    .bind = bind,
+    .run = gpu_code_run,
+    .wait = gpu_code_wait,
+    .release = gpu_code_release,
+    .bytes = gpu_code_bytes,
+    .alloc = lend,
+    .free = give_back,
+    .copy = copy,
+    .pass_new = pass_new,
+    .pass_run = gpu_pass_run,
+    .pass_free = gpu_pass_free,
+};
+
+drmad_status cuda_backend_new(drmad_ctx *ctx, const gpu_driver *d, int32_t device, backend **out)
+{
+    drmad_status st = DRMAD_OK;
+    cuda_backend *b = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *b, &b));
+    b->on = functions;
+    b->own = (gpu_state){.ctx = ctx, .d = d};
+    b->state = &b->own;
+    if (d->version != GPU_DRIVER_VERSION)
+        TRY(FAIL(ctx, DRMAD_E_INTERNAL, "cuda: a driver of version %d, expected %d", d->version,
+                 GPU_DRIVER_VERSION));
+    TRY(d->open(ctx, device, &b->own.g));
+    *out = &b->on, b = NULL;
+done:
+    if (b) cuda_backend_free(&b->on);
+    return st;
+}
+
+void cuda_backend_free(backend *b)
+{
+    if (!b) return;
+    gpu_state *s = state_of(b);
+    s->d->close(s->g);
+    mem_free(s->ctx, s->range);
+    mem_free(s->ctx, b);
+}

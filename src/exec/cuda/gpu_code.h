@@ -1,0 +1,32 @@
+/* What backend_cuda.c and gpu_code.c share: a backend over a driver, and the code of a plan. */
+#ifndef GPU_CODE_H
+#define GPU_CODE_H
+#include "exec/cuda/gpu.h"
+
+typedef struct gpu_range {
+    const char *start;
+    size_t bytes;
+} gpu_range;
+
+/* Of a backend: the device and what it has lent, by address. */
+typedef struct gpu_state {
+    drmad_ctx *ctx;
+    const gpu_driver *d;
+    gpu *g;
+    gpu_range *range;
+    int32_t ranges, room;
+} gpu_state;
+
+bool gpu_owns(const gpu_state *s, const void *memory); /* is it the device's? */
+
+/* A backend's functions for programs. */
+drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **out);
+drmad_status gpu_code_run(void *code, const bound_memory *m);
+drmad_status gpu_code_wait(void *code);
+void gpu_code_release(void *code);
+size_t gpu_code_bytes(const void *code);
+/* And for passes of the grid: gpu_grid.c. */
+drmad_status gpu_pass_new(gpu_state *s, drmad_ctx *ctx, const grid_pass *p, void **out);
+drmad_status gpu_pass_run(void *pass);
+void gpu_pass_free(void *pass); /* NULL is fine */
+#endif

@@ -1,0 +1,299 @@
+/* The driver without a GPU: runs the kernels' bodies on the CPU, block by block, phase by phase,
+ * thread by thread. It is for proof, so it makes mistakes show:
+ *
+ *   its memory cannot be touched between runs and copies, as if it were not the host's;
+ *   each piece lies before a page that nobody may touch;
+ *   shared memory is NaN when a block begins, and ends where its buffer does;
+ *   threads run in one order in one phase, in the other in the next: who reads in a phase what
+ *   another thread writes in it gets different values;
+ *   calls of one wave run backwards;
+ *   a body whose threads disagree on whether there is another phase ends the run. */
+#include "base/machine.h"
+#include "exec/cuda/body_all.h"
+#include "exec/cuda/gpu.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { ALIGN = 256 }; /* of device memory */
+
+typedef struct piece {
+    struct piece *next;
+    char *base, *start;  /* of the pages, of what was asked for */
+    size_t pages, bytes; /* bytes of the pages without the last, which is the guard; asked for */
+    bool device;
+} piece;
+
+struct gpu {
+    drmad_ctx *ctx;
+    piece *first;
+    size_t used;
+};
+
+struct gpu_program {
+    gpu_call *call;
+    int32_t calls;
+    gpu_transfer up, down;
+    char *shared, *state;
+    size_t shared_bytes;
+};
+
+/* ---- kernels ---- */
+
+typedef bool run_fn(const gpu_call *c, void *shared, void *state);
+
+typedef struct kernel {
+    run_fn *run;
+    size_t state; /* bytes of a thread's */
+} kernel;
+
+#define RUN(name, body)                                                                            \
+    static bool run_##body(const gpu_call *c, void *shared, void *state)                           \
+    {                                                                                              \
+        const name##_args *x = (const name##_args *)(const void *)c->args;                         \
+        BODY_STATE(body) *s = state;                                                               \
+        gpu_thread t = {.blocks = c->blocks, .threads = c->threads};                               \
+        bool more = true;                                                                          \
+        int32_t say = 0;                                                                           \
+        for (t.block = 0; t.block < t.blocks; t.block++, more = true) {                            \
+            memset(s, 0, (size_t)t.threads * sizeof *s);                                           \
+            memset(shared, 0xff, c->shared);                                                       \
+            for (int phase = 0; more; phase++) {                                                   \
+                say = 0;                                                                           \
+                for (int32_t i = 0; i < t.threads; i++) {                                          \
+                    t.thread = (t.block + phase) % 2 ? t.threads - 1 - i : i;                      \
+                    say += body(x, t, &s[t.thread], shared, phase);                                \
+                }                                                                                  \
+                more = say > 0;                                                                    \
+                if (more && say != t.threads) return false;                                        \
+            }                                                                                      \
+        }                                                                                          \
+        return true;                                                                               \
+    }
+#define KERNEL(name) RUN(name, name##_f32) RUN(name, name##_f64)
+#define KERNEL_ANY(name) RUN(name, name##_any)
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+
+static const kernel kernel_table[GPU_KERNELS][2] = {
+#define ENTRY(body)                                                                                \
+    {                                                                                              \
+        run_##body, sizeof(BODY_STATE(body))                                                       \
+    }
+#define KERNEL(name) [GPU_##name] = {ENTRY(name##_f32), ENTRY(name##_f64)},
+#define KERNEL_ANY(name) [GPU_##name] = {ENTRY(name##_any), ENTRY(name##_any)},
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+};
+
+static const kernel *kernel_of(const gpu_call *c)
+{
+    return &kernel_table[c->kernel][c->type == F64];
+}
+
+/* ---- memory ---- */
+
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void protect(const gpu *g, int how)
+{
+    for (const piece *p = g->first; p; p = p->next)
+        if (p->device) mprotect(p->base, p->pages, how);
+}
+
+static drmad_status new_piece(gpu *g, drmad_ctx *ctx, size_t bytes, bool device, void **out)
+{
+    const size_t page = page_size(), asked = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    drmad_status st = DRMAD_OK;
+    piece *p = NULL;
+    size_t whole;
+
+    *out = NULL;
+    if (bytes > SIZE_MAX / 2)
+        return FAIL(ctx, DRMAD_E_NOMEM, "device memory: %zu bytes asked for", bytes);
+    TRY(mem_alloc(ctx, 1, sizeof *p, &p));
+    *p = (piece){.next = g->first, .bytes = bytes, .device = device};
+    p->pages = asked > 0 ? (asked + page - 1) / page * page : page;
+    whole = p->pages + page;
+    p->base = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p->base == MAP_FAILED)
+        TRY(FAIL(ctx, DRMAD_E_NOMEM, "device memory: %zu bytes asked for", bytes));
+    if (!device) mprotect(p->base, p->pages, PROT_READ | PROT_WRITE);
+    p->start = p->base + p->pages - asked;
+    g->used += p->pages;
+    *out = p->start;
+    g->first = p, p = NULL;
+done:
+    mem_free(ctx, p);
+    return st;
+}
+
+static void free_piece(gpu *g, void *ptr)
+{
+    piece **at = &g->first;
+
+    while (*at && (*at)->start != ptr) at = &(*at)->next;
+    piece *p = *at;
+    if (!ptr || !p) return;
+    *at = p->next;
+    g->used -= p->pages;
+    munmap(p->base, p->pages + page_size());
+    mem_free(g->ctx, p);
+}
+
+static drmad_status host_alloc(gpu *g, drmad_ctx *ctx, size_t bytes, void **out)
+{
+    return new_piece(g, ctx, bytes, true, out);
+}
+
+static drmad_status host_alloc_host(gpu *g, drmad_ctx *ctx, size_t bytes, void **out)
+{
+    return new_piece(g, ctx, bytes, false, out);
+}
+
+/* The piece that address is in: NULL, it is not the device's. */
+static piece *piece_of(const gpu *g, const void *address)
+{
+    const char *at = address;
+    piece *p = g->first;
+
+    while (p && !(p->device && at >= p->start && at < p->base + p->pages)) p = p->next;
+    return p;
+}
+
+static drmad_status host_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const void *from,
+                              size_t bytes)
+{
+    piece *const in[2] = {piece_of(g, to), from ? piece_of(g, from) : NULL};
+
+    if (!in[0] != (way == COPY_DOWN) || (from && !in[1] != (way == COPY_UP)))
+        return FAIL(ctx, DRMAD_E_INTERNAL, "copy %d: not from or to the device", (int)way);
+    for (int k = 0; k < 2; k++)
+        if (in[k]) mprotect(in[k]->base, in[k]->pages, PROT_READ | PROT_WRITE);
+    if (from) memmove(to, from, bytes);
+    else memset(to, 0, bytes);
+    for (int k = 0; k < 2; k++)
+        if (in[k]) mprotect(in[k]->base, in[k]->pages, PROT_NONE);
+    return DRMAD_OK;
+}
+
+/* ---- the device ---- */
+
+static drmad_status host_open(drmad_ctx *ctx, int32_t device, gpu **out)
+{
+    drmad_status st = DRMAD_OK;
+
+    *out = NULL;
+    if (device != 0)
+        return FAIL(ctx, DRMAD_E_USAGE, "device %d: expected 0, there is one device", device);
+    TRY(mem_alloc(ctx, 1, sizeof **out, out));
+    (*out)->ctx = ctx;
+done:
+    return st;
+}
+
+static void host_close(gpu *g)
+{
+    if (!g) return;
+    while (g->first) free_piece(g, g->first->start);
+    mem_free(g->ctx, g);
+}
+
+static drmad_status host_info(gpu *g, gpu_info *out)
+{
+    *out = (gpu_info){.major = 9, .processors = 1, .memory = (size_t)machine_memory()};
+    snprintf(out->name, sizeof out->name, "host");
+    out->free = out->memory > g->used ? out->memory - g->used : 0;
+    return DRMAD_OK;
+}
+
+/* ---- programs ---- */
+
+static void host_forget(gpu *g, gpu_program *p)
+{
+    if (!p) return;
+    mem_free(g->ctx, p->call);
+    mem_free(g->ctx, p->shared);
+    mem_free(g->ctx, p->state);
+    mem_free(g->ctx, p);
+}
+
+static drmad_status host_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
+                                const gpu_transfer *up, const gpu_transfer *down, gpu_program **out)
+{
+    drmad_status st = DRMAD_OK;
+    gpu_program *p = NULL;
+    size_t state = 0;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *p, &p));
+    TRY(mem_alloc(ctx, (size_t)n + 1, sizeof *p->call, &p->call));
+    if (n > 0) memcpy(p->call, calls, (size_t)n * sizeof *calls);
+    p->calls = n;
+    p->up = *up, p->down = *down;
+    for (int32_t i = 0; i < n; i++) {
+        const size_t need = kernel_of(&calls[i])->state * (size_t)calls[i].threads;
+        if (need > state) state = need;
+        if (calls[i].shared > p->shared_bytes) p->shared_bytes = calls[i].shared;
+    }
+    p->shared_bytes = (p->shared_bytes + 63) / 64 * 64;
+    TRY(mem_alloc(ctx, p->shared_bytes + 1, 1, &p->shared));
+    TRY(mem_alloc(ctx, state + 1, 1, &p->state));
+    *out = p, p = NULL;
+done:
+    host_forget(g, p);
+    return st;
+}
+
+static drmad_status run_wave(drmad_ctx *ctx, const gpu_program *p, int32_t from, int32_t end)
+{
+    for (int32_t i = end - 1; i >= from; i--) {
+        const gpu_call *c = &p->call[i];
+        if (!kernel_of(c)->run(c, p->shared + (p->shared_bytes - c->shared) / 16 * 16, p->state))
+            return FAIL(ctx, DRMAD_E_INTERNAL, "kernel %d: its threads disagree on its phases",
+                        (int)c->kernel);
+    }
+    return DRMAD_OK;
+}
+
+static drmad_status host_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
+{
+    drmad_status st = DRMAD_OK;
+
+    protect(g, PROT_READ | PROT_WRITE);
+    if (p->up.bytes) memcpy(p->up.device, p->up.host, p->up.bytes);
+    for (int32_t i = 0, end; i < p->calls; i = end) {
+        for (end = i + 1; end < p->calls && p->call[end].wave == p->call[i].wave;) end++;
+        TRY(run_wave(ctx, p, i, end));
+    }
+    if (p->down.bytes) memcpy(p->down.host, p->down.device, p->down.bytes);
+done:
+    protect(g, PROT_NONE);
+    return st;
+}
+
+static drmad_status host_wait(gpu *g, drmad_ctx *ctx)
+{
+    (void)g, (void)ctx; /* run returns when all is done */
+    return DRMAD_OK;
+}
+
+const gpu_driver gpu_host_driver = {
+    .version = GPU_DRIVER_VERSION,
+    .open = host_open,
+    .close = host_close,
+    .info = host_info,
+    .alloc = host_alloc,
+    .free = free_piece,
+    .copy = host_copy,
+    .alloc_host = host_alloc_host,
+    .free_host = free_piece,
+    .record = host_record,
+    .run = host_run,
+    .wait = host_wait,
+    .forget = host_forget,
+};

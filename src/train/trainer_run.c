@@ -1,0 +1,176 @@
+/* A run: the loop over the steps. On a backend that lets the host run ahead (backend.wait) the
+ * losses of up to LATE_STEPS steps are looked at together: a run that diverges ends so many steps
+ * late, and tells the step at which it did.
+ *
+ * On a device all steps run in state[0], whether of a run or run again: programs whose addresses
+ * stay are recorded once, and a state is one copy a vector where it would be one a tensor. */
+#include "train/trainer.h"
+#include <math.h>
+
+drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[])
+{
+    trainer *t = user;
+    drmad_status st = DRMAD_OK;
+    double loss;
+
+    TRY(trainer_prepare(t, step));
+    if (t->spec.oracle) {
+        const void *weights = trainer_example_weights(t, USE_VALUE);
+        TRY(trainer_ask_gradient(t, step, from[0], weights, t->slot[SLOT_G], &loss));
+        trainer_put(t, t->slot[SLOT_LOSS], 0, loss);
+    }
+    trainer_bind(t, SLOT_W, from);
+    trainer_bind(t, SLOT_W_OUT, to);
+    TRY(job_run_later(t->step, t->slot));
+done:
+    return st;
+}
+
+/* ---- on a device ---- */
+
+static drmad_status copy_state(trainer *t, void *const to[], void *const from[])
+{
+    drmad_status st = DRMAD_OK;
+
+    for (int32_t k = 0; k < t->vectors; k++) TRY(trainer_copy(t, to[k], from[k]));
+done:
+    return st;
+}
+
+/* In state[0], where the run was: the run's end moves to state[1]. */
+drmad_status trainer_replay_step(void *user, int64_t step, void *const from[], void *const to[])
+{
+    trainer *t = user;
+    drmad_status st = DRMAD_OK;
+
+    if (!t->on->mixed) return trainer_step_at(t, step, from, to);
+    if (t->now == 0) TRY(copy_state(t, t->state[1], t->state[0]));
+    t->now = 1;
+    if (t->replayed != step || t->replayed_to != from[0]) TRY(copy_state(t, t->state[0], from));
+    t->replayed = -1;
+    TRY(trainer_step_at(t, step, t->state[0], t->state[0]));
+    TRY(copy_state(t, to, t->state[0]));
+    t->replayed = step + 1, t->replayed_to = to[0];
+done:
+    return st;
+}
+
+drmad_status trainer_replay_end(trainer *t)
+{
+    t->replayed = -1;
+    if (!t->on->mixed || t->now == 0) return DRMAD_OK;
+    t->now = 0;
+    return copy_state(t, t->state[0], t->state[1]);
+}
+
+/* ---- the loop ---- */
+
+static drmad_status record(trainer *t, trajectory *tr, int64_t step, void *const state[])
+{
+    if (!tr) return DRMAD_OK;
+    const bool masks = t->spec.masks && step < t->spec.steps;
+    if (masks) trainer_masks_pack(t);
+    return traj_record(tr, step, state, masks ? t->mask_bits : NULL);
+}
+
+static drmad_status diverged(trainer *t, int64_t step, double loss)
+{
+    return FAIL(t->ctx, DRMAD_E_DIVERGED, "training diverged: loss %g at step %lld of %lld", loss,
+                (long long)step, (long long)t->spec.steps);
+}
+
+static void note_loss(const trainer *t, int64_t step, double loss, train_report *out)
+{
+    const int64_t tail = (t->spec.steps + 9) / 10;
+
+    if (step == 0) out->first_loss = loss;
+    out->last_loss = loss;
+    if (step >= t->spec.steps - tail) out->mean_loss += loss / (double)tail;
+    out->steps = step + 1;
+}
+
+void trainer_watch(trainer *t, int64_t every, train_watch_fn *fn, void *user)
+{
+    t->watch_every = every;
+    t->watch = fn;
+    t->watch_user = user;
+}
+
+void trainer_follow(trainer *t, train_follow_fn *fn, void *user)
+{
+    t->follow = fn;
+    t->follow_user = user;
+}
+
+static drmad_status watch(trainer *t, int64_t steps)
+{
+    const bool due = t->watch_every > 0 && steps % t->watch_every == 0 && steps < t->spec.steps;
+
+    return due ? t->watch(t->watch_user, steps) : DRMAD_OK;
+}
+
+/* Whether the loss of a step must be known before the next one. */
+static bool impatient(const trainer *t, const trajectory *tr, int64_t step)
+{
+    const bool due = t->watch_every > 0 && (step + 1) % t->watch_every == 0;
+    const bool host = tr && traj_kind_of(tr) == TRAJ_GRID; /* it looks at each state itself */
+
+    return !t->on->wait || host || due || t->follow || t->spec.masks || t->late == LATE_STEPS ||
+           step + 1 == t->spec.steps;
+}
+
+static void *loss_of(const trainer *t, int32_t k)
+{
+    return (char *)t->losses + (size_t)k * t->size;
+}
+
+/* Looks at the losses of the steps up to this one. */
+static drmad_status look(trainer *t, int64_t step, train_report *out)
+{
+    const int64_t first = step + 1 - t->late;
+    drmad_status st = job_wait(t->step);
+
+    t->late = 0;
+    for (int64_t k = first; st == DRMAD_OK && k <= step; k++) {
+        const double loss = trainer_get(t, loss_of(t, (int32_t)(k - first)), 0);
+        note_loss(t, k, loss, out);
+        if (!isfinite(loss)) st = diverged(t, k, loss);
+    }
+    return st;
+}
+
+drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
+                         train_report *out)
+{
+    const double start = base_now();
+    const bool masks = t->spec.masks, apart = masks || t->follow; /* the state before is kept */
+    const bool moves = apart && !t->on->mixed;
+    drmad_status st = DRMAD_OK;
+
+    *out = (train_report){0};
+    trainer_restart(t, values, seed);
+    TRY(trainer_prepare(t, 0));
+    t->now = t->late = 0, t->replayed = -1;
+    TRY(trainer_start_state(t, t->state[0]));
+    if (tr) TRY(traj_begin(tr));
+    for (int64_t step = 0; step < t->spec.steps; step++) {
+        void *const *at = t->state[t->now], *const *to = moves ? t->state[1 - t->now] : at;
+        void *const *from = apart && !moves ? t->state[1] : at;
+
+        TRY(base_stopped(t->ctx));
+        if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
+        t->slot[SLOT_LOSS] = loss_of(t, t->late++);
+        if (from != at) TRY(copy_state(t, from, at));
+        TRY(trainer_step_at(t, step, at, to));
+        if (moves) t->now = 1 - t->now;
+        if (impatient(t, tr, step)) TRY(look(t, step, out));
+        if (masks) TRY(record(t, tr, step, from));
+        if (t->follow) TRY(t->follow(t->follow_user, step, from, to));
+        TRY(watch(t, step + 1));
+    }
+    TRY(record(t, tr, t->spec.steps, t->state[t->now]));
+done:
+    t->slot[SLOT_LOSS] = t->losses;
+    out->seconds = base_now() - start;
+    return st;
+}

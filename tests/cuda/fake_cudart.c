@@ -1,0 +1,378 @@
+#include "fake_cudart.h"
+#include "exec/cuda/gpu.h"
+#include "exec/cuda/kernels.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPS_MAX = 64, PIECES_MAX = 64 };
+
+/* A copy, a kernel, or zeros, of a captured list. */
+typedef struct op {
+    bool kernel;
+    gpu_call call;
+    copy_way way;
+    void *to;
+    const void *from;
+    size_t bytes;
+} op;
+
+struct CUgraph_st {
+    int n;
+    op at[OPS_MAX];
+};
+
+typedef struct piece {
+    void *at;
+    size_t bytes;
+} piece;
+
+fake_cuda fake;
+static drmad_ctx *ctx;
+static gpu *host;
+static struct CUgraph_st *captured;
+static piece pieces[PIECES_MAX];
+static char kernels[GPU_KERNELS][2][2]; /* their addresses stand for kernels */
+
+void fake_reset(void)
+{
+    if (!ctx) ctx = drmad_ctx_new(NULL, NULL);
+    if (!host) gpu_host_driver.open(ctx, 0, &host);
+    fake = (fake_cuda){.driver = 13000,
+                       .devices = 1,
+                       .major = 9,
+                       .memory = 1 << 24,
+                       .fail_at = -1,
+                       .error = cudaErrorLaunchFailure,
+                       .current = -1};
+}
+
+const void *cuda_kernel(int kernel, int f64, int many)
+{
+    return &kernels[kernel][f64][many];
+}
+
+/* What every call that may fail begins with. */
+#define CALL()                                                                                     \
+    do {                                                                                           \
+        if (fake.calls++ == fake.fail_at) return fake.error;                                       \
+    } while (0)
+
+/* ---- the machine ---- */
+
+cudaError_t cudaDriverGetVersion(int *v)
+{
+    CALL();
+    *v = fake.driver;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *v)
+{
+    CALL();
+    *v = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    CALL();
+    *n = fake.devices;
+    return fake.devices > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    CALL();
+    fake.current = device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *is, int device)
+{
+    CALL();
+    (void)device;
+    memset(is, 0, sizeof *is);
+    snprintf(is->name, sizeof is->name, "Fake H100");
+    is->major = fake.major, is->minor = fake.minor, is->multiProcessorCount = 132;
+    is->sharedMemPerBlockOptin = 227 << 10;
+    return cudaSuccess;
+}
+
+static size_t used(void)
+{
+    size_t all = 0;
+
+    for (int i = 0; i < PIECES_MAX; i++) all += pieces[i].at ? pieces[i].bytes : 0;
+    return all;
+}
+
+cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
+{
+    CALL();
+    *all = fake.memory, *left = fake.memory - used();
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *a, const void *kernel)
+{
+    CALL();
+    (void)kernel;
+    memset(a, 0, sizeof *a);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute what, int value)
+{
+    CALL();
+    (void)kernel;
+    fake.shared_asked += what == cudaFuncAttributeMaxDynamicSharedMemorySize && value > 48 << 10;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    return cudaSuccess;
+}
+
+const char *cudaGetErrorName(cudaError_t e)
+{
+    return e == cudaErrorLaunchFailure ? "cudaErrorLaunchFailure" : "cudaErrorOther";
+}
+
+const char *cudaGetErrorString(cudaError_t e)
+{
+    return e == cudaErrorLaunchFailure ? "unspecified launch failure" : "another error";
+}
+
+/* ---- memory ---- */
+
+static cudaError_t take(size_t bytes, void **out,
+                        drmad_status (*alloc)(gpu *, drmad_ctx *, size_t, void **))
+{
+    int i = 0;
+
+    while (i < PIECES_MAX && pieces[i].at) i++;
+    if (i == PIECES_MAX || used() + bytes > fake.memory) return cudaErrorMemoryAllocation;
+    if (alloc(host, ctx, bytes, out) != DRMAD_OK) return cudaErrorMemoryAllocation;
+    pieces[i] = (piece){*out, bytes};
+    fake.live++;
+    return cudaSuccess;
+}
+
+static void give_back(void *p)
+{
+    for (int i = 0; i < PIECES_MAX; i++)
+        if (p && pieces[i].at == p) pieces[i].at = NULL, fake.live--;
+}
+
+/* What comes is full of what was there before. */
+cudaError_t cudaMalloc(void **out, size_t bytes)
+{
+    CALL();
+    const cudaError_t e = take(bytes, out, gpu_host_driver.alloc);
+    char *before = malloc(bytes);
+    memset(before, 0x55, bytes);
+    if (e == cudaSuccess) gpu_host_driver.copy(host, ctx, COPY_UP, *out, before, bytes);
+    free(before);
+    return e;
+}
+
+cudaError_t cudaFree(void *p)
+{
+    give_back(p);
+    gpu_host_driver.free(host, p);
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags)
+{
+    CALL();
+    (void)flags;
+    return take(bytes, out, gpu_host_driver.alloc_host);
+}
+
+cudaError_t cudaFreeHost(void *p)
+{
+    give_back(p);
+    gpu_host_driver.free_host(host, p);
+    return cudaSuccess;
+}
+
+/* ---- streams and graphs ---- */
+
+static bool done(const op *o)
+{
+    const gpu_transfer none = {0};
+    gpu_program *p = NULL;
+    bool good;
+
+    if (!o->kernel)
+        return gpu_host_driver.copy(host, ctx, o->way, o->to, o->from, o->bytes) == DRMAD_OK;
+    good = gpu_host_driver.record(host, ctx, &o->call, 1, &none, &none, &p) == DRMAD_OK &&
+           gpu_host_driver.run(host, ctx, p) == DRMAD_OK;
+    gpu_host_driver.forget(host, p);
+    return good;
+}
+
+static cudaError_t now_or_later(const op *o)
+{
+    if (!fake.capturing) return done(o) ? cudaSuccess : cudaErrorLaunchFailure;
+    if (captured->n == OPS_MAX) return cudaErrorUnknown;
+    captured->at[captured->n++] = *o;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
+{
+    CALL();
+    (void)s, (void)value;
+    return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t s)
+{
+    const copy_way way = kind == cudaMemcpyHostToDevice   ? COPY_UP
+                         : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
+                                                          : COPY_WITHIN;
+
+    CALL();
+    (void)s;
+    return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
+}
+
+/* The calls of one launch, one after another. */
+static cudaError_t launch_many(op *o, const void *args)
+{
+    static const size_t bytes[] = {
+#define KERNEL(name) sizeof(name##_args),
+#define KERNEL_ANY KERNEL
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+    };
+    const cuda_many *m = args;
+    const char *at = (const char *)(m + 1);
+    cudaError_t e = cudaSuccess;
+
+    for (int32_t i = 0; i < m->calls && e == cudaSuccess; i++) {
+        memcpy(o->call.args, at + (size_t)i * bytes[o->call.kernel], bytes[o->call.kernel]);
+        o->call.blocks = m->first[i + 1] - m->first[i];
+        e = now_or_later(o);
+    }
+    return e;
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *kernel, void **args)
+{
+    const ptrdiff_t at = (const char *)kernel - kernels[0][0];
+    op o = {.kernel = true};
+
+    CALL();
+    o.call = (gpu_call){.kernel = (gpu_kernel)(at / 4),
+                        .type = at / 2 % 2 ? F64 : F32,
+                        .blocks = (int32_t)how->gridDim.x,
+                        .threads = (int32_t)how->blockDim.x,
+                        .shared = how->dynamicSmemBytes};
+    fake.launches++;
+    for (unsigned i = 0; i < how->numAttrs; i++)
+        fake.early += how->attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization &&
+                      how->attrs[i].val.programmaticStreamSerializationAllowed;
+    if (at % 2) return launch_many(&o, args[0]);
+    memcpy(o.call.args, args[0], sizeof o.call.args);
+    return now_or_later(&o);
+}
+
+static cudaError_t make(void **out)
+{
+    CALL();
+    *out = malloc(16);
+    fake.live++;
+    return cudaSuccess;
+}
+
+static cudaError_t unmake(void *p)
+{
+    free(p);
+    fake.live--;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
+{
+    (void)flags;
+    return make((void **)out);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t s)
+{
+    return unmake(s);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t s)
+{
+    CALL();
+    (void)s;
+    return fake.capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode)
+{
+    CALL();
+    (void)s;
+    if (mode != cudaStreamCaptureModeThreadLocal || fake.capturing) return cudaErrorUnknown;
+    captured = calloc(1, sizeof *captured);
+    fake.live++;
+    fake.capturing = true;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
+{
+    const bool good = fake.calls++ != fake.fail_at;
+
+    (void)s;
+    fake.capturing = false;
+    *out = good ? captured : NULL;
+    if (!good) free(captured), fake.live--;
+    return good ? cudaSuccess : fake.error;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long flags)
+{
+    CALL();
+    (void)flags;
+    struct CUgraph_st *copy = malloc(sizeof *copy);
+    *copy = *g;
+    *out = (cudaGraphExec_t)copy;
+    fake.live++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t p, cudaStream_t s)
+{
+    CALL();
+    (void)p, (void)s;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t p, cudaStream_t s)
+{
+    const struct CUgraph_st *g = (const struct CUgraph_st *)p;
+
+    CALL();
+    (void)s;
+    for (int i = 0; i < g->n; i++)
+        if (!done(&g->at[i])) return cudaErrorLaunchFailure;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+    return unmake(g);
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t p)
+{
+    return unmake(p);
+}

@@ -1,0 +1,23 @@
+/* A CUDA runtime for tests of cuda_driver.c: its memory and its kernels are the host driver's, its
+ * machine is what a test says, and any call of it can be made to fail. */
+#ifndef FAKE_CUDART_H
+#define FAKE_CUDART_H
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+
+typedef struct fake_cuda {
+    int driver, devices, major, minor; /* the machine: 13000, 1, 9, 0 */
+    size_t memory;                     /* bytes that may be taken */
+    int fail_at;                       /* that call fails, from 0; -1: none */
+    cudaError_t error;                 /* with this */
+    int calls, live;                   /* so far; things not given back */
+    int launches, shared_asked;        /* kernels recorded; asked to have more shared memory */
+    int early;                         /* of the kernels: may start before their turn */
+    int current;                       /* device; -1: none chosen */
+    bool capturing;
+} fake_cuda;
+
+extern fake_cuda fake;
+
+void fake_reset(void); /* a machine with one H100-like GPU, and nothing fails */
+#endif

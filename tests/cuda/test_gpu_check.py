@@ -1,0 +1,54 @@
+"""tools/gpu-check proves itself over the host driver: every section that needs no tool of a GPU
+machine runs and passes, what is not run is said to be, and a broken device is a failure.
+test_gpu_check.py [PART]"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from named import need, run_named
+
+
+def check(*words):
+    """(exit status, the JSON that it wrote, output)"""
+    with tempfile.TemporaryDirectory() as folder:
+        p = subprocess.run(
+            [sys.executable, ROOT / "tools" / "gpu-check", "--dry-run", "--out", folder, *words],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        written = json.loads((pathlib.Path(folder) / "gpu-check-dry.json").read_text())
+        log = (pathlib.Path(folder) / "gpu-check-dry.log").read_text()
+        need(p.stderr == "" and "$ " in log, f"stderr: {p.stderr}")
+        return p.returncode, written, p.stdout
+
+
+def the_dry_run_passes():
+    status, written, out = check()
+    need(status == 0, out)
+    rows = {(r["section"], r["status"]) for r in written["rows"]}
+    for section in ("machine", "tests", "compare", "bench", "paper"):
+        need((section, "pass") in rows, f"{section}: nothing passed:\n{out}")
+    need(not any(s == "fail" for _, s in rows), out)
+    names = {r["name"] for r in written["rows"]}
+    for line in ("gpu_step_small_vs_eager", "gpu_step_small_vs_best_peer",
+                 "gpu_reverse_small_vs_eager", "gpu_lenet_vs_best_peer", "gpu_resnet18_vs_torch",
+                 "gpu_resnet18_reverse_vs_torch", "gpu_grid_encoder_share",
+                 "gpu_paper_run_seconds"):  # fmt: skip
+        need(line in names, f"no line {line}")
+    need(written["facts"]["times small"]["step"] > 0, "no times")
+
+
+def without_a_device_it_fails_at_once():
+    with tempfile.TemporaryDirectory() as empty:
+        status, written, out = check("--build", empty)
+    need(status == 1 and [r["status"] for r in written["rows"]] == ["fail"], out)
+
+
+TESTS = [(f.__name__, f) for f in (the_dry_run_passes, without_a_device_it_fails_at_once)]
+
+if __name__ == "__main__":
+    run_named(TESTS, sys.argv[1:])

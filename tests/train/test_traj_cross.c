@@ -1,0 +1,187 @@
+/* The grid's passes on a device: the log and the states of host memory, to the bit. */
+#include "gpu_driver.h"
+#include "train/traj_fixture.h"
+
+enum { STEPS = 40 };
+
+typedef struct pair {
+    fixture f;
+    trajectory *here, *there;
+    backend *on;
+    void *state[TRAJ_VECTORS]; /* the device's */
+    size_t bytes;
+} pair;
+
+static void open_pair(pair *p, dtype d, int32_t vectors)
+{
+    fixture_make_wide(&p->f, d, STEPS, vectors, 300);
+    p->f.spec.kind = TRAJ_GRID;
+    p->bytes = (size_t)p->f.params->total * dtype_size(d);
+    CHECK_OK(p->f.ctx, cuda_backend_new(p->f.ctx, gpu_test_driver(), 0, &p->on));
+    for (int32_t k = 0; k < vectors; k++)
+        CHECK_OK(p->f.ctx, p->on->alloc(p->on, p->f.ctx, p->bytes, &p->state[k]));
+}
+
+static void close_pair(pair *p)
+{
+    traj_free(p->here);
+    traj_free(p->there);
+    for (int32_t k = 0; k < p->f.spec.vectors; k++) p->on->free(p->on, p->f.ctx, p->state[k]);
+    cuda_backend_free(p->on);
+    fixture_free(&p->f);
+}
+
+/* Both trajectories of the fixture's states so far. */
+static void make_pair(pair *p)
+{
+    traj_spec s = p->f.spec;
+
+    CHECK_OK(p->f.ctx, traj_new(p->f.ctx, &s, &p->here));
+    s.on = p->on;
+    CHECK_OK(p->f.ctx, traj_new(p->f.ctx, &s, &p->there));
+}
+
+static drmad_status record_there(pair *p, int64_t t)
+{
+    const backend *on = p->on;
+
+    fixture_at(&p->f, t);
+    for (int32_t k = 0; k < p->f.spec.vectors; k++)
+        CHECK_OK(p->f.ctx, on->copy(on, p->f.ctx, COPY_UP, p->state[k], p->f.state[k], p->bytes));
+    return traj_record(p->there, t, p->state, t < STEPS ? p->f.masks : NULL);
+}
+
+static void check_vector(pair *p, const void *there, const void *here, int64_t t)
+{
+    void *copy = malloc(p->bytes);
+
+    CHECK_OK(p->f.ctx, p->on->copy(p->on, p->f.ctx, COPY_DOWN, copy, there, p->bytes));
+    if (memcmp(copy, here, p->bytes) != 0)
+        test_fail(__FILE__, __LINE__, "another state %lld", (long long)t);
+    free(copy);
+}
+
+static void check_walk(pair *p)
+{
+    traj_view here, there;
+
+    fixture_forward(&p->f, p->here);
+    CHECK_OK(p->f.ctx, traj_begin(p->there));
+    for (int64_t t = 0; t <= STEPS; t++) CHECK_OK(p->f.ctx, record_there(p, t));
+    CHECK_INT(traj_stats_of(p->there).events, traj_stats_of(p->here).events);
+    CHECK_INT((int64_t)traj_stats_of(p->there).bytes_logged,
+              (int64_t)traj_stats_of(p->here).bytes_logged);
+    CHECK(traj_stats_of(p->here).events > 1000);
+    for (int64_t t = STEPS - 1; t >= 0; t--) {
+        CHECK_OK(p->f.ctx, traj_load(p->here, t, &here));
+        CHECK_OK(p->f.ctx, traj_load(p->there, t, &there));
+        check_vector(p, there.now[0], here.now[0], t);
+        check_vector(p, there.next[0], here.next[0], t + 1);
+        if (here.low) check_vector(p, there.low, here.low, t);
+        CHECK(!here.masks || memcmp(here.masks, there.masks, sizeof p->f.masks) == 0);
+    }
+}
+
+/* Among them jumps that a byte does not tell, and more than the log tells one by one. */
+static void jump(pair *p)
+{
+    static const double by[] = {0, 0.02, -0.03, 0.05, -0.2, 9, 300, 0, -0.015};
+
+    for (int64_t t = 1; t <= STEPS; t++) {
+        void *w = fixture_vector(&p->f, t, 0);
+        for (int64_t i = 0; i < 40; i++)
+            fixture_write(&p->f, w, 7 * i,
+                          fixture_value(&p->f, t, 7 * i) + by[(t * (i + 3)) % (int64_t)COUNT(by)]);
+    }
+}
+
+TEST(crossings_on_a_device_are_those_in_host_memory)
+{
+    for (int d = 0; d < 2; d++)
+        for (int masks = 0; masks < 2; masks++) {
+            pair p = {.here = NULL};
+            open_pair(&p, d ? F64 : F32, 1);
+            if (masks) p.f.spec.mask_bytes = sizeof p.f.masks;
+            jump(&p);
+            make_pair(&p);
+            check_walk(&p);
+            check_walk(&p); /* nothing of the first is left */
+            close_pair(&p);
+        }
+}
+
+/* tau by the first step, beside averaged squares. */
+TEST(crossings_on_a_device_follow_the_steps)
+{
+    pair p = {.here = NULL};
+
+    open_pair(&p, F32, 2);
+    p.f.spec.squares = 1, p.f.spec.memory_of_squares = 0.99, p.f.spec.first_step = 2;
+    for (int64_t t = 0; t <= STEPS; t++)
+        for (int64_t i = 0; i < p.f.params->total; i++) {
+            void *v = fixture_vector(&p.f, t, 1);
+            fixture_write(&p.f, v, i, fabs(fixture_read(&p.f, v, i)));
+        }
+    make_pair(&p);
+    check_walk(&p);
+    close_pair(&p);
+}
+
+static drmad_status whole_walk(drmad_ctx *ctx, void *arg)
+{
+    pair *p = arg;
+    traj_spec s = p->f.spec;
+    drmad_status st = DRMAD_OK;
+    trajectory *tr = NULL;
+    void *state[1] = {NULL};
+    backend *on = NULL;
+    traj_view v;
+
+    TRY(cuda_backend_new(ctx, &gpu_host_driver, 0, &on));
+    s.on = on, s.steps = 3;
+    TRY(traj_new(ctx, &s, &tr));
+    TRY(on->alloc(on, ctx, p->bytes, &state[0]));
+    for (int64_t t = 0; t <= 3; t++) {
+        TRY(on->copy(on, ctx, COPY_UP, state[0], fixture_vector(&p->f, t, 0), p->bytes));
+        TRY(traj_record(tr, t, state, NULL));
+    }
+    for (int64_t t = 2; t >= 0; t--) TRY(traj_load(tr, t, &v));
+done:
+    traj_free(tr);
+    if (on) on->free(on, ctx, state[0]);
+    cuda_backend_free(on);
+    return st;
+}
+
+TEST(crossings_on_a_device_run_out_of_memory_cleanly)
+{
+    pair p = {.here = NULL};
+
+    open_pair(&p, F32, 1);
+    jump(&p);
+    test_oom(whole_walk, &p);
+    close_pair(&p);
+}
+
+TEST(crossings_on_a_device_name_a_weight_that_is_lost)
+{
+    const double lost[] = {NAN, HUGE_VAL, 1e9};
+
+    for (size_t k = 0; k < COUNT(lost); k++) {
+        char said[300];
+        pair p = {.here = NULL};
+        open_pair(&p, F32, 1);
+        fixture_write(&p.f, fixture_vector(&p.f, 3, 0), 777, lost[k]);
+        make_pair(&p);
+        for (int64_t t = 0; t <= 3; t++) {
+            fixture_at(&p.f, t);
+            CHECK_INT(traj_record(p.here, t, p.f.state, NULL), t < 3 ? 0 : DRMAD_E_DIVERGED);
+        }
+        snprintf(said, sizeof said, "%s", drmad_errmsg(p.f.ctx));
+        for (int64_t t = 0; t <= 3; t++)
+            CHECK_INT(record_there(&p, t), t < 3 ? 0 : DRMAD_E_DIVERGED);
+        CHECK_STR(drmad_errmsg(p.f.ctx), said);
+        CHECK(strstr(said, "layers.0.weight[777] is"));
+        close_pair(&p);
+    }
+}
