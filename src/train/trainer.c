@@ -233,10 +233,10 @@ void trainer_free(trainer *t)
     job_free(t->step);
     job_free(t->eval);
     job_free(t->eval_grad);
+    for (int i = 0; i < 2; i++) job_free(t->rest[i]);
     job_free(t->gather);
     for (int k = 0; k <= MORE_MAX; k++) mem_free(t->ctx, t->batch_rows[k]);
     for (int32_t k = 0; k < t->tables; k++) trainer_vector_free(t, t->table[k]);
-    for (int i = 0; i < 2; i++) job_free(t->rest[i]);
     for (int32_t i = 0; t->use && i < t->spec.space->n_uses; i++) trainer_use_memory_free(t, i);
     for (int32_t l = 0; t->slot && l < t->masks; l++)
         mem_free(t->ctx, t->slot[trainer_mask_ref(t, l).slot]);

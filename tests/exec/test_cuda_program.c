@@ -174,6 +174,7 @@ static void check_random(dtype t, uint64_t seed, int nodes, double tol)
     rx x;
 
     rx_open(&x, t, seed);
+    x.bf16 = true;
     backend *on = open_backend(&x);
     const int n = random_graph(&x, nodes, out);
     check(&x, on, n, out, tol);

@@ -107,7 +107,7 @@ GPU_BODY bool TILED(conv)(const conv_args *x, gpu_thread t, BODY_STATE(TILED(con
         return true;
     }
     REAL *y = (REAL *)x->y + s->group * out;
-    TILED(tile_write_rows)(&s->t, y, rows, out, x->v.o, x->accumulate, t.thread);
+    TILED(tile_write)(&s->t, y, rows, out, x->v.o, x->accumulate, t.thread);
     return false;
 }
 
@@ -203,19 +203,19 @@ GPU_BODY void TILED(conv_dx_write)(const conv_args *x, gpu_thread t,
     const window_args *v = &x->v;
     const int64_t out = v->c / v->groups;
     conv_phase down, across;
-    int64_t at[TM];
 
     REAL *to = (REAL *)x->y + TILED(conv_dx_phases)(v, s->c.group, &down, &across) * out;
+    const bool wide = TYPED(is_wide)(to, v->c);
     UNROLL
     for (int32_t i = 0; i < TM; i++) {
         const int64_t row = s->c.t.row + TILED(row_of)(t.thread, i);
-        int32_t pixel[2];
-        at[i] = -1;
+        int32_t at[2];
         if (row >= v->n * down.pixels * across.pixels) continue;
-        const int64_t n = TILED(conv_dx_pixel)(v, &down, &across, row, pixel);
-        at[i] = ((n * v->h + pixel[0]) * v->w + pixel[1]) * v->c;
+        const int64_t n = TILED(conv_dx_pixel)(v, &down, &across, row, at);
+        TILED(tile_write_row)
+        (&s->c.t, i, to + ((n * v->h + at[0]) * v->w + at[1]) * v->c, out, wide, x->accumulate,
+         t.thread);
     }
-    TILED(tile_write)(&s->c.t, to, at, out, TYPED(is_wide)(to, v->c), x->accumulate, t.thread);
 }
 
 GPU_BODY bool TILED(conv_dx)(const conv_args *x, gpu_thread t, BODY_STATE(TILED(conv_dx)) * s,
@@ -300,7 +300,7 @@ GPU_BODY bool TILED(conv_dw)(const conv_args *x, gpu_thread t, BODY_STATE(TILED(
     if (phase < s->t.steps) TILED(tile_store)(&s->t, tile, phase & 1, t.thread, false, false);
     else {
         REAL *y = (REAL *)x->y + s->t.k / x->k_each * x->share_step + s->group * out * cols;
-        TILED(tile_write_rows)(&s->t, y, out, cols, cols, x->accumulate, t.thread);
+        TILED(tile_write)(&s->t, y, out, cols, cols, x->accumulate, t.thread);
     }
     return phase < s->t.steps;
 }

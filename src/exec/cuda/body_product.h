@@ -117,40 +117,36 @@ GPU_BODY void TILED(tile_store)(const TILED(tile) * s, TILED(tile_shared) * to, 
         to->b[half][kb + j * (along_b ? 1 : TILED(groups_n))][lb] = s->b[j];
 }
 
-/* Row i of a thread goes to c[at[i] + col], or is added to it; at[i] < 0: it does not exist. */
-GPU_BODY void TILED(tile_write)(const TILED(tile) * s, REAL *c, const int64_t at[TM], int64_t n,
-                                bool wide, bool add, int32_t thread)
+/* Row i of a thread goes to to[col], or is added to it. */
+GPU_BODY void TILED(tile_write_row)(const TILED(tile) * s, int32_t i, REAL *to, int64_t n,
+                                    bool wide, bool add, int32_t thread)
 {
     const int32_t run = TILED(run_n);
 
     UNROLL
-    for (int32_t i = 0; i < TM; i++) {
+    for (int32_t j = 0; j < TN; j += run) {
+        const int64_t col = s->col + TILED(col_of)(thread, j);
+        REAL sum[TILED(run_n)];
         UNROLL
-        for (int32_t j = 0; j < TN; j += run) {
-            const int64_t col = s->col + TILED(col_of)(thread, j), left = at[i] < 0 ? 0 : n - col;
-            REAL *to = c + at[i] + col, sum[TILED(run_n)];
-            UNROLL
-            for (int32_t k = 0; k < run; k++) sum[k] = 0;
-            if (add) TYPED(load_run)(sum, to, run, left, wide);
-            UNROLL
-            for (int32_t k = 0; k < run; k++) sum[k] += s->acc[i][j + k];
-            TYPED(store_run)(to, sum, run, left, wide);
-        }
+        for (int32_t k = 0; k < run; k++) sum[k] = 0;
+        if (add) TYPED(load_run)(sum, to + col, run, n - col, wide);
+        UNROLL
+        for (int32_t k = 0; k < run; k++) sum[k] += s->acc[i][j + k];
+        TYPED(store_run)(to + col, sum, run, n - col, wide);
     }
 }
 
 /* The tile of a matrix [m, n], whose rows are ldc apart. */
-GPU_BODY void TILED(tile_write_rows)(const TILED(tile) * s, REAL *c, int64_t m, int64_t n,
-                                     int64_t ldc, bool add, int32_t thread)
+GPU_BODY void TILED(tile_write)(const TILED(tile) * s, REAL *c, int64_t m, int64_t n, int64_t ldc,
+                                bool add, int32_t thread)
 {
-    int64_t at[TM];
+    const bool wide = TYPED(is_wide)(c, ldc);
 
     UNROLL
     for (int32_t i = 0; i < TM; i++) {
         const int64_t row = s->row + TILED(row_of)(thread, i);
-        at[i] = row < m ? row * ldc : -1;
+        if (row < m) TILED(tile_write_row)(s, i, c + row * ldc, n, wide, add, thread);
     }
-    TILED(tile_write)(s, c, at, n, TYPED(is_wide)(c, ldc), add, thread);
 }
 
 /* ---- matmul ---- */
@@ -211,6 +207,6 @@ GPU_BODY bool TILED(matmul)(const matmul_args *x, gpu_thread t, BODY_STATE(TILED
     if (phase < s->t.steps) TILED(matmul_load)(x, s);
     if (phase > 0) TILED(tile_multiply)(&s->t, tile, (phase - 1) & 1, t.thread);
     if (phase < s->t.steps) TILED(tile_store)(&s->t, tile, phase & 1, t.thread, !x->ta, x->tb);
-    else TILED(tile_write_rows)(&s->t, s->c, x->m, x->n, x->ldc, x->accumulate, t.thread);
+    else TILED(tile_write)(&s->t, s->c, x->m, x->n, x->ldc, x->accumulate, t.thread);
     return phase < s->t.steps;
 }
