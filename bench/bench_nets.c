@@ -12,7 +12,6 @@
 #include "hyper/walker.h"
 #include "lab.h"
 #include "noise.h"
-#include <unistd.h>
 
 enum { REPEATS = 5 };
 
@@ -40,16 +39,11 @@ static const family families[] = {
     {"adamw", "optimizer.kind=adamw", "optimizer.eps_inside=true", "conv_meta_over_plain_adamw"},
 };
 
-static void open_net(lab *l, const subject *n, const family *f, char *folder)
+static void open_net(lab *l, const subject *n, const family *f, char folder[NOISE_PATH])
 {
-    char dir[128], path[160], steps[64];
+    char dir[128], steps[64];
 
-    strcpy(folder, "/tmp/bench_nets-XXXXXX");
-    if (!mkdtemp(folder)) abort();
-    snprintf(path, sizeof path, "%s/x.npy", folder);
-    noise_write(path, 2048, n->size, n->channels);
-    snprintf(path, sizeof path, "%s/y.npy", folder);
-    noise_write(path, 2048, 0, 0);
+    noise_new(folder, n->size, n->channels);
     snprintf(dir, sizeof dir, "data.dir=%s", folder);
     snprintf(steps, sizeof steps, "train.steps=%d", (int)n->steps);
     const char *const pairs[] = {dir,
@@ -70,14 +64,10 @@ static void open_net(lab *l, const subject *n, const family *f, char *folder)
     lab_open(l, pairs, COUNT(pairs), true);
 }
 
-static void close_net(lab *l, const char *folder)
+static void close_net(lab *l, const char folder[NOISE_PATH])
 {
-    char path[160];
-
     lab_close(l);
-    snprintf(path, sizeof path, "%s/x.npy", folder), unlink(path);
-    snprintf(path, sizeof path, "%s/y.npy", folder), unlink(path);
-    rmdir(folder);
+    noise_free(folder);
 }
 
 typedef struct times {
@@ -128,7 +118,7 @@ static double step_macs(const lab *l)
 static void measure(const subject *n, const family *f, double *meta, bool json)
 {
     times t[REPEATS + 1];
-    char folder[64];
+    char folder[NOISE_PATH];
     lab l;
 
     open_net(&l, n, f, folder);

@@ -205,10 +205,11 @@ static void measure_net(const char *name, const char *const *pairs, int n, bool 
     const double seconds = measure(title, l.ctx, p, REPEATS_NET, each);
     snprintf(title, sizeof title, "reverse step, %s", name);
     const double reverse = measure(title, l.ctx, l.s->walker->back->plan, REPEATS_NET, each);
-    printf("%s_step_peak_share ratio %.3f FLOP/s of products and convolutions over the FMA peak of "
+    printf("plan_%s_step_peak_share ratio %.3f FLOP/s of products and convolutions over the FMA "
+           "peak of "
            "this core\n",
            name, 2 * (double)p->counts.macs / seconds / peak_now());
-    printf("%s_reverse_over_step ratio %.3f reverse step over training step\n", name,
+    printf("plan_%s_reverse_over_step ratio %.3f reverse step over training step\n", name,
            reverse / seconds);
     printf(
         "conv_plan_memory_over_plain%s ratio %.3f %.1f MB of the reverse plan over %.1f MB of the "

@@ -50,6 +50,17 @@ static int64_t ravel(const shape *s, place i)
     return flat;
 }
 
+/* x with 8 bits: by its exponent, not by its own bits. Ties go to even, as rint does. */
+static float nearest_bf16(float x)
+{
+    int exponent;
+
+    frexpf(x, &exponent);
+    if (!isfinite(x) || x == 0) return x;
+    const int unit = (exponent < -125 ? -125 : exponent) - 8;
+    return (float)ldexp(rint(ldexp((double)x, -unit)), unit);
+}
+
 /* -- leaves */
 
 static void load_leaf(const graph *g, const job *j, const void *const *leaves)
@@ -61,6 +72,7 @@ static void load_leaf(const graph *g, const job *j, const void *const *leaves)
         case F32: j->y[i] = (double)((const float *)data)[i]; break;
         case F64: j->y[i] = ((const double *)data)[i]; break;
         case I32: j->y[i] = ((const int32_t *)data)[i]; break;
+        case BF16: j->y[i] = (double)bf16_to(((const uint16_t *)data)[i]); break;
         default: j->y[i] = ((const uint8_t *)data)[i]; break;
         }
 }
@@ -346,6 +358,8 @@ static void run_node(const graph *g, const job *j, const void *const *leaves)
     }
     if (j->r->dtype == F32)
         for (int64_t i = 0; i < j->count; i++) j->y[i] = (double)(float)j->y[i];
+    if (j->r->dtype == BF16)
+        for (int64_t i = 0; i < j->count; i++) j->y[i] = (double)nearest_bf16((float)j->y[i]);
 }
 
 static double *zeros(int64_t n)

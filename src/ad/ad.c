@@ -87,6 +87,18 @@ static void mark(bool *flags, int n, const node *nodes)
         if (nodes[i] != NODE_NONE) flags[nodes[i]] = true;
 }
 
+/* No derivative through what is kept in bf16: 8 bits of a value are too few for one. */
+static void refuse_bf16(walk *w)
+{
+    for (node n = 0; n < w->size; n++)
+        for (int i = 0; w->above[n] && i < arity(w->g, n); i++)
+            if (graph_dtype(w->g, graph_rec(w->g, n)->in[i]) == BF16)
+                graph_fail(w->g,
+                           "derivative: node %%%d reads a value that is kept in bf16, whose 8 bits "
+                           "are too few; build it from the f32 one",
+                           n);
+}
+
 /* Marks what lies between x and y. `every` = follow every operand, not only those that carry a
  * derivative. */
 static drmad_status walk_open(walk *w, int nx, const node *x, int ny, const node *y, bool every)
@@ -110,6 +122,8 @@ static drmad_status walk_open(walk *w, int nx, const node *x, int ny, const node
     for (node n = w->size - 1; n >= 0; n--)
         for (int i = 0; w->above[n] && i < arity(g, n); i++)
             if (every || passes(g, n, i)) w->above[graph_rec(g, n)->in[i]] = true;
+    if (!every) refuse_bf16(w);
+    st = graph_status(g);
 done:
     return st;
 }

@@ -23,4 +23,15 @@ drmad_status ad_pairing(graph *g, node loss, int nx, const node *x, const node *
 /* The nodes of `y` with every node from[i] replaced by to[i], rebuilt above them. */
 drmad_status ad_substitute(graph *g, int n, const node *from, const node *to, int ny, const node *y,
                            node *out);
+
+/* What is computed for its own sake, and from which parameters. */
+typedef struct ad_forward {
+    const node *y, *w; /* y: NODE_NONE is passed by */
+    int n, parameters;
+} ad_forward;
+
+/* Rewrites y[0..ny), gradients of what `f` computes: f32 activations of at least `least` bytes that
+ * they read are read as BF16 has kept them, each with a relative error of at most 2^-9 (keep.c); f
+ * itself stays as it is. No derivative of the result: ad_vjp and ad_jvp refuse. */
+drmad_status ad_keep_bf16(graph *g, const ad_forward *f, size_t least, int ny, node *y);
 #endif

@@ -94,6 +94,8 @@ drmad_status config_load(drmad_ctx *ctx, const char *path, const char *const *ov
 
 /* Fails when there is nothing to tune. */
 drmad_status config_need_hyper(const config *c);
+/* Fails where activations are kept in less than f32; for all that makes hypergradients. */
+drmad_status config_need_f32(const config *c);
 
 /* The GPU that `device` names, from 0; -1: none, the processor. */
 int32_t config_gpu(const config *c);

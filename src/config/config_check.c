@@ -106,6 +106,8 @@ static drmad_status check_import(const config *c)
         const char *key = config_set_under(c, other[i]);
         if (key) return config_refuse(c, key, "model.import brings its own; leave it out");
     }
+    if (c->set.model.redraw && c->set.model.weights[0])
+        return config_refuse(c, "model.redraw", "model.weights says where every run starts");
     return DRMAD_OK;
 }
 
@@ -116,6 +118,7 @@ static drmad_status resolve_layers(config *c)
     const int32_t n = m->layers.n;
 
     if (m->import[0]) return check_import(c);
+    if (m->redraw) return config_refuse(c, "model.redraw", "is only for model.import");
     if (m->net.n > 0 || m->preset != NN_MLP) return check_net(c);
     if (m->activation < 0) m->activation = CFG_ACT_TANH;
     if (n < 2)
@@ -255,6 +258,20 @@ static drmad_status check_starts_from_files(const config *c)
                                  "be tied");
     }
     return DRMAD_OK;
+}
+
+/* Where a study says by itself that it wants hypergradients; else the command does. */
+static drmad_status check_activations(const config *c)
+{
+    const config_study *s = &c->set;
+    bool wanted = s->search.gradients || s->objective.run == CFG_RUN_TUNE;
+
+    if (s->train.activations != CFG_ACTIVATIONS_BF16) return DRMAD_OK;
+    if (s->dtype != CFG_F32)
+        return config_refuse(c, "train.activations",
+                             "bf16, but dtype is f64, which is for proof; take one of them");
+    for (int32_t i = 0; i < s->stages.n; i++) wanted |= s->stages.at[i].run == CFG_STAGE_REFINE;
+    return wanted ? config_need_f32(c) : DRMAD_OK;
 }
 
 /* What a trial runs must be there; the parameters themselves are the business of space/. */
@@ -406,6 +423,7 @@ drmad_status config_finish(config *c)
     TRY(check_starts_from_files(c));
     TRY(check_objective(c));
     TRY(config_check_stages(c));
+    TRY(check_activations(c));
     TRY(config_check_rally(c));
     TRY(resolve(c));
     for (int32_t i = 0; i < c->set.hyper.n; i++) TRY(check_hyper(c, i));
@@ -420,4 +438,13 @@ drmad_status config_need_hyper(const config *c)
     return config_refuse(c, "hyper",
                          "nothing to tune; declare at least one, for example "
                          "\"hyper: [{kind: l2, per: unit-in}]\"");
+}
+
+drmad_status config_need_f32(const config *c)
+{
+    if (c->set.train.activations == CFG_ACTIVATIONS_F32) return DRMAD_OK;
+    return config_refuse(c, "train.activations",
+                         "bf16, but hypergradients are asked for: the walk back goes through every "
+                         "step's second derivatives, and what 8 bits lose there it loses at each; "
+                         "tune with train.activations: f32 and train the result with bf16");
 }

@@ -4,7 +4,19 @@
 #include <string.h>
 
 /* The state is one array of doubles: these numbers, then the vectors. */
-enum { N_STEP, N_SCALE, N_LAST, N_BEST, N_MOMENTS, N_IDLE, N_HALVED, N_NUMBERS };
+enum { RISES = 4 }; /* of F that are compared */
+enum {
+    N_STEP,
+    N_SCALE,
+    N_LAST,
+    N_BEST,
+    N_MOMENTS,
+    N_IDLE,
+    N_HALVED,
+    N_NOISE,
+    N_RISE, /* of the moves that were taken back since one was not, the last one last */
+    N_NUMBERS = N_RISE + RISES
+};
 enum { V_RAW, V_LAST, V_GRAD, V_MEAN, V_SQUARE, V_BEST, V_VECTORS };
 
 struct outer {
@@ -191,6 +203,37 @@ static void note_value(outer *o, double value)
     memcpy(vec(o, V_BEST), vec(o, V_RAW), (size_t)o->s->total * sizeof(double));
 }
 
+/* ---- roughness ---- */
+
+/* Four moves in a row, each half as long as the one before, all made F worse. Were F smooth, the
+ * rise would have halved each time, for a move that points the wrong way, or quartered, for one
+ * that was too long: the last two rises together would be a quarter of the first two, or less.
+ * Where they are more than half, F jumps between neighbouring h, and none of the four says
+ * whether the move is good. But a rise of more than a quarter of F is no roughness: there the run
+ * breaks. */
+static bool is_rough(const outer *o)
+{
+    const double *r = o->state + N_RISE;
+    const double most = fmax(fmax(r[0], r[1]), fmax(r[2], r[3]));
+
+    return o->state[N_HALVED] + 1 >= RISES && r[2] + r[3] >= (r[0] + r[1]) / 2 &&
+           most <= fabs(o->state[N_LAST]) / 4;
+}
+
+/* F rose by `rise`, HUGE_VAL where it cannot be said; true: that is roughness, from now on no rise
+ * as large as these is taken for worse, and the length is what it was before the four. */
+static bool note_rise(outer *o, double rise)
+{
+    double *r = o->state + N_RISE;
+
+    memmove(r, r + 1, (RISES - 1) * sizeof *r);
+    r[RISES - 1] = rise;
+    if (!isfinite(rise) || !is_rough(o)) return false;
+    for (int i = 0; i < RISES; i++) o->state[N_NOISE] = fmax(o->state[N_NOISE], r[i]);
+    o->state[N_SCALE] = ldexp(o->state[N_SCALE], (int)o->state[N_HALVED]);
+    return true;
+}
+
 /* From `last` once more, half as far. Where nothing is known of `last`: to the best, or, with the
  * next seed, again to the same place. */
 static void take_back(outer *o, bool worse, outer_report *r)
@@ -233,6 +276,7 @@ static void accept(outer *o, const double *g, outer_report *r)
     memcpy(vec(o, V_GRAD), g, bytes);
     o->state[N_LAST] = r->value;
     o->state[N_HALVED] = 0;
+    memset(o->state + N_RISE, 0, RISES * sizeof *o->state);
     moments(o, vec(o, V_GRAD));
     o->state[N_SCALE] = fmin(1, o->state[N_SCALE] * 1.5);
     r->predicted = propose(o);
@@ -271,7 +315,9 @@ drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *obje
     TRY(measure(o, w, seed, objective, g, r));
     o->state[N_STEP] += 1;
     r->step = outer_steps(o);
-    const bool worse = !r->why && o->spec.trust && r->value > o->state[N_LAST];
+    const double rise = r->why ? HUGE_VAL : r->value - o->state[N_LAST];
+    bool worse = !r->why && o->spec.trust && rise > o->state[N_NOISE];
+    if (worse || r->why) worse &= !note_rise(o, rise);
     if (worse) r->why = "F became worse";
     if (!r->why) r->gradient_norm = norm_of(g, o->s->total);
     note_value(o, r->value);
@@ -285,6 +331,7 @@ drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *obje
         r->verdict = OUTER_STOPPED, r->why = "patience is out";
     r->best = o->state[N_BEST];
     r->scale = o->state[N_SCALE];
+    r->noise = o->state[N_NOISE];
 done:
     return st;
 }

@@ -8,6 +8,11 @@
  * Trust region: while split and seed stay the same, F is a function of h, and a move after which F
  * is worse than before is taken back too; a good one lets the length grow again. With fresh seeds
  * or splits it is off, because two values of F are then not comparable.
+ * Roughness: where F jumps from one h to the next, as it can with ReLU, no move is short enough to
+ * look good. Three halvings tell that from a move that is bad (outer.c); from then on a rise as
+ * large as theirs does not count as worse. The idea is that of Sun, Nocedal, "A trust region method
+ * for noisy unconstrained optimization", Math. Programming 202, 2023, whose ratio test allows for a
+ * known noise; here the failures say how large it is.
  * Ownership: outer_new gives, outer_free takes; space is borrowed. */
 #ifndef OUTER_H
 #define OUTER_H
@@ -45,6 +50,7 @@ typedef struct outer_report {
     double best;
     double gradient_norm; /* on the transformed scale; NAN where it cannot be used */
     double scale;         /* length factor of the next move, 1 = full */
+    double noise;         /* a rise of F that does not count as worse; 0: none is known */
     double predicted;     /* change of F that the gradient promises for the next move */
     bool audited;
     double audit_exact, audit_cheap; /* dF along the next move: forward mode, hypergradient */

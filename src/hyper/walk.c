@@ -145,6 +145,10 @@ drmad_status walker_new(drmad_ctx *ctx, trainer *t, const walk_spec *spec, walke
     walker *w = NULL;
 
     *out = NULL;
+    if (t->spec.half)
+        return FAIL(ctx, DRMAD_E_MODEL,
+                    "hypergradients: the trainer keeps activations in bf16, too few digits for a "
+                    "walk back; make it with f32");
     TRY(mem_alloc(ctx, 1, sizeof *w, &w));
     w->ctx = ctx;
     w->t = t;

@@ -92,8 +92,9 @@ uint32_t attr_dims(lowering *l, int32_t rank);
 
 /* ---- inside: the operations, by file ---- */
 
-/* Row losses [n, 1] of log-probabilities [n, k] and labels [n]. */
-node aten_nll_rows(lowering *l, const value *p, const value *labels);
+/* nll_loss_forward's row losses [n, 1], times what their classes weigh: *weight [n, 1], NODE_NONE
+ * where they weigh the same. */
+node aten_nll_rows(lowering *l, node *weight);
 
 typedef value aten_fn(lowering *l);
 

@@ -159,18 +159,32 @@ value aten_embedding(lowering *l)
 }
 
 /* Of log-probabilities [n, k]. From a log-softmax the form that never meets log 0: logsumexp(z)
- * less the label's z. Gives [n, 1]. */
-node aten_nll_rows(lowering *l, const value *p, const value *labels)
+ * less the label's z. Gives [n, 1]; *weight: what the classes weigh, likewise, or NODE_NONE. */
+node aten_nll_rows(lowering *l, node *weight)
 {
     graph *g = l->g;
+    const value *p = operand_of(l, 0), *labels = operand_of(l, 1);
     const bool fused = p->logits != NODE_NONE;
     value z = *p;
+
+    *weight = NODE_NONE;
 
     if (fused) z.n = p->logits;
     node x = plain(l, &z);
     node hot = g_onehot(g, plain(l, labels), p->s.dim[1], real_type(l));
     node hit = g_sum(g, g_mul(g, hot, x), 1u << 1);
-    return fused ? g_sub(g, g_logsumexp(g, x), hit) : g_neg(g, hit);
+    node rows = fused ? g_sub(g, g_logsumexp(g, x), hit) : g_neg(g, hit);
+    if (!has_operand(l, 2)) return rows;
+    node by_class = nn_along_last(g, plain(l, operand_of(l, 2)), hot);
+    *weight = g_sum(g, g_mul(g, hot, by_class), 1u << 1);
+    return g_mul(g, rows, *weight);
+}
+
+static bool weighs_classes(lowering *l, int64_t classes)
+{
+    if (!has_operand(l, 2)) return true;
+    const value *w = operand_of(l, 2);
+    return w->type == NUMBER_REAL && w->s.rank == 1 && w->s.dim[0] == classes;
 }
 
 value aten_nll_loss(lowering *l)
@@ -181,12 +195,16 @@ value aten_nll_loss(lowering *l)
 
     if (!has_operand(l, 0) || !wants_whole(l, 1)) return no_value();
     const value *p = operand_of(l, 0), *labels = operand_of(l, 1);
-    if (has_operand(l, 2)) return aten_refuse(l, "class weights are not known");
     if (p->s.rank != 2 || labels->s.rank != 1 || p->s.dim[0] != labels->s.dim[0])
         return aten_refuse(l, "needs log-probabilities [n, k] and labels [n]");
-    node rows = aten_nll_rows(l, p, labels);
+    if (!weighs_classes(l, p->s.dim[1]))
+        return aten_refuse(l, "operand 2: expected a weight for each of %lld classes",
+                           (long long)p->s.dim[1]);
+    node weight, rows = aten_nll_rows(l, &weight);
     if (how == NONE) return value_of(g_reshape(g, rows, labels->s), labels->s, NUMBER_REAL);
     node all = g_reshape(g, g_sum_all(g, rows), (shape){.rank = 0});
-    if (how == MEAN) all = g_scale(g, all, 1 / (double)labels->s.dim[0]);
+    if (how == MEAN && weight != NODE_NONE)
+        all = g_mul(g, all, g_recip(g, g_reshape(g, g_sum_all(g, weight), (shape){.rank = 0})));
+    else if (how == MEAN) all = g_scale(g, all, 1 / (double)labels->s.dim[0]);
     return value_of(all, (shape){.rank = 0}, NUMBER_REAL);
 }

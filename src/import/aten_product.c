@@ -114,6 +114,21 @@ static node with_height(graph *g, node x, int at)
     return g_reshape(g, x, SHAPE(s.dim[0], s.dim[1], 1, s.dim[2]));
 }
 
+/* A transposed convolution is what a convolution of its result's images gives back to them, so that
+ * the stated size decides what the strides leave open (output_padding). */
+static node convolved(lowering *l, node x, node w, int32_t axes)
+{
+    const shape out = stated(l);
+    window v = window_of(l, axes);
+
+    if (!attr_flag(l, "transposed", false)) return g_conv(l->g, x, w, v);
+    for (int i = 0; i < 2; i++) {
+        const int32_t d = out.rank - 2 + i;
+        v.size[i] = d < 2 ? 1 : out.dim[d];
+    }
+    return g_conv_dx(l->g, x, w, v);
+}
+
 value aten_convolution(lowering *l)
 {
     graph *g = l->g;
@@ -122,14 +137,12 @@ value aten_convolution(lowering *l)
         return aten_refuse(l, "needs images, a weight and a bias or None");
     const value *x = operand_of(l, 0), *w = operand_of(l, 1);
     const int32_t axes = x->s.rank - 2;
-    if ((axes != 1 && axes != 2) || w->s.rank != x->s.rank || x->type == NUMBER_WHOLE)
+    if ((axes != 1 && axes != 2) || w->s.rank != x->s.rank || x->type == NUMBER_WHOLE ||
+        l->at->size.of_one.rank != x->s.rank)
         return aten_refuse(l, "needs images [n, c, h, w] or lines [n, c, w], and a weight");
-    if (attr_flag(l, "transposed", false))
-        return aten_refuse(l, "transposed convolution is not known");
-    const window v = window_of(l, axes);
     node in = channels_last(l, x), weight = plain(l, w);
     if (axes == 1) in = with_height(g, in, 1), weight = with_height(g, weight, 2);
-    node y = biased(l, g_conv(g, in, weight, v));
+    node y = biased(l, convolved(l, in, weight, axes));
     if (y == NODE_NONE) return no_value();
     const shape s = *graph_shape(g, y);
     if (axes == 1) y = g_reshape(g, y, SHAPE(s.dim[0], s.dim[2], s.dim[3]));

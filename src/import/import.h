@@ -1,6 +1,6 @@
 /* A model from PyTorch: the folder that `python -m drmad.export` writes (docs/GRAPH.md), checked,
  * and as a module that training takes for its own.
- * Ownership: open gives, close takes. A module borrows the model. */
+ * Ownership: open and lend give, close takes. A module borrows the model. */
 #ifndef IMPORT_H
 #define IMPORT_H
 #include "data/safetensors.h"
@@ -36,11 +36,16 @@ typedef struct imported {
     module_constant *constant;
     char *constants; /* their memory */
     module module;
+    bool redraws; /* each seed starts from the folder's weights in an order of its own */
+    bool lent;    /* all but the two records is another's */
 } imported;
 
 /* Gives *out. DRMAD_E_MODEL, DRMAD_E_DATA or DRMAD_E_IO name file, node and remedy. */
 drmad_status import_open(drmad_ctx *ctx, const char *folder, imported **out);
 void import_close(imported *m); /* NULL is fine */
+/* Gives *out: the same model for another context, of another thread if need be; `of` outlives it
+ * and is only read. */
+drmad_status import_lend(drmad_ctx *ctx, const imported *of, imported **out);
 /* The same of what was read; takes `f`. `folder` is for messages. */
 drmad_status import_make(drmad_ctx *ctx, const char *folder, graph_file *f, const st_file *w,
                          imported **out);

@@ -1,6 +1,7 @@
 /* Opens a folder: the graph, the tensors that belong to it, and what the module must know. Both
  * parts are lowered once, so that what does not fit is refused here and nowhere later. */
 #include "import/import.h"
+#include "base/rng.h"
 #include "data/safetensors.h"
 #include "import/aten.h"
 #include <math.h>
@@ -238,13 +239,24 @@ static module_result build(graph *g, const module *o, const node *w, const modul
     return import_build(g, o->self, w, b, pass, &whole, NULL);
 }
 
-/* The folder's weights, whatever the seed. */
+/* Independent draws are as likely in any order, and constants stay what they are, so that nothing
+ * need be known of how a tensor was drawn. */
+static void reorder(const param *p, uint64_t seed, const double *from, double *to)
+{
+    const rng_perm order = rng_perm_make((rng_key){seed, 0, rng_site(p->name)}, (uint64_t)p->count);
+
+    for (int64_t i = 0; i < p->count; i++) to[i] = from[rng_perm_at(&order, (uint64_t)i)];
+}
+
+/* The folder's weights, whatever the seed, unless they are to be drawn again. */
 static void draw(const module *o, const param_table *p, uint64_t seed, double *w)
 {
     const imported *m = o->self;
 
-    (void)seed;
     memcpy(w, m->start, (size_t)p->total * sizeof *w);
+    for (int32_t i = 0; m->redraws && i < p->n; i++)
+        if (p->at[i].role != PARAM_STAT)
+            reorder(&p->at[i], seed, m->start + p->at[i].offset, w + p->at[i].offset);
 }
 
 static int64_t mask_size(const module *o, int32_t mask)
@@ -258,20 +270,28 @@ static int64_t mask_size(const module *o, int32_t mask)
     return shape_count(&s) / m->f->batch;
 }
 
+static shape operand_shape(const imported *m, const graph_part *p, operand o)
+{
+    const int32_t inputs = m->f->n_inputs;
+
+    return sized_at(o.at < inputs ? &m->f->input[o.at].size : &p->node[o.at - inputs].size,
+                    m->f->batch);
+}
+
 /* Multiply-adds of a node for one example. */
 static double macs_of(const imported *m, const graph_part *p, const graph_op *n)
 {
-    const int32_t inputs = m->f->n_inputs;
     const bool conv = strcmp(n->op, "convolution") == 0;
     const int k = strcmp(n->op, "mm") == 0 || strcmp(n->op, "bmm") == 0          ? 0
                   : strcmp(n->op, "addmm") == 0 || strcmp(n->op, "baddbmm") == 0 ? 1
                                                                                  : -1;
     if (n->n_in < 2 + (k > 0) || (!conv && k < 0)) return 0;
-    const int32_t at = n->in[conv ? 1 : k].at;
-    if (at < 0) return 0;
-    const sized *of = at < inputs ? &m->f->input[at].size : &p->node[at - inputs].size;
-    const shape s = sized_at(of, m->f->batch), y = sized_at(&n->size, m->f->batch);
-    double each = 1; /* of an element of the result */
+    const operand of = n->in[conv ? 1 : k];
+    if (of.at < 0 || n->in[0].at < 0) return 0;
+    const shape s = operand_shape(m, p, of);
+    const bool up = conv && json_is_true(json_object_get(n->attr, "transposed"));
+    const shape y = up ? operand_shape(m, p, n->in[0]) : sized_at(&n->size, m->f->batch);
+    double each = 1; /* of an element of the result; transposed: of the images */
 
     if (conv)
         for (int32_t i = 1; i < s.rank; i++) each *= (double)s.dim[i];
@@ -442,9 +462,32 @@ done:
     return st;
 }
 
+drmad_status import_lend(drmad_ctx *ctx, const imported *of, imported **out)
+{
+    drmad_status st = DRMAD_OK;
+    imported *m = NULL;
+    graph_file *f = NULL;
+
+    *out = NULL;
+    TRY(mem_alloc(ctx, 1, sizeof *m, &m));
+    TRY(mem_alloc(ctx, 1, sizeof *f, &f));
+    *m = *of, *f = *of->f;
+    m->ctx = f->ctx = ctx;
+    m->f = f, m->module.self = m, m->lent = true;
+    *out = m, m = NULL;
+done:
+    mem_free(ctx, m);
+    return st;
+}
+
 void import_close(imported *m)
 {
     if (!m) return;
+    if (m->lent) {
+        mem_free(m->ctx, m->f);
+        mem_free(m->ctx, m);
+        return;
+    }
     graph_file_free(m->f);
     params_free(m->params);
     mem_free(m->ctx, m->folder);

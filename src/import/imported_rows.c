@@ -63,14 +63,15 @@ static node of_sum(peel *p, const graph_op *n, bool mean)
 
 static node of_nll(peel *p, const graph_op *n)
 {
-    const value *x = &p->l->v[n->in[0].at], *labels = &p->l->v[n->in[1].at];
+    const value *x = &p->l->v[n->in[0].at];
     const place at = p->where.at[n->in[0].at], other = p->where.at[n->in[1].at];
     const double batch = (double)p->l->batch;
 
     if (at.dim != 0 || other.dim != 0 || at.slower != other.slower) return NODE_NONE;
     const bool mean = attr_int(p->l, "reduction", 1) == 1;
-    return summed(p, aten_nll_rows(p->l, x, labels), at.slower,
-                  mean ? batch / (double)x->s.dim[0] : examples_of(p));
+    node weight, rows = aten_nll_rows(p->l, &weight);
+    if (mean && weight != NODE_NONE) return NODE_NONE; /* over what the batch's classes weigh */
+    return summed(p, rows, at.slower, mean ? batch / (double)x->s.dim[0] : examples_of(p));
 }
 
 /* A number that has nothing to do with rows, for each of them. */

@@ -315,8 +315,11 @@ node g_bcast(graph *g, node x, shape s)
 static bool cast_infer(graph *g, node_rec *rec)
 {
     int32_t from = graph_rec(g, rec->in[0])->dtype, to = rec->dtype;
+    const bool half = from == BF16 || to == BF16;
 
-    if (!dtype_real(to) && !(from == U8 && to == I32) && from != to)
+    if (half && from != to && from != F32 && to != F32)
+        return op_bad(g, rec, "to %s: bf16 comes from f32 and goes there", dtype_name((dtype)to));
+    if (!half && !dtype_real(to) && !(from == U8 && to == I32) && from != to)
         return op_bad(g, rec, "to %s: expected f32 or f64, or i32 from u8", dtype_name((dtype)to));
     rec->shape = *graph_shape(g, rec->in[0]);
     return true;
@@ -325,6 +328,7 @@ static bool cast_infer(graph *g, node_rec *rec)
 static node cast_fold(graph *g, node_rec *rec)
 {
     if (graph_rec(g, rec->in[0])->dtype == rec->dtype) return rec->in[0];
+    if (rec->dtype == BF16) return NODE_NONE;
     return fold_moved_fill(g, rec);
 }
 

@@ -34,6 +34,17 @@ static bool is_zero(const graph *g, const op_def *def, const node_rec *r)
     return def->kind == OP_LINEAR ? zeros > 0 && zeros == reals : zeros > 0;
 }
 
+/* BF16 is kept, not reckoned with: leaves hold it, cast turns it into F32 and back. */
+static bool keeps_bf16(graph *g, const node_rec *r)
+{
+    const op_def *def = op_get(r->op);
+    bool reads = false;
+
+    for (int i = 0; i < def->arity; i++) reads |= graph_dtype(g, r->in[i]) == BF16;
+    if ((!reads && r->dtype != BF16) || r->op == OP_cast) return true;
+    return op_bad(g, r, "bf16 is only kept: cast it to f32 first");
+}
+
 node op_make(graph *g, const node_rec *rec)
 {
     const op_def *def = op_get(rec->op);
@@ -42,7 +53,7 @@ node op_make(graph *g, const node_rec *rec)
 
     for (int i = 0; i < def->arity; i++)
         if (r.in[i] == NODE_NONE) return NODE_NONE;
-    if (graph_status(g) != DRMAD_OK || !def->infer(g, &r)) return NODE_NONE;
+    if (graph_status(g) != DRMAD_OK || !keeps_bf16(g, &r) || !def->infer(g, &r)) return NODE_NONE;
     if (is_zero(g, def, &r)) return g_fill(g, (dtype)r.dtype, r.shape, 0.0);
     if (def->fold) n = def->fold(g, &r);
     return n != NODE_NONE ? n : graph_add(g, &r);

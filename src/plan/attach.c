@@ -7,7 +7,7 @@
 
 bool plan_same(const plan_node *reader, const plan_access *a)
 {
-    return a->mode == AT_SAME && a->offset == 0 && a->type == reader->type;
+    return a->mode == AT_SAME && a->offset == 0 && a->type == plan_type(reader);
 }
 
 /* A copy of `count` elements of `ref`; the node array has room (plan.c). */

@@ -16,7 +16,7 @@ static bool fusible(const plan_node *v)
 
 static bool same_space(const plan_node *a, const plan_node *b)
 {
-    return a->type == b->type && a->count == b->count &&
+    return plan_type(a) == plan_type(b) && a->count == b->count &&
            (a->cols == b->cols || a->cols == 0 || b->cols == 0);
 }
 

@@ -78,7 +78,7 @@ typedef struct plan_node {
     plan_class cls;
     int32_t op; /* -1: a copy that the plan added */
     node of;    /* the graph's node that it computes; another's where it computes it again */
-    dtype type;
+    dtype type; /* of the result in memory */
     int32_t n_in;
     plan_access in[OPERANDS_MAX];
     int64_t count;   /* of the iteration space; PN_SUM: of what is summed */
@@ -134,6 +134,12 @@ typedef struct plan {
 drmad_status plan_new(drmad_ctx *ctx, const graph *g, const plan_output *y, int n,
                       const plan_target *target, plan **out);
 void plan_free(plan *p); /* NULL is fine */
+
+/* The type in which a node is computed: what is kept in BF16 was F32 until it was written. */
+static inline dtype plan_type(const plan_node *v)
+{
+    return v->type == BF16 ? F32 : v->type;
+}
 
 /* Is this read at the reader's own element, from memory of its own type? */
 bool plan_same(const plan_node *reader, const plan_access *a);

@@ -1,5 +1,7 @@
 /* The order of the steps: of all that could run now, the step that gives back most memory; among
- * equals the one whose operands are youngest, which walks depth first. */
+ * equals the one whose operands are youngest, which walks depth first. A step that only spreads out
+ * again what is kept in BF16 runs when a reader is chosen, not when it could: it would undo what
+ * keeping so little was for. */
 #include "plan/plan_inside.h"
 
 typedef struct order {
@@ -8,10 +10,48 @@ typedef struct order {
     int32_t groups;
     int32_t *readers; /* by node: groups that have yet to read it */
     int32_t *done;    /* by group: the step that ran it, -1 */
+    bool *late;       /* by group: runs when a reader is chosen */
     int32_t self;     /* the candidate; its own members do not count */
     bool ready;
     int32_t youngest; /* the last step that the candidate waits for */
+    int32_t wants;    /* a late group that the candidate waits for; -1 */
 } order;
+
+/* ---- late groups ---- */
+
+/* Nothing but elementwise work on what is kept in BF16 and on arrays that are small beside it. */
+static bool is_late(const plan_work *w, int32_t group)
+{
+    const plan *p = w->p;
+    bool half = false;
+
+    for (node v = group; v >= 0; v = w->next[v]) {
+        const plan_node *r = &p->node[v];
+        if (r->cls != PN_POINT || r->at.kind == PLACE_OUTPUT) return false;
+        for (int k = 0; k < r->n_in; k++) {
+            const node u = r->in[k].src;
+            if (u == NODE_NONE || w->cluster[u] == group || p->node[u].cls == PN_LEAF) continue;
+            half |= p->node[u].type == BF16;
+            if (p->node[u].type != BF16 && 2 * p->node[u].size > r->count) return false;
+        }
+    }
+    return half;
+}
+
+/* ---- which groups could run ---- */
+
+static bool is_ready(order *o, int32_t group);
+
+/* With all that a late group waits for, it counts as if it had run. */
+static void see_late(order *o, int32_t group)
+{
+    const order before = *o;
+    const bool ready = is_ready(o, group);
+
+    *o = before;
+    o->ready &= ready;
+    o->wants = group;
+}
 
 static void see_dep(void *user, node dep, bool hard)
 {
@@ -20,14 +60,15 @@ static void see_dep(void *user, node dep, bool hard)
 
     (void)hard;
     if (o->w->p->node[dep].cls == PN_LEAF || group == o->self) return;
-    if (o->done[group] < 0) o->ready = false;
+    if (o->done[group] < 0 && o->late[group]) see_late(o, group);
+    else if (o->done[group] < 0) o->ready = false;
     else if (o->done[group] > o->youngest) o->youngest = o->done[group];
 }
 
 static bool is_ready(order *o, int32_t group)
 {
     o->ready = true;
-    o->youngest = -1;
+    o->youngest = o->wants = -1;
     o->self = group;
     for (node v = group; v >= 0 && o->ready; v = o->w->next[v]) plan_deps(o->w, v, see_dep, o);
     return o->ready;
@@ -70,7 +111,8 @@ static void freed_bytes(order *o, node u, int64_t *sum)
 {
     const plan_node *v = &o->w->p->node[u];
 
-    if (v->cls != PN_LEAF && v->at.kind == PLACE_NONE && o->readers[u] == 1)
+    if (v->cls != PN_LEAF && v->at.kind == PLACE_NONE && o->readers[u] == 1 &&
+        o->done[o->w->cluster[u]] >= 0)
         *sum += (int64_t)v->bytes;
 }
 
@@ -102,6 +144,14 @@ static void mark_kept(plan_work *w)
     }
 }
 
+static void drop_group(order *o, int32_t group)
+{
+    int32_t i = 0;
+
+    while (o->group[i] != group) i++;
+    for (o->groups--; i < o->groups; i++) o->group[i] = o->group[i + 1];
+}
+
 /* Removes it from the list; -1 when none can run. */
 static int32_t take_best(order *o, int32_t step)
 {
@@ -109,7 +159,7 @@ static int32_t take_best(order *o, int32_t step)
     int32_t best = -1, best_young = -1;
 
     for (int32_t i = 0; i < o->groups; i++) {
-        if (!is_ready(o, o->group[i])) continue;
+        if (o->late[o->group[i]] || !is_ready(o, o->group[i])) continue;
         const int32_t young = o->youngest;
         const int64_t bytes = gain(o, o->group[i]);
         if (best >= 0 && (bytes < best_gain || (bytes == best_gain && young <= best_young)))
@@ -117,9 +167,9 @@ static int32_t take_best(order *o, int32_t step)
         best = i, best_gain = bytes, best_young = young;
     }
     if (best < 0) return -1;
-    const int32_t group = o->group[best];
-    for (int32_t i = best; i + 1 < o->groups; i++) o->group[i] = o->group[i + 1];
-    o->groups--;
+    int32_t group = o->group[best];
+    while (is_ready(o, group) && o->wants >= 0) group = o->wants;
+    drop_group(o, group);
     each_read(o, group, drop_reader);
     o->done[group] = step;
     return group;
@@ -147,7 +197,8 @@ static void add_step(plan_work *w, int32_t group)
     plan_step *s = &p->step[p->steps];
     const int32_t before = p->steps > 0 ? p->step[p->steps - 1].first + p->step[p->steps - 1].n : 0;
 
-    *s = (plan_step){.first = before, .type = p->node[group].type, .count = p->node[group].count};
+    *s = (plan_step){
+        .first = before, .type = plan_type(&p->node[group]), .count = p->node[group].count};
     for (node v = group; v >= 0; v = w->next[v]) {
         plan_node *r = &p->node[v];
         r->step = p->steps;
@@ -172,10 +223,12 @@ drmad_status plan_schedule(plan_work *w)
     TRY(mem_alloc(p->ctx, n, sizeof *o.group, &o.group));
     TRY(mem_alloc(p->ctx, n, sizeof *o.readers, &o.readers));
     TRY(mem_alloc(p->ctx, n, sizeof *o.done, &o.done));
+    TRY(mem_alloc(p->ctx, n, sizeof *o.late, &o.late));
     mark_kept(w);
     for (node v = 0; v < p->nodes; v++) {
         o.done[v] = -1;
         if (p->node[v].cls == PN_DEAD || p->node[v].cls == PN_LEAF || w->cluster[v] != v) continue;
+        o.late[v] = is_late(w, v);
         o.group[o.groups++] = v;
     }
     for (int32_t i = 0; i < o.groups; i++) each_read(&o, o.group[i], add_reader);
@@ -190,5 +243,6 @@ done:
     mem_free(p->ctx, o.group);
     mem_free(p->ctx, o.readers);
     mem_free(p->ctx, o.done);
+    mem_free(p->ctx, o.late);
     return st;
 }

@@ -241,6 +241,9 @@ static void trace_node(const graph *g, plan_node *v, node n)
     } else if (def->flags & OP_ELEMENTWISE && r->op != OP_cast && is_real((dtype)r->dtype)) {
         v->cls = PN_POINT;
         for (int k = 0; k < def->arity; k++) read_operand(g, v, k, r->in[k]);
+    } else if (r->op == OP_cast && r->dtype == BF16) { /* written on the way: no read of its own */
+        v->cls = PN_POINT;
+        read_operand(g, v, 0, r->in[0]);
     } else if (!trace_copy(g, v, n)) {
         v->cls = PN_PLAIN;
         v->n_in = def->arity;

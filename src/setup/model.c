@@ -219,6 +219,10 @@ drmad_status model_check_study(const drmad_model *m, const config *cfg)
     if (cfg->set.regress.to == CFG_REGRESS_ACTIVATIONS)
         TRY(config_refuse(cfg, "regress.to", "activations of %s are not seen; weights can be used",
                           m->name));
+    if (!m->import && cfg->set.train.activations == CFG_ACTIVATIONS_BF16)
+        TRY(config_refuse(cfg, "train.activations",
+                          "those of %s are its own; only nets of the study's are kept in bf16",
+                          m->name));
     if (m->import) TRY(model_check_rows(m));
     TRY(check_keys(m, cfg));
     TRY(check_hyper(m, cfg));

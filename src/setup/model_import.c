@@ -49,14 +49,26 @@ static drmad_status check_data(const setup *s, const imported *m)
     return DRMAD_OK;
 }
 
+/* The lender has read the folder and compared it with PyTorch already. */
+static drmad_status open_folder(setup *s)
+{
+    const char *folder = s->cfg->set.model.import;
+    const setup *l = s->lender;
+    import_parity ignored;
+
+    if (l && l->import && strcmp(l->import->folder, folder) == 0)
+        return import_lend(s->ctx, l->import, &s->import);
+    const drmad_status st = import_open(s->ctx, folder, &s->import);
+    return st == DRMAD_OK ? import_check(s->import, &ignored) : st;
+}
+
 drmad_status setup_import(setup *s)
 {
     drmad_status st;
-    import_parity ignored;
 
-    TRY(import_open(s->ctx, s->cfg->set.model.import, &s->import));
+    TRY(open_folder(s));
+    s->import->redraws = s->cfg->set.model.redraw;
     TRY(check_data(s, s->import));
-    TRY(import_check(s->import, &ignored));
     for (int32_t i = 0; i < s->import->params->n; i++) {
         const param *p = &s->import->params->at[i];
         TRY(params_add(s->params, p->name, p->shape, p->role, p->layer));

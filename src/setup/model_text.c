@@ -50,14 +50,14 @@ static json_t *describe(const drmad_model *m)
     const import_parity *p = &m->parity;
     const char *producer = json_string_value(json_object_get(f->root, "producer"));
 
-    return json_pack("{s:s, s:s, s:s, s:I, s:b, s:b, s:I, s:o, s:o, s:o, s:{s:f,s:f,s:f,s:f,s:f}}",
-                     "folder", m->name, "producer", producer ? producer : "", "dtype",
-                     dtype_name(m->dtype), "batch", (json_int_t)f->batch, "any_batch", f->any,
-                     "row_losses", !m->import->module.whole, "parameters",
-                     (json_int_t)m->params->weights, "inputs", list_inputs(f), "train",
-                     count_ops(&f->train), "evaluate", count_ops(&f->evaluate), "parity", "loss",
-                     p->loss, "gradient", p->gradient, "product", p->product, "evaluate_loss",
-                     p->evaluate, "tolerance", p->tolerance);
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:b, s:b, s:I, s:o, s:o, s:o, s:{s:f,s:f,s:f,s:f,s:f,s:f}}", "folder",
+        m->name, "producer", producer ? producer : "", "dtype", dtype_name(m->dtype), "batch",
+        (json_int_t)f->batch, "any_batch", f->any, "row_losses", !m->import->module.whole,
+        "parameters", (json_int_t)m->params->weights, "inputs", list_inputs(f), "train",
+        count_ops(&f->train), "evaluate", count_ops(&f->evaluate), "parity", "loss", p->loss,
+        "gradient", p->gradient, "product", p->product, "statistics", p->next, "evaluate_loss",
+        p->evaluate, "tolerance", p->tolerance);
 }
 
 /* "relu 3, addmm 2", as many as fit. */
@@ -114,14 +114,14 @@ static void put_text(const drmad_model *m, char *to, size_t size)
              "parameters  %lld weights in %d tensors, running statistics among them\n"
              "training    %d nodes: %s\n"
              "evaluation  %d nodes; %s\n"
-             "parity      loss %.1e, gradient %.1e, Hessian-vector product %.1e, evaluation %.1e; "
-             "at most %.0e\n",
+             "parity      loss %.1e, gradient %.1e, Hessian-vector product %.1e, statistics %.1e, "
+             "evaluation %.1e; at most %.0e\n",
              m->name, producer ? producer : "nobody", inputs, dtype_name(m->dtype),
              f->any ? "batches of any size" : "batches of this size alone",
              (long long)m->params->weights, (int)m->params->n, (int)f->train.n, train,
              (int)f->evaluate.n,
              m->import->module.whole ? "the loss is no mean over examples" : "a loss an example",
-             p->loss, p->gradient, p->product, p->evaluate, p->tolerance);
+             p->loss, p->gradient, p->product, p->next, p->evaluate, p->tolerance);
 }
 
 drmad_status model_describe(drmad_model *m)

@@ -176,6 +176,7 @@ static void read_training(setup *s)
     t->noise = c->train.noise;
     t->mixup = c->train.mixup;
     t->init_scale = c->model.init_scale;
+    t->half = c->train.activations == CFG_ACTIVATIONS_BF16;
     t->steps = c->train.steps;
     t->batch = s->model ? s->model->batch : c->train.batch;
     t->order = (batch_order)c->train.order;
@@ -251,12 +252,12 @@ done:
 }
 
 /* Data, split and model of the study file. */
-static drmad_status read_own(setup *s, const setup *lender)
+static drmad_status read_own(setup *s)
 {
     const config_study *c = &s->cfg->set;
     drmad_status st = DRMAD_OK;
 
-    if (!setup_borrow_data(s, lender)) TRY(setup_open_data(s, false));
+    if (!setup_borrow_data(s)) TRY(setup_open_data(s, false));
     TRY(setup_feed(s));
     TRY(check_fresh_split(s));
     TRY(setup_split(s, c->data.split_seed >= 0 ? (uint64_t)c->data.split_seed
@@ -305,7 +306,8 @@ drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const 
     TRY(setup_device(s));
     TRY(drmad_ctx_set_threads(ctx, (int)c->threads));
     if (c->trajectory.spill_dir[0]) TRY(file_check_folder(ctx, c->trajectory.spill_dir));
-    TRY(m ? read_given(s) : read_own(s, lender));
+    s->lender = lender;
+    TRY(m ? read_given(s) : read_own(s));
     read_training(s);
     TRY(start_read(s));
     TRY(teacher_new(s, &s->teacher));
@@ -347,6 +349,7 @@ drmad_status setup_run(setup *s, bool walk)
 {
     drmad_status st = DRMAD_OK;
 
+    if (walk) TRY(config_need_f32(s->cfg));
     walker_free(s->walker);
     trainer_free(s->trainer);
     s->walker = NULL, s->trainer = NULL;

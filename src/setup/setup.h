@@ -8,13 +8,15 @@
 #include "hyper/outer.h"
 #include "setup/model.h"
 
-typedef struct setup {
+typedef struct setup setup;
+struct setup {
     drmad_ctx *ctx;
     const config *cfg;
     drmad_model *model; /* the caller's; NULL: data and model as the study says */
     const char *data_name, *data_sha256;
     dataset *train_data, *test_data; /* test_data NULL: test rows are split off too */
-    bool lent;                       /* they are another set-up's */
+    bool lent;                       /* they are the lender's */
+    const setup *lender;             /* see setup_new */
     feed *feed;                      /* NULL: all rows lie in memory, and none is varied */
     augment augment;                 /* of training rows */
     int32_t channels;                /* see `examples` */
@@ -39,10 +41,11 @@ typedef struct setup {
     examples valid, test, objective;
     struct teacher *teacher; /* of a distillation, or NULL: teacher.h */
     backend *gpu;            /* of `device: cuda`, or NULL; spec.on */
-} setup;
+};
 
 /* Everything but what setup_tie makes. `lender`: NULL, or a set-up that outlives this one and whose
- * data serve where the study's are the same; of another context and thread if need be. */
+ * data, imported model and teacher's outputs serve where the study's are the same; of another
+ * context and thread if need be, and idle then. */
 drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const setup *lender,
                        setup **out);
 void setup_free(setup *s); /* NULL is fine */

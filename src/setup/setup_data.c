@@ -62,8 +62,10 @@ static bool same_source(const config_study *a, const config_study *b)
            x->test == y->test;
 }
 
-bool setup_borrow_data(setup *s, const setup *lender)
+bool setup_borrow_data(setup *s)
 {
+    const setup *lender = s->lender;
+
     if (!lender || lender->model || !same_source(&s->cfg->set, &lender->cfg->set)) return false;
     s->train_data = lender->train_data;
     s->test_data = lender->test_data;

@@ -9,7 +9,7 @@ drmad_status setup_import(setup *s); /* model_import.c: model.import, likewise *
 
 /* setup_data.c: the data sets of the study; those of the lender where they are the same. */
 drmad_status setup_open_data(setup *s, bool survey);
-bool setup_borrow_data(setup *s, const setup *lender);
+bool setup_borrow_data(setup *s);
 
 /* The feed, where one is needed, and the keys about pictures. */
 drmad_status setup_feed(setup *s);

@@ -179,8 +179,8 @@ drmad_status teacher_new(setup *s, teacher **out)
     if (!d->study[0] && !d->logits[0]) return DRMAD_OK;
     if (!s->net)
         return config_refuse(s->cfg, d->study[0] ? "distill.study" : "distill.logits",
-                             "a model from a folder has its loss inside; only nets of drmad's own "
-                             "learn from a teacher");
+                             "a model from a folder has its loss inside; export it with the "
+                             "teacher's term in that loss, or take a net of drmad's own");
     if (nn_output(s->net)->rank != 1)
         return config_refuse(s->cfg, d->study[0] ? "distill.study" : "distill.logits",
                              "the net reads token ids; only nets that give one "
@@ -225,6 +225,24 @@ done:
     return st;
 }
 
+/* The outputs that the lender's teacher gave for the same examples. */
+static bool copy_lent(teacher *t, const setup *s)
+{
+    const setup *l = s->lender;
+    const teacher *of = l && s->lent ? l->teacher : NULL;
+    const examples *a = &s->spec.train, *b = l ? &l->spec.train : NULL;
+
+    if (!of || !of->asked || !of->of || of->type != t->type || of->outputs != t->outputs ||
+        s->spec.batch != l->spec.batch || a->count != b->count)
+        return false;
+    if (strcmp(s->cfg->set.distill.study, l->cfg->set.distill.study) != 0 ||
+        strcmp(s->cfg->set.distill.weights, l->cfg->set.distill.weights) != 0 ||
+        memcmp(a->list, b->list, (size_t)a->count * sizeof *a->list) != 0)
+        return false;
+    memcpy(t->logits, of->logits, teacher_bytes(t));
+    return true;
+}
+
 drmad_status teacher_ask(teacher *t, setup *s)
 {
     drmad_status st = DRMAD_OK;
@@ -232,7 +250,7 @@ drmad_status teacher_ask(teacher *t, setup *s)
     TRY(retype(t, s->spec.dtype));
     if (!t->logits)
         TRY(mem_alloc(t->ctx, (size_t)(t->rows * t->outputs), dtype_size(t->type), &t->logits));
-    if (!t->asked) TRY(compute(t, s));
+    if (!t->asked && !copy_lent(t, s)) TRY(compute(t, s));
     t->asked = true;
     s->spec.teacher = t->logits;
 done:

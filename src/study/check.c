@@ -197,9 +197,11 @@ done:
 
 drmad_status drmad_study_explain(drmad_study *s)
 {
+    const config_study *c = &s->cfg->set;
+    const bool walk = c->hyper.n > 0 && c->train.activations == CFG_ACTIVATIONS_F32;
     drmad_status st = DRMAD_OK;
 
-    TRY(study_begin(s, "explain", s->cfg->set.hyper.n > 0, false));
+    TRY(study_begin(s, "explain", walk, false));
     TRY(explain(s, "training step", training_plan, s->s->trainer));
     if (s->s->walker) {
         TRY(explain(s, "reverse step", reverse_plan, s->s->walker));

@@ -3,6 +3,7 @@
 #include "base/version.h"
 #include "data/fetch.h"
 #include "drmad/info.h"
+#include "exec/cuda/cuda.h"
 #include "setup/start.h"
 #include <math.h>
 #include <stdio.h>
@@ -216,6 +217,9 @@ static drmad_status put_versions(drmad_study *st)
         if (drmad_info(st->ctx, key, value, sizeof value) == DRMAD_OK)
             json_object_set_new(v, key, json_string(value));
     }
+    const int32_t gpu_number = config_gpu(st->cfg);
+    if (gpu_number >= 0 && cuda_describe(st->ctx, gpu_number, value, sizeof value) == DRMAD_OK)
+        json_object_set_new(v, "cuda", json_string(value));
     return study_put(st, "versions", v);
 }
 

@@ -28,6 +28,7 @@ static json_t *step_json(const outer_report *r, double spent)
 
     if (j && isfinite(r->walk.residual))
         json_object_set_new(j, "residual", json_real(r->walk.residual));
+    if (j && r->noise > 0) json_object_set_new(j, "noise", json_real(r->noise));
     if (j && r->why) json_object_set_new(j, "why", json_string(r->why));
     if (j && r->diverged_at >= 0)
         json_object_set_new(j, "diverged_at", json_integer(r->diverged_at));

@@ -6,8 +6,11 @@
 static const struct {
     size_t size;
     const char *name;
-} table[DTYPE_COUNT] = {
-    [F32] = {4, "f32"}, [F64] = {8, "f64"}, [I32] = {4, "i32"}, [U8] = {1, "u8"}};
+} table[DTYPE_COUNT] = {[F32] = {4, "f32"},
+                        [F64] = {8, "f64"},
+                        [I32] = {4, "i32"},
+                        [U8] = {1, "u8"},
+                        [BF16] = {2, "bf16"}};
 
 size_t dtype_size(dtype t)
 {

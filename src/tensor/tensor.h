@@ -1,9 +1,11 @@
-/* Element types and shapes. Row-major, contiguous; the last dimension runs fastest. */
+/* Element types and shapes. Row-major, contiguous; the last dimension runs fastest. BF16 is for
+ * keeping, not for reckoning: the upper half of a float, which only OP_cast reads and writes. */
 #ifndef TENSOR_H
 #define TENSOR_H
 #include "base/base.h"
+#include <string.h>
 
-typedef enum dtype { F32, F64, I32, U8, DTYPE_COUNT } dtype;
+typedef enum dtype { F32, F64, I32, U8, BF16, DTYPE_COUNT } dtype;
 
 enum { RANK_MAX = 6 };
 
@@ -25,6 +27,27 @@ bool shape_same(const shape *a, const shape *b);
 bool shape_bytes(const shape *s, dtype t, size_t *out);
 size_t dtype_size(dtype t);
 const char *dtype_name(dtype t); /* "f32", ... */
+
+/* A float as the nearest bf16, of two equally near the even one; beyond the largest: infinity. A
+ * NaN stays one, quiet, with the upper bits of its payload. */
+static inline uint16_t bf16_from(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static inline float bf16_to(uint16_t half)
+{
+    const uint32_t bits = (uint32_t)half << 16;
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* Element i of an array, as a double and from one. */
 static inline double dtype_get(dtype t, const void *from, int64_t i)
 {
@@ -32,6 +55,7 @@ static inline double dtype_get(dtype t, const void *from, int64_t i)
     case F32: return (double)((const float *)from)[i];
     case F64: return ((const double *)from)[i];
     case I32: return ((const int32_t *)from)[i];
+    case BF16: return (double)bf16_to(((const uint16_t *)from)[i]);
     default: return ((const uint8_t *)from)[i];
     }
 }
@@ -42,6 +66,7 @@ static inline void dtype_put(dtype t, void *to, int64_t i, double x)
     case F32: ((float *)to)[i] = (float)x; break;
     case F64: ((double *)to)[i] = x; break;
     case I32: ((int32_t *)to)[i] = (int32_t)x; break;
+    case BF16: ((uint16_t *)to)[i] = bf16_from((float)x); break;
     default: ((uint8_t *)to)[i] = (uint8_t)x;
     }
 }

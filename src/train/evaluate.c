@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-/* The graph of one chunk: sum of weighted row losses, count of right answers, row losses; with
- * `grad` the gradient of the sum. */
-static drmad_status eval_job(trainer *t, bool grad, job **out)
+/* The graph of one chunk of `size` rows: sum of weighted row losses, count of right answers, row
+ * losses; with `grad` the gradient of the sum. */
+static drmad_status eval_job(trainer *t, bool grad, int64_t size, job **out)
 {
     const train_spec *s = &t->spec;
     const int32_t tensors = s->params->n;
@@ -23,10 +23,10 @@ static drmad_status eval_job(trainer *t, bool grad, job **out)
     for (int32_t i = 0; i < tensors; i++)
         n->w[i] = job_leaf(j, s->params->at[i].name, s->dtype, s->params->at[i].shape,
                            trainer_tensor_ref(t, SLOT_W, i));
-    node rows = job_leaf(j, "rows", s->train.type, SHAPE(t->chunk, s->train.width),
-                         (slot_ref){SLOT_ROWS, 0});
+    node rows =
+        job_leaf(j, "rows", s->train.type, SHAPE(size, s->train.width), (slot_ref){SLOT_ROWS, 0});
     node weight =
-        job_leaf(j, "row weight", s->dtype, SHAPE(t->chunk, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
+        job_leaf(j, "row weight", s->dtype, SHAPE(size, 1), (slot_ref){SLOT_ROW_WEIGHT, 0});
     TRY(trainer_batch(t, j, n, rows, NODE_NONE, &b));
     scale = trainer_use_leaf(t, j, n, HYPER_INPUT_SCALE, -1);
     const nn_pass pass = nn_evaluation();
@@ -213,10 +213,27 @@ static void add_chunk(trainer *t, double *dvalues)
     if (u && !trainer_sums(t, i)) scatter_scale(t, i, t->use[i].type, dvalues);
 }
 
+/* A loss that is no mean over rows has a graph of its own for a last chunk that is smaller: rows
+ * that pad it would change it. */
+static drmad_status rest_job(trainer *t, bool grad, const examples *e)
+{
+    const int64_t rows = t->spec.model.whole ? e->count % t->chunk : 0;
+    drmad_status st = DRMAD_OK;
+
+    if (rows == t->rest_rows[grad]) return DRMAD_OK;
+    job_free(t->rest[grad]);
+    t->rest[grad] = NULL, t->rest_rows[grad] = 0;
+    if (rows > 0) TRY(eval_job(t, grad, rows, &t->rest[grad]));
+    t->rest_rows[grad] = rows;
+done:
+    return st;
+}
+
 /* Runs every chunk; the means go to *out, row losses to row_loss where given. */
 static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *out, double *dvalues,
                           double *row_loss)
 {
+    job *rest = t->rest[dvalues != NULL];
     drmad_status st = DRMAD_OK;
     double loss = 0, correct = 0;
     chunk c;
@@ -227,7 +244,8 @@ static drmad_status sweep(trainer *t, job *j, const examples *e, eval_result *ou
     for (int64_t first = 0; first < e->count; first += t->chunk) {
         TRY(base_stopped(t->ctx));
         TRY(e->rows ? chunk_copy(t, e, first, &c) : chunk_take(t, e, first, &c));
-        TRY(job_run(j, t->slot));
+        const bool full = first + t->chunk <= e->count;
+        TRY(job_run(full || !rest ? j : rest, t->slot));
         loss += trainer_get(t, t->slot[SLOT_LOSS], 0);
         correct += trainer_get(t, t->slot[SLOT_CORRECT], 0);
         if (dvalues) add_chunk(t, dvalues);
@@ -255,10 +273,10 @@ static drmad_status check_examples(const trainer *t, const examples *e)
         return FAIL(t->ctx, DRMAD_E_DATA, "evaluation: rows of %lld %s, training has %lld %s",
                     (long long)e->width, dtype_name(e->type), (long long)own->width,
                     dtype_name(own->type));
-    if (t->spec.model.whole && e->count % t->chunk != 0)
+    if (t->spec.model.batch && e->count % t->chunk != 0)
         return FAIL(t->ctx, DRMAD_E_DATA,
-                    "evaluation: %lld examples in batches of %lld; the loss is no mean over "
-                    "examples, so the last batch must be full too",
+                    "evaluation: %lld examples in batches of %lld, the only size that the model "
+                    "was exported for; take a multiple of it",
                     (long long)e->count, (long long)t->chunk);
     return DRMAD_OK;
 }
@@ -306,7 +324,8 @@ drmad_status trainer_eval(trainer *t, const examples *e, const double *values, e
 
     if (t->spec.oracle) return trainer_ask_value(t, e, out, dw, dvalues);
     TRY(check_examples(t, e));
-    if (!*j) TRY(eval_job(t, grad, j));
+    if (!*j) TRY(eval_job(t, grad, t->chunk, j));
+    TRY(rest_job(t, grad, e));
     trainer_restart(t, values, t->seed);
     TRY(trainer_prepare_eval(t)); /* the last phase's input scale */
     if (grad) TRY(begin_sums(t, dvalues));
@@ -384,7 +403,8 @@ drmad_status trainer_row_losses(trainer *t, const examples *e, const double *val
     if (t->spec.oracle)
         return FAIL(t->ctx, DRMAD_E_CONFIG, "losses of single rows need a model of drmad's own");
     TRY(check_examples(t, e));
-    if (!t->eval) TRY(eval_job(t, false, &t->eval));
+    if (!t->eval) TRY(eval_job(t, false, t->chunk, &t->eval));
+    TRY(rest_job(t, false, e));
     trainer_restart(t, values, t->seed);
     TRY(trainer_prepare_eval(t)); /* the last phase's input scale */
     TRY(sweep(t, t->eval, e, &ignored, NULL, loss));

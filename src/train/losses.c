@@ -40,7 +40,7 @@ static node distil(trainer *t, job *j, net *n, node z, node rows)
     const int64_t outputs = graph_shape(j->g, z)->dim[1];
     node table =
         job_leaf(j, "teacher", s->dtype, SHAPE(s->train.n, outputs), (slot_ref){SLOT_TEACHER, 0});
-    node index = job_leaf(j, "index", I32, SHAPE(s->batch), (slot_ref){SLOT_INDEX, 0});
+    node index = trainer_index(t, j, n);
     node temperature = trainer_leaf_or(t, j, n, HYPER_DISTILL_TEMPERATURE, -1, heat);
     node weight = trainer_leaf_or(t, j, n, HYPER_DISTILL_WEIGHT, -1, share);
     if (weight == NODE_NONE) return rows;

@@ -22,6 +22,7 @@ drmad_status net_new(drmad_ctx *ctx, const trainer *t, net **out)
     TRY(mem_alloc(ctx, uses + 1, sizeof *n->use, &n->use));
     TRY(mem_alloc(ctx, tensors, sizeof *n->clipped, &n->clipped));
     TRY(mem_alloc(ctx, tensors, sizeof *n->step, &n->step));
+    n->index = NODE_NONE;
     for (size_t u = 0; u < uses; u++) n->use[u] = NODE_NONE;
     for (size_t i = 0; i < tensors; i++) n->next[i] = n->next_cot[i] = NODE_NONE;
     *out = n, n = NULL;
@@ -121,19 +122,23 @@ node trainer_labels(trainer *t, job *j, node rows)
                     (slot_ref){SLOT_LABELS, 0});
 }
 
+node trainer_index(trainer *t, job *j, net *n)
+{
+    if (n->index == NODE_NONE)
+        n->index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
+    return n->index;
+}
+
 /* The rows of the batch: as the feed gives them, or gathered from the table. */
-static node batch_rows(trainer *t, job *j, node *index)
+static node batch_rows(trainer *t, job *j, net *n)
 {
     const examples *e = &t->spec.train;
     const slot_ref at = {SLOT_ROWS, 0};
 
-    *index = NODE_NONE;
     if (trainer_fed(t) || t->travels)
         return job_leaf(j, "rows", e->type, SHAPE(t->spec.batch, e->width), at);
     node rows = job_leaf(j, "rows", e->type, SHAPE(e->n, e->width), at);
-    *index = job_leaf(j, "index", I32, SHAPE(t->spec.batch), (slot_ref){SLOT_INDEX, 0});
-
-    return g_gather(j->g, rows, *index);
+    return g_gather(j->g, rows, trainer_index(t, j, n));
 }
 
 /* The batch of further input k. */
@@ -222,15 +227,15 @@ static drmad_status build_loss(trainer *t, job *j, net *n)
     drmad_status st = DRMAD_OK;
     nn_pass pass = {.train = true, .key = step_key(t, j), .kinks = n->kinks, .next = n->next};
     const size_t layers = s->model.layers ? (size_t)s->model.layers->n : 0;
-    node *rates = NULL, index;
+    node *rates = NULL;
     module_batch b;
 
     TRY(mem_alloc(t->ctx, layers, sizeof *pass.outputs, &pass.outputs));
     TRY(mem_alloc(t->ctx, (size_t)s->params->sites, sizeof *rates, &rates));
     dropout_rates(t, j, n, rates);
     pass.rates = rates;
-    node table = batch_rows(t, j, &index);
-    TRY(trainer_batch(t, j, n, table, index, &b));
+    node table = batch_rows(t, j, n);
+    TRY(trainer_batch(t, j, n, table, n->index, &b));
     b.x = trainer_vary(t, j, n, b.x, pass.key);
     b.labels = trainer_targets(t, j, n, pass.key, b.labels);
     node rows = trainer_losses(t, j, n, &pass, &b);

@@ -78,6 +78,7 @@ typedef struct train_spec {
     const double *buffers;
     int64_t done;
     bool masks; /* a step gives the ReLU sign masks out */
+    bool half;  /* activations wait for the backward pass in BF16: F32 only, no walk back */
     regress_spec regress;
 } train_spec;
 

@@ -130,37 +130,6 @@ done:
     return st;
 }
 
-/* The training step: gradient, update in place, data loss, and the sign masks if wanted. */
-static drmad_status step_job(trainer *t)
-{
-    const int32_t tensors = t->spec.params->n;
-    drmad_status st = DRMAD_OK;
-    net *n = NULL;
-    node *grad = NULL;
-    job *j;
-
-    TRY(job_new(t->ctx, t->on, &t->step));
-    j = t->step;
-    TRY(net_new(t->ctx, t, &n));
-    TRY(mem_alloc(t->ctx, (size_t)tensors, sizeof *grad, &grad));
-    TRY(trainer_build_gradient(t, j, n, grad));
-    TRY(trainer_build_update(t, j, n, grad));
-    if (n->loss != NODE_NONE) TRY(job_output(j, n->loss, (slot_ref){SLOT_LOSS, 0}, NODE_NONE));
-    for (int32_t i = 0; i < tensors; i++) {
-        const optim_step *o = &n->step[i];
-        for (int32_t k = 0; k < trainer_vectors_of(t, i); k++)
-            TRY(job_output(j, o->next[k], trainer_tensor_ref(t, SLOT_W_OUT + k, i),
-                           o->in.state[k]));
-    }
-    for (int32_t l = 0; l < t->masks; l++)
-        TRY(job_output(j, n->kinks[l], trainer_mask_ref(t, l), NODE_NONE));
-    TRY(job_compile(j));
-done:
-    mem_free(t->ctx, grad);
-    net_free(t->ctx, n);
-    return st;
-}
-
 /* What a loss that is the model's own leaves to nobody else. */
 static drmad_status check_judge(drmad_ctx *ctx, const train_spec *s)
 {
@@ -224,6 +193,9 @@ static drmad_status check_spec(drmad_ctx *ctx, const train_spec *s)
         return FAIL(ctx, DRMAD_E_INTERNAL, "backend %s: takes no host addresses", on->name);
     if (s->masks && s->model.masks == 0)
         return FAIL(ctx, DRMAD_E_CONFIG, "trajectory.masks: the model has no ReLU on dense layers");
+    if (s->half && (s->oracle || s->dtype != F32))
+        return FAIL(ctx, DRMAD_E_CONFIG,
+                    "train.activations: bf16 is for nets that are computed here, in f32");
     drmad_status st = s->oracle ? DRMAD_OK : check_module(ctx, s);
     if (st == DRMAD_OK) st = check_flips(ctx, s);
     if (st == DRMAD_OK) st = train_check_varied(ctx, s);
@@ -248,7 +220,7 @@ drmad_status trainer_new(drmad_ctx *ctx, const train_spec *spec, trainer **out)
     t->on = train_backend(spec);
     t->vectors = optim_vectors(&spec->optim);
     TRY(buffers_new(t));
-    TRY(step_job(t));
+    TRY(trainer_plan_step(t));
     *out = t, t = NULL;
 done:
     trainer_free(t);
@@ -261,6 +233,7 @@ void trainer_free(trainer *t)
     job_free(t->step);
     job_free(t->eval);
     job_free(t->eval_grad);
+    for (int i = 0; i < 2; i++) job_free(t->rest[i]);
     job_free(t->gather);
     for (int k = 0; k <= MORE_MAX; k++) mem_free(t->ctx, t->batch_rows[k]);
     for (int32_t k = 0; k < t->tables; k++) trainer_vector_free(t, t->table[k]);

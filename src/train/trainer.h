@@ -38,6 +38,8 @@ struct trainer {
     void **slot;
     int32_t n_slots;
     job *step, *eval, *eval_grad;
+    job *rest[2]; /* evaluation, without and with gradient: of a last chunk of rest_rows; or NULL */
+    int64_t rest_rows[2];
     use_state *use;       /* space->n_uses */
     const double *values; /* of the current run */
     uint64_t seed;
@@ -90,6 +92,7 @@ typedef struct net {
     node *use;        /* by use: its leaf, NODE_NONE when it is none of the training graph's */
     node *constant;   /* the module's */
     node more[MORE_MAX];
+    node index;       /* the batch's row numbers; NODE_NONE: nothing reads them yet */
     node *clipped;    /* by tensor: the gradient that enters the step */
     optim_step *step; /* by tensor */
     bool strided;     /* c is a leaf even where it is always 1: for reverse strides */
@@ -108,6 +111,7 @@ node trainer_vary(trainer *t, job *j, net *n, node x, node key);
 /* The labels, or under mixup the targets [B, K]. */
 node trainer_targets(trainer *t, job *j, net *n, node key, node labels);
 node trainer_labels(trainer *t, job *j, node rows);
+node trainer_index(trainer *t, job *j, net *n); /* the leaf of n->index, made on first call */
 /* The whole batch. `index`: rows of the tables, NODE_NONE where a slot holds the batch itself. */
 drmad_status trainer_batch(trainer *t, job *j, net *n, node rows, node index, module_batch *out);
 /* losses.c: the losses of the batch's rows, [B, 1], all terms and weights in it; n->loss is made,
@@ -115,6 +119,8 @@ drmad_status trainer_batch(trainer *t, job *j, net *n, node rows, node index, mo
 node trainer_losses(trainer *t, job *j, net *n, const nn_pass *pass, module_batch *b);
 /* Leaves and losses, then the gradient of all of it for each tensor. */
 drmad_status trainer_build_gradient(trainer *t, job *j, net *n, node *grad);
+/* t->step: t has all its slots. */
+drmad_status trainer_plan_step(trainer *t);
 /* Refuses what the optimiser does not have. */
 drmad_status trainer_check_update(drmad_ctx *ctx, const train_spec *s);
 /* Clipping and the optimiser's fragments on gradient nodes `grad` (by tensor). */

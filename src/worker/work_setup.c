@@ -86,6 +86,7 @@ static drmad_status setup_training(work *w)
         TRY(config_refuse(w->s->cfg, "objective.seeds",
                           "is only for objective.run: train; a trial that tunes is judged by "
                           "retrain.seeds runs"));
+    if (w->training.tune || w->training.gradients) TRY(config_need_f32(w->s->cfg));
     if (setup_new(w->s->ctx, w->s->cfg, NULL, w->s->lender, &w->base) != DRMAD_OK ||
         setup_tie(w->base, 0, w->training.tune, NULL) != DRMAD_OK) {
         setup_free(w->base);

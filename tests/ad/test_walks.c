@@ -212,3 +212,19 @@ TEST(what_does_not_fit_is_refused)
         graph_free(g);
     }
 }
+
+/* x comes back from BF16: each of its derivatives would be one of its 8 bits. */
+TEST(no_derivative_passes_bf16)
+{
+    for (int mode = 0; mode < 3; mode++) {
+        graph *g = open_graph();
+        node a = graph_add_leaf(g, "a", F32, SHAPE(2, 3));
+        node x = g_cast(g, g_cast(g, a, BF16), F32), y = g_sum_all(g, g_mul(g, x, a));
+        node one = g_ones_like(g, y), d;
+        if (mode == 0) ad_vjp(g, 1, &y, &one, 1, &a, &d);
+        if (mode == 1) ad_jvp(g, 1, &a, &a, 1, &y, &d);
+        if (mode == 2) ad_pairing(g, y, 1, &a, &a, &d);
+        CHECK_FAILS(test_ctx(), graph_status(g), DRMAD_E_MODEL, "whose 8 bits are too few");
+        graph_free(g);
+    }
+}

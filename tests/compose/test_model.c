@@ -237,6 +237,23 @@ TEST(model_study_refuses_by_name)
     drmad_model_free(m);
 }
 
+TEST(model_study_leaves_activations_to_the_model)
+{
+    static const char *const more[] = {"dtype=f32", "train.activations=bf16"};
+    const int64_t dims[] = {1, SIZE};
+    drmad_ctx *ctx = test_ctx();
+    drmad_model *m = NULL;
+    drmad_study *s;
+
+    CHECK_OK(ctx, drmad_model_new(ctx, "Single", 0, &m));
+    CHECK_OK(ctx, drmad_model_add(m, "w", dims, 2, "weight", 0));
+    CHECK_OK(ctx, drmad_model_set_data(m, "rows", TRAIN, VALID, TEST_ROWS, BATCH));
+    CHECK_OK(ctx, drmad_model_set_functions(m, start, gradient, product, evaluate, NULL, NULL));
+    CHECK_FAILS(ctx, open_study(m, "run", more, 2, &s), DRMAD_E_CONFIG,
+                "train.activations: those of Single are its own");
+    drmad_model_free(m);
+}
+
 static int no_memory(void *user, size_t bytes, void **out)
 {
     (void)user, (void)bytes, (void)out;

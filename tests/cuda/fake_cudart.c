@@ -9,9 +9,9 @@ enum { OPS_MAX = 64, PIECES_MAX = 64 };
 
 /* A copy, a kernel, or zeros, of a captured list. */
 typedef struct op {
-    copy_way way;
     bool kernel;
     gpu_call call;
+    copy_way way;
     void *to;
     const void *from;
     size_t bytes;
@@ -227,17 +227,18 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
 {
     CALL();
     (void)s, (void)value;
-    return now_or_later(&(op){.to = to, .bytes = bytes});
+    return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
-    CALL();
-    (void)s;
     const copy_way way = kind == cudaMemcpyHostToDevice   ? COPY_UP
                          : kind == cudaMemcpyDeviceToHost ? COPY_DOWN
                                                           : COPY_WITHIN;
+
+    CALL();
+    (void)s;
     return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
 }
 
@@ -262,20 +263,21 @@ static cudaError_t launch_many(op *o, const void *args)
     return e;
 }
 
-cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **args, size_t shared,
-                             cudaStream_t s)
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *kernel, void **args)
 {
     const ptrdiff_t at = (const char *)kernel - kernels[0][0];
     op o = {.kernel = true};
 
     CALL();
-    (void)s;
     o.call = (gpu_call){.kernel = (gpu_kernel)(at / 4),
                         .type = at / 2 % 2 ? F64 : F32,
-                        .blocks = (int32_t)grid.x,
-                        .threads = (int32_t)block.x,
-                        .shared = shared};
+                        .blocks = (int32_t)how->gridDim.x,
+                        .threads = (int32_t)how->blockDim.x,
+                        .shared = how->dynamicSmemBytes};
     fake.launches++;
+    for (unsigned i = 0; i < how->numAttrs; i++)
+        fake.early += how->attrs[i].id == cudaLaunchAttributeProgrammaticStreamSerialization &&
+                      how->attrs[i].val.programmaticStreamSerializationAllowed;
     if (at % 2) return launch_many(&o, args[0]);
     memcpy(o.call.args, args[0], sizeof o.call.args);
     return now_or_later(&o);

@@ -12,6 +12,7 @@ typedef struct fake_cuda {
     cudaError_t error;                 /* with this */
     int calls, live;                   /* so far; things not given back */
     int launches, shared_asked;        /* kernels recorded; asked to have more shared memory */
+    int early;                         /* of the kernels: may start before their turn */
     int current;                       /* device; -1: none chosen */
     bool capturing;
 } fake_cuda;

@@ -87,7 +87,7 @@ def a_machine_without_a_gpu_is_told_what_it_lacks():
 
 def a_library_of_another_build_is_refused():
     status, _, err = call(BUILD / "libdrmad_cuda_other.so", "train", str(TINY), "device=cuda")
-    need(status == 6 and "of another build than this drmad (interface 1." in err, err)
+    need(status == 6 and "of another build than this drmad (interface " in err, err)
 
 
 def the_host_driver_is_named():
@@ -119,6 +119,11 @@ def a_convolutional_net_is_the_cpus():
 def sensitivities_and_the_self_test_run():
     need(len(study("why", "cuda")["sensitivities"]) > 0, "no sensitivities")
     need(study("check", "cuda", "dtype=f64")["wrong"] == 0, "wrong slices")
+
+
+def a_result_names_the_gpu():
+    need(study("train", "cuda")["versions"]["cuda"].startswith("host (sm_90"), "not named")
+    need("cuda" not in study("train", "cpu")["versions"], "a GPU without one")
 
 
 def f27_memory_that_ends_is_told():
@@ -171,7 +176,8 @@ TESTS = [(f.__name__, f) for f in (
     a_library_of_another_build_is_refused, the_host_driver_is_named,
     training_and_tuning_are_the_cpus_in_double, tuning_is_the_cpus_in_single,
     replay_and_grid_run_too, a_convolutional_net_is_the_cpus,
-    sensitivities_and_the_self_test_run, a_run_that_was_cut_goes_on_to_the_same_bits,
+    sensitivities_and_the_self_test_run, a_result_names_the_gpu,
+    a_run_that_was_cut_goes_on_to_the_same_bits,
     f27_memory_that_ends_is_told,
 )]  # fmt: skip
 

@@ -180,7 +180,8 @@ static node jump_op(rx *x, const list *l)
     node a = pick(x, l);
     const shape *s = graph_shape(g, a);
 
-    switch (rx_below(x, 5)) {
+    switch (rx_below(x, x->bf16 ? 6 : 5)) {
+    case 5: return g_cast(g, g_cast(g, g_cast(g, g_cast(g, a, F32), BF16), F32), x->type);
     case 0: return g_relu(g, a);
     case 1: return g_abs(g, a);
     case 2: return s->rank == 2 ? g_onehot(g, g_argmax(g, a), s->dim[1], x->type) : a;

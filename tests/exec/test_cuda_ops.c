@@ -76,7 +76,9 @@ static node large_op(rx *x, int which)
                       .pad = {1, 1},
                       .dilation = {1, 1},
                       .groups = 2};
+    window few = w;
 
+    few.groups = 6;
     switch (which) {
     case 0: return g_matmul(g, rx_leaf(x, SHAPE(700, 30)), rx_leaf(x, SHAPE(700, 20)), true, false);
     case 1:
@@ -92,6 +94,11 @@ static node large_op(rx *x, int which)
     case 8: return g_put(g, rx_leaf(x, SHAPE(40)), rx_index(x, 40, 33), SHAPE(11, 3));
     case 9: return g_sum(g, rx_leaf(x, SHAPE(3, 40, 5, 30)), 2 | 8);
     case 10: return g_permute(g, rx_leaf(x, SHAPE(33, 70, 3)), (int32_t[]){2, 1, 0});
+    case 11: return g_conv(g, rx_leaf(x, SHAPE(30, 9, 8, 12)), rx_leaf(x, SHAPE(12, 2, 3, 3)), few);
+    case 12:
+        return g_conv_dx(g, rx_leaf(x, SHAPE(30, 5, 8, 12)), rx_leaf(x, SHAPE(12, 2, 3, 3)), few);
+    case 13:
+        return g_conv_dw(g, rx_leaf(x, SHAPE(30, 9, 8, 12)), rx_leaf(x, SHAPE(30, 5, 8, 12)), few);
     default: return NODE_NONE;
     }
 }
@@ -99,7 +106,7 @@ static node large_op(rx *x, int which)
 TEST(large_operations_are_right_on_cuda)
 {
     for (int t = F32; t <= F64; t++)
-        for (int i = 0; i < 11; i++) {
+        for (int i = 0; i < 14; i++) {
             rx x;
             rx_open(&x, (dtype)t, (uint64_t)i);
             backend *on = open_backend(&x);

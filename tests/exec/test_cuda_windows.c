@@ -56,18 +56,19 @@ static const int64_t image_sizes[][7] = {{2, 7, 6, 3, 5, 1},
                                          {3, 4, 4, 40, 36, 1},
                                          {2, 6, 5, 6, 6, 6},
                                          {0, 5, 5, 2, 2, 1}};
-static const int32_t windows[][8] = {{1, 1, 1, 1, 0, 0, 1, 1},
-                                     {3, 3, 1, 1, 1, 1, 1, 1},
-                                     {3, 2, 2, 1, 1, 0, 1, 2},
-                                     {2, 3, 3, 2, 0, 2, 1, 1},
-                                     {3, 3, 2, 2, 2, 2, 2, 1}};
+static const int32_t windows[][8] = {{1, 1, 1, 1, 0, 0, 1, 1}, {3, 3, 1, 1, 1, 1, 1, 1},
+                                     {3, 2, 2, 1, 1, 0, 1, 2}, {2, 3, 3, 2, 0, 2, 1, 1},
+                                     {3, 3, 2, 2, 2, 2, 2, 1}, {3, 3, 3, 2, 2, 3, 2, 3}};
 
-static const gpu_kernel convs[][4] = {
-    {GPU_conv, GPU_conv_small, GPU_conv_large, GPU_conv_narrow},
-    {GPU_conv_dx, GPU_conv_dx_small, GPU_conv_dx_large, GPU_conv_dx_narrow},
-    {GPU_conv_dw, GPU_conv_dw_small, GPU_conv_dw, GPU_conv_dw_small}};
+static const struct {
+    int kind; /* 0 conv, 1 conv_dx, 2 conv_dw */
+    gpu_kernel kernel;
+} convs[] = {{0, GPU_conv},          {0, GPU_conv_small},    {0, GPU_conv_large},
+             {0, GPU_conv_narrow},   {0, GPU_conv_few},      {1, GPU_conv_dx},
+             {1, GPU_conv_dx_small}, {1, GPU_conv_dx_large}, {1, GPU_conv_dx_narrow},
+             {1, GPU_conv_dx_few},   {2, GPU_conv_dw},       {2, GPU_conv_dw_small},
+             {2, GPU_conv_dw_few}};
 
-/* kind: 0 conv, 1 conv_dx, 2 conv_dw. */
 static void check_conv(dtype t, const window_args *v, int kind, gpu_kernel k)
 {
     const int64_t size[3] = {v->n * v->h * v->w * v->c, v->o * v->kh * v->kw * (v->c / v->groups),
@@ -106,37 +107,47 @@ TEST(cuda_convolutions_are_right_for_all_windows_groups_and_tiles)
         for (size_t i = 0; i < COUNT(image_sizes) * COUNT(windows); i++) {
             const window_args v =
                 window_of(image_sizes[i / COUNT(windows)], windows[i % COUNT(windows)]);
-            for (int k = 0; k < 12; k++) check_conv((dtype)t, &v, k / 4, convs[k / 4][k % 4]);
+            for (size_t k = 0; k < COUNT(convs); k++)
+                check_conv((dtype)t, &v, convs[k].kind, convs[k].kernel);
         }
 }
 
 /* Shares of the pixels, and back to the weight's own layout. */
-TEST(cuda_weights_of_convolutions_are_summed_over_shares)
+static void check_shares(const window_args *v, gpu_kernel k)
 {
-    const window_args v = window_of(image_sizes[0], windows[2]);
-    const int64_t per = v.c / v.groups, taps = v.kh * v.kw, count = v.o * taps * per;
-    const int64_t pixels = v.n * v.oh * v.ow, shares = (pixels + 15) / 16;
-    double *a, *b, *y = calloc((size_t)count, sizeof *y),
-                   *want = calloc((size_t)count, sizeof *want);
+    const int64_t per = v->c / v->groups, taps = v->kh * v->kw, count = v->o * taps * per;
+    const int64_t pixels = v->n * v->oh * v->ow, shares = (pixels + 15) / 16;
+    double *a, *b, *y = calloc((size_t)count, sizeof *y);
+    double *want = calloc((size_t)count, sizeof *want);
     kx x;
 
     kx_open(&x, F64, 6);
-    conv_args args = {.v = v, .k_each = 16, .share_step = count};
-    args.a = kx_numbers(&x, v.n * v.h * v.w * v.c, &a);
-    args.b = kx_numbers(&x, pixels * v.o, &b);
+    conv_args args = {.v = *v, .k_each = 16, .share_step = count};
+    args.a = kx_numbers(&x, v->n * v->h * v->w * v->c, &a);
+    args.b = kx_numbers(&x, pixels * v->o, &b);
     args.y = kx_new(&x, (size_t)(shares * count) * sizeof *y);
-    fold_args sum = {
-        .from = args.y, .shares = shares, .share_step = count, .r = v.o, .p = taps, .q = per};
+    fold_args sum = {.from = args.y, .shares = shares, .share_step = count};
+    sum.r = v->o, sum.p = taps, sum.q = per;
     sum.to = kx_new(&x, (size_t)count * sizeof *y);
-    convolve(&v, &(trio){.image = a, .result = b, .out = y});
+    convolve(v, &(trio){.image = a, .result = b, .out = y});
     for (int64_t e = 0; e < count; e++) /* [o, taps, c] -> [o, c, taps] */
         want[(e / per / taps * per + e % per) * taps + e / per % taps] = y[e];
     CHECK(shares > 1);
-    KX_CALL(&x, conv_dw, &args);
+    kx_call(&x, k, &args, sizeof args);
     KX_CALL(&x, fold, &sum);
     kx_compare(&x, "shares of conv_dw", sum.to, want, count, 1e-13);
     free(a), free(b), free(y), free(want);
     kx_close(&x);
+}
+
+TEST(cuda_weights_of_convolutions_are_summed_over_shares)
+{
+    const window_args one = window_of(image_sizes[0], windows[2]);
+    const window_args groups = window_of(image_sizes[3], windows[1]);
+
+    check_shares(&one, GPU_conv_dw);
+    check_shares(&one, GPU_conv_dw_small);
+    check_shares(&groups, GPU_conv_dw_few);
 }
 
 /* Where the largest under each window lies: the first of equals. */

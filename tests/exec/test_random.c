@@ -7,6 +7,7 @@ static void check_random(dtype t, uint64_t seed, int nodes, double tol)
     plan_output out[RX_OUTS];
 
     rx_open(&x, t, seed);
+    x.bf16 = true;
     const int n = random_graph(&x, nodes, out);
     rx_check(&x, n, out, tol);
     rx_close(&x);

@@ -14,6 +14,26 @@ enum { RUNS = 300, DIMS = 2, STEPS = 50, META_STEPS = 250 };
 static const double curvature[DIMS] = {1, 0.1};
 static const double first_square = 10; /* E w_i^2 = first_square / h_i at the start */
 
+/* What is added to F, another draw wherever w differs; and faults of it. */
+typedef struct bumps {
+    double size;    /* standard deviation */
+    double cliff;   /* F is higher by it everywhere but where it was evaluated first */
+    uint64_t first; /* w there, hashed; 0: nowhere yet */
+    bool wrong;     /* dF/dw has the wrong sign */
+} bumps;
+
+static rng_key key_of(const void *w)
+{
+    rng_key key = {0, 3, 3};
+    uint64_t bits;
+
+    for (int k = 0; k < RUNS * DIMS; k++) {
+        memcpy(&bits, (const double *)w + k, sizeof bits);
+        key.seed = (key.seed ^ bits) * 0x9e3779b97f4a7c15u;
+    }
+    return key;
+}
+
 static int start(void *user, uint64_t seed, void *w)
 {
     double *x = w;
@@ -58,7 +78,9 @@ static int evaluate(void *user, int part, int64_t n, const void *w, const void *
 {
     const double *x = w;
 
-    (void)user, (void)part, (void)n, (void)error;
+    bumps *b = user;
+
+    (void)part, (void)n, (void)error;
     *loss = 0;
     if (u) *slope = 0;
     for (int k = 0; k < RUNS * DIMS; k++) {
@@ -66,7 +88,11 @@ static int evaluate(void *user, int part, int64_t n, const void *w, const void *
         *loss += d * x[k] / 2;
         if (dw) ((double *)dw)[k] = d;
         if (u) *slope += d * ((const double *)u)[k];
+        if (dw && b->wrong) ((double *)dw)[k] = -d;
     }
+    *loss += b->size * rng_normal(key_of(w), 0);
+    if (b->first == 0) b->first = key_of(w).seed;
+    if (b->first != key_of(w).seed) *loss += b->cliff;
     return DRMAD_OK;
 }
 
@@ -99,7 +125,10 @@ static double greedy_rate(const double square[DIMS])
     return slope / bend;
 }
 
-static void tune(const estimator_spec *e, double rate[STEPS])
+/* The rates after `meta_steps` moves, or where the outer loop stopped; gives how often a move was
+ * taken back. */
+static int tune(const estimator_spec *e, bumps *b, int meta_steps, double rate[STEPS],
+                outer_report *r)
 {
     const hyper_decl decl = {.kind = HYPER_LR,
                              .phases = 0,
@@ -107,14 +136,19 @@ static void tune(const estimator_spec *e, double rate[STEPS])
                              .low = 1e-4,
                              .high = 1.99,
                              .start = 0.3};
-    const outer_spec way = {
-        .kind = OUTER_ADAM, .lr = 0.05, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-12};
+    const outer_spec way = {.kind = OUTER_ADAM,
+                            .lr = 0.05,
+                            .beta1 = 0.9,
+                            .beta2 = 0.99,
+                            .eps = 1e-12,
+                            .trust = b != NULL};
     const walk_spec walk = {.estimator = *e, .stride = 1};
     const examples valid = {.count = 1, .part = 1};
-    oracle model = {start, gradient, product, evaluate, NULL, NULL, false, NULL};
+    bumps none = {.size = 0};
+    oracle model = {start, gradient, product, evaluate, NULL, b ? b : &none, false, NULL};
     drmad_ctx *ctx = test_ctx();
     param_table *params;
-    outer_report r;
+    int back = 0;
     trainer *t;
     walker *w;
     outer *o;
@@ -136,13 +170,18 @@ static void tune(const estimator_spec *e, double rate[STEPS])
     CHECK_OK(ctx, trainer_new(ctx, &spec, &t));
     CHECK_OK(ctx, walker_new(ctx, t, &walk, &w));
     CHECK_OK(ctx, outer_new(ctx, &way, s, &o));
-    for (int k = 0; k < META_STEPS; k++) CHECK_OK(ctx, outer_step(o, w, 7, &valid, &r));
+    r->verdict = OUTER_MOVED;
+    for (int k = 0; k < meta_steps && r->verdict < OUTER_STOPPED; k++) {
+        CHECK_OK(ctx, outer_step(o, w, 7, &valid, r));
+        back += r->verdict == OUTER_TAKEN_BACK;
+    }
     space_values(s, outer_raw(o), rate);
     outer_free(o);
     walker_free(w);
     trainer_free(t);
     space_free(s);
     params_free(params);
+    return back;
 }
 
 static double mean(const double *x, int from, int to)
@@ -156,9 +195,10 @@ static double mean(const double *x, int from, int to)
 TEST(one_step_rates_are_short_sighted_on_the_noisy_quadratic)
 {
     double whole[STEPS], greedy[STEPS], square[DIMS], exact[STEPS], worst = 0;
+    outer_report r;
 
-    tune(&(estimator_spec){.kind = ESTIMATOR_UNROLLED}, whole);
-    tune(&(estimator_spec){.kind = ESTIMATOR_ONE_STEP, .rows = 1}, greedy);
+    tune(&(estimator_spec){.kind = ESTIMATOR_UNROLLED}, NULL, META_STEPS, whole, &r);
+    tune(&(estimator_spec){.kind = ESTIMATOR_ONE_STEP, .rows = 1}, NULL, META_STEPS, greedy, &r);
     for (int t = 0; t < STEPS; t++) {
         expected(exact, t, square);
         exact[t] = greedy_rate(square);
@@ -179,4 +219,41 @@ TEST(one_step_rates_are_short_sighted_on_the_noisy_quadratic)
     CHECK(f_whole < f_greedy / 5);
     CHECK(mean(whole, 0, STEPS / 2) > 3 * mean(greedy, 0, STEPS / 2));
     CHECK(whole[STEPS - 1] < whole[STEPS / 2] / 5);
+}
+
+/* F jumps by .0015 from one h to the next, some per cent of it; moves of the last half gain less. A
+ * trust region that takes each rise for worse ends this at meta-step 33, at .094. */
+TEST(a_rough_F_does_not_end_the_tuning)
+{
+    enum { MOVES = 120 };
+    const estimator_spec exact = {.kind = ESTIMATOR_UNROLLED};
+    double rate[STEPS], square[DIMS];
+    bumps b = {.size = 0.0015};
+    outer_report r;
+    const int back = tune(&exact, &b, MOVES, rate, &r);
+
+    printf("# F %.4g, taken back %d times, noise %.4g\n", expected(rate, STEPS, square), back,
+           r.noise);
+    CHECK_INT(r.step, MOVES);
+    CHECK(back > 3 && back < MOVES / 4);
+    CHECK(r.noise > b.size && r.noise < 6 * b.size);
+    CHECK(expected(rate, STEPS, square) < 0.06); /* without bumps: .044 */
+}
+
+/* Nor does it go on where there is no reason to: on a gradient that points uphill, and where F
+ * jumps up at every other h. */
+TEST(a_wrong_move_and_a_cliff_are_no_roughness)
+{
+    const estimator_spec exact = {.kind = ESTIMATOR_UNROLLED};
+    bumps faults[] = {{.wrong = true}, {.cliff = 1}};
+    double rate[STEPS];
+
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        outer_report r;
+        const int back = tune(&exact, &faults[i], 40, rate, &r);
+        CHECK_INT(r.verdict, OUTER_STOPPED);
+        CHECK_INT(back, OUTER_HALVINGS);
+        CHECK_NEAR(r.noise, 0, 0);
+        CHECK_STR(r.why, "no move in this direction improves F, however short");
+    }
 }

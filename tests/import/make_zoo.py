@@ -266,6 +266,11 @@ def choices(z):
     )
     i = z.node("unsqueeze", [y], lambda t: t.unsqueeze(1), rows)
     z.term(z.node("gather", [flat, i], lambda t, k: aten.gather(t, 1, k), rows, dim=1))
+    k = z.weight(6, low=0.5)
+    z.term(z.node("nll_loss_forward", [p, y, k], lambda q, t, v: nll_of(q, t, 0, v), rows,
+                  reduction=0))  # fmt: skip
+    z.terms.append(z.node("nll_loss_forward", [p, y, k], lambda q, t, v: nll_of(q, t, 2, v),
+                          reduction=2))  # fmt: skip
     c = z.node("_to_copy", [masks[0]], lambda t: t.double(), rows)
     z.term(z.node("mul", [c, a], aten.mul, rows))
     z.term(z.node("_to_copy", [tokens], lambda t: t.double(), rows))
@@ -340,12 +345,16 @@ def image_rows(z):
     return z.node("mul", [x, w], aten.mul, rows)
 
 
-def convolved(z, x, w, b, stride, padding, dilation, groups):
+def convolved(z, x, w, b, stride, padding, dilation, groups, up=None):
+    """`up`: the output padding of a transposed one."""
+
     def fn(i, v, c):
-        zero = [0] * len(stride)
-        return aten.convolution(i, v, c, stride, padding, dilation, False, zero, groups)
+        more = up is not None, up or [0] * len(stride)
+        return aten.convolution(i, v, c, stride, padding, dilation, *more, groups)
 
     attr = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if up is not None:
+        attr.update(transposed=True, output_padding=up)
     return z.node("convolution", [x, w, b], fn, {0: 1}, **attr)
 
 
@@ -356,6 +365,9 @@ def convolutions(z):
     z.term(convolved(z, y, z.weight(3, 6, 1, 1), None, [1, 1], [0, 0], [1, 1], 1))
     z.term(convolved(z, x, w, None, [1, 1], [0, 0], [2, 1], 2))
     z.term(convolved(z, z.rows(2, 9), z.weight(3, 2, 4), None, [2], [1], [1], 1))
+    b = z.weight(4, kind="bias")
+    z.term(convolved(z, x, z.weight(4, 2, 3, 2), b, [2, 3], [1, 0], [1, 2], 2, [1, 0]))
+    z.term(convolved(z, z.rows(3, 5), z.weight(3, 2, 3), None, [2], [1], [1], 1, [1]))
 
 
 def pooled(z, op, x, fn, **attr):
@@ -499,11 +511,27 @@ def losses(z):
     z.terms.append(z.node("view", [decay], lambda t: t.clone()))
 
 
-def nll_of(p, y, how):
-    return aten.nll_loss_forward(p, y, None, how, -100)
+def nll_of(p, y, how, weight=None):
+    """Differentiable in the weights too, which aten.nll_loss_forward is not."""
+    if weight is None:
+        return aten.nll_loss_forward(p, y, None, how, -100)
+    each = aten.nll_loss_forward(p, y, None, 0, -100)[0] * weight[y]
+    return (each, each.sum() / weight[y].sum(), each.sum())[how]
 
 
-FAMILIES = (losses, pointwise, choices, products, convolutions, pools, batch_norms, norms, moves)
+def class_weights(z):
+    """A mean over what the classes of the batch weigh, which is none over its examples."""
+    x, w = z.rows(5), z.weight(5, 3)
+    y = z.put("y", "label", torch.tensor([2, 0, 1, 2]))
+    m = z.node("mm", [x, w], aten.mm, {0: 1})
+    p = z.node("_log_softmax", [m], lambda t: aten._log_softmax(t, 1, False), {0: 1}, dim=1)
+    k = z.weight(3, low=0.5)
+    z.terms.append(z.node("nll_loss_forward", [p, y, k], lambda q, t, v: nll_of(q, t, 1, v),
+                          reduction=1))  # fmt: skip
+
+
+FAMILIES = (losses, pointwise, choices, products, convolutions, pools, batch_norms, norms, moves,
+            class_weights)  # fmt: skip
 
 if __name__ == "__main__":
     for i, family in enumerate(FAMILIES):

@@ -55,7 +55,7 @@ POLICY = """
 * **Frozen parameters** (`requires_grad=False`) stay as they are and take no hyperparameter.
   **Tied weights** are one tensor.
 * **engine="native"** ([native.md](python/native.md)) takes most of the working models above. It
-  refuses by name: U-Net (transposed convolution), stochastic depth (Python's random), annealed (a
+  refuses by name: stochastic depth (Python's random), annealed (a
   counter in a buffer), BatchNorm1d with momentum=None, and bn="frozen" with running statistics.
   Tabular regression is refused by the check of derivatives: on PyTorch 2.13 the second derivative
   of torch's fused weight_norm is not that of the operations it stands for.

@@ -35,6 +35,9 @@ LONG = os.environ.get("DRMAD_LONG") == "1"
 STEPS, BATCH, BATCHES = 20, 6, 3
 EXACT = 1e-10  # rounding of F64 over 20 steps; the issue asks for 1e-6
 DEEP = 1e-8  # of ResNet-18, whose hypergradients, of the size 1e5, take rounding along
+# F32 is compared where the run is smooth enough for its digits. Of ResNet-18, against F64: at rate
+# .002 a norm ratio of 1.08, at .01 a cosine of .978, at .05, with either engine, of .971.
+SMOOTH = {"ResNet-18": 0.0005}
 START = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
 
 
@@ -46,12 +49,31 @@ def text(n, seed, dtype):
     return (nets.tokens(n, seed=seed),)
 
 
+def up():
+    """Down and up again, a class a pixel."""
+    return nn.Sequential(nn.Conv2d(1, 6, 3, 2, 1), nn.Tanh(),
+                         nn.ConvTranspose2d(6, 4, 3, 2, 1, output_padding=1, groups=2))  # fmt: skip
+
+
+def pixels(n, seed, dtype):
+    x, _ = nets.images(n, size=6, seed=seed, dtype=dtype)
+    return x, (x[:, 0] > 0.5).long() + (x[:, 0] < -1).long() * 3
+
+
+def unequal(model, batch):
+    """Classes that weigh differently, and smoothed labels."""
+    weight = torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=batch[0].dtype)
+    cross_entropy = nn.functional.cross_entropy
+    return cross_entropy(model(batch[0]), batch[1], weight=weight, label_smoothing=0.1)
+
+
 MODELS = {
     "MLP": (nets.mlp, pictures(8), nets.mean),
     "LeNet": (nets.lenet, pictures(8), nets.mean),
     "ResNet": (nets.resnet, pictures(8), nets.mean),
     "ViT": (census.Vit2, pictures(8), nets.mean),
     "GPT": (nets.GPT, text, nets.next_token),
+    "up": (up, pixels, unequal),
 }
 if LONG:
     MODELS["ResNet-18"] = (census.Resnet18, pictures(16), nets.mean)
@@ -62,22 +84,23 @@ def batches(data, count: int, seed: int, dtype) -> list:
     return [tuple(t[i * BATCH : (i + 1) * BATCH] for t in rows) for i in range(count)]
 
 
-def job(name: str, engine: str, dtype, out: str, **more) -> Job:
+def job(name: str, engine: str, dtype, out: str, change=lambda data: data,
+        rate: float = START["lr"]) -> Job:  # fmt: skip
     make, data, loss = MODELS[name]
     return Job(
         nets.seeded_model(make, dtype=dtype), loss, train=batches(data, BATCHES, 0, dtype),
-        valid=batches(data, 2, 5, dtype), test=None, steps=STEPS, out=out, engine=engine,
-        optimizer=lambda p: torch.optim.SGD(p, lr=START["lr"], momentum=START["momentum"]),
+        valid=change(batches(data, 2, 5, dtype)), test=None, steps=STEPS, out=out, engine=engine,
+        optimizer=lambda p: torch.optim.SGD(p, lr=rate, momentum=START["momentum"]),
         hyper=[hyper.lr(per="layer", phases=2), hyper.momentum(per="layer"),
                hyper.weight_decay(per="unit-out", start=START["weight_decay"])],
-        trajectory="full", progress=False, **more,
+        trajectory="full", progress=False,
     )  # fmt: skip
 
 
-def hypergradients(name: str, engine: str, dtype=F64) -> tuple[dict, list]:
+def hypergradients(name: str, engine: str, dtype=F64, **more) -> tuple[dict, list]:
     with tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = job(name, engine, dtype, out)
+        made = job(name, engine, dtype, out, **more)
         with made.bridge() as bridge:
             bridge.call("why")
         path = pathlib.Path(out) / "hypergradients.safetensors"
@@ -112,12 +135,37 @@ def three_ways(name: str):
     return test
 
 
+def pairs(model, batch):
+    """A loss that is no mean over examples: how far apart those of one label are."""
+    z = model(batch[0])
+    far = (z[:, None] - z[None]).square().sum(-1)
+    same = (batch[1][:, None] == batch[1][None]).to(z.dtype)
+    return (same * far + (1 - same) * torch.exp(-far)).mean()
+
+
+def pairs_of_a_smaller_last_batch():
+    """The evaluation's last batch is smaller, and counts by its examples."""
+    MODELS["pairs"] = (nets.mlp, pictures(8), pairs)
+    rest = lambda data: [*data[:-1], tuple(t[:4] for t in data[-1])]  # noqa: E731
+    found = {}
+    for engine in ("native", "callback"):
+        with tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = job("pairs", engine, F64, out, change=rest)
+            with made.bridge() as bridge:
+                bridge.call("why")
+            found[engine] = read_safetensors(pathlib.Path(out) / "hypergradients.safetensors")
+    for kind in ("lr", "momentum", "weight_decay"):
+        nets.close(flat(found["native"], kind), flat(found["callback"], kind), EXACT, kind)
+
+
 def in_single(name: str):
     """In F32 against F64: direction and size."""
 
     def test():
-        native, _ = hypergradients(name, "native", torch.float32)
-        exact, _ = hypergradients(name, "callback")
+        rate = SMOOTH.get(name, START["lr"])
+        native, _ = hypergradients(name, "native", torch.float32, rate=rate)
+        exact, _ = hypergradients(name, "callback", rate=rate)
         for kind in ("lr", "momentum", "weight_decay"):
             a, b = flat(native, kind), flat(exact, kind)
             cosine, ratio = float(torch.cosine_similarity(a, b, 0)), float(a.norm() / b.norm())
@@ -359,9 +407,8 @@ def f06_no_pickles():
 
 TESTS = {
     **{f"{n}: native = callback = unrolled": three_ways(n) for n in MODELS},
-    # Not of ResNet-18: at this rate a run's hypergradients are so rough that F32 has no digits left
-    # of them, with either engine (cosine .971 with those of F64).
-    **{f"{n} in F32": in_single(n) for n in (MODELS if LONG else ("MLP",)) if n != "ResNet-18"},
+    **{f"{n} in F32": in_single(n) for n in (MODELS if LONG else ("MLP",))},
+    "pairs of a smaller last batch": pairs_of_a_smaller_last_batch,
     "the same result": the_same_result,
     "the other calls": the_other_calls,
     "on a device": on_a_device,

@@ -14,7 +14,6 @@ import census
 import house
 import nets
 import torch
-import torch.nn.functional as F
 from graph_folders import MODELS
 from safetensors.torch import load_file
 from torch import nn
@@ -181,10 +180,6 @@ REFUSED = {
     "a backward of its own": (Of(Doubled.apply), ["gradient", "off by"]),
     "a norm called twice": (nn.Sequential(nn.Linear(4, 4), TwiceNormed()), ["'1.norm'", "twice"]),
     "a counter": (Counting(), ["buffer steps", "counter"]),
-    "a transposed convolution": (
-        Of(lambda x: F.conv_transpose1d(x[:, None], torch.ones(1, 1, 3)).mean(1)),
-        ["convolution(transposed=True)"],
-    ),
 }
 
 

@@ -6,6 +6,7 @@
 #include "hyper/walk.h"
 #include "import/import.h"
 #include "imported.h"
+#include "setup/setup.h"
 #include "train/trainer.h"
 
 enum { IN = 6, HIDDEN = 5, OUT = 3, N = 40, BATCH = 8, STEPS = 12 };
@@ -443,4 +444,155 @@ TEST(a_folder_is_trained_on_the_callers_rows)
     CHECK_FAILS(ctx, drmad_model_study(m, own, 1, &s), DRMAD_E_CONFIG, "model.preset");
     drmad_model_free(m);
     close_fixture(&f);
+}
+
+/* ---- start weights ---- */
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+TEST(each_seed_has_the_folders_weights_or_its_own_order_of_them)
+{
+    enum { SEEDS = 3 };
+    fixture f;
+    double w[SEEDS][512];
+
+    open_fixture(&f, test_scratch());
+    const module *m = &f.import->module;
+    for (int i = 0; i < 2; i++) m->draw(m, f.params, 5 + (uint64_t)i, w[i]);
+    for (int64_t i = 0; i < f.params->total; i++) {
+        CHECK_NEAR(w[0][i], (double)f.start[i], 0);
+        CHECK_NEAR(w[1][i], (double)f.start[i], 0);
+    }
+    f.import->redraws = true;
+    for (int i = 0; i < SEEDS; i++) m->draw(m, f.params, 5 + (uint64_t)i % 2, w[i]);
+    for (int32_t i = 0; i < f.params->n; i++) {
+        const param *p = &f.params->at[i];
+        const size_t n = (size_t)p->count, bytes = n * sizeof(double);
+        double before[512];
+        for (size_t e = 0; e < n; e++) before[e] = (double)f.start[(size_t)p->offset + e];
+        CHECK(memcmp(w[0] + p->offset, w[2] + p->offset, bytes) == 0);
+        CHECK(n < 5 || memcmp(w[0] + p->offset, w[1] + p->offset, bytes) != 0);
+        qsort(before, n, sizeof *before, ascending);
+        qsort(w[0] + p->offset, n, sizeof *before, ascending);
+        CHECK(memcmp(w[0] + p->offset, before, bytes) == 0);
+    }
+    close_fixture(&f);
+}
+
+/* ---- what a set-up lends ---- */
+
+static void write_npy(const char *dir, const char *name, const char *type, const char *dims,
+                      const void *data, size_t bytes)
+{
+    char path[512], head[128];
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "wb");
+    CHECK(f != NULL);
+    if (!f) return;
+    memset(head, ' ', sizeof head);
+    memcpy(head, "\x93NUMPY\x01\0\x76\0", 10);
+    const int n = snprintf(head + 10, sizeof head - 10,
+                           "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", type, dims);
+    head[10 + n] = ' ', head[127] = '\n';
+    CHECK(fwrite(head, sizeof head, 1, f) == 1 && fwrite(data, bytes, 1, f) == 1);
+    fclose(f);
+}
+
+TEST(a_folder_is_read_once_for_set_ups_that_lend)
+{
+    drmad_ctx *ctx = test_ctx();
+    const char *dir = test_scratch();
+    char folder[512], data[512], file[512];
+    fixture f;
+    config *cfg = NULL;
+    setup *first = NULL, *second = NULL, *alone = NULL;
+
+    open_fixture(&f, dir);
+    write_parity(dir, &f);
+    write_npy(dir, "x.npy", "<f4", "40, 6", f.rows, sizeof f.rows);
+    write_npy(dir, "y.npy", "<i4", "40,", f.labels, sizeof f.labels);
+    snprintf(folder, sizeof folder, "model.import=%s", dir);
+    snprintf(data, sizeof data, "data.dir=%s", dir);
+    snprintf(file, sizeof file, "%s/graph.json", dir);
+    const char *const lines[] = {folder,
+                                 data,
+                                 "data.kind=npy",
+                                 "data.images=x.npy",
+                                 "data.labels=y.npy",
+                                 "data.train=20",
+                                 "data.valid=20",
+                                 "data.test=0",
+                                 "data.scale=1",
+                                 "train.batch=8",
+                                 "train.steps=2"};
+    CHECK_OK(ctx, config_load(ctx, NULL, lines, COUNT(lines), &cfg));
+    CHECK_OK(ctx, setup_new(ctx, cfg, NULL, NULL, &first));
+    CHECK(remove(file) == 0);
+    CHECK_FAILS(ctx, setup_new(ctx, cfg, NULL, NULL, &alone), DRMAD_E_IO, "graph.json");
+    CHECK_OK(ctx, setup_new(ctx, cfg, NULL, first, &second));
+    if (second) CHECK_OK(ctx, setup_tie(second, 0, false, NULL));
+    CHECK(second && second->import != first->import);
+    CHECK(second && !second->import->redraws);
+    CHECK_OK(ctx, config_set(cfg, "distill.study", "t.yaml"));
+    CHECK_FAILS(ctx, setup_new(ctx, cfg, NULL, first, &alone), DRMAD_E_CONFIG,
+                "export it with the teacher's term in that loss");
+    setup_free(second);
+    setup_free(first);
+    config_free(cfg);
+    close_fixture(&f);
+}
+
+/* The lender's outputs, one of them moved so that it is known again. */
+TEST(a_teacher_is_asked_once_for_set_ups_that_lend)
+{
+    enum { LINES = 10 };
+    drmad_ctx *ctx = test_ctx();
+    const char *dir = test_scratch();
+    char out[512], study[512], weights[512];
+    const char *lines[LINES + 2] = {"data.kind=synthetic-digits",
+                                    "data.train=30",
+                                    "data.valid=20",
+                                    "data.test=0",
+                                    "model.layers=[auto, 5, auto]",
+                                    "train.batch=10",
+                                    "train.steps=2",
+                                    "retrain.seeds=1",
+                                    out,
+                                    "seed=3"};
+    drmad_study *s = NULL;
+    config *cfg = NULL;
+    setup *first = NULL, *second = NULL, *other = NULL;
+
+    snprintf(out, sizeof out, "output.dir=%s/t", dir);
+    snprintf(study, sizeof study, "distill.study=%s/t/study.yaml", dir);
+    snprintf(weights, sizeof weights, "distill.weights=%s/t/weights.safetensors", dir);
+    CHECK_OK(ctx, drmad_study_load(ctx, NULL, lines, LINES, &s));
+    if (s) CHECK_OK(ctx, drmad_study_train(s, 0));
+    drmad_study_free(s);
+    lines[LINES] = study, lines[LINES + 1] = weights;
+    CHECK_OK(ctx, config_load(ctx, NULL, lines, LINES + 2, &cfg));
+    CHECK_OK(ctx, setup_new(ctx, cfg, NULL, NULL, &first));
+    CHECK_OK(ctx, setup_tie(first, 0, false, NULL));
+    float *logits = (float *)(uintptr_t)first->spec.teacher;
+    const size_t at = (size_t)first->spec.train.list[0] * 10;
+    CHECK(logits[at] != 0);
+    logits[at] += 1;
+    CHECK_OK(ctx, setup_new(ctx, cfg, NULL, first, &second));
+    CHECK_OK(ctx, setup_tie(second, 0, false, NULL));
+    CHECK(second->spec.teacher != first->spec.teacher);
+    CHECK_NEAR(((const float *)second->spec.teacher)[at], logits[at], 0);
+    CHECK_OK(ctx, setup_new(ctx, cfg, NULL, first, &other));
+    CHECK_OK(ctx, setup_split(other, 77)); /* other examples: asked for itself */
+    CHECK_OK(ctx, setup_tie(other, 0, false, NULL));
+    CHECK(((const float *)other->spec.teacher)[at] != logits[at]);
+    setup_free(other);
+    setup_free(second);
+    setup_free(first);
+    config_free(cfg);
 }

@@ -15,6 +15,7 @@ import torch
 
 from ..errors import ModelError
 from . import table
+from .fx import Ignored, arguments, base, module_of
 from .trace import ADVICE, Trace
 
 HALF = (torch.float16, torch.bfloat16)
@@ -91,6 +92,7 @@ class Lowering:
         self.placeholders = placeholders
         self.dropped: set[Any] = set()  # counters, and what is computed from them alone
         self.norms: dict[Any, str] = {}  # fx node of a batch norm -> ours
+        self.ignored = Ignored(trace.program.graph)
         self.module = ""
 
     def run(self) -> list[Any]:
@@ -105,7 +107,7 @@ class Lowering:
                 else:
                     self.dropped.add(n)
             elif n.op == "call_function":
-                self.module = _module(n)
+                self.module = module_of(n)
                 self._call(n)
             elif n.op == "output":
                 return list(n.args[0])
@@ -150,7 +152,7 @@ class Lowering:
         if n.target is operator.getitem:
             self._output(n, *n.args)
             return
-        name = _base(n)
+        name = base(n)
         if isinstance(val, (tuple, list)):
             if not name or name not in MANY:
                 raise self._refuse(name or str(n.target))
@@ -159,7 +161,7 @@ class Lowering:
             return  # checked while it was traced
         if not isinstance(val, torch.Tensor):
             raise self._refuse(str(n.target), f"gives {type(val).__name__}, which is not imported")
-        if self._folds(n, name):
+        if self._folds(n, name) or self.ignored.takes(n, name):
             return
         self._one(n, name)
 
@@ -176,9 +178,13 @@ class Lowering:
         return True
 
     def _one(self, n: Any, name: str) -> None:
-        a = _arguments(n)
+        a = arguments(n)
         if name in table.ALIASES:
             self._same(n, a["self"])
+        elif name == "where" and self._ignores(n, a):
+            self._same(n, a["other"])
+        elif name == "div" and a["other"] in self.ignored.counts:
+            self._mean(n, a["self"], a["other"])
         elif name in table.RESHAPES:
             self._emit(n, "view", [a["self"]], {})
         elif name in table.FILLS:
@@ -291,7 +297,7 @@ class Lowering:
 
     def _has_no_empty_row(self, x: Any) -> bool:
         """Scores, or scores plus a mask that is known and leaves something in every row."""
-        if not isinstance(x, torch.fx.Node) or _base(x) != "add":
+        if not isinstance(x, torch.fx.Node) or base(x) != "add":
             return True
         masks = [self.fixed[o] for o in x.args[:2] if o in self.fixed]
         return len(masks) == 1 and bool((masks[0] > -math.inf).any(-1).all())
@@ -308,11 +314,36 @@ class Lowering:
         elif name == "gather":
             self._gather(n, ins[0], ins[1], attr["dim"])
         else:
-            self._emit(n, name, ins, attr)
+            self._emit(n, name, ins[:2] if ins[2:] == [None] and name.startswith("nll") else ins,
+                       attr)
+
+    def _ignores(self, n: Any, a: dict) -> bool:
+        of = a["other"]
+        return a["condition"] in self.ignored.never and of.meta["val"].shape == n.meta["val"].shape
+
+    def _mean(self, n: Any, total: Any, count: Any) -> None:
+        """A sum over the examples that count, which are all."""
+        x, counted = total.args[0], self.ignored.counts[count]
+        if base(total) != "sum" or self.shape(total) or self.shape(x) != self.shape(counted):
+            raise self._refuse("div by the number of examples that are not ignored")
+        self._emit(n, "mean", [x], {"dim": list(range(len(self.shape(x)))), "keepdim": False})
+
+    def _by_label(self, n: Any, of: Any, index: Any) -> None:
+        """of [k] at each index: rows that are all the same, and one element of each."""
+        k, shape = self.shape(of)[0], self.shape(index)
+        rows, dtype = _product(shape), self.dtype("gather", of)
+        x = self._add(f"{n.name}.r", "view", [self._ready(of, "gather")], {}, [1, k], dtype)
+        x = self._add(f"{n.name}.x", "expand", [x], {}, [rows, k], dtype)
+        i = self._add(f"{n.name}.i", "view", [self._ready(index, "gather")], {}, [rows, 1], "i64")
+        got = self._add(f"{n.name}.got", "gather", [x, i], {"dim": 1}, [rows, 1], dtype)
+        self._emit(n, "view", [Ready(got)], {})
 
     def _gather(self, n: Any, of: Any, index: Any, dim: int) -> None:
         """One element of each row: of a matrix, as the library has it."""
         shape = self.shape(of)
+        if len(shape) == 1:
+            self._by_label(n, of, index)
+            return
         if dim != len(shape) - 1 or self.shape(index) != [*shape[:-1], 1]:
             raise self._refuse("gather", "of other than one element of each last row")
         if len(shape) == 2:
@@ -337,10 +368,11 @@ class Lowering:
         x = self._add(f"{n.name}.x", "view", [x], {}, [rows, shape[1]], dtype)
         y = self._add(f"{n.name}.y", "view", [y], {}, [rows], "i64")
         attr = {"reduction": a["reduction"]}
+        weight = [] if a["weight"] is None else [self._ready(a["weight"], "nll_loss")]
         if a["reduction"] != 0:
-            self._emit(n, "nll_loss_forward", [Ready(x), Ready(y)], attr)
+            self._emit(n, "nll_loss_forward", [Ready(o) for o in (x, y, *weight)], attr)
             return
-        got = self._add(f"{n.name}.l", "nll_loss_forward", [Ready(x).value, y], attr, [rows], dtype)
+        got = self._add(f"{n.name}.l", "nll_loss_forward", [x, y, *weight], attr, [rows], dtype)
         self._emit(n, "view", [Ready(got)], {})
 
     def _only(self, name: str, a: dict) -> None:
@@ -375,6 +407,8 @@ class Lowering:
             attr["start"] = self._begin(attr.get("start"), size)
             attr["end"] = length if isinstance(length, torch.SymInt) else (
                 attr["start"] + (int(length) - 1) * attr["step"] + 1)  # fmt: skip
+        if name == "convolution" and not attr["transposed"]:
+            del attr["transposed"], attr["output_padding"]
         if name == "select":
             attr["index"] = self._begin(attr["index"], first.shape[attr["dim"]])
         if name == "max_pool2d_with_indices" or name == "avg_pool2d":
@@ -401,7 +435,7 @@ class Lowering:
     # ---- one output of several ----
 
     def _output(self, n: Any, of: Any, index: int) -> None:
-        name, a = _base(of), _arguments(of)
+        name, a = base(of), arguments(of)
         if name in ("split", "split_with_sizes", "split_copy", "split_with_sizes_copy"):
             self._piece(n, of, a, index)
         elif name in ("unbind", "unbind_copy"):
@@ -549,34 +583,3 @@ def _common(operands: list) -> torch.dtype:
     if len(values) == 1:
         return values[0].dtype
     return torch.result_type(*values)
-
-
-def _base(n: Any) -> str:
-    """The operation's name without overload; "" for what is no ATen operation."""
-    t = n.target
-    if isinstance(t, torch._ops.OpOverload) and t.namespace in ("aten", "prims"):
-        return t._schema.name.partition("::")[2]
-    return ""
-
-
-def _arguments(n: Any) -> dict[str, Any]:
-    """By the schema's names, defaults filled in."""
-    out, left = {}, dict(n.kwargs)
-    for i, a in enumerate(n.target._schema.arguments):
-        if i < len(n.args):
-            out[a.name] = n.args[i]
-        elif a.name in left:
-            out[a.name] = left[a.name]
-        else:
-            out[a.name] = a.default_value
-    return out
-
-
-def _module(n: Any) -> str:
-    """The path of the module that a node is of, without ours around it."""
-    stack = n.meta.get("nn_module_stack") or {}
-    path = list(stack.values())[-1][0] if stack else ""
-    path = path if isinstance(path, str) else ""
-    if path.startswith("_empty_nn_module_stack"):
-        return ""
-    return "" if path == "model" else path.removeprefix("model.")

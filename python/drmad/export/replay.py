@@ -76,7 +76,15 @@ def _slice(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tens
 
 
 def _nll(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor:
-    return F.nll_loss(ins[0], ins[1], reduction=("none", "mean", "sum")[attr["reduction"]])
+    how = ("none", "mean", "sum")[attr["reduction"]]
+    return F.nll_loss(ins[0], ins[1], weight=ins[2] if len(ins) > 2 else None, reduction=how)
+
+
+def _convolution(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor:
+    more = attr.get("transposed", False), attr.get("output_padding", [0])
+    return aten.convolution(
+        *ins, attr["stride"], attr["padding"], attr["dilation"], *more, attr["groups"]
+    )
 
 
 def _pool(ins: list, attr: dict, shape: list, dtype: torch.dtype) -> torch.Tensor:
@@ -97,9 +105,7 @@ _SPECIAL = {
     "embedding": lambda i, a, s, d: F.embedding(i[1], i[0]),
     "gather": lambda i, a, s, d: torch.gather(i[0], a["dim"], i[1]),
     "addmm": lambda i, a, s, d: torch.addmm(*i, beta=a["beta"], alpha=a["alpha"]),
-    "convolution": lambda i, a, s, d: aten.convolution(
-        *i, a["stride"], a["padding"], a["dilation"], False, [0], a["groups"]
-    ),
+    "convolution": _convolution,
     "max_pool2d_with_indices": _pool,
     "avg_pool2d": lambda i, a, s, d: aten.avg_pool2d(
         i[0], a["kernel_size"], a["stride"], a["padding"], False, a["count_include_pad"],

@@ -29,7 +29,10 @@ OTHERS = {
     "bmm": (("self", "mat2"), ()),
     "addmm": (("self", "mat1", "mat2"), ("beta", "alpha")),
     "baddbmm": (("self", "batch1", "batch2"), ("beta", "alpha")),
-    "convolution": (("input", "weight", "bias"), ("stride", "padding", "dilation", "groups")),
+    "convolution": (
+        ("input", "weight", "bias"),
+        ("stride", "padding", "dilation", "groups", "transposed", "output_padding"),
+    ),
     "max_pool2d_with_indices": (("self",), ("kernel_size", "stride", "padding", "dilation")),
     "avg_pool2d": (
         ("self",),
@@ -46,7 +49,7 @@ OTHERS = {
     "_log_softmax": (("self",), ("dim",)),
     "logsumexp": (("self",), ("dim", "keepdim")),
     "amax": (("self",), ("dim", "keepdim")),
-    "nll_loss_forward": (("self", "target"), ("reduction",)),
+    "nll_loss_forward": (("self", "target", "weight"), ("reduction",)),
     "gather": (("self", "index"), ("dim",)),
     "embedding": (("weight", "indices"), ()),
     "permute": (("self",), ("dims",)),
@@ -68,15 +71,12 @@ VALUE_OF_FILL = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "ones": 1, "ones_l
 
 # Arguments that are imported with these values only: {operation: {argument: values}}.
 ONLY: dict[str, dict[str, tuple]] = {
-    "convolution": {"transposed": (False,)},
     "max_pool2d_with_indices": {"ceil_mode": (False,)},
     "avg_pool2d": {"ceil_mode": (False,)},
     "embedding": {"padding_idx": (-1,), "scale_grad_by_freq": (False,), "sparse": (False,)},
     "_softmax": {"half_to_float": (False,)},
     "_log_softmax": {"half_to_float": (False,)},
     "div": {"rounding_mode": (None,)},
-    "nll_loss_forward": {"weight": (None,)},
-    "nll_loss2d_forward": {"weight": (None,)},
 }
 
 RANDOM = ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like",

@@ -30,7 +30,7 @@ class Whole(nn.Module):
         super().__init__()
         self.model, self.loss_fn, self.batch, self.scores = model, loss_fn, batch, scores
 
-    def forward(self, *tensors):
+    def forward(self, tensors):  # one argument: torch 2.9 guards no *tensors
         left = iter(tensors)
         batch = trees.change(lambda _: next(left), self.batch)
         loss = self.loss_fn(self.model, batch)
@@ -70,9 +70,9 @@ def _export(whole: Whole, tensors: list[torch.Tensor], size: int | None):
     dims = None
     if size is not None:
         batch = torch.export.Dim("batch", min=2, max=MOST)
-        dims = (tuple({0: batch} if t.dim() and len(t) == size else None for t in tensors),)
+        dims = ([{0: batch} if t.dim() and len(t) == size else None for t in tensors],)
     with sdpa_kernel([SDPBackend.MATH]), _quiet():
-        program = torch.export.export(whole, tuple(tensors), dynamic_shapes=dims, strict=False)
+        program = torch.export.export(whole, (tensors,), dynamic_shapes=dims, strict=False)
         return program.run_decompositions(_decompositions())
 
 

@@ -25,6 +25,7 @@ const char *ew_name(ew_op op)
 #define X(name) #name,
         EW_OPS(X)
 #undef X
+            [EW_BF16] = "BF16",
     };
 
     return names[op];

@@ -39,7 +39,8 @@
     X(SFNMA) /* c - a * b[0], rounded once */                                                      \
     X(SADD)  /* a + b[0] */                                                                        \
     X(EXP)                                                                                         \
-    X(LOG) X(SQRT) X(RECIP) X(TANH) X(SIGMOID) X(SOFTPLUS) X(ERF)                                  \
+    X(LOG)                                                                                         \
+    X(SQRT) X(RECIP) X(TANH) X(SIGMOID) X(SOFTPLUS) X(ERF)                                         \
         X(DTANH) /* c * (1 - a*a): tanh backwards, written in its value */                         \
         X(STEP)  /* a > 0 ? 1 : 0 */                                                               \
         X(SIGN)
@@ -48,7 +49,8 @@ typedef enum ew_op {
 #define X(name) EW_##name,
     EW_OPS(X)
 #undef X
-        EW_COUNT
+        EW_BF16, /* a, F32, as bf16: ew_get has it for F32 alone */
+    EW_COUNT
 } ew_op;
 
 typedef void ew_fn(int64_t n, void *y, const void *a, const void *b, const void *c, double s);

@@ -1,7 +1,7 @@
 /* Casts: plain loops that the compiler vectorises. Out of range and NaN give what the instruction
  * gives, so only casts
- * that cannot leave the range are here: to F32 and F64 from everything, to I32 from U8 and,
- * saturating, from F32, F64. */
+ * that cannot leave the range are here: to F32 and F64 from everything but BF16, which only F32
+ * comes from; to I32 from U8 and, saturating, from F32, F64. */
 #include "exec/cpu/ew_isa.h"
 
 #define CAST(name, from, to)                                                                       \
@@ -46,9 +46,18 @@ static void f64_to_i32(int64_t n, void *y_, const void *a_)
     for (int64_t i = 0; i < n; i++) y[i] = saturate(a[i]);
 }
 
+static void bf16_to_f32(int64_t n, void *y_, const void *a_)
+{
+    float *restrict y = y_;
+    const uint16_t *restrict a = a_;
+
+    for (int64_t i = 0; i < n; i++) y[i] = bf16_to(a[i]);
+}
+
 ew_cast_fn *const EW_ISA(ew_cast)[DTYPE_COUNT][DTYPE_COUNT] = {
     [F32] = {[F32] = f32_to_f32, [F64] = f32_to_f64, [I32] = f32_to_i32},
     [F64] = {[F32] = f64_to_f32, [F64] = f64_to_f64, [I32] = f64_to_i32},
     [I32] = {[F32] = i32_to_f32, [F64] = i32_to_f64, [I32] = i32_to_i32},
     [U8] = {[F32] = u8_to_f32, [F64] = u8_to_f64, [I32] = u8_to_i32, [U8] = u8_to_u8},
+    [BF16] = {[F32] = bf16_to_f32},
 };

@@ -72,10 +72,21 @@ KERNEL(STEP, A, vf_if_less(vf_zero(), a, vf_set(1), vf_zero()))
 /* 0, -0 and NaN stay */
 KERNEL(SIGN, A, vf_if_less(vf_zero(), a, vf_set(1), vf_if_less(a, vf_zero(), vf_set(-1), a)))
 
+/* A plain loop, which the compiler vectorises. */
+static void f32_BF16(int64_t n, void *y_, const void *a_, const void *b, const void *c, double s)
+{
+    uint16_t *restrict y = y_;
+    const float *restrict a = a_;
+
+    (void)b, (void)c, (void)s;
+    for (int64_t i = 0; i < n; i++) y[i] = bf16_from(a[i]);
+}
+
 ew_fn *const EW_ISA(ew_f32)[EW_COUNT] = {
 #define X(name) [EW_##name] = f32_##name,
     EW_OPS(X)
 #undef X
+        [EW_BF16] = f32_BF16,
 };
 
 /* Sums: 4 vectors of lanes add up at most STEPS elements each in float, then go to double lanes,

@@ -242,12 +242,24 @@ static operand compute(lower *l, const plan_node *v, node n, int32_t y)
     return unary(l, v, y);
 }
 
+/* What is kept in BF16 is written and no more: its readers are in other steps. */
+static void emit_bf16(lower *l, const plan_node *v, node n)
+{
+    const int32_t a = plain(l, lower_get(l, &v->in[0]));
+
+    emit(l, (cpu_instr){.op = EW_BF16, .y = lower_dense(l, n, 0), .a = a, .b = -1, .c = -1}, 1);
+}
+
 static void emit_node(lower *l, node n)
 {
     const plan_node *v = lower_at(l, n);
     operand o;
 
     if (!lower_is_point(l, n) || l->gone[n]) return;
+    if (v->type == BF16) {
+        emit_bf16(l, v, n);
+        return;
+    }
     const bool factor = is_factor(l, v, &o);
     const int32_t y = v->kept ? lower_dense(l, n, 0) : factor ? -1 : lower_reg(l);
     if (!factor) o = compute(l, v, n, y);

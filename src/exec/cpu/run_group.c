@@ -86,16 +86,6 @@ static void run_product(const run *x, const cpu_gemm *g, const tile *t)
 
 /* ---- loads ---- */
 
-static double read_number(dtype t, const void *p)
-{
-    switch (t) {
-    case F32: return (double)*(const float *)p;
-    case F64: return *(const double *)p;
-    case I32: return *(const int32_t *)p;
-    default: return *(const uint8_t *)p;
-    }
-}
-
 typedef struct block {
     int64_t rows, cols, r, c;
 } block;
@@ -153,7 +143,7 @@ static void load_any(const run *x, const cpu_load *l, const tile *t, block b)
     const cpu_slot *s = &x->step->group.slot[l->a];
 
     for (int64_t i = 0; i < b.rows * b.cols; i++) {
-        const double v = read_number(l->type, a + i / b.cols * s->row + i % b.cols * s->col);
+        const double v = dtype_get(l->type, a + i / b.cols * s->row + i % b.cols * s->col, 0);
         if (type == F32) ((float *)(void *)y)[i] = (float)v;
         else ((double *)(void *)y)[i] = v;
     }

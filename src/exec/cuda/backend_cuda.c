@@ -110,8 +110,7 @@ static drmad_status pass_new(const backend *b, drmad_ctx *ctx, const grid_pass *
 
 static bool supports(int32_t op, dtype t)
 {
-    (void)t; /* all operations, in all types that their shape rules allow */
-    return op >= 0 && op < OP_COUNT;
+    return op >= 0 && op < OP_COUNT && t != BF16;
 }
 
 /* Products are whole calls, so nothing is cut. What stays in a second-level cache is kept rather

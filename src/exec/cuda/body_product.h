@@ -62,8 +62,15 @@ GPU_BODY int32_t TILED(k_b)(int32_t thread, bool along)
     return along ? thread % TILED(groups_n) * TN : thread / (16 * TN);
 }
 
+/* The steps from k = from to end. */
+GPU_BODY void TILED(tile_steps)(TILED(tile) * s, int64_t from, int64_t end)
+{
+    s->k = (int32_t)from, s->end = (int32_t)end;
+    s->steps = (s->end - s->k + TILE_K - 1) / TILE_K;
+}
+
 /* What tile and share a block has, of `batch` products [m, n]; gives the product's number. */
-GPU_BODY int64_t TILED(tile_begin)(TILED(tile) * s, int32_t block, int64_t m, int64_t n, int64_t k,
+GPU_BODY int32_t TILED(tile_begin)(TILED(tile) * s, int32_t block, int64_t m, int64_t n, int64_t k,
                                    int64_t k_each)
 {
     const int32_t down = (int32_t)((m + 16 * TM - 1) / (16 * TM));
@@ -73,10 +80,9 @@ GPU_BODY int64_t TILED(tile_begin)(TILED(tile) * s, int32_t block, int64_t m, in
 
     s->col = at % across * (16 * TN), at /= across;
     s->row = at % down * (16 * TM), at /= down;
-    s->k = at % shares * (int32_t)k_each, at /= shares;
-    s->end = (int32_t)(s->k + k_each < k ? s->k + k_each : k);
-    s->steps = (s->end - s->k + TILE_K - 1) / TILE_K;
-    return at;
+    const int64_t from = at % shares * k_each;
+    TILED(tile_steps)(s, from, from + k_each < k ? from + k_each : k);
+    return at / shares;
 }
 
 GPU_BODY void TILED(tile_multiply)(TILED(tile) * s, const TILED(tile_shared) * from, int32_t half,
@@ -111,20 +117,18 @@ GPU_BODY void TILED(tile_store)(const TILED(tile) * s, TILED(tile_shared) * to, 
         to->b[half][kb + j * (along_b ? 1 : TILED(groups_n))][lb] = s->b[j];
 }
 
-/* To c[row * ldc + col], or added to it. */
-GPU_BODY void TILED(tile_write)(const TILED(tile) * s, REAL *c, int64_t m, int64_t n, int64_t ldc,
-                                bool add, int32_t thread)
+/* Row i of a thread goes to c[at[i] + col], or is added to it; at[i] < 0: it does not exist. */
+GPU_BODY void TILED(tile_write)(const TILED(tile) * s, REAL *c, const int64_t at[TM], int64_t n,
+                                bool wide, bool add, int32_t thread)
 {
-    const bool wide = TYPED(is_wide)(c, ldc);
     const int32_t run = TILED(run_n);
 
     UNROLL
     for (int32_t i = 0; i < TM; i++) {
-        const int64_t row = s->row + TILED(row_of)(thread, i);
         UNROLL
         for (int32_t j = 0; j < TN; j += run) {
-            const int64_t col = s->col + TILED(col_of)(thread, j), left = row < m ? n - col : 0;
-            REAL *to = c + row * ldc + col, sum[TILED(run_n)];
+            const int64_t col = s->col + TILED(col_of)(thread, j), left = at[i] < 0 ? 0 : n - col;
+            REAL *to = c + at[i] + col, sum[TILED(run_n)];
             UNROLL
             for (int32_t k = 0; k < run; k++) sum[k] = 0;
             if (add) TYPED(load_run)(sum, to, run, left, wide);
@@ -133,6 +137,20 @@ GPU_BODY void TILED(tile_write)(const TILED(tile) * s, REAL *c, int64_t m, int64
             TYPED(store_run)(to, sum, run, left, wide);
         }
     }
+}
+
+/* The tile of a matrix [m, n], whose rows are ldc apart. */
+GPU_BODY void TILED(tile_write_rows)(const TILED(tile) * s, REAL *c, int64_t m, int64_t n,
+                                     int64_t ldc, bool add, int32_t thread)
+{
+    int64_t at[TM];
+
+    UNROLL
+    for (int32_t i = 0; i < TM; i++) {
+        const int64_t row = s->row + TILED(row_of)(thread, i);
+        at[i] = row < m ? row * ldc : -1;
+    }
+    TILED(tile_write)(s, c, at, n, TYPED(is_wide)(c, ldc), add, thread);
 }
 
 /* ---- matmul ---- */
@@ -193,6 +211,6 @@ GPU_BODY bool TILED(matmul)(const matmul_args *x, gpu_thread t, BODY_STATE(TILED
     if (phase < s->t.steps) TILED(matmul_load)(x, s);
     if (phase > 0) TILED(tile_multiply)(&s->t, tile, (phase - 1) & 1, t.thread);
     if (phase < s->t.steps) TILED(tile_store)(&s->t, tile, phase & 1, t.thread, !x->ta, x->tb);
-    else TILED(tile_write)(&s->t, s->c, x->m, x->n, x->ldc, x->accumulate, t.thread);
+    else TILED(tile_write_rows)(&s->t, s->c, x->m, x->n, x->ldc, x->accumulate, t.thread);
     return phase < s->t.steps;
 }

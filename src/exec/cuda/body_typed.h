@@ -1,6 +1,7 @@
 /* The bodies that compute in REAL: included for each type by body_all.h. No guard. */
 #include "exec/cuda/body_draw.h"
 #include "exec/cuda/body_grid.h"
+#include "exec/cuda/body_few.h"
 #include "exec/cuda/body_pool.h"
 #include "exec/cuda/body_rows.h"
 #include "exec/cuda/body_run.h"

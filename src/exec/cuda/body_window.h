@@ -4,6 +4,7 @@
 #include "exec/cuda/body.h"
 #include "exec/cuda/kernel_args.h"
 
+enum { FEW_SIDE = 32, FEW_ROWS = GPU_THREADS / FEW_SIDE }; /* body_few.h */
 enum { CONV_NOWHERE = -(1 << 30) }; /* a pixel that no tap brings into an image */
 
 /* An element of a convolution's sum: a tap, a channel of its group; channels run fastest. */
@@ -15,12 +16,44 @@ typedef struct conv_tap {
 GPU_BODY void conv_next_tap(conv_tap *p, int32_t n, int32_t channels, int32_t kw)
 {
     p->c += n;
-    while (p->c >= channels) {
+    while (channels > 0 && p->c >= channels) {
         p->c -= channels;
         if (++p->x < kw) continue;
         p->x = 0;
         p->y++;
     }
+}
+
+/* Along one axis, the image's pixels with (pixel + pad) % stride = phase: pixel + j * stride,
+ * j < pixels. They all are under the same taps, first + j * step, j < taps, of result pixels that
+ * follow each other backwards, `back` apart. */
+typedef struct conv_phase {
+    int32_t pixel, pixels, first, step, taps, back;
+} conv_phase;
+
+GPU_BODY conv_phase conv_phase_of(int32_t phase, int32_t size, int32_t kernel, int32_t stride,
+                                  int32_t dilation, int32_t pad)
+{
+    int32_t common = stride, other = dilation; /* their greatest common divisor */
+    conv_phase p = {0, 0, 0, 0, 0, 0};
+
+    while (other > 0) {
+        const int32_t left = common % other;
+        common = other, other = left;
+    }
+    p.pixel = ((phase - pad) % stride + stride) % stride;
+    if (p.pixel < size) p.pixels = (size - p.pixel + stride - 1) / stride;
+    p.step = stride / common, p.back = dilation / common;
+    while (p.first < p.step && p.first * dilation % stride != phase) p.first++;
+    if (p.first < p.step && p.first < kernel) p.taps = (kernel - p.first + p.step - 1) / p.step;
+    return p;
+}
+
+/* Pixels of all images in one phase of both axes, at most. */
+GPU_BODY int64_t conv_phase_rows(const window_args *v)
+{
+    return v->n * ((v->h + v->stride_h - 1) / v->stride_h) *
+           ((v->w + v->stride_w - 1) / v->stride_w);
 }
 
 /* From a window's corner (y, x) to the pixel under a tap; false: there is none. */

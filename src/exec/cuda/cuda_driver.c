@@ -11,6 +11,7 @@
 #include "exec/cuda/kernels.h"
 #include <cuda_runtime_api.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -21,6 +22,7 @@ enum {
 struct gpu {
     drmad_ctx *ctx;
     int device, shared_most;
+    bool early; /* kernels may start before their turn */
     cudaStream_t stream;
     char name[64];
     drmad_status lost;
@@ -164,6 +166,7 @@ static drmad_status open_gpu(drmad_ctx *ctx, int32_t device, gpu **out)
     TRY(answered(g, ctx, cudaGetDeviceProperties(&is, device), "asking what it is"));
     snprintf(g->name, sizeof g->name, "%.63s", is.name);
     g->shared_most = (int)is.sharedMemPerBlockOptin;
+    g->early = is.major >= 9 && !getenv("DRMAD_CUDA_LATE");
     TRY(check_code(g, &is));
     TRY(answered(g, ctx, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
                  "making a stream"));
@@ -328,18 +331,26 @@ static void pack(const gpu_call *c, int32_t n, many_args *out)
     }
 }
 
-static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n)
+/* n calls at once. A kernel behind another comes to the processors while that one still runs, and
+ * waits there until it is done (kernels.cu): programmatic dependent launch. */
+static drmad_status launch(gpu *g, drmad_ctx *ctx, const gpu_call *c, int32_t n, bool *behind)
 {
     many_args many;
     void *args[] = {n > 1 ? (void *)&many : (void *)c->args};
+    cudaLaunchAttribute early = {.id = cudaLaunchAttributeProgrammaticStreamSerialization};
     drmad_status st = DRMAD_OK;
 
     pack(c, n, &many);
-    const dim3 grid = {(unsigned)many.m.first[n], 1, 1}, block = {(unsigned)c->threads, 1, 1};
-    if (grid.x == 0) return DRMAD_OK; /* empty tensors */
-    TRY(answered(g, ctx,
-                 cudaLaunchKernel(kernel_of(c, n), grid, block, args, shared_of(c, n), g->stream),
-                 "recording a kernel"));
+    if (many.m.first[n] == 0) return DRMAD_OK; /* empty tensors */
+    const cudaLaunchConfig_t how = {.gridDim = {(unsigned)many.m.first[n], 1, 1},
+                                    .blockDim = {(unsigned)c->threads, 1, 1},
+                                    .dynamicSmemBytes = shared_of(c, n),
+                                    .stream = g->stream,
+                                    .attrs = &early,
+                                    .numAttrs = *behind && g->early};
+    early.val.programmaticStreamSerializationAllowed = 1;
+    TRY(answered(g, ctx, cudaLaunchKernelExC(&how, kernel_of(c, n), args), "recording a kernel"));
+    *behind = true;
 done:
     return st;
 }
@@ -359,10 +370,11 @@ static drmad_status transfer(gpu *g, drmad_ctx *ctx, copy_way way, const gpu_tra
 static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n)
 {
     drmad_status st = DRMAD_OK;
+    bool behind = false;
 
     for (int32_t i = 0, k; i < n; i += k) {
         k = gpu_together(&calls[i], n - i);
-        TRY(launch(g, ctx, &calls[i], k));
+        TRY(launch(g, ctx, &calls[i], k, &behind));
     }
 done:
     return st;

@@ -70,7 +70,7 @@ static void for_conv(gpu_call *c)
 {
     const conv_args *x = (const conv_args *)(const void *)c->args;
     const window_args *v = &x->v;
-    const int64_t y = v->n * v->oh * v->ow, image = v->n * v->h * v->w;
+    const int64_t y = v->n * v->oh * v->ow, phases = v->stride_h * v->stride_w;
     const int64_t o = v->o / v->groups, i = v->c / v->groups, taps = v->kh * v->kw;
 
     switch (c->kernel) {
@@ -82,10 +82,21 @@ static void for_conv(gpu_call *c)
     case GPU_conv_dx_small:
     case GPU_conv_dx_large:
     case GPU_conv_dx_narrow:
-        for_product(c, (int64_t[]){image, i, taps * o}, v->groups, x->k_each);
+        for_product(c, (int64_t[]){conv_phase_rows(v), i, 0}, v->groups * phases, 1);
         break;
     default: for_product(c, (int64_t[]){y, o, taps * i}, v->groups, x->k_each);
     }
+}
+
+static void for_conv_dw_few(gpu_call *c)
+{
+    const conv_args *x = (const conv_args *)(const void *)c->args;
+    const window_args *v = &x->v;
+    const int64_t shares = up(v->n * v->oh * v->ow, x->k_each);
+
+    c->blocks = (int32_t)(up(v->o, FEW_SIDE) * (v->c / v->groups) * v->kh * v->kw *
+                          (shares > 0 ? shares : 1));
+    c->shared = THREADS * dtype_size(c->type);
 }
 
 /* ---- rows ---- */
@@ -135,7 +146,7 @@ static int64_t elements_of(const gpu_call *c)
     const void *args = c->args;
     const gather_args *rows = args;
     const fold_args *fold = args;
-    const window_args *v = &((const pool_args *)args)->v;
+    const window_args *v = &((const pool_args *)args)->v, *few = &((const conv_args *)args)->v;
 
     switch (c->kernel) {
     case GPU_move: return ((const move_args *)args)->count;
@@ -146,6 +157,8 @@ static int64_t elements_of(const gpu_call *c)
     case GPU_cross:
     case GPU_uncross: return ((const cross_args *)args)->total / GRID_EACH;
     case GPU_fold: return fold->r * fold->p * fold->q;
+    case GPU_conv_few: return few->n * few->oh * few->ow * few->o;
+    case GPU_conv_dx_few: return few->n * few->h * few->w * few->c;
     case GPU_sumpool:
     case GPU_maxpool: return v->n * v->oh * v->ow * v->c;
     case GPU_spread:
@@ -182,6 +195,7 @@ void gpu_geometry(gpu_call *c)
     case GPU_conv_dx_narrow:
     case GPU_conv_dw:
     case GPU_conv_dw_small: for_conv(c); break;
+    case GPU_conv_dw_few: for_conv_dw_few(c); break;
     case GPU_argmax:
     case GPU_rowmax:
     case GPU_logsumexp: for_rows(c); break;

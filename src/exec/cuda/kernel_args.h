@@ -39,6 +39,7 @@ typedef struct conv_args {
 typedef conv_args conv_small_args, conv_large_args, conv_narrow_args, conv_dx_args;
 typedef conv_args conv_dx_small_args, conv_dx_large_args, conv_dx_narrow_args;
 typedef conv_args conv_dw_args, conv_dw_small_args;
+typedef conv_args conv_few_args, conv_dx_few_args, conv_dw_few_args;
 
 /* to[(r * q + j) * p + i] = sum over shares of from[share * share_step + (r * p + i) * q + j], or
  * added to what is there. */

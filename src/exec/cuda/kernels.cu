@@ -2,16 +2,25 @@
  * has as many registers as leave room for GPU_BLOCKS blocks. */
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/kernels.h"
-#include <cstddef>
+
+/* From compute capability 9.0 on, a kernel may be there before the one in front of it is done; it
+ * touches nothing until then. Its own follower may come when all its blocks have begun. */
+#if __CUDA_ARCH__ >= 900
+#define AWAIT_TURN()                                                                               \
+    asm volatile("griddepcontrol.wait;\n\tgriddepcontrol.launch_dependents;" ::: "memory")
+#else
+#define AWAIT_TURN() (void)0
+#endif
 
 #define PHASES(body, args, t)                                                                      \
     extern __shared__ __align__(16) unsigned char shared[];                                        \
     BODY_STATE(body) s = {};                                                                       \
+    AWAIT_TURN();                                                                                  \
     for (int phase = 0; body(args, t, &s, shared, phase); phase++) __syncthreads()
 
 /* One call; and several, each block being of one of them. */
 #define KERNEL_OF(name, T)                                                                         \
-    static __global__ void __launch_bounds__(GPU_THREADS)                                          \
+    static __global__ void __launch_bounds__(GPU_THREADS, GPU_BLOCKS)                              \
         name##_##T##_kernel(const __grid_constant__ name##_args a)                                 \
     {                                                                                              \
         const gpu_thread t = {(int32_t)blockIdx.x, (int32_t)gridDim.x, (int32_t)threadIdx.x,       \
@@ -22,8 +31,10 @@
         cuda_many m;                                                                               \
         name##_args a[GPU_MANY];                                                                   \
     };                                                                                             \
-    static_assert(offsetof(name##_##T##_many, a) == sizeof(cuda_many), "as cuda_driver.c packs");  \
-    static __global__ void __launch_bounds__(GPU_THREADS)                                          \
+    static_assert(sizeof(name##_##T##_many) ==                                                     \
+                      sizeof(cuda_many) + GPU_MANY * sizeof(name##_args),                          \
+                  "as cuda_driver.c packs");                                                       \
+    static __global__ void __launch_bounds__(GPU_THREADS, GPU_BLOCKS)                              \
         name##_##T##_many_kernel(const __grid_constant__ name##_##T##_many x)                      \
     {                                                                                              \
         int k = 0;                                                                                 \

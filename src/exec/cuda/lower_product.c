@@ -7,7 +7,9 @@
 enum {
     PROCESSORS = 132, /* H100's; A100 has 108 */
     ENOUGH = 96,      /* blocks that leave few of them idle */
-    SHARE_MIN = 128   /* of k: less is not worth a second pass */
+    SHARE_MIN = 128,  /* of k: less is not worth a second pass */
+    FEW = 4,          /* channels of a group */
+    FEW_PIXELS = 1024 /* of a share */
 };
 
 static int64_t up(int64_t a, int64_t b)
@@ -145,6 +147,12 @@ static drmad_status turn_weight(gpu_lower *l, dtype t, const window_args *v, con
     return gpu_emit(l, GPU_move, t, &x, sizeof x);
 }
 
+/* Several groups of so few channels that tiles would be empty? */
+static bool is_few(const window_args *w)
+{
+    return w->groups > 1 && w->c / w->groups <= FEW && w->o / w->groups <= FEW;
+}
+
 static drmad_status lower_conv(gpu_lower *l, const plan_node *v, const node_rec *r, bool first)
 {
     static const gpu_kernel kernel[2][4] = {{[MIDDLE] = GPU_conv,
@@ -158,8 +166,9 @@ static drmad_status lower_conv(gpu_lower *l, const plan_node *v, const node_rec 
     const bool back = r->op == OP_conv_dx;
     const window_args w = gpu_window_of(l->plan->g, r);
     const int64_t taps = w.kh * w.kw;
-    const gpu_product p = {.batch = w.groups,
-                           .m = w.n * (back ? w.h * w.w : w.oh * w.ow),
+    const gpu_product p = {.batch = w.groups * (back ? w.stride_h * w.stride_w : 1),
+                           .m = w.n *
+                                (back ? up(w.h, w.stride_h) * up(w.w, w.stride_w) : w.oh * w.ow),
                            .n = (back ? w.c : w.o) / w.groups,
                            .k = taps * (back ? w.o : w.c) / w.groups};
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .y = gpu_result(l, v->into), .v = w};
@@ -169,7 +178,10 @@ static drmad_status lower_conv(gpu_lower *l, const plan_node *v, const node_rec 
     x.k_each = at_least(up(p.k, 16) * 16, 16);
     x.accumulate = !first;
     TRY(turn_weight(l, v->type, &w, gpu_operand(l, &v->in[1]), &x.b));
-    TRY(gpu_emit(l, kernel[back][choose_tile(&p, v->type)], v->type, &x, sizeof x));
+    const gpu_kernel k = !is_few(&w) ? kernel[back][choose_tile(&p, v->type)]
+                         : back      ? GPU_conv_dx_few
+                                     : GPU_conv_few;
+    TRY(gpu_emit(l, k, v->type, &x, sizeof x));
 done:
     return st;
 }
@@ -182,12 +194,12 @@ drmad_status gpu_lower_conv_dw(gpu_lower *l, node n)
     const gpu_product p = {
         .batch = w.groups, .m = w.o / w.groups, .n = taps * deep, .k = w.n * w.oh * w.ow};
     const bool little = p.m <= 32 || p.n <= 32;
-    const gpu_kernel k = little ? GPU_conv_dw_small : GPU_conv_dw;
+    const gpu_kernel k = is_few(&w) ? GPU_conv_dw_few : little ? GPU_conv_dw_small : GPU_conv_dw;
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .b = gpu_operand(l, &v->in[1]), .v = w};
     drmad_status st = DRMAD_OK;
 
     TRY(check_size(l, &p));
-    x.k_each = choose_run(&p, blocks_of(&p, little ? SMALL : MIDDLE));
+    x.k_each = is_few(&w) ? FEW_PIXELS : choose_run(&p, blocks_of(&p, little ? SMALL : MIDDLE));
     x.share_step = count;
     x.y = gpu_result(l, n);
     if (p.k <= x.k_each && (taps == 1 || deep == 1)) return gpu_emit(l, k, v->type, &x, sizeof x);
