@@ -11,6 +11,7 @@ pictures. Medians over windows of steps between two events of the stream; on a C
 
 import json
 import os
+import pathlib
 import statistics
 import sys
 import time
@@ -18,6 +19,9 @@ import time
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch's deterministic products
 import torch
 from torch import nn
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from bench_nets_peers import Block
 
 NETS = {  # batch, side of a picture or 0, channels, steps of a window
     "small": (50, 0, 1, 50),
@@ -27,23 +31,6 @@ NETS = {  # batch, side of a picture or 0, channels, steps of a window
     "resnet18": (32, 224, 3, 4),
 }
 LR, L2, WINDOWS = 0.01, 1e-4, 7
-
-
-class Block(nn.Module):
-    def __init__(self, i, o, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(i, o, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(o)
-        self.conv2 = nn.Conv2d(o, o, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(o)
-        self.short = None
-        if stride > 1:
-            self.short = nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
-
-    def forward(self, x):
-        y = torch.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return torch.relu(y + (self.short(x) if self.short else x))
 
 
 def resnet(stem, width, blocks, stages):

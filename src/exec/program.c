@@ -26,21 +26,6 @@ drmad_status backend_alloc(const backend *b, drmad_ctx *ctx, size_t count, size_
     return st;
 }
 
-static void find_leaves(program *p)
-{
-    const plan *q = p->plan;
-
-    for (int32_t i = 0; i < q->steps; i++)
-        for (int32_t j = 0; j < q->step[i].n; j++) {
-            const plan_node *v = &q->node[q->order[q->step[i].first + j]];
-            for (int k = 0; k < 2 * v->n_in; k++) {
-                const node u = k % 2 ? v->in[k / 2].index : v->in[k / 2].src;
-                if (u != NODE_NONE && q->node[u].cls == PN_LEAF)
-                    p->reads[graph_rec(q->g, u)->attr.n] = true;
-            }
-        }
-}
-
 drmad_status program_new(drmad_ctx *ctx, const plan *q, const backend *b, program **out)
 {
     drmad_status st = DRMAD_OK;
@@ -57,7 +42,7 @@ drmad_status program_new(drmad_ctx *ctx, const plan *q, const backend *b, progra
     TRY(mem_alloc(ctx, (size_t)graph_leaves(q->g) + 1, sizeof *p->leaf, &p->leaf));
     TRY(mem_alloc(ctx, (size_t)graph_leaves(q->g) + 1, sizeof *p->reads, &p->reads));
     TRY(mem_alloc(ctx, (size_t)q->outs + 1, sizeof *p->out, &p->out));
-    find_leaves(p);
+    plan_reads(q, p->reads);
     if (b->arena) TRY(backend_alloc(b, ctx, q->counts.arena + 1, 1, &p->arena));
     TRY(b->bind(b, ctx, q, &p->code));
     *out = p, p = NULL;

@@ -109,3 +109,17 @@ void plan_free(plan *p)
     mem_free(p->ctx, p->step);
     mem_free(p->ctx, p);
 }
+
+void plan_reads(const plan *p, bool *reads)
+{
+    for (int32_t i = 0; i < graph_leaves(p->g); i++) reads[i] = false;
+    for (int32_t i = 0; i < p->steps; i++)
+        for (int32_t j = 0; j < p->step[i].n; j++) {
+            const plan_node *v = &p->node[p->order[p->step[i].first + j]];
+            for (int k = 0; k < 2 * v->n_in; k++) {
+                const node u = k % 2 ? v->in[k / 2].index : v->in[k / 2].src;
+                if (u != NODE_NONE && p->node[u].cls == PN_LEAF)
+                    reads[graph_rec(p->g, u)->attr.n] = true;
+            }
+        }
+}

@@ -141,6 +141,9 @@ static inline dtype plan_type(const plan_node *v)
     return v->type == BF16 ? F32 : v->type;
 }
 
+/* reads[k] = whether the plan reads leaf number k. */
+void plan_reads(const plan *p, bool *reads);
+
 /* Is this read at the reader's own element, from memory of its own type? */
 bool plan_same(const plan_node *reader, const plan_access *a);
 

@@ -94,21 +94,6 @@ static void release(void *p)
     mem_free(code->ctx, code);
 }
 
-static void find_leaves(mixed_code *code)
-{
-    const plan *p = code->plan;
-
-    for (int32_t i = 0; i < p->steps; i++)
-        for (int32_t j = 0; j < p->step[i].n; j++) {
-            const plan_node *v = &p->node[p->order[p->step[i].first + j]];
-            for (int k = 0; k < 2 * v->n_in; k++) {
-                const node u = k % 2 ? v->in[k / 2].index : v->in[k / 2].src;
-                if (u != NODE_NONE && p->node[u].cls == PN_LEAF)
-                    code->reads[graph_rec(p->g, u)->attr.n] = true;
-            }
-        }
-}
-
 static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void **out)
 {
     drmad_status st = DRMAD_OK;
@@ -123,7 +108,7 @@ static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void *
                   &code->bound));
     TRY(mem_alloc(ctx, IN_FLIGHT * (size_t)p->outs + 1, sizeof *code->late, &code->late));
     TRY(mem_alloc(ctx, (size_t)graph_leaves(p->g) + 1, sizeof *code->reads, &code->reads));
-    find_leaves(code);
+    plan_reads(code->plan, code->reads);
     TRY(backend_cpu.bind(&backend_cpu, ctx, p, &code->inner));
     *out = code, code = NULL;
 done:

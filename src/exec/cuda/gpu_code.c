@@ -70,24 +70,26 @@ static void *nowhere(int32_t i)
     return (void *)((uintptr_t)(i + 1) << 36); /* NOLINT */
 }
 
-static void find_leaves(gpu_code *c)
+static drmad_status find_leaves(gpu_code *c)
 {
     const plan *p = c->plan;
+    drmad_status st = DRMAD_OK;
+    bool *reads = NULL;
 
-    for (int32_t i = 0; i < p->steps; i++)
-        for (int32_t j = 0; j < p->step[i].n; j++) {
-            const plan_node *v = &p->node[p->order[p->step[i].first + j]];
-            for (int k = 0; k < 2 * v->n_in; k++) {
-                const node u = k % 2 ? v->in[k / 2].index : v->in[k / 2].src;
-                if (u == NODE_NONE || p->node[u].cls != PN_LEAF) continue;
-                gpu_slot *s = &c->leaf.at[graph_rec(p->g, u)->attr.n];
-                s->way = WAY_NEW, s->bytes = p->node[u].bytes;
-            }
-        }
+    TRY(mem_alloc(c->ctx, (size_t)c->leaf.n + 1, sizeof *reads, &reads));
+    plan_reads(p, reads);
+    for (int32_t i = 0; i < c->leaf.n; i++) {
+        if (!reads[i]) continue;
+        c->leaf.at[i].way = WAY_NEW;
+        c->leaf.at[i].bytes = p->node[graph_leaf(p->g, i)].bytes;
+    }
     for (int32_t i = 0; i < c->out.n; i++) {
         c->out.at[i].way = WAY_NEW;
         c->out.at[i].bytes = p->node[p->out[i].y].bytes;
     }
+done:
+    mem_free(c->ctx, reads);
+    return st;
 }
 
 static drmad_status count(gpu_code *c)
@@ -146,7 +148,7 @@ drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **o
     TRY(slots_new(ctx, &c->out, p->outs));
     TRY(mem_alloc(ctx, (size_t)c->leaf.n + 1, sizeof *c->leaf_at, &c->leaf_at));
     TRY(mem_alloc(ctx, (size_t)c->out.n + 1, sizeof *c->out_at, &c->out_at));
-    find_leaves(c);
+    TRY(find_leaves(c));
     TRY(count(c));
     c->lower.tape_device = c->lower.scratch = NULL; /* the device's from here on */
     TRY(mem_alloc(ctx, (size_t)c->calls + 1, sizeof *c->lower.call, &c->lower.call));
