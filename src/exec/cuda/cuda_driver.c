@@ -166,7 +166,7 @@ static drmad_status open_gpu(drmad_ctx *ctx, int32_t device, gpu **out)
     TRY(answered(g, ctx, cudaGetDeviceProperties(&is, device), "asking what it is"));
     snprintf(g->name, sizeof g->name, "%.63s", is.name);
     g->shared_most = (int)is.sharedMemPerBlockOptin;
-    g->early = is.major >= 9 && !getenv("DRMAD_CUDA_LATE");
+    g->early = is.major >= 9 && getenv("DRMAD_CUDA_EARLY");
     TRY(check_code(g, &is));
     TRY(answered(g, ctx, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
                  "making a stream"));
