@@ -577,3 +577,11 @@ TEST(backends_of_several_threads_share_nothing)
     for (int i = 0; i < 4; i++) pthread_join(thread[i], NULL);
     for (int i = 0; i < 4; i++) CHECK(loss[i] > 0 && loss[i] == loss[0]);
 }
+
+/* A leaf that is read behind the result stored over it, elsewhere in memory: counted as if it lay
+ * there, the program was one operand short. */
+TEST(programs_on_the_device_are_as_large_as_they_were_counted)
+{
+    check_random(F64, 639, 12 + 639 % 40, 1e-12);
+    check_random(F32, 145, 12 + 145 % 24, 1e-4);
+}

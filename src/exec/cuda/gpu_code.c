@@ -117,9 +117,9 @@ static drmad_status count(gpu_code *c)
         c->lower.apart = false;
         TRY(gpu_lower_steps(&c->lower));
     }
-    c->calls = c->lower.calls;
+    c->calls = c->lower.call_room = c->lower.calls;
     c->flags = c->lower.flags;
-    c->tape_bytes = c->lower.tape_used;
+    c->tape_bytes = c->lower.tape_room = c->lower.tape_used;
     c->scratch_bytes = c->lower.scratch_most;
 done:
     return st;

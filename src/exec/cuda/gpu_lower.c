@@ -69,7 +69,7 @@ const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes)
 {
     const size_t at = l->tape_used;
 
-    if (l->call && bytes) memcpy((char *)l->tape + at, data, bytes);
+    if (l->call && bytes && at + bytes <= l->tape_room) memcpy((char *)l->tape + at, data, bytes);
     l->tape_used += (bytes + TAPE_ALIGN - 1) / TAPE_ALIGN * TAPE_ALIGN;
     return (char *)l->tape_device + at;
 }
@@ -91,7 +91,7 @@ drmad_status gpu_emit(gpu_lower *l, gpu_kernel k, dtype t, const void *args, siz
     gpu_geometry(&c);
     if (c.blocks == 0) return DRMAD_OK; /* nothing to do */
     l->flags |= reads_index(k);
-    if (l->call) l->call[l->calls] = c;
+    if (l->call && l->calls < l->call_room) l->call[l->calls] = c;
     l->calls++;
     return DRMAD_OK;
 }
@@ -186,6 +186,7 @@ drmad_status gpu_lower_steps(gpu_lower *l)
     l->waves.units = l->waves.spans = 0, l->flags = false;
     if (l->apart) place_results(l);
     for (int32_t i = 0; i < l->plan->steps; i++) TRY(lower_step(l, &l->plan->step[i]));
+    if (l->call && l->calls > l->call_room) return DRMAD_OK; /* the caller refuses it */
     if (l->call && l->apart) TRY(gpu_waves_arrange(&l->waves, l->ctx, l->call, l->calls));
     for (int32_t i = 0; l->call && !l->apart && i < l->calls; i++) l->call[i].wave = i;
 done:

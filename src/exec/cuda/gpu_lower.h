@@ -20,7 +20,7 @@ typedef struct gpu_lower {
     void *arena;
     uint64_t *bad;  /* for bad_index of body.h: an argument of all that read an index */
     gpu_call *call; /* NULL: counting */
-    int32_t calls;
+    int32_t calls, call_room;
     bool flags;    /* a call may write *bad */
     void *scratch; /* on the device */
     size_t scratch_used, scratch_most;
@@ -28,7 +28,7 @@ typedef struct gpu_lower {
     size_t *place; /* apart: by node, where in scratch */
     gpu_waves waves;
     void *tape, *tape_device; /* the host's copy and where it goes */
-    size_t tape_used;
+    size_t tape_used, tape_room;
 } gpu_lower;
 
 /* Addresses of a node's result, and of the first element that an access reads. */

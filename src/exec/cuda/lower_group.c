@@ -67,9 +67,13 @@ static bool is_point(const group_build *b, node u)
            (!v->summed || adds_dots(b->l, v));
 }
 
+/* `rows` of what is stored: no operand shares the entry, wherever that one lies. */
+enum { OWN_ENTRY = -1 };
+
 int16_t group_new_access(group_build *b, void *at, dtype type)
 {
-    b->access[b->accesses] = (group_access){.at = at, .mode = GROUP_SAME, .type = (int32_t)type};
+    b->access[b->accesses] =
+        (group_access){.at = at, .mode = GROUP_SAME, .type = (int32_t)type, .rows = OWN_ENTRY};
     return (int16_t)b->accesses++;
 }
 
