@@ -72,6 +72,7 @@ typedef struct kernel {
         return true;                                                                               \
     }
 #define KERNEL(name) RUN(name, name##_f32) RUN(name, name##_f64)
+#define KERNEL_F32(name) RUN(name, name##_f32)
 #define KERNEL_ANY(name) RUN(name, name##_any)
 #include "exec/cuda/kernels.def"
 #undef KERNEL
@@ -82,6 +83,7 @@ static const kernel kernel_table[GPU_KERNELS][2] = {
         run_##body, sizeof(BODY_STATE(body))                                                       \
     }
 #define KERNEL(name) [GPU_##name] = {ENTRY(name##_f32), ENTRY(name##_f64)},
+#define KERNEL_F32(name) [GPU_##name] = {ENTRY(name##_f32), {0}},
 #define KERNEL_ANY(name) [GPU_##name] = {ENTRY(name##_any), ENTRY(name##_any)},
 #include "exec/cuda/kernels.def"
 #undef KERNEL

@@ -46,20 +46,20 @@
     }
 
 #define KERNEL(name) KERNEL_OF(name, f32) KERNEL_OF(name, f64)
+#define KERNEL_F32(name) KERNEL_OF(name, f32)
 #define KERNEL_ANY(name) KERNEL_OF(name, any)
 #include "exec/cuda/kernels.def"
 #undef KERNEL
-#undef KERNEL_ANY
 
 const void *cuda_kernel(int kernel, int f64, int many)
 {
 #define ONE(name, T) {(const void *)name##_##T##_kernel, (const void *)name##_##T##_many_kernel}
     const void *const table[][2][2] = {
 #define KERNEL(name) {ONE(name, f32), ONE(name, f64)},
+#define KERNEL_F32(name) {ONE(name, f32), {nullptr, nullptr}},
 #define KERNEL_ANY(name) {ONE(name, any), ONE(name, any)},
 #include "exec/cuda/kernels.def"
 #undef KERNEL
-#undef KERNEL_ANY
     };
 
     return table[kernel][f64][many];
