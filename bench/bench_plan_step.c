@@ -64,7 +64,8 @@ static drmad_status open_bench(bench *b, drmad_ctx *ctx, const plan *p)
         b->out[i] = p->out[i].alias >= 0 ? b->leaf[p->out[i].alias] : b->fresh[i];
         if (p->out[i].alias >= 0) memcpy(b->fresh[i], b->out[i], bytes);
     }
-    b->memory = (bound_memory){(const void *const *)b->leaf, b->out, b->arena};
+    b->memory =
+        (bound_memory){.leaf = (const void *const *)b->leaf, .out = b->out, .arena = b->arena};
     TRY(backend_cpu.bind(&backend_cpu, ctx, p, &code));
     b->code = code;
     b->code->memory = &b->memory;
