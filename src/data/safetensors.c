@@ -68,7 +68,7 @@ static drmad_status read_type(const parse *p, const json_t *v, entry *e)
 
     if (!text) return entry_fail(p, e, "a dtype");
     for (int t = 0; t < DTYPE_COUNT; t++)
-        if (strcmp(text, type_name[t]) == 0) {
+        if (type_name[t] && strcmp(text, type_name[t]) == 0) {
             e->dtype = (dtype)t;
             return DRMAD_OK;
         }

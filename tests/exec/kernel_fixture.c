@@ -1,6 +1,18 @@
 #include "kernel_fixture.h"
 #include "gpu_driver.h"
 
+bool kx_has(dtype t, gpu_kernel k)
+{
+    static const bool f32_alone[GPU_KERNELS] = {
+#define KERNEL(name) false,
+#define KERNEL_F32(name) true,
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+    };
+
+    return t == F32 || !f32_alone[k];
+}
+
 void kx_open(kx *x, dtype t, uint64_t seed)
 {
     *x = (kx){.ctx = test_ctx(), .type = t, .seed = seed};

@@ -14,6 +14,7 @@ typedef struct kx {
     uint64_t seed, drawn;
 } kx;
 
+bool kx_has(dtype t, gpu_kernel k); /* whether k is a kernel in that type */
 void kx_open(kx *x, dtype t, uint64_t seed);
 void kx_close(kx *x); /* and its memory */
 int64_t kx_below(kx *x, int64_t n);

@@ -108,7 +108,8 @@ TEST(cuda_convolutions_are_right_for_all_windows_groups_and_tiles)
             const window_args v =
                 window_of(image_sizes[i / COUNT(windows)], windows[i % COUNT(windows)]);
             for (size_t k = 0; k < COUNT(convs); k++)
-                check_conv((dtype)t, &v, convs[k].kind, convs[k].kernel);
+                if (kx_has((dtype)t, convs[k].kernel))
+                    check_conv((dtype)t, &v, convs[k].kind, convs[k].kernel);
         }
 }
 
