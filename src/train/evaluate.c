@@ -149,12 +149,6 @@ done:
     return st;
 }
 
-static void copy_rows(void *to, const void *table, size_t row, const int32_t *index, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        memcpy((char *)to + (size_t)i * row, (const char *)table + (size_t)index[i] * row, row);
-}
-
 static drmad_status chunk_copy(trainer *t, const examples *e, int64_t first, chunk *c)
 {
     for (int64_t i = 0; i < t->chunk; i++) {
@@ -165,11 +159,11 @@ static drmad_status chunk_copy(trainer *t, const examples *e, int64_t first, chu
         trainer_put(t, c->weight, i, there);
     }
     if (c->there) return job_run(t->gather, t->slot);
-    copy_rows(c->rows, e->rows, (size_t)e->width * dtype_size(e->type), c->index, t->chunk);
+    trainer_copy_rows(c->rows, e->rows, (size_t)e->width * dtype_size(e->type), c->index, t->chunk);
     for (int32_t k = 0; k < t->spec.model.n_more; k++)
         if (e->more[k])
-            copy_rows(c->more[k], e->more[k], module_row_bytes(&t->spec.model.more[k]), c->index,
-                      t->chunk);
+            trainer_copy_rows(c->more[k], e->more[k], module_row_bytes(&t->spec.model.more[k]),
+                              c->index, t->chunk);
     return DRMAD_OK;
 }
 

@@ -411,12 +411,13 @@ static void take_rows(trainer *t)
     const examples *e = &t->spec.train;
 
     t->slot[SLOT_ROWS] = t->batch_rows[0];
-    trainer_copy_rows(t, t->batch_rows[0], e->rows, (size_t)e->width * dtype_size(e->type));
+    trainer_copy_rows(t->batch_rows[0], e->rows, (size_t)e->width * dtype_size(e->type), t->index,
+                      t->spec.batch);
     for (int32_t k = 0; k < t->spec.model.n_more; k++) {
         if (!e->more[k]) continue;
         t->slot[SLOT_MORE + k] = t->batch_rows[1 + k];
-        trainer_copy_rows(t, t->batch_rows[1 + k], e->more[k],
-                          module_row_bytes(&t->spec.model.more[k]));
+        trainer_copy_rows(t->batch_rows[1 + k], e->more[k],
+                          module_row_bytes(&t->spec.model.more[k]), t->index, t->spec.batch);
     }
 }
 

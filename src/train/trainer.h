@@ -224,7 +224,8 @@ drmad_status trainer_stage(trainer *t, void *flat, void **out);
 /* *out: `host`, or where programs of a device read the copy that is made of it. */
 drmad_status trainer_table(trainer *t, const void *host, size_t bytes, const void **out);
 drmad_status trainer_tables_new(trainer *t);
-void trainer_copy_rows(const trainer *t, void *to, const void *table, size_t row); /* a batch's */
+/* The n rows of a table, of `row` bytes each, that `index` names. */
+void trainer_copy_rows(void *to, const void *table, size_t row, const int32_t *index, int64_t n);
 
 /* dF/dw of an evaluation, summed over its chunks into grad_sum: by the plans on a device, here in
  * host memory. */

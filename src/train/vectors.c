@@ -173,10 +173,10 @@ done:
     return st;
 }
 
-void trainer_copy_rows(const trainer *t, void *to, const void *table, size_t row)
+void trainer_copy_rows(void *to, const void *table, size_t row, const int32_t *index, int64_t n)
 {
-    for (int64_t i = 0; i < t->spec.batch; i++)
-        memcpy((char *)to + (size_t)i * row, (const char *)table + (size_t)t->index[i] * row, row);
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)to + (size_t)i * row, (const char *)table + (size_t)index[i] * row, row);
 }
 
 drmad_status trainer_tables_new(trainer *t)
