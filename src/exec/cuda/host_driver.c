@@ -314,13 +314,13 @@ done:
 }
 
 /* A block of a walk. */
-typedef struct walker {
+typedef struct walking {
     walk_place at;
     walk_do last;
-} walker;
+} walking;
 
 static drmad_status take_turn(drmad_ctx *ctx, const gpu_program *p, const gpu_walk_run *r,
-                              walker *w)
+                              walking *w)
 {
     const walk_list *list = (const walk_list *)(const void *)(p->walk.text + r->at);
     gpu_thread t = {.threads = GPU_THREADS};
@@ -333,7 +333,7 @@ static drmad_status take_turn(drmad_ctx *ctx, const gpu_program *p, const gpu_wa
 
 /* The walkers as far as the barrier, in random turns. */
 static drmad_status walk_wave(drmad_ctx *ctx, const gpu_program *p, const gpu_walk_run *r,
-                              walker *w, uint32_t *draw)
+                              walking *w, uint32_t *draw)
 {
     drmad_status st = DRMAD_OK;
     int32_t going = r->blocks;
@@ -341,7 +341,7 @@ static drmad_status walk_wave(drmad_ctx *ctx, const gpu_program *p, const gpu_wa
     for (int32_t i = 0; i < r->blocks; i++) w[i].last = WALK_RUN;
     while (going > 0) {
         *draw = *draw * 1664525u + 1013904223u;
-        walker *x = &w[(*draw >> 16) % (uint32_t)r->blocks];
+        walking *x = &w[(*draw >> 16) % (uint32_t)r->blocks];
         if (x->last != WALK_RUN) continue;
         TRY(take_turn(ctx, p, r, x));
         going -= x->last != WALK_RUN;
@@ -354,10 +354,10 @@ static drmad_status run_walk(drmad_ctx *ctx, const gpu_program *p, const gpu_wal
 {
     uint32_t draw = (uint32_t)r->call;
     drmad_status st = DRMAD_OK;
-    walker w[GPU_CLUSTER];
+    walking w[GPU_CLUSTER];
 
     for (int32_t i = 0; i < r->blocks; i++)
-        w[i] = (walker){.at = {.block = i, .blocks = r->blocks, .next = i}};
+        w[i] = (walking){.at = {.block = i, .blocks = r->blocks, .next = i}};
     for (int32_t wave = 1; wave <= r->waves; wave++) {
         TRY(walk_wave(ctx, p, r, w, &draw));
         for (int32_t i = 0; i < r->blocks; i++)
