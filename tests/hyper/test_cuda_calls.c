@@ -2,36 +2,18 @@
  * launches. What a step costs a small net on a GPU is mostly their number. And a hundred steps of
  * such a net. */
 #include "exec/cuda/cuda.h"
-#include "exec/cuda/gpu_walk.h"
-#include "gpu_driver.h"
 #include "toy.h"
 
-enum { ROWS = 200, WIDTH = 784, PROGRAMS = 16, VALUES = 2000 };
+enum { ROWS = 200, WIDTH = 784, PROGRAMS = 16 };
 
 typedef struct recorded {
     int32_t calls, launches, waves, of[GPU_KERNELS];
-    int32_t walked[2]; /* launches with runs of waves walked: by a grid of 132, by a cluster */
 } recorded;
 
 static struct {
     recorded p[PROGRAMS];
     int32_t n;
 } seen; /* by the driver below */
-
-static int32_t count_walked(drmad_ctx *ctx, const gpu_call *calls, int32_t n, int32_t blocks)
-{
-    const gpu_walk_limits most = {blocks, 227 << 10};
-    const gpu_walk_run *r;
-    int32_t launches = 0;
-    gpu_walk w;
-
-    CHECK_OK(ctx, gpu_walk_find(ctx, calls, n, &most, &w));
-    for (int32_t i = 0; i < w.runs; i++) w.run[i].blocks = blocks;
-    for (int32_t i = 0; i < n; launches++)
-        i += (r = gpu_walk_at(&w, i)) ? r->calls : gpu_together(&calls[i], n - i);
-    gpu_walk_free(ctx, &w);
-    return launches;
-}
 
 static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
                            const gpu_transfer *up, const gpu_transfer *down, gpu_program **out)
@@ -40,9 +22,8 @@ static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_
 
     for (int32_t i = 0; i < n; i += gpu_together(&calls[i], n - i)) r.launches++;
     for (int32_t i = 0; i < n; i++) r.of[calls[i].kernel]++;
-    for (int k = 0; k < 2; k++) r.walked[k] = count_walked(ctx, calls, n, k ? GPU_CLUSTER : 132);
     if (seen.n < PROGRAMS) seen.p[seen.n++] = r;
-    return gpu_test_driver()->record(g, ctx, calls, n, up, down, out);
+    return gpu_host_driver.record(g, ctx, calls, n, up, down, out);
 }
 
 /* The paper's net, 784-50-50-50-10 with tanh, in batches of 128; a penalty for each input of a
@@ -80,13 +61,15 @@ static const hyper_decl papers[] = {{.kind = HYPER_L2,
                                      .high = 1,
                                      .start = 0.1}};
 
-/* The hypergradient of two steps, and what was recorded for it. */
-static int32_t papers_gradient(const char *walk_word, double *grad)
+/* The step is recorded first, the reverse step last. Of the step: the rows, the first layer in two
+ * calls and its group, a group for each further layer, the soft-max in two, a group for each layer
+ * backwards, in which those of products, sums and updates that wait for nothing are one launch. */
+TEST(cuda_calls_of_the_papers_step)
 {
     static unsigned char rows[ROWS * WIDTH];
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
     int32_t labels[ROWS], list[ROWS];
-    gpu_driver d = *gpu_test_driver();
+    gpu_driver d = gpu_host_driver;
     backend *on = NULL;
     walk_report r;
     toy t;
@@ -94,34 +77,13 @@ static int32_t papers_gradient(const char *walk_word, double *grad)
     for (int i = 0; i < ROWS * WIDTH; i++) rows[i] = (unsigned char)(i * 7 % 251);
     for (int i = 0; i < ROWS; i++) labels[i] = i % 10, list[i] = i;
     d.record = record;
-    seen.n = 0;
-    setenv("DRMAD_CUDA_WALK", walk_word, 1);
-    const drmad_status st = cuda_backend_new(test_ctx(), &d, 0, &on);
-    unsetenv("DRMAD_CUDA_WALK");
-    if (st == DRMAD_E_USAGE && strstr(drmad_errmsg(test_ctx()), "clusters begin")) return 0;
-    CHECK_OK(test_ctx(), st);
+    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), &d, 0, &on));
     toy_init(&t, test_ctx());
     paper(&t, rows, labels, list);
     t.spec.on = on;
     CHECK_OK(t.ctx, toy_open(&t, papers, COUNT(papers), &walk));
     CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 1, &t.valid, &r, t.grad));
     CHECK(seen.n > 2 && seen.n < PROGRAMS);
-    const int32_t n = (int32_t)t.s->total;
-    CHECK(n <= VALUES);
-    memcpy(grad, t.grad, (size_t)n * sizeof *grad);
-    toy_close(&t);
-    cuda_backend_free(on);
-    return n;
-}
-
-/* The step is recorded first, the reverse step last. Of the step: the rows, the first layer in two
- * calls and its group, a group for each further layer, the soft-max in two, a group for each layer
- * backwards, in which those of products, sums and updates that wait for nothing are one launch. */
-TEST(cuda_calls_of_the_papers_step)
-{
-    double grad[VALUES];
-
-    papers_gradient("", grad);
     const recorded *step = &seen.p[0], *reverse = &seen.p[seen.n - 1];
     CHECK_INT(step->of[GPU_group], 19);
     CHECK_INT(step->of[GPU_matmul_small], 1);
@@ -130,27 +92,12 @@ TEST(cuda_calls_of_the_papers_step)
     CHECK_INT(step->calls, 22);
     CHECK_INT(step->launches, 13);
     CHECK_INT(step->waves, 13);
-    CHECK_INT(step->walked[0], 1);
-    CHECK_INT(step->walked[1], 3);
     CHECK_INT(reverse->of[GPU_matmul_small], 2);
     CHECK_INT(reverse->calls, 36);
     CHECK_INT(reverse->launches, 19);
     CHECK_INT(reverse->waves, 15);
-    CHECK_INT(reverse->walked[0], 1);
-    CHECK_INT(reverse->walked[1], 9);
-}
-
-TEST(walking_gives_the_papers_hypergradient_bit_by_bit)
-{
-    static const char *const word[] = {"grid", "cluster"};
-    double want[VALUES], got[VALUES];
-    const int32_t n = papers_gradient("", want);
-
-    for (int i = 0; i < 2; i++) {
-        memset(got, 0, sizeof got);
-        const int32_t m = papers_gradient(word[i], got);
-        if (m > 0) CHECK(m == n && memcmp(want, got, (size_t)n * sizeof *want) == 0);
-    }
+    toy_close(&t);
+    cuda_backend_free(on);
 }
 
 static void train(const backend *on, double *grad, int64_t *n)
@@ -178,7 +125,7 @@ TEST(cuda_hundred_steps_are_as_on_the_cpu)
     backend *on = NULL;
     int64_t n, m;
 
-    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), gpu_test_driver(), 0, &on));
+    CHECK_OK(test_ctx(), cuda_backend_new(test_ctx(), &gpu_host_driver, 0, &on));
     train(NULL, here, &n);
     train(on, there, &m);
     CHECK_INT(n, m);
