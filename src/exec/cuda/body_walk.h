@@ -9,8 +9,8 @@
 #define BODY_WALK_H
 #include "exec/cuda/body.h"
 
-/* What it can run: no tiles of 128 by 128, which need all registers, and of double no more than
- * programs in single have. */
+/* What it can run: none of the large tiles (KERNEL_F32), which need all registers, and of double no
+ * more than programs in single have. */
 typedef enum walk_body {
     WALK_NOTHING,
 #define KERNEL(name) WALK_##name##_f32,
