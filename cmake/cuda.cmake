@@ -35,7 +35,8 @@ function(cuda_library name)
                         LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/cuda.map)
 endfunction()
 
-add_library(gpu_host OBJECT EXCLUDE_FROM_ALL src/exec/cuda/host_driver.c)
+add_library(gpu_host OBJECT EXCLUDE_FROM_ALL src/exec/cuda/host_driver.c
+            src/exec/cuda/gpu_walk.c)
 target_include_directories(gpu_host PRIVATE include src)
 cuda_library(drmad_cuda_host tests/cuda/host_library.c $<TARGET_OBJECTS:gpu_host>)
 cuda_library(drmad_cuda_other tests/cuda/host_library.c)
@@ -54,15 +55,19 @@ if(DRMAD_CUDA STREQUAL "ON" AND NOT cuda_top)
 endif()
 if(cuda_top)
   message(STATUS "libdrmad_cuda.so: with ${cuda_top}")
-  set(kernels ${CMAKE_BINARY_DIR}/cuda_kernels.o)
-  set(kernels_source ${CMAKE_SOURCE_DIR}/src/exec/cuda/kernels.cu)
-  add_custom_command(OUTPUT ${kernels} DEPENDS ${kernels_source} DEPFILE ${kernels}.d VERBATIM
-    COMMAND ${DRMAD_NVCC} -std=c++17 -O3 ${cuda_precision} ${cuda_code} --threads 2
-            -Werror all-warnings -I${CMAKE_SOURCE_DIR}/src
-            -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics
-            -Xcompiler -Wall,-Wextra,-Werror
-            -MD -MF ${kernels}.d -c ${kernels_source} -o ${kernels})
-  cuda_library(drmad_cuda src/exec/cuda/cuda_driver.c ${kernels})
+  foreach(name kernels walk)
+    set(object ${CMAKE_BINARY_DIR}/cuda_${name}.o)
+    set(source ${CMAKE_SOURCE_DIR}/src/exec/cuda/${name}.cu)
+    add_custom_command(OUTPUT ${object} DEPENDS ${source} DEPFILE ${object}.d VERBATIM
+      COMMAND ${DRMAD_NVCC} -std=c++17 -O3 ${cuda_precision} ${cuda_code} --threads 2
+              -Werror all-warnings -I${CMAKE_SOURCE_DIR}/src
+              -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics
+              -Xcompiler -Wall,-Wextra,-Werror
+              -MD -MF ${object}.d -c ${source} -o ${object})
+    list(APPEND cuda_objects ${object})
+  endforeach()
+  cuda_library(drmad_cuda src/exec/cuda/cuda_driver.c src/exec/cuda/cuda_walk.c
+               src/exec/cuda/gpu_walk.c ${cuda_objects})
   target_include_directories(drmad_cuda SYSTEM PRIVATE ${cuda_top}/include)
   find_library(DRMAD_CUDART cudart_static REQUIRED NO_DEFAULT_PATH
                PATHS ${cuda_top}/lib64 ${cuda_top}/lib)
@@ -72,7 +77,7 @@ if(cuda_top)
   # The driver over a fake runtime, for its refusals and failures.
   add_executable(test_cuda_driver EXCLUDE_FROM_ALL tests/cuda/test_driver.c
                  tests/cuda/fake_cudart.c src/exec/cuda/cuda_driver.c
-                 $<TARGET_OBJECTS:gpu_host> $<TARGET_OBJECTS:test_runner>)
+                 src/exec/cuda/cuda_walk.c $<TARGET_OBJECTS:gpu_host> $<TARGET_OBJECTS:test_runner>)
   link_rooms(test_cuda_driver exec)
   target_include_directories(test_cuda_driver PRIVATE tests)
   target_include_directories(test_cuda_driver SYSTEM PRIVATE ${cuda_top}/include)

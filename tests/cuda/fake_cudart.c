@@ -1,15 +1,15 @@
 #include "fake_cudart.h"
-#include "exec/cuda/gpu.h"
+#include "exec/cuda/gpu_walk.h"
 #include "exec/cuda/kernels.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPS_MAX = 64, PIECES_MAX = 64 };
+enum { OPS_MAX = 64, PIECES_MAX = 64, PROCESSORS = 132, CALLS_MAX = 64 };
 
-/* A copy, a kernel, or zeros, of a captured list. */
+/* A copy, a kernel, or zeros, of a captured list; walk: `from` is its list, of `bytes`. */
 typedef struct op {
-    bool kernel;
+    bool kernel, walk;
     gpu_call call;
     copy_way way;
     void *to;
@@ -33,6 +33,7 @@ static gpu *host;
 static struct CUgraph_st *captured;
 static piece pieces[PIECES_MAX];
 static char kernels[GPU_KERNELS][2][2]; /* their addresses stand for kernels */
+static char walk_kernel;
 
 void fake_reset(void)
 {
@@ -42,6 +43,8 @@ void fake_reset(void)
                        .devices = 1,
                        .major = 9,
                        .memory = 1 << 24,
+                       .each = 2,
+                       .cluster = 16,
                        .fail_at = -1,
                        .error = cudaErrorLaunchFailure,
                        .current = -1};
@@ -50,6 +53,11 @@ void fake_reset(void)
 const void *cuda_kernel(int kernel, int f64, int many)
 {
     return &kernels[kernel][f64][many];
+}
+
+const void *cuda_walk_kernel(void)
+{
+    return &walk_kernel;
 }
 
 /* What every call that may fail begins with. */
@@ -94,7 +102,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *is, int device)
     (void)device;
     memset(is, 0, sizeof *is);
     snprintf(is->name, sizeof is->name, "Fake H100");
-    is->major = fake.major, is->minor = fake.minor, is->multiProcessorCount = 132;
+    is->major = fake.major, is->minor = fake.minor, is->multiProcessorCount = PROCESSORS;
     is->sharedMemPerBlockOptin = 227 << 10;
     return cudaSuccess;
 }
@@ -127,6 +135,22 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute what
     CALL();
     (void)kernel;
     fake.shared_asked += what == cudaFuncAttributeMaxDynamicSharedMemorySize && value > 48 << 10;
+    return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *n, const void *kernel, int threads,
+                                                          size_t shared)
+{
+    CALL();
+    *n = kernel == &walk_kernel && threads == GPU_THREADS && shared > 0 ? fake.each : 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxPotentialClusterSize(int *n, const void *kernel,
+                                                 const cudaLaunchConfig_t *how)
+{
+    CALL();
+    *n = kernel == &walk_kernel && how->blockDim.x == GPU_THREADS ? fake.cluster : 0;
     return cudaSuccess;
 }
 
@@ -201,18 +225,65 @@ cudaError_t cudaFreeHost(void *p)
 
 /* ---- streams and graphs ---- */
 
-static bool done(const op *o)
+static bool run_calls(const gpu_call *call, int32_t n)
 {
     const gpu_transfer none = {0};
     gpu_program *p = NULL;
-    bool good;
+    const bool good = gpu_host_driver.record(host, ctx, call, n, &none, &none, &p) == DRMAD_OK &&
+                      gpu_host_driver.run(host, ctx, p) == DRMAD_OK;
 
-    if (!o->kernel)
-        return gpu_host_driver.copy(host, ctx, o->way, o->to, o->from, o->bytes) == DRMAD_OK;
-    good = gpu_host_driver.record(host, ctx, &o->call, 1, &none, &none, &p) == DRMAD_OK &&
-           gpu_host_driver.run(host, ctx, p) == DRMAD_OK;
     gpu_host_driver.forget(host, p);
     return good;
+}
+
+/* The call that a list has it as. */
+static gpu_call call_of(const walk_list *l, const walk_call *c, size_t shared)
+{
+    static const struct {
+        gpu_kernel kernel;
+        dtype type;
+        size_t args;
+    } of[WALK_BODIES] = {
+#define ONE(name, T, type) [WALK_##name##_##T] = {GPU_##name, type, sizeof(name##_args)},
+#define KERNEL(name) ONE(name, f32, F32)
+#define KERNEL_BOTH(name) ONE(name, f32, F32) ONE(name, f64, F64)
+#define KERNEL_F32(name)
+#define KERNEL_ANY(name) ONE(name, any, F32)
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+    };
+    gpu_call call = {.kernel = of[c->body].kernel,
+                     .type = of[c->body].type,
+                     .blocks = c->end - c->first,
+                     .threads = GPU_THREADS,
+                     .shared = shared};
+
+    memcpy(call.args, (const char *)l + c->args, of[c->body].args);
+    return call;
+}
+
+static bool walked(const op *o)
+{
+    walk_list *l = malloc(o->bytes);
+    gpu_call call[CALLS_MAX];
+    bool good = gpu_host_driver.copy(host, ctx, COPY_DOWN, l, o->from, o->bytes) == DRMAD_OK &&
+                l->calls <= CALLS_MAX;
+
+    for (int32_t i = 0; good && i < l->calls; i++) {
+        const walk_call *c = walk_calls(l) + i;
+        call[i] = call_of(l, c, o->call.shared);
+        call[i].wave = i == 0 ? 0 : call[i - 1].wave + (c->first == 0);
+    }
+    good = good && run_calls(call, l->calls);
+    free(l);
+    return good;
+}
+
+static bool done(const op *o)
+{
+    if (o->walk) return walked(o);
+    if (o->kernel) return run_calls(&o->call, 1);
+    return gpu_host_driver.copy(host, ctx, o->way, o->to, o->from, o->bytes) == DRMAD_OK;
 }
 
 static cudaError_t now_or_later(const op *o)
@@ -263,12 +334,36 @@ static cudaError_t launch_many(op *o, const void *args)
     return e;
 }
 
+/* All its blocks there at once, or none. */
+static cudaError_t launch_walk(const cudaLaunchConfig_t *how, const cuda_walk_args *a)
+{
+    const cudaLaunchAttribute *t = how->attrs;
+    const bool cluster = t->id == cudaLaunchAttributeClusterDimension;
+    const unsigned n = how->gridDim.x;
+    const op o = {.walk = true,
+                  .from = a->list,
+                  .bytes = (size_t)a->bytes,
+                  .call.shared = how->dynamicSmemBytes - (size_t)a->bytes};
+
+    if (how->numAttrs != 1 || cluster != (a->cluster != 0) || how->blockDim.x != GPU_THREADS)
+        return cudaErrorInvalidValue;
+    if (!cluster && (t->id != cudaLaunchAttributeCooperative || !t->val.cooperative))
+        return cudaErrorInvalidValue;
+    if (cluster && t->val.clusterDim.x != n) return cudaErrorInvalidClusterSize;
+    if (n > (unsigned)(cluster ? fake.cluster : fake.each * PROCESSORS))
+        return cudaErrorCooperativeLaunchTooLarge;
+    fake.walks++;
+    fake.walkers = (int)n;
+    return now_or_later(&o);
+}
+
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *kernel, void **args)
 {
     const ptrdiff_t at = (const char *)kernel - kernels[0][0];
     op o = {.kernel = true};
 
     CALL();
+    if (kernel == &walk_kernel) return launch_walk(how, args[0]);
     o.call = (gpu_call){.kernel = (gpu_kernel)(at / 4),
                         .type = at / 2 % 2 ? F64 : F32,
                         .blocks = (int32_t)how->gridDim.x,

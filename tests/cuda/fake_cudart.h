@@ -13,7 +13,9 @@ typedef struct fake_cuda {
     int calls, live;                   /* so far; things not given back */
     int launches, shared_asked;        /* kernels recorded; asked to have more shared memory */
     int early;                         /* of the kernels: may start before their turn */
-    int current;                       /* device; -1: none chosen */
+    int each, cluster;  /* blocks of `walk` that find room: on a multiprocessor, in a cluster */
+    int walks, walkers; /* launches of it; blocks of the last */
+    int current;        /* device; -1: none chosen */
     bool capturing;
 } fake_cuda;
 

@@ -1,5 +1,6 @@
 /* cuda_driver.c over the fake runtime: what it refuses, what it records and replays, and that every
  * failing call of the runtime ends in one clear error with nothing left behind. */
+#include "exec/cuda/body.h"
 #include "exec/cuda/gpu_lower.h"
 #include "exec/cuda/kernel_args.h"
 #include "fake_cudart.h"
@@ -199,6 +200,75 @@ TEST(a_kernel_behind_another_may_come_early)
     unsetenv("DRMAD_CUDA_EARLY");
 }
 
+/* The two calls in one launch where that is asked for: a wave has one block. */
+TEST(a_walk_takes_the_place_of_launches)
+{
+    static const char *const words[] = {"grid", "cluster", "", "grid", "cluster"};
+    static const double want[] = {0, 1, 2, 0, 1, 2, 3, 4, 5, 109, 110, 111};
+    drmad_ctx *ctx = test_ctx();
+
+    for (int i = 0; i < 5; i++) {
+        story s = {0};
+        setenv("DRMAD_CUDA_WALK", words[i], 1);
+        fake_reset();
+        if (i > 2) fake.each = fake.cluster = 0; /* no block finds room */
+        CHECK_OK(ctx, tell(ctx, &s, 49153));
+        for (int k = 0; k < 12; k++) CHECK_NEAR(s.got[k], want[k], 0);
+        CHECK_INT(fake.walks, i < 2);
+        CHECK_INT(fake.walkers, i < 2);
+        CHECK_INT(fake.launches, i < 2 ? 0 : 2);
+        end(&s);
+        CHECK_INT(fake.live, 0);
+    }
+    unsetenv("DRMAD_CUDA_WALK");
+}
+
+/* As many blocks as find room, no more than a wave has. */
+TEST(a_walk_has_as_many_blocks_as_it_can_use)
+{
+    static const struct {
+        int each, cluster, blocks, grid, clustered;
+    } row[] = {{2, 16, 3, 3, 4}, {2, 16, 60, 60, 16}, {2, 8, 60, 60, 8}, {1, 16, 200, 132, 0}};
+    drmad_ctx *ctx = test_ctx();
+    const gpu_driver *d = drmad_cuda_driver();
+
+    for (int i = 0; i < 8; i++) {
+        const iota_args x = {.count = 0, .inner = 1, .dim = 1, .to = F32};
+        gpu_call call[2] = {{.kernel = GPU_iota, .type = F32, .threads = GPU_THREADS}};
+        gpu_program *p = NULL;
+        gpu *g = NULL;
+        memcpy(call[0].args, &x, sizeof x);
+        call[1] = call[0], call[1].wave = 1;
+        call[0].blocks = 1, call[1].blocks = row[i / 2].blocks;
+        setenv("DRMAD_CUDA_WALK", i % 2 ? "cluster" : "grid", 1);
+        fake_reset(), fake.each = row[i / 2].each, fake.cluster = row[i / 2].cluster;
+        CHECK_OK(ctx, d->open(ctx, 0, &g));
+        CHECK_OK(ctx, d->record(g, ctx, call, 2, NULL, NULL, &p));
+        CHECK_INT(fake.walkers, i % 2 ? row[i / 2].clustered : row[i / 2].grid);
+        CHECK_OK(ctx, d->run(g, ctx, p));
+        d->forget(g, p);
+        d->close(g);
+        CHECK_INT(fake.live, 0);
+    }
+    unsetenv("DRMAD_CUDA_WALK");
+}
+
+TEST(a_walk_that_cannot_be_is_refused)
+{
+    drmad_ctx *ctx = test_ctx();
+
+    setenv("DRMAD_CUDA_WALK", "sideways", 1);
+    fake_reset();
+    CHECK_FAILS(ctx, try_open(ctx, 0), DRMAD_E_USAGE,
+                "DRMAD_CUDA_WALK=sideways: expected grid or cluster");
+    setenv("DRMAD_CUDA_WALK", "cluster", 1);
+    fake_reset(), fake.major = 8, fake.minor = 6;
+    CHECK_FAILS(ctx, try_open(ctx, 0), DRMAD_E_USAGE, "capability 8.6, clusters begin with 9.0");
+    setenv("DRMAD_CUDA_WALK", "grid", 1);
+    CHECK_OK(ctx, try_open(ctx, 0));
+    unsetenv("DRMAD_CUDA_WALK");
+}
+
 TEST(a_block_with_much_shared_memory_asks_for_it)
 {
     drmad_ctx *ctx = test_ctx();
@@ -260,6 +330,15 @@ TEST(a_gpu_that_is_lost_ends_all_calls_with_the_first_error)
     lose(cudaErrorLaunchFailure);
 }
 
+TEST(a_gpu_may_be_lost_at_a_walk)
+{
+    for (int i = 0; i < 4; i++) {
+        setenv("DRMAD_CUDA_WALK", i % 2 ? "cluster" : "grid", 1);
+        lose(i < 2 ? cudaErrorLaunchFailure : cudaErrorMemoryAllocation);
+    }
+    unsetenv("DRMAD_CUDA_WALK");
+}
+
 TEST(memory_that_ends_anywhere_is_told_and_nothing_is_left)
 {
     lose(cudaErrorMemoryAllocation);
@@ -280,4 +359,7 @@ static drmad_status torture(drmad_ctx *ctx, void *arg)
 TEST(host_memory_that_ends_in_a_driver_call)
 {
     test_oom(torture, NULL);
+    setenv("DRMAD_CUDA_WALK", "grid", 1);
+    test_oom(torture, NULL);
+    unsetenv("DRMAD_CUDA_WALK");
 }

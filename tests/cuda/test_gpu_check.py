@@ -39,7 +39,10 @@ def the_dry_run_passes():
                  "gpu_resnet18_reverse_vs_torch", "gpu_grid_encoder_share",
                  "gpu_paper_run_seconds"):  # fmt: skip
         need(line in names, f"no line {line}")
-    need(written["facts"]["times small"]["step"] > 0, "no times")
+    for name in ("times small", "times small, walk grid"):
+        need(written["facts"][name]["step"] > 0, f"no {name}")
+    for word in ("grid", "cluster"):
+        need(f"small hypergradient by {word}" in names, f"no walk by {word}")
 
 
 def without_a_device_it_fails_at_once():

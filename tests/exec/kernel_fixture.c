@@ -75,13 +75,15 @@ void kx_down(kx *x, void *to, const void *from, size_t bytes)
 
 void kx_call(kx *x, gpu_kernel k, const void *args, size_t bytes)
 {
-    gpu_call c = {.kernel = k, .type = x->type};
+    const iota_args other = {.y = kx_new(x, 4), .count = 1, .inner = 1, .dim = 1, .to = F32};
+    gpu_call c[2] = {{.kernel = k, .type = x->type}, {.kernel = GPU_iota, .type = F32, .wave = 1}};
     const gpu_transfer none = {0};
     gpu_program *p = NULL;
 
-    memcpy(c.args, args, bytes);
-    gpu_geometry(&c);
-    CHECK_OK(x->ctx, gpu_test_driver()->record(x->g, x->ctx, &c, 1, &none, &none, &p));
+    memcpy(c[0].args, args, bytes);
+    memcpy(c[1].args, &other, sizeof other);
+    for (int i = 0; i < 2; i++) gpu_geometry(&c[i]);
+    CHECK_OK(x->ctx, gpu_test_driver()->record(x->g, x->ctx, c, 2, &none, &none, &p));
     CHECK_OK(x->ctx, gpu_test_driver()->run(x->g, x->ctx, p));
     gpu_test_driver()->forget(x->g, p);
 }

@@ -24,7 +24,8 @@ void *kx_up(kx *x, const void *data, size_t bytes);
 void *kx_numbers(kx *x, int64_t n, double **values);
 int32_t *kx_indices(kx *x, int64_t n, int64_t below, int32_t **values);
 void kx_down(kx *x, void *to, const void *from, size_t bytes);
-/* Runs kernel k as the lowering would. */
+/* Runs kernel k as the lowering would, before a wave that has nothing to do with it: so that with
+ * DRMAD_CUDA_WALK these tests are of the kernel `walk`. */
 void kx_call(kx *x, gpu_kernel k, const void *args, size_t bytes);
 #define KX_CALL(x, name, args) kx_call(x, GPU_##name, args, sizeof *(args))
 /* n elements of x->type at `got` against `want`, within tol of the largest. */

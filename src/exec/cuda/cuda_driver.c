@@ -1,12 +1,14 @@
 /* The driver over the CUDA runtime, in libdrmad_cuda.so alone: CMake compiles it where nvcc is. It
- * is C; what must be CUDA C++ is in kernels.cu.
+ * is C; what must be CUDA C++ is in kernels.cu and walk.cu.
  *
  * Each `gpu` has a stream of its own, in which all that it does is ordered, so that trials side by
  * side on one GPU do not wait for each other. Memory is cudaMalloc's: it is taken when programs
- * are made, not while they run. A program is a CUDA graph, captured once, then launched.
+ * are made, not while they run. A program is a CUDA graph, captured once, then launched. Where the
+ * kernel `walk` is asked for, it takes the place of runs of launches (gpu_walk.h).
  *
  * After an error that is not a want of memory the CUDA context of the process may be broken for
  * good. So the first is kept, and every later call of this `gpu` gives it again. */
+#include "exec/cuda/cuda_walk.h"
 #include "exec/cuda/gpu.h"
 #include "exec/cuda/kernels.h"
 #include <cuda_runtime_api.h>
@@ -23,6 +25,7 @@ struct gpu {
     drmad_ctx *ctx;
     int device, shared_most;
     bool early; /* kernels may start before their turn */
+    cuda_walk walk;
     cudaStream_t stream;
     char name[64];
     drmad_status lost;
@@ -31,7 +34,16 @@ struct gpu {
 
 struct gpu_program {
     cudaGraphExec_t exec;
+    void *lists; /* of the kernel `walk` */
 };
+
+/* What becomes a program. */
+typedef struct gpu_recording {
+    const gpu_call *call;
+    int32_t calls;
+    const gpu_transfer *up, *down;
+    gpu_walk walk;
+} gpu_recording;
 
 /* ---- errors ---- */
 
@@ -139,6 +151,23 @@ static drmad_status check_code(gpu *g, const struct cudaDeviceProp *is)
     return answered(g, g->ctx, e, "loading the kernels");
 }
 
+static drmad_status check_walk(gpu *g, const struct cudaDeviceProp *is)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(gpu_walk_asked(g->ctx, &g->walk.how));
+    g->walk.most = (gpu_walk_limits){is->multiProcessorCount, is->sharedMemPerBlockOptin};
+    if (g->walk.how != GPU_WALK_CLUSTER) return DRMAD_OK;
+    g->walk.most.blocks = GPU_CLUSTER;
+    if (is->major < 9)
+        TRY(FAIL(g->ctx, DRMAD_E_USAGE,
+                 "DRMAD_CUDA_WALK=cluster: GPU %d (%s) is of compute capability %d.%d, clusters "
+                 "begin with 9.0; take grid",
+                 g->device, g->name, is->major, is->minor));
+done:
+    return st;
+}
+
 static void close_gpu(gpu *g)
 {
     if (!g) return;
@@ -168,6 +197,7 @@ static drmad_status open_gpu(drmad_ctx *ctx, int32_t device, gpu **out)
     g->shared_most = (int)is.sharedMemPerBlockOptin;
     g->early = is.major >= 9 && getenv("DRMAD_CUDA_EARLY");
     TRY(check_code(g, &is));
+    TRY(check_walk(g, &is));
     TRY(answered(g, ctx, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
                  "making a stream"));
     *out = g, g = NULL;
@@ -367,33 +397,60 @@ static drmad_status transfer(gpu *g, drmad_ctx *ctx, copy_way way, const gpu_tra
                     "recording a copy");
 }
 
-static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n)
+static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_recording *r, const void *lists)
 {
     drmad_status st = DRMAD_OK;
     bool behind = false;
 
-    for (int32_t i = 0, k; i < n; i += k) {
-        k = gpu_together(&calls[i], n - i);
-        TRY(launch(g, ctx, &calls[i], k, &behind));
+    for (int32_t i = 0, k; i < r->calls; i += k) {
+        const gpu_walk_run *run = gpu_walk_at(&r->walk, i);
+        k = run ? run->calls : gpu_together(&r->call[i], r->calls - i);
+        if (!run) TRY(launch(g, ctx, &r->call[i], k, &behind));
+        else
+            TRY(answered(g, ctx, cuda_walk_launch(&g->walk, run, lists, g->stream),
+                         "recording a walk"));
+        behind = behind && !run;
     }
 done:
     return st;
 }
 
 /* Captures in the mode in which other threads may go on with their own. Gives *out. */
-static drmad_status capture(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
-                            const gpu_transfer *way[2], cudaGraph_t *out)
+static drmad_status capture(gpu *g, drmad_ctx *ctx, const gpu_recording *r, const void *lists,
+                            cudaGraph_t *out)
 {
     drmad_status st = DRMAD_OK;
 
     *out = NULL;
     TRY(answered(g, ctx, cudaStreamBeginCapture(g->stream, cudaStreamCaptureModeThreadLocal),
                  "recording"));
-    st = transfer(g, ctx, COPY_UP, way[0]);
-    if (st == DRMAD_OK) st = record_calls(g, ctx, calls, n);
-    if (st == DRMAD_OK) st = transfer(g, ctx, COPY_DOWN, way[1]);
+    st = transfer(g, ctx, COPY_UP, r->up);
+    if (st == DRMAD_OK) st = record_calls(g, ctx, r, lists);
+    if (st == DRMAD_OK) st = transfer(g, ctx, COPY_DOWN, r->down);
     const cudaError_t e = cudaStreamEndCapture(g->stream, out); /* whatever came before */
     if (st == DRMAD_OK) st = answered(g, ctx, e, "recording");
+done:
+    return st;
+}
+
+/* All code of a program; and the lists of its walks, whose memory it gives. */
+static drmad_status prepare(gpu *g, drmad_ctx *ctx, gpu_recording *r, void **lists)
+{
+    drmad_status st = DRMAD_OK;
+    gpu_walk *w = &r->walk;
+
+    if (g->walk.how != GPU_WALK_NOT) TRY(gpu_walk_find(ctx, r->call, r->calls, &g->walk.most, w));
+    for (int32_t i = 0; i < w->runs; i++)
+        TRY(answered(g, ctx, cuda_walk_load(&g->walk, &w->run[i]), "loading the kernel walk"));
+    if (w->runs > 0) {
+        TRY(alloc_memory(g, ctx, w->bytes, lists));
+        TRY(copy(g, ctx, COPY_UP, *lists, w->text, w->bytes));
+    }
+    for (int32_t i = 0, k; i < r->calls; i += k) {
+        const gpu_walk_run *run = gpu_walk_at(w, i);
+        k = run ? run->calls : gpu_together(&r->call[i], r->calls - i);
+        if (!run) TRY(load(g, ctx, &r->call[i], k));
+    }
 done:
     return st;
 }
@@ -406,12 +463,14 @@ static void forget(gpu *g, gpu_program *p)
         cudaStreamSynchronize(g->stream);
         cudaGraphExecDestroy(p->exec);
     }
+    free_memory(g, p->lists);
     mem_free(g->ctx, p);
 }
 
 static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
                            const gpu_transfer *up, const gpu_transfer *down, gpu_program **out)
 {
+    gpu_recording r = {.call = calls, .calls = n, .up = up, .down = down};
     drmad_status st = DRMAD_OK;
     gpu_program *p = NULL;
     cudaGraph_t recorded = NULL;
@@ -419,16 +478,14 @@ static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_
     *out = NULL;
     TRY(enter(g, ctx));
     TRY(mem_alloc(g->ctx, 1, sizeof *p, &p));
-    for (int32_t i = 0, k; i < n; i += k) {
-        k = gpu_together(&calls[i], n - i);
-        TRY(load(g, ctx, &calls[i], k));
-    }
-    TRY(capture(g, ctx, calls, n, (const gpu_transfer *[]){up, down}, &recorded));
+    TRY(prepare(g, ctx, &r, &p->lists));
+    TRY(capture(g, ctx, &r, p->lists, &recorded));
     TRY(answered(g, ctx, cudaGraphInstantiate(&p->exec, recorded, 0), "making a program"));
     TRY(answered(g, ctx, cudaGraphUpload(p->exec, g->stream), "sending a program"));
     *out = p, p = NULL;
 done:
     if (recorded) cudaGraphDestroy(recorded);
+    gpu_walk_free(ctx, &r.walk);
     forget(g, p);
     return st;
 }

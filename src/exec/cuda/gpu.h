@@ -7,6 +7,7 @@
  *   backend_cuda.c   a backend (exec/backend.h) over a driver: memory, binding, the run
  *   lower_*.c        plan -> calls
  *   kernels.def      the kernels; kernel_args.h their arguments; body_*.h what they do
+ *   gpu_walk.c       what of a list the kernel `walk` does in one launch
  *   geometry.c       how many blocks and threads a call takes
  *   cuda_load.c      finds and opens libdrmad_cuda.so
  *
@@ -40,6 +41,15 @@ typedef struct gpu_call {
     int32_t wave;            /* rises; calls of one wave may run at once */
     _Alignas(16) unsigned char args[GPU_ARGS_MAX];
 } gpu_call;
+
+/* The call behind the wave of call i. */
+static inline int32_t gpu_wave_end(const gpu_call *call, int32_t calls, int32_t i)
+{
+    int32_t end = i + 1;
+
+    while (end < calls && call[end].wave == call[i].wave) end++;
+    return end;
+}
 
 /* How many calls from `call` on are of its kernel, type and wave: one launch. */
 static inline int32_t gpu_together(const gpu_call *call, int32_t calls)

@@ -7,16 +7,21 @@
  *   threads run in one order in one phase, in the other in the next: who reads in a phase what
  *   another thread writes in it gets different values;
  *   calls of one wave run backwards;
+ *   where a walk is asked for (gpu_walk.h) its blocks go on in random turns;
  *   a body whose threads disagree on whether there is another phase ends the run. */
 #include "base/machine.h"
 #include "exec/cuda/body_all.h"
-#include "exec/cuda/gpu.h"
+#include "exec/cuda/gpu_walk.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { ALIGN = 256 }; /* of device memory */
+enum {
+    ALIGN = 256, /* of device memory */
+    WIDE = 40,   /* blocks at once, as if it had so many processors; a walk has fewer */
+    SHARED = 96 << 10
+};
 
 typedef struct piece {
     struct piece *next;
@@ -29,6 +34,7 @@ struct gpu {
     drmad_ctx *ctx;
     piece *first;
     size_t used;
+    gpu_walk_how how;
 };
 
 struct gpu_program {
@@ -37,11 +43,14 @@ struct gpu_program {
     gpu_transfer up, down;
     char *shared, *state;
     size_t shared_bytes;
+    gpu_walk walk;
 };
 
 /* ---- kernels ---- */
 
-typedef bool run_fn(const gpu_call *c, void *shared, void *state);
+/* One block; false: its threads disagree on whether there is another phase. `shared` bytes of
+ * shared memory. */
+typedef bool run_fn(const void *args, gpu_thread t, void *memory, size_t shared, void *state);
 
 typedef struct kernel {
     run_fn *run;
@@ -49,25 +58,22 @@ typedef struct kernel {
 } kernel;
 
 #define RUN(name, body)                                                                            \
-    static bool run_##body(const gpu_call *c, void *shared, void *state)                           \
+    static bool run_##body(const void *args, gpu_thread t, void *memory, size_t shared,            \
+                           void *state)                                                            \
     {                                                                                              \
-        const name##_args *x = (const name##_args *)(const void *)c->args;                         \
+        const name##_args *x = args;                                                               \
         BODY_STATE(body) *s = state;                                                               \
-        gpu_thread t = {.blocks = c->blocks, .threads = c->threads};                               \
         bool more = true;                                                                          \
-        int32_t say = 0;                                                                           \
-        for (t.block = 0; t.block < t.blocks; t.block++, more = true) {                            \
-            memset(s, 0, (size_t)t.threads * sizeof *s);                                           \
-            memset(shared, 0xff, c->shared);                                                       \
-            for (int phase = 0; more; phase++) {                                                   \
-                say = 0;                                                                           \
-                for (int32_t i = 0; i < t.threads; i++) {                                          \
-                    t.thread = (t.block + phase) % 2 ? t.threads - 1 - i : i;                      \
-                    say += body(x, t, &s[t.thread], shared, phase);                                \
-                }                                                                                  \
-                more = say > 0;                                                                    \
-                if (more && say != t.threads) return false;                                        \
+        memset(s, 0, (size_t)t.threads * sizeof *s);                                               \
+        memset(memory, 0xff, shared);                                                              \
+        for (int phase = 0; more; phase++) {                                                       \
+            int32_t say = 0;                                                                       \
+            for (int32_t i = 0; i < t.threads; i++) {                                              \
+                t.thread = (t.block + phase) % 2 ? t.threads - 1 - i : i;                          \
+                say += body(x, t, &s[t.thread], memory, phase);                                    \
             }                                                                                      \
+            more = say > 0;                                                                        \
+            if (more && say != t.threads) return false;                                            \
         }                                                                                          \
         return true;                                                                               \
     }
@@ -77,14 +83,24 @@ typedef struct kernel {
 #include "exec/cuda/kernels.def"
 #undef KERNEL
 
-static const kernel kernel_table[GPU_KERNELS][2] = {
 #define ENTRY(body)                                                                                \
     {                                                                                              \
         run_##body, sizeof(BODY_STATE(body))                                                       \
     }
+static const kernel kernel_table[GPU_KERNELS][2] = {
 #define KERNEL(name) [GPU_##name] = {ENTRY(name##_f32), ENTRY(name##_f64)},
 #define KERNEL_F32(name) [GPU_##name] = {ENTRY(name##_f32), {0}},
 #define KERNEL_ANY(name) [GPU_##name] = {ENTRY(name##_any), ENTRY(name##_any)},
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+};
+
+static const kernel walk_table[WALK_BODIES] = {
+#define KERNEL(name) [WALK_##name##_f32] = ENTRY(name##_f32),
+#define KERNEL_BOTH(name)                                                                          \
+    [WALK_##name##_f32] = ENTRY(name##_f32), [WALK_##name##_f64] = ENTRY(name##_f64),
+#define KERNEL_F32(name)
+#define KERNEL_ANY(name) [WALK_##name##_any] = ENTRY(name##_any),
 #include "exec/cuda/kernels.def"
 #undef KERNEL
 };
@@ -194,7 +210,12 @@ static drmad_status host_open(drmad_ctx *ctx, int32_t device, gpu **out)
         return FAIL(ctx, DRMAD_E_USAGE, "device %d: expected 0, there is one device", device);
     TRY(mem_alloc(ctx, 1, sizeof **out, out));
     (*out)->ctx = ctx;
+    TRY(gpu_walk_asked(ctx, &(*out)->how));
 done:
+    if (st != DRMAD_OK) {
+        mem_free(ctx, *out);
+        *out = NULL;
+    }
     return st;
 }
 
@@ -218,10 +239,28 @@ static drmad_status host_info(gpu *g, gpu_info *out)
 static void host_forget(gpu *g, gpu_program *p)
 {
     if (!p) return;
+    gpu_walk_free(g->ctx, &p->walk);
     mem_free(g->ctx, p->call);
     mem_free(g->ctx, p->shared);
     mem_free(g->ctx, p->state);
     mem_free(g->ctx, p);
+}
+
+/* Grids of all sizes. */
+static drmad_status find_walks(const gpu *g, drmad_ctx *ctx, gpu_program *p)
+{
+    const bool cluster = g->how == GPU_WALK_CLUSTER;
+    const gpu_walk_limits most = {cluster ? GPU_CLUSTER : WIDE, SHARED};
+    drmad_status st = DRMAD_OK;
+
+    if (g->how == GPU_WALK_NOT) return DRMAD_OK;
+    TRY(gpu_walk_find(ctx, p->call, p->calls, &most, &p->walk));
+    for (int32_t i = 0; i < p->walk.runs; i++) {
+        gpu_walk_run *r = &p->walk.run[i];
+        r->blocks = cluster ? GPU_CLUSTER : 1 + (r->call + r->calls) % (GPU_CLUSTER - 1);
+    }
+done:
+    return st;
 }
 
 static drmad_status host_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
@@ -245,21 +284,88 @@ static drmad_status host_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, i
     p->shared_bytes = (p->shared_bytes + 63) / 64 * 64;
     TRY(mem_alloc(ctx, p->shared_bytes + 1, 1, &p->shared));
     TRY(mem_alloc(ctx, state + 1, 1, &p->state));
+    TRY(find_walks(g, ctx, p));
     *out = p, p = NULL;
 done:
     host_forget(g, p);
     return st;
 }
 
+static drmad_status run_block(drmad_ctx *ctx, const gpu_program *p, const kernel *k,
+                              const void *args, gpu_thread t, size_t shared)
+{
+    if (!k->run(args, t, p->shared + (p->shared_bytes - shared) / 16 * 16, shared, p->state))
+        return FAIL(ctx, DRMAD_E_INTERNAL, "a kernel's threads disagree on its phases");
+    return DRMAD_OK;
+}
+
 static drmad_status run_wave(drmad_ctx *ctx, const gpu_program *p, int32_t from, int32_t end)
 {
+    drmad_status st = DRMAD_OK;
+
     for (int32_t i = end - 1; i >= from; i--) {
         const gpu_call *c = &p->call[i];
-        if (!kernel_of(c)->run(c, p->shared + (p->shared_bytes - c->shared) / 16 * 16, p->state))
-            return FAIL(ctx, DRMAD_E_INTERNAL, "kernel %d: its threads disagree on its phases",
-                        (int)c->kernel);
+        gpu_thread t = {.blocks = c->blocks, .threads = c->threads};
+        for (; t.block < t.blocks; t.block++)
+            TRY(run_block(ctx, p, kernel_of(c), c->args, t, c->shared));
     }
-    return DRMAD_OK;
+done:
+    return st;
+}
+
+/* A block of a walk. */
+typedef struct walking {
+    walk_place at;
+    walk_do last;
+} walking;
+
+static drmad_status take_turn(drmad_ctx *ctx, const gpu_program *p, const gpu_walk_run *r,
+                              walking *w)
+{
+    const walk_list *list = (const walk_list *)(const void *)(p->walk.text + r->at);
+    gpu_thread t = {.threads = GPU_THREADS};
+    const walk_call *c;
+
+    w->last = walk_next(list, &w->at, &c, &t);
+    if (w->last != WALK_RUN) return DRMAD_OK;
+    return run_block(ctx, p, &walk_table[c->body], (const char *)list + c->args, t, r->shared);
+}
+
+/* The walkers as far as the barrier, in random turns. */
+static drmad_status walk_wave(drmad_ctx *ctx, const gpu_program *p, const gpu_walk_run *r,
+                              walking *w, uint32_t *draw)
+{
+    drmad_status st = DRMAD_OK;
+    int32_t going = r->blocks;
+
+    for (int32_t i = 0; i < r->blocks; i++) w[i].last = WALK_RUN;
+    while (going > 0) {
+        *draw = *draw * 1664525u + 1013904223u;
+        walking *x = &w[(*draw >> 16) % (uint32_t)r->blocks];
+        if (x->last != WALK_RUN) continue;
+        TRY(take_turn(ctx, p, r, x));
+        going -= x->last != WALK_RUN;
+    }
+done:
+    return st;
+}
+
+static drmad_status run_walk(drmad_ctx *ctx, const gpu_program *p, const gpu_walk_run *r)
+{
+    uint32_t draw = (uint32_t)r->call;
+    drmad_status st = DRMAD_OK;
+    walking w[GPU_CLUSTER];
+
+    for (int32_t i = 0; i < r->blocks; i++)
+        w[i] = (walking){.at = {.block = i, .blocks = r->blocks, .next = i}};
+    for (int32_t wave = 1; wave <= r->waves; wave++) {
+        TRY(walk_wave(ctx, p, r, w, &draw));
+        for (int32_t i = 0; i < r->blocks; i++)
+            if (w[i].last != (wave < r->waves ? WALK_WAIT : WALK_END))
+                TRY(FAIL(ctx, DRMAD_E_INTERNAL, "walk: block %d is not where the others are", i));
+    }
+done:
+    return st;
 }
 
 static drmad_status host_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
@@ -269,8 +375,9 @@ static drmad_status host_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
     protect(g, PROT_READ | PROT_WRITE);
     if (p->up.bytes) memcpy(p->up.device, p->up.host, p->up.bytes);
     for (int32_t i = 0, end; i < p->calls; i = end) {
-        for (end = i + 1; end < p->calls && p->call[end].wave == p->call[i].wave;) end++;
-        TRY(run_wave(ctx, p, i, end));
+        const gpu_walk_run *walk = gpu_walk_at(&p->walk, i);
+        end = walk ? i + walk->calls : gpu_wave_end(p->call, p->calls, i);
+        TRY(walk ? run_walk(ctx, p, walk) : run_wave(ctx, p, i, end));
     }
     if (p->down.bytes) memcpy(p->down.host, p->down.device, p->down.bytes);
 done:
