@@ -7,7 +7,7 @@
  *
  * After an error that is not a want of memory the CUDA context of the process may be broken for
  * good. So the first is kept, and every later call of this `gpu` gives it again. */
-#include "exec/cuda/gpu.h"
+#include "exec/cuda/cuda_library.h"
 #include "exec/cuda/kernels.h"
 #include <cuda_runtime_api.h>
 #include <stdio.h>
@@ -24,6 +24,7 @@ struct gpu {
     int device, shared_most;
     bool early; /* kernels may start before their turn */
     cudaStream_t stream;
+    cuda_library library;
     char name[64];
     drmad_status lost;
     char why[384]; /* it is lost */
@@ -31,6 +32,7 @@ struct gpu {
 
 struct gpu_program {
     cudaGraphExec_t exec;
+    void *room; /* of its libraries' calls */
 };
 
 /* ---- errors ---- */
@@ -72,6 +74,26 @@ static drmad_status answered(gpu *g, drmad_ctx *ctx, cudaError_t e, const char *
     g->lost = status_of(e);
     snprintf(g->why, sizeof g->why, "GPU %d (%s) failed at %s: %s (%s)", g->device, g->name, what,
              cudaGetErrorString(e), cudaGetErrorName(e));
+    return FAIL(ctx, g->lost, "%s", g->why);
+}
+
+drmad_status cuda_no_memory(const gpu *g, drmad_ctx *ctx, const char *what, size_t bytes)
+{
+    return no_memory(g, ctx, what, bytes);
+}
+
+drmad_status cuda_answered(gpu *g, drmad_ctx *ctx, cudaError_t e, const char *what)
+{
+    return answered(g, ctx, e, what);
+}
+
+drmad_status cuda_library_failed(gpu *g, drmad_ctx *ctx, const char *library, const char *what,
+                                 const char *text)
+{
+    g->lost = DRMAD_E_IO;
+    snprintf(g->why, sizeof g->why,
+             "GPU %d (%s): %s failed at %s: %s; DRMAD_CUDA_LIBRARIES=off keeps it out", g->device,
+             g->name, library, what, text);
     return FAIL(ctx, g->lost, "%s", g->why);
 }
 
@@ -143,10 +165,9 @@ static void close_gpu(gpu *g)
 {
     if (!g) return;
     cudaSetDevice(g->device);
-    if (g->stream) {
-        cudaStreamSynchronize(g->stream);
-        cudaStreamDestroy(g->stream);
-    }
+    if (g->stream) cudaStreamSynchronize(g->stream);
+    cuda_library_close(&g->library);
+    if (g->stream) cudaStreamDestroy(g->stream);
     mem_free(g->ctx, g);
 }
 
@@ -170,6 +191,7 @@ static drmad_status open_gpu(drmad_ctx *ctx, int32_t device, gpu **out)
     TRY(check_code(g, &is));
     TRY(answered(g, ctx, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
                  "making a stream"));
+    g->library = (cuda_library){.g = g, .ctx = ctx, .stream = g->stream};
     *out = g, g = NULL;
 done:
     close_gpu(g);
@@ -191,6 +213,38 @@ static drmad_status info(gpu *g, gpu_info *out)
     snprintf(out->name, sizeof out->name, "%s", g->name);
     out->major = is.major, out->minor = is.minor, out->processors = is.multiProcessorCount;
     out->driver = driver, out->runtime = runtime;
+    cuda_library_look(&g->library, g->ctx);
+    cuda_library_name(&g->library, out->libraries, sizeof out->libraries);
+done:
+    return st;
+}
+
+/* ---- libraries ---- */
+
+static drmad_status products(gpu *g, drmad_ctx *ctx, gpu_products how)
+{
+    cuda_library *l = &g->library;
+
+    if (how == PRODUCTS_F32) return DRMAD_OK;
+    cuda_library_look(l, ctx);
+    if (!l->of[LIBRARY_CUBLASLT].it)
+        return FAIL(ctx, DRMAD_E_MISSING,
+                    "products: %s needs cuBLASLt, which was not found: install CUDA's libraries, "
+                    "name their folder in DRMAD_CUDA_LIBRARIES, or take products: f32",
+                    how == PRODUCTS_TF32 ? "tf32" : "bf16");
+    if (!l->of[LIBRARY_CUDNN].it)
+        base_log(ctx, LOG_WARN, "cuDNN 9 was not found: convolutions are computed in f32");
+    l->products = how;
+    return DRMAD_OK;
+}
+
+static drmad_status takes(gpu *g, drmad_ctx *ctx, const gpu_call *c, bool *out)
+{
+    drmad_status st = DRMAD_OK;
+
+    *out = false;
+    TRY(enter(g, ctx));
+    TRY(cuda_library_takes(&g->library, ctx, c, out));
 done:
     return st;
 }
@@ -355,6 +409,13 @@ done:
     return st;
 }
 
+typedef struct recording {
+    const gpu_call *calls;
+    int32_t n;
+    void *room;
+    const gpu_transfer *up, *down;
+} recording;
+
 static drmad_status transfer(gpu *g, drmad_ctx *ctx, copy_way way, const gpu_transfer *t)
 {
     const bool up = way == COPY_UP;
@@ -367,31 +428,57 @@ static drmad_status transfer(gpu *g, drmad_ctx *ctx, copy_way way, const gpu_tra
                     "recording a copy");
 }
 
-static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n)
+/* Makes the libraries' calls and our kernels ready. Gives p->room. */
+static drmad_status prepare(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
+                            gpu_program *p)
 {
     drmad_status st = DRMAD_OK;
-    bool behind = false;
+    size_t room = 0;
+    bool taken;
 
+    for (int32_t i = 0; i < n; i++) {
+        const size_t need = calls[i].library ? cuda_library_room(&calls[i]) : 0;
+        if (need > room) room = need;
+    }
+    if (room) TRY(alloc_memory(g, ctx, room, &p->room));
     for (int32_t i = 0, k; i < n; i += k) {
         k = gpu_together(&calls[i], n - i);
-        TRY(launch(g, ctx, &calls[i], k, &behind));
+        taken = calls[i].library;
+        if (taken) TRY(cuda_library_warm(&g->library, ctx, &calls[i], p->room, &taken));
+        if (!taken) TRY(load(g, ctx, &calls[i], k));
+    }
+done:
+    return st;
+}
+
+static drmad_status record_calls(gpu *g, drmad_ctx *ctx, const recording *r)
+{
+    drmad_status st = DRMAD_OK;
+    bool behind = false, done;
+
+    for (int32_t i = 0, k; i < r->n; i += k) {
+        const gpu_call *c = &r->calls[i];
+        k = gpu_together(c, r->n - i);
+        done = false;
+        if (c->library) TRY(cuda_library_run(&g->library, ctx, c, r->room, &done));
+        if (!done) TRY(launch(g, ctx, c, k, &behind));
+        behind &= !done;
     }
 done:
     return st;
 }
 
 /* Captures in the mode in which other threads may go on with their own. Gives *out. */
-static drmad_status capture(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
-                            const gpu_transfer *way[2], cudaGraph_t *out)
+static drmad_status capture(gpu *g, drmad_ctx *ctx, const recording *r, cudaGraph_t *out)
 {
     drmad_status st = DRMAD_OK;
 
     *out = NULL;
     TRY(answered(g, ctx, cudaStreamBeginCapture(g->stream, cudaStreamCaptureModeThreadLocal),
                  "recording"));
-    st = transfer(g, ctx, COPY_UP, way[0]);
-    if (st == DRMAD_OK) st = record_calls(g, ctx, calls, n);
-    if (st == DRMAD_OK) st = transfer(g, ctx, COPY_DOWN, way[1]);
+    st = transfer(g, ctx, COPY_UP, r->up);
+    if (st == DRMAD_OK) st = record_calls(g, ctx, r);
+    if (st == DRMAD_OK) st = transfer(g, ctx, COPY_DOWN, r->down);
     const cudaError_t e = cudaStreamEndCapture(g->stream, out); /* whatever came before */
     if (st == DRMAD_OK) st = answered(g, ctx, e, "recording");
 done:
@@ -406,6 +493,7 @@ static void forget(gpu *g, gpu_program *p)
         cudaStreamSynchronize(g->stream);
         cudaGraphExecDestroy(p->exec);
     }
+    free_memory(g, p->room);
     mem_free(g->ctx, p);
 }
 
@@ -419,11 +507,8 @@ static drmad_status record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_
     *out = NULL;
     TRY(enter(g, ctx));
     TRY(mem_alloc(g->ctx, 1, sizeof *p, &p));
-    for (int32_t i = 0, k; i < n; i += k) {
-        k = gpu_together(&calls[i], n - i);
-        TRY(load(g, ctx, &calls[i], k));
-    }
-    TRY(capture(g, ctx, calls, n, (const gpu_transfer *[]){up, down}, &recorded));
+    TRY(prepare(g, ctx, calls, n, p));
+    TRY(capture(g, ctx, &(recording){calls, n, p->room, up, down}, &recorded));
     TRY(answered(g, ctx, cudaGraphInstantiate(&p->exec, recorded, 0), "making a program"));
     TRY(answered(g, ctx, cudaGraphUpload(p->exec, g->stream), "sending a program"));
     *out = p, p = NULL;
@@ -450,6 +535,8 @@ static const gpu_driver driver = {
     .open = open_gpu,
     .close = close_gpu,
     .info = info,
+    .products = products,
+    .takes = takes,
     .alloc = alloc_memory,
     .free = free_memory,
     .copy = copy,
