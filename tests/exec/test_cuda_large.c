@@ -160,3 +160,59 @@ TEST(cuda_words_round_the_operands_of_large_products)
             rx_close(&x);
         }
 }
+
+/* ---- on the device, by its libraries where it has them, beside the CPU ---- */
+
+static node product_of(rx *x, int way)
+{
+    const int64_t k = 4099, m = 68, n = 65;
+    const bool ta = way & 1, tb = way & 2;
+
+    if (way & 4)
+        return g_matmul(x->g, rx_leaf(x, SHAPE(3, 96, 700)), rx_leaf(x, SHAPE(3, 700, 97)), false,
+                        false);
+    return g_matmul(x->g, rx_leaf(x, ta ? SHAPE(k, m) : SHAPE(m, k)),
+                    rx_leaf(x, tb ? SHAPE(n, k) : SHAPE(k, n)), ta, tb);
+}
+
+/* Strides, dilation, groups, a point, three channels. */
+static const window windows[] = {
+    {{16, 16}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 1, 0},
+    {{33, 31}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, 1, 0},
+    {{16, 17}, {3, 2}, {1, 1}, {1, 0}, {2, 1}, 2, 0},
+    {{32, 32}, {1, 1}, {2, 2}, {0, 0}, {1, 1}, 1, 0},
+};
+
+static node convolution_of(rx *x, int way)
+{
+    const window v = windows[way / 3];
+    const int64_t n = 48, c = 32, o = 64, h = window_out(&v, 0), w = window_out(&v, 1);
+    const shape image = SHAPE(n, v.size[0], v.size[1], c), y = SHAPE(n, h, w, o);
+    const shape weight = SHAPE(o, c / v.groups, v.kernel[0], v.kernel[1]);
+
+    if (way % 3 == 0) return g_conv(x->g, rx_leaf(x, image), rx_leaf(x, weight), v);
+    if (way % 3 == 1) return g_conv_dx(x->g, rx_leaf(x, y), rx_leaf(x, weight), v);
+    return g_conv_dw(x->g, rx_leaf(x, image), rx_leaf(x, y), v);
+}
+
+/* On the host driver, which is slow and has no libraries, two of the cases. */
+TEST(cuda_large_products_are_as_on_the_cpu)
+{
+    enum { PRODUCTS = 5 };
+    const bool on_host = gpu_test_driver() == &gpu_host_driver;
+    const int count = PRODUCTS + 3 * (int)COUNT(windows);
+
+    for (int i = 0; i < count; i += on_host ? 14 : 1) {
+        void *want;
+        rx x;
+        rx_open(&x, F32, 11);
+        const node y = i < PRODUCTS ? product_of(&x, i) : convolution_of(&x, i - PRODUCTS);
+        CHECK_OK(x.ctx, graph_status(x.g));
+        rx_run(&x, 1, &(plan_output){y, -1}, 1, false, &want);
+        float *got = values(&x, gpu_test_driver(), PRODUCTS_F32, y);
+        const double most = apart(got, want, shape_count(graph_shape(x.g, y)));
+        if (!(most < 1e-5)) test_fail(__FILE__, __LINE__, "case %d: %.3g apart", i, most);
+        free(got), free(want);
+        rx_close(&x);
+    }
+}
