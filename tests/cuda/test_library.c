@@ -231,7 +231,7 @@ TEST(convolutions_by_the_library_are_ours)
 
 TEST(libraries_are_named_and_may_be_kept_out)
 {
-    static const char *const folders[] = {FAKE_LIBRARIES, "/nowhere:" FAKE_LIBRARIES, "off"};
+    static const char *const folders[] = {FAKE_LIBRARIES, ("/nowhere:" FAKE_LIBRARIES), "off"};
     gpu_info info;
     side s;
 
