@@ -488,7 +488,7 @@ TEST(a_gpu_that_is_lost_or_full_beside_libraries)
     CHECK(lose((loss){false, 0, 1, cudaErrorMemoryAllocation, DRMAD_E_NOMEM, ""}) > 40);
 }
 
-static drmad_status torture(drmad_ctx *ctx, void *arg)
+static drmad_status tortured(drmad_ctx *ctx, void *arg)
 {
     story y = {0};
 
@@ -501,5 +501,5 @@ static drmad_status torture(drmad_ctx *ctx, void *arg)
 
 TEST(host_memory_that_ends_beside_libraries)
 {
-    test_oom(torture, NULL);
+    test_oom(tortured, NULL);
 }
