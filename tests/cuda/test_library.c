@@ -183,9 +183,9 @@ TEST(products_by_the_library_are_ours)
 /* ---- convolutions ---- */
 
 static const window_args windows[] = {
-    {2, 9, 8, 4, 9, 8, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+    {2, 9, 8, 4, 9, 6, 6, 3, 3, 1, 1, 1, 0, 1, 1, 1},
     {3, 8, 7, 3, 4, 4, 5, 3, 3, 2, 2, 1, 1, 1, 1, 1},  /* strides */
-    {2, 9, 10, 4, 5, 8, 6, 3, 2, 1, 1, 0, 0, 2, 2, 2}, /* dilation, groups */
+    {2, 9, 10, 4, 5, 9, 6, 3, 2, 1, 1, 0, 0, 2, 1, 2}, /* dilation, groups */
     {2, 7, 9, 8, 7, 5, 4, 1, 1, 1, 2, 0, 0, 1, 1, 1},  /* a point */
     {1, 6, 6, 6, 4, 6, 9, 3, 1, 1, 1, 0, 0, 1, 1, 3},  /* groups, not square */
     {2, 10, 11, 2, 3, 3, 4, 4, 5, 3, 4, 1, 1, 1, 1, 1} /* pixels that nothing touches */
