@@ -74,7 +74,8 @@ void cuda_library_name(const cuda_library *l, char *buf,
 drmad_status cuda_library_takes(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, bool *out);
 /* Bytes of device memory that the call needs beside its tensors. */
 size_t cuda_library_room(const gpu_call *c);
-/* Before a recording: runs the call once, its result thrown away, for libraries load code then.
+/* Before a recording: runs the call once, its result thrown away, for at its first run a library
+ * loads code and may take memory, which a recording forbids. Plans are made outside of it too.
  * *taken false: it is refused after all. */
 drmad_status cuda_library_warm(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, void *room,
                                bool *taken);
