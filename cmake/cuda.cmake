@@ -66,8 +66,9 @@ if(cuda_top)
               -MD -MF ${object}.d -c ${source} -o ${object})
     list(APPEND cuda_objects ${object})
   endforeach()
-  cuda_library(drmad_cuda src/exec/cuda/cuda_driver.c src/exec/cuda/cuda_walk.c
-               src/exec/cuda/gpu_walk.c ${cuda_objects})
+  set(cuda_sources src/exec/cuda/cuda_driver.c src/exec/cuda/cuda_record.c src/exec/cuda/cuda_walk.c
+      src/exec/cuda/cuda_library.c src/exec/cuda/cuda_matmul.c src/exec/cuda/cuda_convolution.c)
+  cuda_library(drmad_cuda ${cuda_sources} src/exec/cuda/gpu_walk.c ${cuda_objects})
   target_include_directories(drmad_cuda SYSTEM PRIVATE ${cuda_top}/include)
   find_library(DRMAD_CUDART cudart_static REQUIRED NO_DEFAULT_PATH
                PATHS ${cuda_top}/lib64 ${cuda_top}/lib)
@@ -76,11 +77,39 @@ if(cuda_top)
   install(TARGETS drmad_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   # The driver over a fake runtime, for its refusals and failures.
   add_executable(test_cuda_driver EXCLUDE_FROM_ALL tests/cuda/test_driver.c
-                 tests/cuda/fake_cudart.c src/exec/cuda/cuda_driver.c
-                 src/exec/cuda/cuda_walk.c $<TARGET_OBJECTS:gpu_host> $<TARGET_OBJECTS:test_runner>)
+                 tests/cuda/test_library.c tests/cuda/fake_cudart.c ${cuda_sources}
+                 $<TARGET_OBJECTS:gpu_host> $<TARGET_OBJECTS:test_runner>)
   link_rooms(test_cuda_driver exec)
   target_include_directories(test_cuda_driver PRIVATE tests)
   target_include_directories(test_cuda_driver SYSTEM PRIVATE ${cuda_top}/include)
   target_link_libraries(test_cuda_driver PRIVATE m)
+  # With fake libraries, which call the fake runtime.
+  set(fakes ${CMAKE_BINARY_DIR}/fake_libraries)
+  foreach(fake cublaslt:libcublasLt.so.13 cudnn:libcudnn.so.9)
+    string(REPLACE ":" ";" fake ${fake})
+    list(GET fake 0 name)
+    list(GET fake 1 file)
+    add_library(fake_${name} SHARED EXCLUDE_FROM_ALL tests/cuda/fake_${name}.c)
+    target_include_directories(fake_${name} PRIVATE src)
+    target_include_directories(fake_${name} SYSTEM PRIVATE ${cuda_top}/include)
+    set_target_properties(fake_${name} PROPERTIES PREFIX "" SUFFIX "" OUTPUT_NAME ${file}
+                          LIBRARY_OUTPUT_DIRECTORY ${fakes} C_VISIBILITY_PRESET default)
+    add_dependencies(test_cuda_driver fake_${name})
+  endforeach()
+  target_compile_definitions(test_cuda_driver PRIVATE FAKE_LIBRARIES="${fakes}")
+  set_target_properties(test_cuda_driver PROPERTIES ENABLE_EXPORTS ON C_VISIBILITY_PRESET default)
   add_dependencies(cuda_tests test_cuda_driver)
+  # What we declare of the libraries beside their own headers, where those are: in CUDA's folder,
+  # or DRMAD_LIBRARY_HEADERS, a list of folders. Compiling it is the test.
+  find_path(DRMAD_CUBLASLT cublasLt.h HINTS ${DRMAD_LIBRARY_HEADERS} ${cuda_top}/include)
+  find_path(DRMAD_CUDNN cudnn.h HINTS ${DRMAD_LIBRARY_HEADERS} ${cuda_top}/include)
+  if(DRMAD_CUBLASLT AND DRMAD_CUDNN)
+    add_library(library_headers OBJECT EXCLUDE_FROM_ALL tests/cuda/library_headers.c
+                src/exec/cuda/cuda_matmul.c src/exec/cuda/cuda_convolution.c)
+    target_compile_definitions(library_headers PRIVATE DRMAD_LIBRARY_HEADERS)
+    target_include_directories(library_headers PRIVATE include src)
+    target_include_directories(library_headers SYSTEM PRIVATE ${cuda_top}/include
+                               ${DRMAD_CUBLASLT} ${DRMAD_CUDNN})
+    add_dependencies(cuda_tests library_headers)
+  endif()
 endif()

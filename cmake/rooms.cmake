@@ -5,7 +5,9 @@ function(room name)
   cmake_parse_arguments(R "" "" "ROOMS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
   list(FILTER sources EXCLUDE REGEX "_isa\\.c$") # compiled once an instruction set, below
-  list(FILTER sources EXCLUDE REGEX "/((cuda|host)_driver|(cuda|gpu)_walk)\\.c$") # cmake/cuda.cmake
+  # Of libdrmad_cuda.so and the host driver: cmake/cuda.cmake.
+  list(FILTER sources EXCLUDE REGEX
+       "/((cuda|host)_driver|(cuda|gpu)_walk|cuda_(record|library|matmul|convolution))\\.c$")
   if(DRMAD_FETCH)
     list(FILTER sources EXCLUDE REGEX "/no_fetch\\.c$")
   else()

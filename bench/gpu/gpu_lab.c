@@ -1,13 +1,15 @@
 /* What a device computes and how fast, for tools/gpu-check: a training run, a hypergradient, the
  * grid's encoder, of nets that the issue of the CUDA backend names. One JSON object on stdout.
  *
- *   gpu_lab compare NET DEVICE [STEPS]   the device's hypergradient beside the CPU's exact one,
- *                                        both F32, and whether a second run has the same bits
- *   gpu_lab times NET DEVICE [STEPS]     seconds of a step, of a reverse step, and of a step that
- *                                        a grid records
+ *   gpu_lab compare NET DEVICE [STEPS] [KEY=VALUE]   the device's hypergradient beside the CPU's
+ *                                                    exact one, both F32, and whether a second
+ *                                                    run has the same bits
+ *   gpu_lab times NET DEVICE [STEPS] [KEY=VALUE]     seconds of a step, of a reverse step, and of
+ *                                                    a step that a grid records
  *
  * NET: small (784-50-50-50-10, tanh, batch 50), large (784-800-800-10, ReLU, 128), lenet (64),
- * resnet20 (32x32x3, 64), resnet18 (224x224x3, 32). DEVICE as in a study; STEPS: of a run.
+ * resnet20 (32x32x3, 64), resnet18 (224x224x3, 32). DEVICE as in a study; STEPS: of a run;
+ * KEY=VALUE: a word for the study on the device.
  * Wall times, medians; a run ends when the device has done it. */
 #include "hyper/walker.h"
 #include "../lab.h"
@@ -39,7 +41,7 @@ static const subject subjects[] = {
 
 typedef struct options {
     const subject *net;
-    const char *device, *trajectory;
+    const char *device, *trajectory, *word; /* word: NULL, none */
     int64_t steps;
 } options;
 
@@ -71,6 +73,7 @@ static void open_study(lab *l, const options *o, const char *folder)
     for (size_t i = 0; i < COUNT(more); i++) pairs[count++] = more[i];
     if (strcmp(n->name, "large") == 0) pairs[count++] = "model.activation=relu";
     if (n->size) pairs[count++] = "data.labels=y.npy";
+    if (o->word) pairs[count++] = o->word;
     lab_open(l, pairs, count, true);
 }
 
@@ -111,7 +114,7 @@ static void compare(options o, const char *folder)
     lab cpu, on;
     options reference = o;
 
-    reference.device = "cpu";
+    reference.device = "cpu", reference.word = NULL;
     open_study(&cpu, &reference, folder);
     open_study(&on, &o, folder);
     const int64_t n = cpu.s->space->total;
@@ -185,12 +188,16 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 3 && i < COUNT(subjects); i++)
         if (strcmp(argv[2], subjects[i].name) == 0) o.net = &subjects[i];
     if (!o.net) {
-        fprintf(stderr, "gpu_lab compare|times NET DEVICE [STEPS]\n");
+        fprintf(stderr, "gpu_lab compare|times NET DEVICE [STEPS] [KEY=VALUE]\n");
         return 2;
     }
     const bool timing = strcmp(argv[1], "times") == 0;
     o.device = argv[3];
-    o.steps = argc > 4 ? atoi(argv[4]) : timing ? o.net->times : o.net->compare;
+    o.steps = timing ? o.net->times : o.net->compare;
+    for (int i = 4; i < argc; i++) {
+        if (strchr(argv[i], '=')) o.word = argv[i];
+        else o.steps = atoi(argv[i]);
+    }
     make_data(o.net, folder);
     timing ? times(o, folder) : compare(o, folder);
     drop_data(folder);

@@ -43,6 +43,21 @@ static drmad_status check_device(const config *c)
                          device);
 }
 
+static drmad_status check_products(const config *c)
+{
+    const config_study *s = &c->set;
+
+    if (s->products == CFG_PRODUCTS_F32) return DRMAD_OK;
+    if (config_gpu(c) < 0)
+        return config_refuse(c, "products", "tf32 and bf16 are for device: cuda, but device is %s",
+                             s->device);
+    if (s->dtype != CFG_F32)
+        return config_refuse(c, "products",
+                             "tf32 and bf16 round f32, but dtype is f64, which is for proof; take "
+                             "one of them");
+    return DRMAD_OK;
+}
+
 static drmad_status check_counts(const config *c)
 {
     const config_study *s = &c->set;
@@ -413,6 +428,7 @@ drmad_status config_finish(config *c)
 
     TRY(check_name(c));
     TRY(check_device(c));
+    TRY(check_products(c));
     TRY(config_check_data(c));
     TRY(check_counts(c));
     TRY(resolve_layers(c));

@@ -5,10 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPS_MAX = 64, PIECES_MAX = 64, PROCESSORS = 132, CALLS_MAX = 64 };
+enum {
+    OPS_MAX = 64,
+    PIECES_MAX = 64,
+    PROCESSORS = 132,
+    CALLS_MAX = 64,
+    LIBRARY_BYTES = 512,
+    DIRTY = 1 << 16
+};
 
-/* A copy, a kernel, or zeros, of a captured list; walk: `from` is its list, of `bytes`. */
+/* A copy, a kernel, zeros, or what a library does, of a captured list; walk: `from` is its list,
+ * of `bytes`. */
 typedef struct op {
+    fake_run_fn *run;
+    unsigned char what[LIBRARY_BYTES];
     bool kernel, walk;
     gpu_call call;
     copy_way way;
@@ -42,10 +52,11 @@ void fake_reset(void)
     fake = (fake_cuda){.driver = 13000,
                        .devices = 1,
                        .major = 9,
-                       .memory = 1 << 24,
+                       .memory = 1 << 30,
                        .each = 2,
                        .cluster = 16,
                        .fail_at = -1,
+                       .library_fail_at = -1,
                        .error = cudaErrorLaunchFailure,
                        .current = -1};
 }
@@ -190,14 +201,15 @@ static void give_back(void *p)
         if (p && pieces[i].at == p) pieces[i].at = NULL, fake.live--;
 }
 
-/* What comes is full of what was there before. */
+/* What comes is full of what was there before; as far as a test would look. */
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     CALL();
     const cudaError_t e = take(bytes, out, gpu_host_driver.alloc);
-    char *before = malloc(bytes);
-    memset(before, 0x55, bytes);
-    if (e == cudaSuccess) gpu_host_driver.copy(host, ctx, COPY_UP, *out, before, bytes);
+    const size_t dirty = bytes < DIRTY ? bytes : DIRTY;
+    char *before = malloc(dirty);
+    memset(before, 0x55, dirty);
+    if (e == cudaSuccess) gpu_host_driver.copy(host, ctx, COPY_UP, *out, before, dirty);
     free(before);
     return e;
 }
@@ -282,6 +294,10 @@ static bool walked(const op *o)
 static bool done(const op *o)
 {
     if (o->walk) return walked(o);
+    if (o->run) {
+        o->run(o->what);
+        return true;
+    }
     if (o->kernel) return run_calls(&o->call, 1);
     return gpu_host_driver.copy(host, ctx, o->way, o->to, o->from, o->bytes) == DRMAD_OK;
 }
@@ -292,6 +308,25 @@ static cudaError_t now_or_later(const op *o)
     if (captured->n == OPS_MAX) return cudaErrorUnknown;
     captured->at[captured->n++] = *o;
     return cudaSuccess;
+}
+
+cudaError_t fake_later(fake_run_fn *run, const void *what, size_t n)
+{
+    op o = {.run = run};
+
+    if (n > sizeof o.what) return cudaErrorInvalidValue;
+    memcpy(o.what, what, n);
+    return now_or_later(&o);
+}
+
+void fake_read(void *to, const void *device, size_t bytes)
+{
+    if (gpu_host_driver.copy(host, ctx, COPY_DOWN, to, device, bytes) != DRMAD_OK) abort();
+}
+
+void fake_write(void *device, const void *from, size_t bytes)
+{
+    if (gpu_host_driver.copy(host, ctx, COPY_UP, device, from, bytes) != DRMAD_OK) abort();
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)

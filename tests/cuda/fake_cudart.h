@@ -17,9 +17,21 @@ typedef struct fake_cuda {
     int walks, walkers; /* launches of it; blocks of the last */
     int current;        /* device; -1: none chosen */
     bool capturing;
+    /* fake_cublaslt.c, fake_cudnn.c: */
+    int library_calls, library_fail_at, library_status; /* as calls, fail_at, error */
+    int refuse;        /* 1: all sizes; 2: finds no way; 3: wants more workspace than there is */
+    int compute, math; /* the last product's, the last convolution's */
+    int products, convolutions; /* sent off */
 } fake_cuda;
 
 extern fake_cuda fake;
+
+/* For fake libraries: n bytes of `what` are kept and given to `run` when the stream comes to it,
+ * which reads and writes device memory with the other two. */
+typedef void fake_run_fn(const void *what);
+cudaError_t fake_later(fake_run_fn *run, const void *what, size_t n);
+void fake_read(void *to, const void *device, size_t bytes);
+void fake_write(void *device, const void *from, size_t bytes);
 
 void fake_reset(void); /* a machine with one H100-like GPU, and nothing fails */
 #endif

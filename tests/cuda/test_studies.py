@@ -121,6 +121,24 @@ def sensitivities_and_the_self_test_run():
     need(study("check", "cuda", "dtype=f64")["wrong"] == 0, "wrong slices")
 
 
+def words_for_products_warn_and_round():
+    words = ("trajectory.kind=full", "outer.steps=1", "model.layers=[auto, 220, auto]",
+             "train.batch=100", "train.steps=3")  # fmt: skip
+    exact, rounded = (
+        numbers(study("tune", "cuda", *words, f"products={p}")) for p in ("f32", "tf32")
+    )
+    worst = max(abs(x - y) / max(1e-3, abs(x)) for x, y in zip(exact, rounded))
+    need(len(exact) == len(rounded) and 0 < worst < 0.05, f"tf32 differs by {worst:.3g}")
+    for word, said in (("f32", ""), ("tf32", "to 10 bits"), ("bf16", "to 7 bits")):
+        with tempfile.TemporaryDirectory() as folder:
+            status, _, err = call(HOST, "train", str(TINY), "device=cuda", f"products={word}",
+                                  f"output.dir={folder}/run")  # fmt: skip
+        warned = f"products: {word} rounds the operands of large products {said}" in err
+        need(status == 0 and warned == bool(said), f"{word}: {status}: {err}")
+    status, _, err = call(HOST, "train", str(TINY), "products=bf16")
+    need(status == 2 and "are for device: cuda, but device is cpu" in err, f"{status}: {err}")
+
+
 def a_result_names_the_gpu():
     need(study("train", "cuda")["versions"]["cuda"].startswith("host (sm_90"), "not named")
     need("cuda" not in study("train", "cpu")["versions"], "a GPU without one")
@@ -176,7 +194,8 @@ TESTS = [(f.__name__, f) for f in (
     a_library_of_another_build_is_refused, the_host_driver_is_named,
     training_and_tuning_are_the_cpus_in_double, tuning_is_the_cpus_in_single,
     replay_and_grid_run_too, a_convolutional_net_is_the_cpus,
-    sensitivities_and_the_self_test_run, a_result_names_the_gpu,
+    sensitivities_and_the_self_test_run, words_for_products_warn_and_round,
+    a_result_names_the_gpu,
     a_run_that_was_cut_goes_on_to_the_same_bits,
     f27_memory_that_ends_is_told,
 )]  # fmt: skip

@@ -167,6 +167,13 @@ done:
     return st;
 }
 
+drmad_status cuda_backend_products(backend *b, gpu_products how)
+{
+    const gpu_state *s = state_of(b);
+
+    return s->d->products(s->g, s->ctx, how);
+}
+
 void cuda_backend_free(backend *b)
 {
     if (!b) return;

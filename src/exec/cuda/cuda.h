@@ -6,6 +6,8 @@
 
 /* Gives *out. Fails with what the driver's open says. Borrows the driver. */
 drmad_status cuda_backend_new(drmad_ctx *ctx, const gpu_driver *d, int32_t device, backend **out);
+/* gpu.h's products, before the backend's first program. DRMAD_E_MISSING: no library for them. */
+drmad_status cuda_backend_products(backend *b, gpu_products how);
 void cuda_backend_free(backend *b); /* NULL is fine; its programs and memory are gone before */
 
 /* Gives *out, the driver of libdrmad_cuda.so: of the file that DRMAD_CUDA_LIBRARY names, else the

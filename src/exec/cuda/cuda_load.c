@@ -69,9 +69,11 @@ drmad_status cuda_describe(drmad_ctx *ctx, int32_t device, char *buf, size_t siz
     TRY(cuda_driver_find(ctx, &d));
     TRY(d->open(ctx, device, &g));
     TRY(d->info(g, &i));
-    snprintf(buf, size, "%s (sm_%d%d, %d multiprocessors, %zu MiB, driver %d.%d, runtime %d.%d)",
-             i.name, i.major, i.minor, i.processors, i.memory >> 20, i.driver / 1000,
-             i.driver % 1000 / 10, i.runtime / 1000, i.runtime % 1000 / 10);
+    snprintf(
+        buf, size,
+        "%s (sm_%d%d, %d multiprocessors, %zu MiB, driver %d.%d, runtime %d.%d, libraries: %s)",
+        i.name, i.major, i.minor, i.processors, i.memory >> 20, i.driver / 1000,
+        i.driver % 1000 / 10, i.runtime / 1000, i.runtime % 1000 / 10, i.libraries);
 done:
     if (g) d->close(g);
     return st;

@@ -9,6 +9,7 @@
  *   kernels.def      the kernels; kernel_args.h their arguments; body_*.h what they do
  *   gpu_walk.c       what of a list the kernel `walk` does in one launch
  *   geometry.c       how many blocks and threads a call takes
+ *   cuda_library.c   large products and convolutions by cuBLASLt and cuDNN
  *   cuda_load.c      finds and opens libdrmad_cuda.so
  *
  * A body is written as phases between barriers (body.h), in the part of C that is C++ too. Sums
@@ -28,7 +29,7 @@ typedef enum gpu_kernel {
 enum {
     GPU_ARGS_MAX = 512, /* bytes of one call's arguments */
     /* Goes up with every change of this seam; which kernels there are is part of it. */
-    GPU_DRIVER_VERSION = 2 << 16 | GPU_KERNELS
+    GPU_DRIVER_VERSION = 3 << 16 | GPU_KERNELS
 };
 
 /* One kernel of a program. `args` is the kernel's struct of kernel_args.h; addresses in it are the
@@ -39,6 +40,7 @@ typedef struct gpu_call {
     int32_t blocks, threads; /* geometry.c; 0 blocks: passed by */
     size_t shared;           /* bytes of a block's shared memory */
     int32_t wave;            /* rises; calls of one wave may run at once */
+    bool library;            /* the driver takes it (below): a launch of its own */
     _Alignas(16) unsigned char args[GPU_ARGS_MAX];
 } gpu_call;
 
@@ -56,8 +58,8 @@ static inline int32_t gpu_together(const gpu_call *call, int32_t calls)
 {
     int32_t n = 1;
 
-    while (n < calls && n < GPU_MANY && call[n].wave == call->wave &&
-           call[n].kernel == call->kernel && call[n].type == call->type &&
+    while (n < calls && n < GPU_MANY && call[n].wave == call->wave && !call->library &&
+           !call[n].library && call[n].kernel == call->kernel && call[n].type == call->type &&
            call[n].threads == call->threads)
         n++;
     return n;
@@ -71,12 +73,17 @@ typedef struct gpu_info {
     int32_t major, minor, processors;
     size_t memory, free;     /* bytes */
     int32_t driver, runtime; /* 13000 */
+    char libraries[64];      /* for products: "cuBLASLt 13.1.1, cuDNN 9.24.0"; "none" */
 } gpu_info;
 
 typedef struct gpu_transfer {
     void *device, *host; /* host: of alloc_host */
     size_t bytes;
 } gpu_transfer;
+
+/* How the products that a library takes may see their F32 operands: rounded to TF32 (10 bits behind
+ * the point) or bf16 (7; convolutions: TF32). Sums are F32 in any case. */
+typedef enum gpu_products { PRODUCTS_F32, PRODUCTS_TF32, PRODUCTS_BF16 } gpu_products;
 
 /* Every function gives a drmad_status and leaves a message in ctx. Nothing is asynchronous for the
  * caller: copy and wait return when it is done; run may return before. */
@@ -85,6 +92,11 @@ typedef struct gpu_driver {
     drmad_status (*open)(drmad_ctx *ctx, int32_t device, gpu **out);
     void (*close)(gpu *g); /* NULL is fine */
     drmad_status (*info)(gpu *g, gpu_info *out);
+    /* Once, before anything is lowered; else they are PRODUCTS_F32. DRMAD_E_MISSING: no library. */
+    drmad_status (*products)(gpu *g, drmad_ctx *ctx, gpu_products how);
+    /* Does a library compute this GPU_matmul, GPU_conv, GPU_conv_dx or GPU_conv_dw, with k in one
+     * share? Asked of large ones; the answer follows from all in `c` but addresses. */
+    drmad_status (*takes)(gpu *g, drmad_ctx *ctx, const gpu_call *c, bool *out);
     drmad_status (*alloc)(gpu *g, drmad_ctx *ctx, size_t bytes, void **out); /* zeroed */
     void (*free)(gpu *g, void *ptr);                                         /* NULL is fine */
     /* `from` NULL: zeros, COPY_WITHIN. */

@@ -103,6 +103,8 @@ static drmad_status count(gpu_code *c)
         c->out_at[i] = leaf < 0 ? nowhere(n++) : (void *)(uintptr_t)c->leaf_at[leaf];
     }
     c->lower = (gpu_lower){.ctx = c->ctx,
+                           .d = c->state->d,
+                           .g = c->state->g,
                            .plan = c->plan,
                            .leaf = c->leaf_at,
                            .out = c->out_at,

@@ -81,6 +81,14 @@ static bool reads_index(gpu_kernel k)
     return k == GPU_gather || k == GPU_scatter || k == GPU_take;
 }
 
+void gpu_emit_call(gpu_lower *l, const gpu_call *c)
+{
+    if (c->blocks == 0) return; /* nothing to do */
+    l->flags |= reads_index(c->kernel);
+    if (l->call && l->calls < l->call_room) l->call[l->calls] = *c;
+    l->calls++;
+}
+
 drmad_status gpu_emit(gpu_lower *l, gpu_kernel k, dtype t, const void *args, size_t bytes)
 {
     gpu_call c = {.kernel = k, .type = t};
@@ -89,10 +97,7 @@ drmad_status gpu_emit(gpu_lower *l, gpu_kernel k, dtype t, const void *args, siz
         return FAIL(l->ctx, DRMAD_E_INTERNAL, "cuda: %zu bytes of arguments", bytes);
     memcpy(c.args, args, bytes);
     gpu_geometry(&c);
-    if (c.blocks == 0) return DRMAD_OK; /* nothing to do */
-    l->flags |= reads_index(k);
-    if (l->call && l->calls < l->call_room) l->call[l->calls] = c;
-    l->calls++;
+    gpu_emit_call(l, &c);
     return DRMAD_OK;
 }
 

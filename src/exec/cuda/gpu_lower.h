@@ -7,13 +7,15 @@
  *   gpu_code.c       calls it
  *   gpu_lower.c      addresses, scratch, tape, emitting
  *   gpu_waves.c      which calls may run at once
- *   lower_plain.c, lower_product.c, lower_group.c */
+ *   lower_plain.c, lower_product.c, lower_library.c, lower_group.c */
 #ifndef GPU_LOWER_H
 #define GPU_LOWER_H
 #include "exec/cuda/gpu_waves.h"
 
 typedef struct gpu_lower {
     drmad_ctx *ctx;
+    const gpu_driver *d; /* with g: asked which products its libraries take */
+    gpu *g;
     const plan *plan;
     const void *const *leaf; /* by number, on the device */
     void *const *out;        /* by output, on the device */
@@ -42,6 +44,12 @@ void *gpu_scratch(gpu_lower *l, size_t bytes);
 const void *gpu_tape(gpu_lower *l, const void *data, size_t bytes);
 /* A call of kernel k with a copy of its arguments; geometry.c chooses its blocks. */
 drmad_status gpu_emit(gpu_lower *l, gpu_kernel k, dtype t, const void *args, size_t bytes);
+
+void gpu_emit_call(gpu_lower *l, const gpu_call *c); /* one that is ready */
+/* Is the product large, and does the driver take it (gpu.h)? Addresses need not be known yet. Then
+ * it is emitted whole: k in one share. */
+drmad_status gpu_library_takes(gpu_lower *l, gpu_kernel k, dtype t, const void *args, bool *out);
+void gpu_emit_library(gpu_lower *l, gpu_kernel k, dtype t, const void *args);
 
 drmad_status gpu_lower_steps(gpu_lower *l); /* all of the plan */
 

@@ -25,7 +25,7 @@ static walk_body body_of(const gpu_call *c)
 #undef KERNEL
     };
 
-    return of[c->kernel][c->type == F64];
+    return c->library ? WALK_NOTHING : of[c->kernel][c->type == F64];
 }
 
 static size_t args_of(const gpu_call *c)

@@ -12,6 +12,7 @@
 #include "base/machine.h"
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/gpu_walk.h"
+#include "exec/cuda/product_operands.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,6 +35,7 @@ struct gpu {
     drmad_ctx *ctx;
     piece *first;
     size_t used;
+    gpu_products products;
     gpu_walk_how how;
 };
 
@@ -44,6 +46,7 @@ struct gpu_program {
     char *shared, *state;
     size_t shared_bytes;
     gpu_walk walk;
+    float *rounded; /* operands of a product that a library would take */
 };
 
 /* ---- kernels ---- */
@@ -230,8 +233,61 @@ static drmad_status host_info(gpu *g, gpu_info *out)
 {
     *out = (gpu_info){.major = 9, .processors = 1, .memory = (size_t)machine_memory()};
     snprintf(out->name, sizeof out->name, "host");
+    snprintf(out->libraries, sizeof out->libraries, "none");
     out->free = out->memory > g->used ? out->memory - g->used : 0;
     return DRMAD_OK;
+}
+
+/* ---- products in less than F32: it takes the place of a library, with operands rounded ---- */
+
+static drmad_status host_products(gpu *g, drmad_ctx *ctx, gpu_products how)
+{
+    (void)ctx;
+    g->products = how;
+    return DRMAD_OK;
+}
+
+static drmad_status host_takes(gpu *g, drmad_ctx *ctx, const gpu_call *c, bool *out)
+{
+    (void)ctx;
+    *out = g->products != PRODUCTS_F32 && c->type == F32;
+    return DRMAD_OK;
+}
+
+/* To so many bits behind the point, to nearest, halves away from 0; none is beyond the largest. */
+static float round_to(float x, int bits)
+{
+    uint32_t v;
+
+    memcpy(&v, &x, sizeof v);
+    v += (uint32_t)1 << (22 - bits);
+    v &= ~(((uint32_t)1 << (23 - bits)) - 1);
+    memcpy(&x, &v, sizeof x);
+    return x;
+}
+
+static size_t rounded_floats(const gpu_call *c)
+{
+    if (!c->library) return 0;
+    const product_operands o = operands_of(c);
+    return (size_t)(o.count[0] + o.count[1]);
+}
+
+/* The call with copies of its operands, rounded. */
+static gpu_call round_operands(const gpu_call *c, gpu_products how, float *to)
+{
+    const product_operands o = operands_of(c);
+    const int bits = how == PRODUCTS_BF16 && is_matmul(c) ? 7 : 10;
+    gpu_call y = *c;
+    matmul_args *m = (matmul_args *)(void *)y.args;
+    conv_args *v = (conv_args *)(void *)y.args;
+    float *at = to;
+
+    for (int k = 0; k < 2; k++)
+        for (int64_t i = 0; i < o.count[k]; i++) *at++ = round_to(((float *)o.at[k])[i], bits);
+    if (is_matmul(c)) m->a = to, m->b = to + o.count[0];
+    else v->a = to, v->b = to + o.count[0];
+    return y;
 }
 
 /* ---- programs ---- */
@@ -243,6 +299,7 @@ static void host_forget(gpu *g, gpu_program *p)
     mem_free(g->ctx, p->call);
     mem_free(g->ctx, p->shared);
     mem_free(g->ctx, p->state);
+    mem_free(g->ctx, p->rounded);
     mem_free(g->ctx, p);
 }
 
@@ -268,7 +325,7 @@ static drmad_status host_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, i
 {
     drmad_status st = DRMAD_OK;
     gpu_program *p = NULL;
-    size_t state = 0;
+    size_t state = 0, rounded = 0;
 
     *out = NULL;
     TRY(mem_alloc(ctx, 1, sizeof *p, &p));
@@ -279,11 +336,13 @@ static drmad_status host_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, i
     for (int32_t i = 0; i < n; i++) {
         const size_t need = kernel_of(&calls[i])->state * (size_t)calls[i].threads;
         if (need > state) state = need;
+        if (rounded_floats(&calls[i]) > rounded) rounded = rounded_floats(&calls[i]);
         if (calls[i].shared > p->shared_bytes) p->shared_bytes = calls[i].shared;
     }
     p->shared_bytes = (p->shared_bytes + 63) / 64 * 64;
     TRY(mem_alloc(ctx, p->shared_bytes + 1, 1, &p->shared));
     TRY(mem_alloc(ctx, state + 1, 1, &p->state));
+    if (rounded) TRY(mem_alloc(ctx, rounded, sizeof *p->rounded, &p->rounded));
     TRY(find_walks(g, ctx, p));
     *out = p, p = NULL;
 done:
@@ -299,13 +358,19 @@ static drmad_status run_block(drmad_ctx *ctx, const gpu_program *p, const kernel
     return DRMAD_OK;
 }
 
-static drmad_status run_wave(drmad_ctx *ctx, const gpu_program *p, int32_t from, int32_t end)
+static drmad_status run_wave(const gpu *g, drmad_ctx *ctx, const gpu_program *p, int32_t from,
+                             int32_t end)
 {
     drmad_status st = DRMAD_OK;
 
     for (int32_t i = end - 1; i >= from; i--) {
         const gpu_call *c = &p->call[i];
         gpu_thread t = {.blocks = c->blocks, .threads = c->threads};
+        gpu_call with;
+        if (c->library && g->products != PRODUCTS_F32) {
+            with = round_operands(c, g->products, p->rounded);
+            c = &with;
+        }
         for (; t.block < t.blocks; t.block++)
             TRY(run_block(ctx, p, kernel_of(c), c->args, t, c->shared));
     }
@@ -377,7 +442,7 @@ static drmad_status host_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
     for (int32_t i = 0, end; i < p->calls; i = end) {
         const gpu_walk_run *walk = gpu_walk_at(&p->walk, i);
         end = walk ? i + walk->calls : gpu_wave_end(p->call, p->calls, i);
-        TRY(walk ? run_walk(ctx, p, walk) : run_wave(ctx, p, i, end));
+        TRY(walk ? run_walk(ctx, p, walk) : run_wave(g, ctx, p, i, end));
     }
     if (p->down.bytes) memcpy(p->down.host, p->down.device, p->down.bytes);
 done:
@@ -396,6 +461,8 @@ const gpu_driver gpu_host_driver = {
     .open = host_open,
     .close = host_close,
     .info = host_info,
+    .products = host_products,
+    .takes = host_takes,
     .alloc = host_alloc,
     .free = free_piece,
     .copy = host_copy,

@@ -43,6 +43,12 @@ static tile choose_tile(const gpu_product *p, dtype t)
     return SMALL;
 }
 
+/* k in one share. */
+static int64_t whole(const gpu_product *p)
+{
+    return at_least(up(p->k, 16) * 16, 16);
+}
+
 /* Shares that fill the processors twice, as long as each is long enough; a multiple of 16. */
 static int64_t choose_run(const gpu_product *p, int64_t blocks)
 {
@@ -91,14 +97,22 @@ static drmad_status lower_matmul(gpu_lower *l, const plan_node *v, const node_re
     void *y = gpu_result(l, v->into);
     matmul_args x = {.a = gpu_operand(l, &v->in[0]), .b = gpu_operand(l, &v->in[1]), .c = y};
     drmad_status st = DRMAD_OK;
+    bool taken;
 
     TRY(check_size(l, &p));
     x.m = p.m, x.n = p.n, x.k = p.k, x.batch = p.batch;
     x.lda = a->dim[last], x.ldb = b->dim[last], x.ldc = p.n;
     x.a_step = p.m * p.k, x.b_step = p.k * p.n, x.c_step = p.m * p.n;
     x.ta = r->attr.ta, x.tb = r->attr.tb;
-    x.k_each = run, x.share_step = count;
+    x.share_step = count;
     x.accumulate = !first;
+    x.k_each = whole(&p);
+    TRY(gpu_library_takes(l, GPU_matmul, v->type, &x, &taken));
+    if (taken) {
+        gpu_emit_library(l, GPU_matmul, v->type, &x);
+        return DRMAD_OK;
+    }
+    x.k_each = run;
     if (run >= p.k) return gpu_emit(l, kernel[t], v->type, &x, sizeof x);
     fold_args sum = {.to = y, .r = 1, .p = count, .q = 1, .accumulate = !first};
     sum.shares = up(p.k, run);
@@ -173,17 +187,30 @@ static drmad_status lower_conv(gpu_lower *l, const plan_node *v, const node_rec 
                            .k = taps * (back ? w.o : w.c) / w.groups};
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .y = gpu_result(l, v->into), .v = w};
     drmad_status st = DRMAD_OK;
+    bool taken = false;
 
     TRY(check_size(l, &p));
-    x.k_each = at_least(up(p.k, 16) * 16, 16);
+    x.k_each = whole(&p);
     x.accumulate = !first;
     TRY(turn_weight(l, v->type, &w, gpu_operand(l, &v->in[1]), &x.b));
+    if (!is_few(&w)) TRY(gpu_library_takes(l, back ? GPU_conv_dx : GPU_conv, v->type, &x, &taken));
+    if (taken) {
+        gpu_emit_library(l, back ? GPU_conv_dx : GPU_conv, v->type, &x);
+        return DRMAD_OK;
+    }
     const gpu_kernel k = !is_few(&w) ? kernel[back][choose_tile(&p, v->type)]
                          : back      ? GPU_conv_dx_few
                                      : GPU_conv_few;
     TRY(gpu_emit(l, k, v->type, &x, sizeof x));
 done:
     return st;
+}
+
+static drmad_status emit_dw(gpu_lower *l, gpu_kernel k, dtype t, const conv_args *x, bool taken)
+{
+    if (!taken) return gpu_emit(l, k, t, x, sizeof *x);
+    gpu_emit_library(l, GPU_conv_dw, t, x);
+    return DRMAD_OK;
 }
 
 drmad_status gpu_lower_conv_dw(gpu_lower *l, node n)
@@ -197,16 +224,20 @@ drmad_status gpu_lower_conv_dw(gpu_lower *l, node n)
     const gpu_kernel k = is_few(&w) ? GPU_conv_dw_few : little ? GPU_conv_dw_small : GPU_conv_dw;
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .b = gpu_operand(l, &v->in[1]), .v = w};
     drmad_status st = DRMAD_OK;
+    bool taken = false;
 
     TRY(check_size(l, &p));
-    x.k_each = is_few(&w) ? FEW_PIXELS : choose_run(&p, blocks_of(&p, little ? SMALL : MIDDLE));
+    if (!is_few(&w)) TRY(gpu_library_takes(l, GPU_conv_dw, v->type, &x, &taken));
+    x.k_each = taken        ? whole(&p)
+               : is_few(&w) ? FEW_PIXELS
+                            : choose_run(&p, blocks_of(&p, little ? SMALL : MIDDLE));
     x.share_step = count;
     x.y = gpu_result(l, n);
-    if (p.k <= x.k_each && (taps == 1 || deep == 1)) return gpu_emit(l, k, v->type, &x, sizeof x);
+    if (p.k <= x.k_each && (taps == 1 || deep == 1)) return emit_dw(l, k, v->type, &x, taken);
     fold_args sum = {.to = x.y, .r = w.o, .p = taps, .q = deep};
     sum.shares = at_least(up(p.k, x.k_each), 1);
     sum.from = x.y = gpu_scratch(l, (size_t)(sum.shares * count) * dtype_size(v->type));
-    TRY(gpu_emit(l, k, v->type, &x, sizeof x));
+    TRY(emit_dw(l, k, v->type, &x, taken));
     TRY(add_shares(l, v->type, &sum));
 done:
     return st;
