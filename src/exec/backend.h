@@ -16,7 +16,9 @@ typedef struct bound_memory {
     const void *const *leaf; /* by number */
     void *const *out;        /* by output */
     void *arena;
-    bool later; /* outputs in host memory may come, and errors be told, as late as `wait` */
+    /* Outputs in host memory may come, and errors be told, as late as `wait`; the run itself may
+     * begin as late as whatever else uses the device. */
+    bool later;
 } bound_memory;
 
 /* A pass of the grid trajectory over a flat vector, on a device: memory of the device alone, which

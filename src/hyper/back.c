@@ -321,18 +321,26 @@ done:
     return st;
 }
 
-static drmad_status check_growth(walker *w, int64_t step, double first, walk_report *r)
+drmad_status walker_note_norm(walker *w, int64_t step, double norm)
 {
-    double norm;
-    const drmad_status st = walker_norm(w, &norm);
-
-    if (st != DRMAD_OK) return st;
     if (!isfinite(norm))
         return FAIL(w->ctx, DRMAD_E_DIVERGED,
                     "the way back diverged: |dF/dw| is %g at step %lld of %lld", norm,
                     (long long)step, (long long)w->t->spec.steps);
-    if (first > 0 && norm / first > r->growth) r->growth = norm / first;
+    if (w->norm_last > 0) w->growth = fmax(w->growth, norm / w->norm_last);
     return DRMAD_OK;
+}
+
+static drmad_status check_growth(walker *w, int64_t step)
+{
+    drmad_status st = DRMAD_OK;
+    double norm;
+
+    if (w->lates > 0) return late_norm(w);
+    TRY(walker_norm(w, &norm));
+    TRY(walker_note_norm(w, step, norm));
+done:
+    return st;
 }
 
 /* The block's displacement laid at its middle: ahead = middle + (w_b - w_a). */
@@ -405,18 +413,19 @@ done:
 drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
 {
     trainer *t = w->t;
-    const int64_t T = t->spec.steps, look = (T - w->first) / 50 + 1;
+    const int64_t T = t->spec.steps;
+    /* About fifty looks at |w~|, at whole eights of steps: a GPU does so many at once. */
+    const int64_t look = (T - w->first) / 400 * 8 + 8;
     stride_rule rule = {.curvature = HUGE_VAL};
     drmad_status st = DRMAD_OK;
-    double first;
 
-    TRY(walker_norm(w, &first));
-    rule.norm = first;
+    w->growth = 1;
+    TRY(walker_norm(w, &w->norm_last));
+    rule.norm = w->norm_last;
     for (int32_t i = 0; i < t->spec.space->n_uses; i++) {
         w->inverted[i] = -1;
         TRY(trainer_clear_sum(t, i));
     }
-    r->growth = 1;
     w->lates = 0;
     for (int64_t step = T - 1, seen = T; step >= w->first; step--) {
         TRY(base_stopped(w->ctx));
@@ -426,7 +435,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         else TRY(reverse_block(w, &rule, &step, dvalues));
         r->steps += !rest;
         if (seen - step >= look || step == w->first) {
-            TRY(check_growth(w, step, first, r));
+            TRY(check_growth(w, step));
             seen = step;
         }
     }
@@ -436,5 +445,6 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
     TRY(collect_buffer(w, dvalues));
     TRY(collect_start(w, dvalues));
 done:
+    r->growth = w->growth;
     return st;
 }

@@ -4,6 +4,7 @@
  * they belong to. What is summed on the device is taken at the ends of its phases, which end such a
  * row of steps. */
 #include "hyper/walker.h"
+#include <math.h>
 #include <string.h>
 
 struct late_step {
@@ -11,6 +12,8 @@ struct late_step {
     int32_t *local, *index, *labels; /* of the batch */
     void *rate;                      /* the base rate's cotangent */
     void **cot;                      /* by use; NULL: the device's sum, or none */
+    bool normed;
+    double square; /* normed: |w~|^2 after it */
 };
 
 drmad_status late_new(walker *w)
@@ -91,14 +94,24 @@ static drmad_status look(walker *w, double *dvalues)
     const int32_t n = w->lates;
     drmad_status st = job_wait(w->back);
 
+    if (st == DRMAD_OK) st = job_wait(w->norm);
     w->lates = 0;
     for (int32_t k = 0; st == DRMAD_OK && k < n; k++) {
         late_step *l = &w->late[k];
         change_places(w, l);
         st = walker_collect(w, l->step, dvalues);
         change_places(w, l);
+        if (st == DRMAD_OK && l->normed) st = walker_note_norm(w, l->step, sqrt(l->square));
     }
     return st;
+}
+
+drmad_status late_norm(walker *w)
+{
+    late_step *l = &w->late[w->lates - 1];
+
+    l->normed = true;
+    return walker_send_norm(w, &l->square);
 }
 
 drmad_status late_reverse(walker *w, int64_t step, double *dvalues)
@@ -108,7 +121,7 @@ drmad_status late_reverse(walker *w, int64_t step, double *dvalues)
 
     TRY(traj_load(w->tr, step, &v)); /* may run steps, on batches of the trainer's own */
     late_step *l = &w->late[w->lates++];
-    l->step = step;
+    l->step = step, l->normed = false;
     change_places(w, l);
     st = trainer_prepare(w->t, step);
     if (st == DRMAD_OK) st = walker_send_step(w, step, &v);

@@ -19,7 +19,8 @@ drmad_status walker_build_norm(walker *w)
         sum = i == 0 ? square : g_add(g, sum, square);
     }
     TRY(trainer_add_slots(t, 1, &w->square_slot));
-    TRY(backend_alloc(t->on, w->ctx, 1, sizeof(double), &t->slot[w->square_slot]));
+    if (!t->on->mixed)
+        TRY(backend_alloc(t->on, w->ctx, 1, sizeof(double), &t->slot[w->square_slot]));
     TRY(job_output(w->norm, sum, (slot_ref){w->square_slot, 0}, NODE_NONE));
     TRY(job_compile(w->norm));
 done:
@@ -42,6 +43,15 @@ static double square_here(const trainer *t, const void *flat)
     return s;
 }
 
+drmad_status walker_send_norm(walker *w, double *square)
+{
+    trainer *t = w->t;
+
+    t->slot[SLOT_WCOT] = w->cot[0];
+    t->slot[w->square_slot] = square;
+    return job_run_later(w->norm, t->slot);
+}
+
 drmad_status walker_norm(walker *w, double *out)
 {
     trainer *t = w->t;
@@ -50,6 +60,10 @@ drmad_status walker_norm(walker *w, double *out)
 
     if (!w->norm) {
         square = square_here(t, w->cot[0]);
+    } else if (t->on->mixed) {
+        TRY(walker_send_norm(w, &w->square));
+        TRY(job_wait(w->norm));
+        square = w->square;
     } else {
         t->slot[SLOT_WCOT] = w->cot[0];
         TRY(job_run(w->norm, t->slot));

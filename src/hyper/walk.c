@@ -191,7 +191,7 @@ void walker_free(walker *w)
         w->t->slot[w->norm_slot + i] = NULL;
     }
     if (w->square_slot) {
-        trainer_vector_free(w->t, w->t->slot[w->square_slot]);
+        if (!w->t->on->mixed) trainer_vector_free(w->t, w->t->slot[w->square_slot]);
         w->t->slot[w->square_slot] = NULL;
     }
     rates_free(w);

@@ -37,7 +37,7 @@ struct walker {
     job *direction;      /* oracle: u of a reverse step */
     bool asks_gradient;  /* oracle: `back` reads dL/dw too */
     bool direction_asks; /* ... so does `direction` */
-    bool squares; /* the trajectory gives the averaged squares by their cells alone */
+    bool squares;        /* the trajectory gives the averaged squares by their cells alone */
     bool *has_cot;       /* by use: the reverse plan gives its cotangent */
     int64_t *inverted;   /* by use: the fill of which USE_INVERSE holds the inverse */
     int64_t *tangent_of; /* by use: the fill whose tangent USE_TAN holds */
@@ -47,15 +47,17 @@ struct walker {
     int32_t rates;
     void *cot[OPTIM_VECTORS], *tan[OPTIM_VECTORS]; /* of a state */
     void *fixed[2][OPTIM_VECTORS]; /* on a device: where the plan reads states t and t+1 */
-    int32_t norm_slot; /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
-    void *ahead;       /* strides: the weights at the end of a block */
-    void *middle;      /* strides: those in its middle */
-    double *dw;        /* dF/dw at the end, flat */
-    struct implicit *solve; /* NULL but for implicit */
-    late_step *late;   /* [LATE_STEPS], or NULL: each step is waited for */
-    int32_t lates;     /* under way */
-    job *norm;         /* on a device: |w~|^2 */
+    int32_t norm_slot;             /* strides: |u|^2, |Hu|^2, |w~|^2 after the step; 0 = none */
+    void *ahead;                   /* strides: the weights at the end of a block */
+    void *middle;                  /* strides: those in its middle */
+    double *dw;                    /* dF/dw at the end, flat */
+    struct implicit *solve;        /* NULL but for implicit */
+    late_step *late;               /* [LATE_STEPS], or NULL: each step is waited for */
+    int32_t lates;                 /* under way */
+    job *norm;                     /* on a device: |w~|^2 */
     int32_t square_slot;
+    double square;            /* that, of a device that takes host addresses */
+    double norm_last, growth; /* |w~_T|; the largest |w~_t| / |w~_T| so far */
 };
 
 /* The steps walked back, and what an estimator cannot see, refused: estimator.c. */
@@ -97,8 +99,12 @@ drmad_status walker_collect(walker *w, int64_t step, double *dvalues);
 drmad_status late_new(walker *w);
 void late_free(walker *w);
 drmad_status late_reverse(walker *w, int64_t step, double *dvalues); /* loads it, too */
-drmad_status walker_start_adjoint(walker *w);                        /* w~ = dF/dw, b~ = 0 */
-/* |w~|. */
+drmad_status late_norm(walker *w); /* |w~| after the step sent last, to be noted with it */
+drmad_status walker_start_adjoint(walker *w); /* w~ = dF/dw, b~ = 0 */
+/* |w~|; its square on a device that takes host addresses, there after job_wait(w->norm); and what
+ * follows from that after `step`. */
 drmad_status walker_norm(walker *w, double *out);
+drmad_status walker_send_norm(walker *w, double *square);
+drmad_status walker_note_norm(walker *w, int64_t step, double norm);
 drmad_status walker_build_norm(walker *w); /* on a device: the plan that takes it */
 #endif

@@ -124,6 +124,35 @@ static size_t bytes_of(dtype t)
     return dtype_size(t);
 }
 
+/* Pieces of every length and offset, units of 16, 4 and 1 bytes, with more and with fewer threads
+ * than there is work for; bytes beside them stay. */
+TEST(cuda_pieces_are_carried)
+{
+    enum { BYTES = 20000 };
+    static const int64_t piece[][3] = {{0, 32, 4096}, {4100, 4200, 20},   {4131, 5001, 77},
+                                       {5000, 0, 1},  {6000, 6016, 8000}, {16001, 17003, 2001},
+                                       {64, 5200, 0}};
+    unsigned char from[BYTES], want[BYTES], got[BYTES];
+
+    for (int64_t bytes = 1; bytes <= 100000; bytes *= 100) {
+        carry_table table = {0};
+        kx x;
+        kx_open(&x, F32, 1);
+        for (int i = 0; i < BYTES; i++) from[i] = (unsigned char)(i * 7 % 251), want[i] = 0;
+        char *a = kx_up(&x, from, BYTES), *y = kx_new(&x, BYTES);
+        for (size_t i = 0; i < COUNT(piece); i++) {
+            table.piece[table.pieces++] =
+                (carry_piece){a + piece[i][0], y + piece[i][1], piece[i][2]};
+            memcpy(want + piece[i][1], from + piece[i][0], (size_t)piece[i][2]);
+        }
+        const carry_args args = {.table = kx_up(&x, &table, sizeof table), .bytes = bytes};
+        KX_CALL(&x, carry, &args);
+        kx_down(&x, got, y, BYTES);
+        CHECK(memcmp(got, want, BYTES) == 0);
+        kx_close(&x);
+    }
+}
+
 /* Zeros around, a part of, turned axes, repeated: all four at once, in each size of element. */
 TEST(cuda_walks_reach_every_element)
 {

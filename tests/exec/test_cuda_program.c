@@ -1,5 +1,6 @@
 /* The CUDA backend on the host's driver: whole programs, wherever their memory lies, against the
  * naive evaluator. */
+#include "cuda_step.h"
 #include "gpu_driver.h"
 #include "random_graph.h"
 #include <pthread.h>
@@ -360,86 +361,21 @@ TEST(memory_may_lie_elsewhere_in_each_run)
 
 /* ---- a step, and what can go wrong ---- */
 
-enum { BATCH = 6, IN = 9, OUT = 5, ROWS = 20 };
-
-/* w' = w - lr x' (tanh(x w) - 0.5), and the loss. */
-static int small_step(graph *g, plan_output out[2])
-{
-    node w = graph_add_leaf(g, "w", F64, SHAPE(IN, OUT)),
-         lr = graph_add_leaf(g, "lr", F64, SHAPE(1, 1));
-    node rows = graph_add_leaf(g, "rows", F64, SHAPE(ROWS, IN));
-    node index = graph_add_leaf(g, "index", I32, SHAPE(BATCH));
-    node x = g_gather(g, rows, index);
-    node d = g_sub(g, g_tanh(g, g_matmul(g, x, w, false, false)),
-                   g_fill(g, F64, SHAPE(BATCH, OUT), 0.5));
-    node grad = g_matmul(g, x, d, true, false);
-
-    out[0] = (plan_output){g_sub(g, w, g_mul(g, g_bcast(g, lr, SHAPE(IN, OUT)), grad)), 0};
-    out[1] = (plan_output){g_dot(g, d, d), -1};
-    return 2;
-}
-
-typedef struct step {
-    backend *on;
-    graph *g;
-    plan *q;
-    program *p;
-    double w[IN * OUT], lr, rows[ROWS * IN], loss;
-    int32_t index[BATCH];
-    void *there, *rate; /* w, lr on the device */
-} step;
-
-static drmad_status open_step(drmad_ctx *ctx, step *s)
-{
-    drmad_status st = DRMAD_OK;
-    plan_output out[2];
-
-    *s = (step){.lr = 0.1};
-    for (int i = 0; i < IN * OUT; i++) s->w[i] = 0.01 * i;
-    for (int i = 0; i < ROWS * IN; i++) s->rows[i] = sin(i);
-    for (int i = 0; i < BATCH; i++) s->index[i] = 3 * i;
-    TRY(cuda_backend_new(ctx, &gpu_host_driver, 0, &s->on));
-    TRY(graph_new(ctx, &s->g));
-    const int n = small_step(s->g, out);
-    TRY(graph_status(s->g) == DRMAD_OK ? DRMAD_OK : DRMAD_E_NOMEM);
-    TRY(plan_new(ctx, s->g, out, n, s->on->target, &s->q));
-    TRY(program_new(ctx, s->q, s->on, &s->p));
-    TRY(backend_alloc(s->on, ctx, sizeof s->w, 1, &s->there));
-    TRY(s->on->copy(s->on, ctx, COPY_UP, s->there, s->w, sizeof s->w));
-    program_set_leaf(s->p, 0, s->w);
-    program_set_leaf(s->p, 1, &s->lr);
-    program_set_leaf(s->p, 2, s->rows);
-    program_set_leaf(s->p, 3, s->index);
-    program_set_output(s->p, 0, s->w);
-    program_set_output(s->p, 1, &s->loss);
-done:
-    return st;
-}
-
-static void close_step(drmad_ctx *ctx, step *s)
-{
-    program_free(s->p);
-    plan_free(s->q);
-    graph_free(s->g);
-    if (s->on) s->on->free(s->on, ctx, s->there);
-    cuda_backend_free(s->on);
-}
-
 TEST(an_index_outside_its_table_is_told)
 {
     drmad_ctx *ctx = test_ctx();
     step s;
 
-    CHECK_OK(ctx, open_step(ctx, &s));
+    CHECK_OK(ctx, step_open(ctx, &gpu_host_driver, &s));
     CHECK_OK(ctx, program_run(s.p));
     const double good = s.loss;
     for (int there = 0; there < 2; there++) {
-        s.index[2] = ROWS;
+        s.index[2] = STEP_ROWS;
         CHECK_FAILS(ctx, program_run(s.p), DRMAD_E_DATA, "index 20 of a table of 20 rows");
         s.index[2] = -1;
         CHECK_FAILS(ctx, program_run(s.p), DRMAD_E_DATA, "index -1 of a table of 20 rows");
         s.index[2] = 6;
-        for (int i = 0; i < IN * OUT; i++) s.w[i] = 0.01 * i;
+        for (int i = 0; i < STEP_IN * STEP_OUT; i++) s.w[i] = 0.01 * i;
         CHECK_OK(ctx, s.on->copy(s.on, ctx, COPY_UP, s.there, s.w, sizeof s.w));
         CHECK_OK(ctx, program_run(s.p));
         CHECK(s.loss == good);
@@ -448,7 +384,7 @@ TEST(an_index_outside_its_table_is_told)
     }
     CHECK(program_bytes(s.p) > s.q->counts.arena + sizeof s.rows); /* staged */
     CHECK(program_bytes(s.p) < s.q->counts.arena + 16384);
-    close_step(ctx, &s);
+    step_close(ctx, &s);
 }
 
 static const void *new_rate(drmad_ctx *ctx, step *s)
@@ -467,7 +403,7 @@ TEST(runs_may_be_waited_for_later)
     double want[RUNS], got[RUNS];
     step s;
 
-    CHECK_OK(ctx, open_step(ctx, &s));
+    CHECK_OK(ctx, step_open(ctx, &gpu_host_driver, &s));
     program_set_leaf(s.p, 0, s.there);
     program_set_output(s.p, 0, s.there);
     for (int late = 0; late < 2; late++) {
@@ -484,7 +420,7 @@ TEST(runs_may_be_waited_for_later)
     }
     for (int i = 0; i < RUNS; i++) CHECK(got[i] == want[i]);
     CHECK(want[3] != want[4]);
-    s.index[3] = ROWS;
+    s.index[3] = STEP_ROWS;
     CHECK_OK(ctx, program_run_later(s.p));
     s.index[3] = 0;
     CHECK_OK(ctx, program_run_later(s.p));
@@ -492,7 +428,7 @@ TEST(runs_may_be_waited_for_later)
     CHECK_OK(ctx, program_run_later(s.p));
     CHECK_OK(ctx, program_wait(s.p));
     s.on->free(s.on, ctx, s.rate);
-    close_step(ctx, &s);
+    step_close(ctx, &s);
 }
 
 /* Recorded, then recorded again with an address that moves. */
@@ -502,12 +438,12 @@ static drmad_status whole_life(drmad_ctx *ctx, void *arg)
     step s;
 
     (void)arg;
-    TRY(open_step(ctx, &s));
+    TRY(step_open(ctx, &gpu_host_driver, &s));
     TRY(program_run(s.p));
     program_set_output(s.p, 0, s.there);
     TRY(program_run(s.p));
 done:
-    close_step(ctx, &s);
+    step_close(ctx, &s);
     return st;
 }
 
@@ -528,13 +464,13 @@ TEST(device_programs_run_without_memory)
     drmad_ctx *ctx = test_ctx();
     step s;
 
-    CHECK_OK(ctx, open_step(ctx, &s));
+    CHECK_OK(ctx, step_open(ctx, &gpu_host_driver, &s));
     for (int i = 0; i < 3; i++) CHECK_OK(ctx, program_run(s.p));
     drmad_alloc_fn *const usual = ctx->alloc;
     ctx->alloc = no_memory;
     for (int i = 0; i < 10; i++) CHECK_OK(ctx, program_run(s.p));
     ctx->alloc = usual;
-    close_step(ctx, &s);
+    step_close(ctx, &s);
 }
 
 TEST(a_backend_needs_a_device_and_a_driver_of_its_version)
@@ -558,12 +494,12 @@ static void *run_alone(void *arg)
     double *loss = arg;
     step s;
 
-    CHECK_OK(ctx, open_step(ctx, &s));
+    CHECK_OK(ctx, step_open(ctx, &gpu_host_driver, &s));
     for (int i = 0; i < 50; i++) {
         CHECK_OK(ctx, program_run(s.p));
         *loss += s.loss;
     }
-    close_step(ctx, &s);
+    step_close(ctx, &s);
     drmad_ctx_free(ctx);
     return NULL;
 }

@@ -86,6 +86,7 @@ static void give_back(const backend *b, drmad_ctx *ctx, void *memory)
 
     (void)ctx;
     if (!memory) return;
+    gpu_send_untold(s);
     drop(s, memory);
     s->d->free(s->g, memory);
 }
@@ -93,9 +94,7 @@ static void give_back(const backend *b, drmad_ctx *ctx, void *memory)
 static drmad_status copy(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                          size_t bytes)
 {
-    const gpu_state *s = state_of(b);
-
-    return bytes ? s->d->copy(s->g, ctx, way, to, from, bytes) : DRMAD_OK;
+    return bytes ? gpu_copy(state_of(b), ctx, way, to, from, bytes) : DRMAD_OK;
 }
 
 static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void **code)

@@ -90,6 +90,36 @@ GPU_BODY bool turn_any(const turn_args *x, gpu_thread t, turn_any_state *s, void
     return phase == 0;
 }
 
+/* ---- carry ---- */
+
+enum { CARRY_UNIT = 16 }; /* bytes of a thread at once, where pieces lie so */
+
+typedef no_state carry_any_state;
+
+GPU_BODY int32_t carry_unit(const carry_piece *p)
+{
+    const uint64_t all = (uintptr_t)p->from | (uintptr_t)p->to | (uint64_t)p->bytes;
+
+    return all % CARRY_UNIT == 0 ? CARRY_UNIT : all % 4 == 0 ? 4 : 1;
+}
+
+/* Units are counted through all pieces, so that several small ones keep as many threads busy. */
+GPU_BODY bool carry_any(const carry_args *x, gpu_thread t, carry_any_state *s, void *shared,
+                        int phase)
+{
+    int64_t i = first_of(t), first = 0;
+
+    for (int64_t k = 0; k < x->table->pieces; k++) {
+        const carry_piece p = x->table->piece[k];
+        const int32_t unit = carry_unit(&p);
+        const int64_t end = first + p.bytes / unit;
+        for (; i < end; i += stride_of(t)) copy_element(unit, p.to, i - first, p.from, i - first);
+        first = end;
+    }
+    (void)s, (void)shared, (void)phase;
+    return false;
+}
+
 /* ---- rows and elements by index ---- */
 
 typedef no_state gather_any_state, take_any_state;

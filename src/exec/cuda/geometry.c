@@ -150,6 +150,7 @@ static int64_t elements_of(const gpu_call *c)
 
     switch (c->kernel) {
     case GPU_move: return ((const move_args *)args)->count;
+    case GPU_carry: return up(((const carry_args *)args)->bytes, CARRY_UNIT);
     case GPU_gather: return rows->n * rows->cols;
     case GPU_take: return rows->n;
     case GPU_cast: return ((const cast_args *)args)->count;

@@ -8,16 +8,33 @@ typedef struct gpu_range {
     size_t bytes;
 } gpu_range;
 
-/* Of a backend: the device and what it has lent, by address. */
+typedef struct gpu_code gpu_code;
+
+/* Of a backend: the device and what it has lent, by address; and what is put by, in order: runs of
+ * `last`, then copies. */
 typedef struct gpu_state {
     drmad_ctx *ctx;
     const gpu_driver *d;
     gpu *g;
     gpu_range *range;
     int32_t ranges, room;
+    gpu_code *last; /* whose runs were put by last; NULL: nothing is put by */
+    carry_table copies;
+    drmad_status failed; /* of what could not be told when it was sent */
+    char why[256];
 } gpu_state;
 
 bool gpu_owns(const gpu_state *s, const void *memory); /* is it the device's? */
+
+/* The order of work, gpu_order.c: sends what is put by, before anything else touches the device. An
+ * error is told there, or by the next send that can tell it. */
+drmad_status gpu_send(gpu_state *s);
+void gpu_send_untold(gpu_state *s);
+/* A backend's copy. Within the device it goes with the next run where it can. */
+drmad_status gpu_copy(gpu_state *s, drmad_ctx *ctx, copy_way way, void *to, const void *from,
+                      size_t bytes);
+/* Adds a piece; false: there is no room for it, or it touches what another moves. */
+bool gpu_carry_add(carry_table *t, carry_piece p);
 
 /* A backend's functions for programs. */
 drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **out);

@@ -45,8 +45,12 @@ done:
 drmad_status gpu_pass_run(void *pass)
 {
     const gpu_pass *x = pass;
+    drmad_status st = DRMAD_OK;
 
-    return x->state->d->run(x->state->g, x->ctx, x->program);
+    TRY(gpu_send(x->state));
+    TRY(x->state->d->run(x->state->g, x->ctx, x->program));
+done:
+    return st;
 }
 
 void gpu_pass_free(void *pass)
@@ -54,6 +58,7 @@ void gpu_pass_free(void *pass)
     gpu_pass *x = pass;
 
     if (!x) return;
+    gpu_send_untold(x->state);
     x->state->d->wait(x->state->g, x->ctx);
     x->state->d->forget(x->state->g, x->program);
     mem_free(x->ctx, x);

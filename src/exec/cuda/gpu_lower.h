@@ -1,6 +1,6 @@
 /* Lowering: a plan's steps, one by one, to calls (gpu.h). It goes over the plan twice with the same
- * code: once to count, with addresses that nobody reads (program_new), and again when the addresses
- * are known (the first run, and when one of them begins to move). So what is emitted may depend on
+ * code: once to count, with addresses that nobody reads (program_new), and again when a program is
+ * recorded and the addresses are known, for each of its runs. So what is emitted may depend on
  * shapes and types, never on addresses; but that where an output lies over its leaf, as it does
  * when counting, there may be more of it.
  *

@@ -60,8 +60,28 @@ typedef struct move_args {
     int64_t dim[WALK_MAX], from[WALK_MAX], shift[WALK_MAX], limit[WALK_MAX];
 } move_args;
 
-/* The same without shift and limit, where a's elements lie beside each other along another axis
- * than the last: by squares, so that both are gone through in their own order. */
+/* Pieces of memory, each to its place: none is written that another reads or writes. The table lies
+ * on the device, and is filled by the run. */
+enum { CARRY_MAX = 20 };
+
+typedef struct carry_piece {
+    const void *from;
+    void *to;
+    int64_t bytes;
+} carry_piece;
+
+typedef struct carry_table {
+    int64_t pieces;
+    carry_piece piece[CARRY_MAX];
+} carry_table;
+
+typedef struct carry_args {
+    const carry_table *table;
+    int64_t bytes; /* of a run, about: for so many there are threads */
+} carry_args;
+
+/* The same as move without shift and limit, where a's elements lie beside each other along another
+ * axis than the last: by squares, so that both are gone through in their own order. */
 typedef struct turn_args {
     const void *a;
     void *y;
