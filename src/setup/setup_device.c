@@ -17,6 +17,7 @@ drmad_status setup_device(setup *s)
                           "bf16 is for device: cpu; a GPU keeps them in f32 so far"));
     TRY(cuda_driver_find(s->ctx, &d));
     TRY(cuda_backend_new(s->ctx, d, number, &s->gpu));
+    cuda_backend_share(s->gpu, s->ctx->gpu_share, s->ctx->gpu_trials);
     s->spec.on = s->gpu;
 done:
     return st;

@@ -153,8 +153,8 @@ drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **o
     c->lower.tape_device = c->lower.scratch = NULL; /* the device's from here on */
     TRY(mem_alloc(ctx, (size_t)c->calls + 1, sizeof *c->lower.call, &c->lower.call));
     TRY(mem_alloc(ctx, c->tape_bytes + 1, 1, &c->lower.tape));
-    TRY(s->d->alloc(s->g, ctx, c->tape_bytes + 1, &c->lower.tape_device));
-    TRY(s->d->alloc(s->g, ctx, c->scratch_bytes + 1, &c->lower.scratch));
+    TRY(gpu_take(s, ctx, c->tape_bytes + 1, &c->lower.tape_device));
+    TRY(gpu_take(s, ctx, c->scratch_bytes + 1, &c->lower.scratch));
     *out = c, c = NULL;
 done:
     gpu_code_release(c);
@@ -163,7 +163,7 @@ done:
 
 static void free_blocks(gpu_code *c)
 {
-    const gpu_state *s = c->state;
+    gpu_state *s = c->state;
 
     for (int i = 0; i < RING; i++) {
         s->d->free_host(s->g, c->copy[i].up);
@@ -171,8 +171,8 @@ static void free_blocks(gpu_code *c)
         mem_free(c->ctx, c->copy[i].out);
         c->copy[i] = (gpu_copy){.up = NULL};
     }
-    s->d->free(s->g, c->up);
-    s->d->free(s->g, c->down);
+    gpu_give(s, c->up);
+    gpu_give(s, c->down);
     c->up = c->down = NULL;
 }
 
@@ -188,7 +188,7 @@ static void forget(gpu_code *c)
 
 static void slots_free(const gpu_code *c, gpu_slots *s)
 {
-    for (int32_t i = 0; i < s->n; i++) c->state->d->free(c->state->g, s->at[i].own);
+    for (int32_t i = 0; i < s->n; i++) gpu_give(c->state, s->at[i].own);
     mem_free(c->ctx, s->at);
     mem_free(c->ctx, s->moving);
 }
@@ -198,14 +198,14 @@ void gpu_code_release(void *code)
     gpu_code *c = code;
 
     if (!c) return;
-    const gpu_state *s = c->state;
+    gpu_state *s = c->state;
     s->d->wait(s->g, c->ctx);
     forget(c);
     slots_free(c, &c->leaf);
     slots_free(c, &c->out);
     free_blocks(c);
-    s->d->free(s->g, c->lower.tape_device);
-    s->d->free(s->g, c->lower.scratch);
+    gpu_give(s, c->lower.tape_device);
+    gpu_give(s, c->lower.scratch);
     gpu_waves_free(&c->lower.waves, c->ctx);
     void *const host[] = {c->lower.place, c->leaf_at, c->out_at, c->lower.call, c->lower.tape};
     for (size_t i = 0; i < COUNT(host); i++) mem_free(c->ctx, host[i]);
@@ -224,7 +224,7 @@ size_t gpu_code_bytes(const void *code)
 /* The first run says what is staged; the blocks have their sizes from there on. */
 static drmad_status make_blocks(gpu_code *c, const bound_memory *m)
 {
-    const gpu_state *s = c->state;
+    gpu_state *s = c->state;
     drmad_status st = DRMAD_OK;
 
     c->up_bytes = 0, c->down_bytes = c->flags ? ALIGN : 0; /* the flag comes first */
@@ -239,8 +239,8 @@ static drmad_status make_blocks(gpu_code *c, const bound_memory *m)
         c->down_bytes += round_up(c->out.at[i].bytes);
     }
     free_blocks(c); /* of a first run that failed */
-    if (c->up_bytes) TRY(s->d->alloc(s->g, c->ctx, c->up_bytes, &c->up));
-    if (c->down_bytes) TRY(s->d->alloc(s->g, c->ctx, c->down_bytes, &c->down));
+    if (c->up_bytes) TRY(gpu_take(s, c->ctx, c->up_bytes, &c->up));
+    if (c->down_bytes) TRY(gpu_take(s, c->ctx, c->down_bytes, &c->down));
 done:
     return st;
 }
@@ -281,13 +281,12 @@ static void sort_by_address(int32_t *list, int32_t n, const void *const *memory)
 /* Slots that lie behind one another get places that do so too: one copy for all. */
 static drmad_status make_places(gpu_code *c, gpu_slots *s, const int32_t *list, int32_t n)
 {
-    const gpu_state *g = c->state;
     drmad_status st = DRMAD_OK;
     size_t bytes = 0;
 
     for (int32_t k = 0; k < n; k++) bytes += s->at[list[k]].bytes;
     TRY(gpu_code_wait(c)); /* for what they now are */
-    TRY(g->d->alloc(g->g, c->ctx, bytes, &s->at[list[0]].own));
+    TRY(gpu_take(c->state, c->ctx, bytes, &s->at[list[0]].own));
     char *device = s->at[list[0]].own;
     for (int32_t k = 0; k < n; k++) {
         s->at[list[k]].way = WAY_MOVING;

@@ -8,16 +8,23 @@ typedef struct gpu_range {
     size_t bytes;
 } gpu_range;
 
-/* Of a backend: the device and what it has lent, by address. */
+/* Of a backend: the device and what is taken of its memory, by address. */
 typedef struct gpu_state {
     drmad_ctx *ctx;
     const gpu_driver *d;
     gpu *g;
     gpu_range *range;
     int32_t ranges, room;
+    size_t used;    /* bytes of all ranges */
+    size_t share;   /* so many at most; 0: what the device has */
+    int32_t trials; /* of which this is one: for messages */
 } gpu_state;
 
 bool gpu_owns(const gpu_state *s, const void *memory); /* is it the device's? */
+
+/* Gives device memory, zeroed; a backend's all comes from here. DRMAD_E_NOMEM beyond its share. */
+drmad_status gpu_take(gpu_state *s, drmad_ctx *ctx, size_t bytes, void **out);
+void gpu_give(gpu_state *s, void *memory); /* NULL is fine */
 
 /* A backend's functions for programs. */
 drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **out);
