@@ -69,6 +69,7 @@ def same(verb, tol, *words):
     need(len(a) == len(b) and len(a) > 5, f"{len(a)} and {len(b)} numbers")
     worst = max(abs(x - y) / max(1e-3, abs(x)) for x, y in zip(a, b))
     need(worst <= tol, f"{verb} {words}: differs by {worst:.3g} of a number, {tol} allowed")
+    return a
 
 
 def one_symbol_leaves_each_library():
@@ -118,6 +119,14 @@ def replay_and_grid_run_too():
 def a_convolutional_net_is_the_cpus():
     more = (LENET, "train.steps=4", "train.batch=4", "data.train=40", "outer.steps=1")
     same("tune", F64, "dtype=f64", "data.valid=20", "data.test=20", "optimizer.kind=adam", *more)
+
+
+def activations_wait_in_bf16_as_on_the_cpu():
+    """Of values on either side of a bf16's border each device may keep another neighbour."""
+    net = LENET.replace("relu", "tanh")  # a mask is exact in bf16
+    more = (net, "hyper=[]", "train.steps=12", "train.batch=20", "optimizer.lr=0.01")
+    half = same("train", 1e-6, *more, "train.activations=bf16")
+    need(half != numbers(study("train", "cpu", *more)), "bf16 changes nothing")
 
 
 def sensitivities_and_the_self_test_run():
@@ -283,6 +292,7 @@ TESTS = [(f.__name__, f) for f in (
     a_library_of_another_build_is_refused, the_host_driver_is_named,
     training_and_tuning_are_the_cpus_in_double, tuning_is_the_cpus_in_single,
     replay_and_grid_run_too, a_convolutional_net_is_the_cpus,
+    activations_wait_in_bf16_as_on_the_cpu,
     sensitivities_and_the_self_test_run, a_result_names_the_gpu,
     a_run_that_was_cut_goes_on_to_the_same_bits,
     f27_memory_that_ends_is_told, trials_side_by_side_are_those_one_after_another,

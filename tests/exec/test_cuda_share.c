@@ -10,7 +10,7 @@ static size_t room_of(const backend *on)
     return bytes;
 }
 
-TEST(a_share_is_the_end_of_a_devices_memory)
+TEST(a_share_is_the_end_of_cuda_memory)
 {
     drmad_ctx *ctx = test_ctx();
     void *a, *b;
@@ -62,7 +62,7 @@ done:
     return st;
 }
 
-TEST(programs_take_their_memory_from_the_share)
+TEST(cuda_programs_take_their_memory_from_the_share)
 {
     drmad_ctx *ctx = test_ctx();
     const double x[16] = {1, 2, 3};
