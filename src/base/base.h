@@ -15,12 +15,12 @@ struct drmad_ctx {
     void *log_user;
     pool *pool; /* made on first use */
     int threads;
-    /* Bytes that it may take of a GPU, as one of so many trials side by side; 0: all there are. */
-    size_t gpu_share;
-    int32_t gpu_trials;
     atomic_int stop;        /* the signal, 0 = go on */
     atomic_bool checkpoint; /* one was asked for */
     char errmsg[1024];
+    /* Bytes that it may take of a GPU, as one of so many trials side by side; 0: all there are. */
+    size_t gpu_share;
+    int32_t gpu_trials;
 };
 
 /* Records the message (printf form) and gives the code back: `return FAIL(ctx, DRMAD_E_DATA, "%s:

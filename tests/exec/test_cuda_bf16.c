@@ -34,7 +34,7 @@ done:
 TEST(cuda_rounds_to_bf16_as_the_cpu_does)
 {
     static const uint32_t low[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
-    enum { N = 65536 * COUNT(low) };
+    enum { LOW = COUNT(low), N = 65536 * LOW };
     uint16_t *got = malloc(N * sizeof *got);
     float *back = malloc(N * sizeof *back);
     int64_t wrong = 0;
@@ -44,7 +44,7 @@ TEST(cuda_rounds_to_bf16_as_the_cpu_does)
     const node a = rx_leaf(&x, SHAPE(N)), half = g_cast(x.g, a, BF16);
     const plan_output out[] = {{half, -1}, {g_cast(x.g, half, F32), -1}};
     for (uint32_t i = 0; i < N; i++) {
-        const uint32_t bits = i / COUNT(low) << 16 | low[i % COUNT(low)];
+        const uint32_t bits = i / LOW << 16 | low[i % LOW];
         memcpy((float *)x.data[0] + i, &bits, sizeof bits);
     }
     backend *on = open_backend(&x);
