@@ -97,7 +97,7 @@ drmad_ctx *test_ctx(void)
 
 void *torture_alloc(void *user, void *ptr, size_t size)
 {
-    torture *t = user;
+    failing_alloc *t = user;
 
     if (size == 0) {
         if (ptr) t->live--;
@@ -112,7 +112,7 @@ void *torture_alloc(void *user, void *ptr, size_t size)
 void test_oom(drmad_status (*body)(drmad_ctx *ctx, void *arg), void *arg)
 {
     for (long n = 1;; n++) { /* allocation 0 is the context itself */
-        torture t = {.countdown = n};
+        failing_alloc t = {.countdown = n};
         drmad_ctx *ctx = drmad_ctx_new(torture_alloc, &t);
         drmad_status st = body(ctx, arg);
 

@@ -77,9 +77,9 @@ drmad_ctx *test_ctx(
 
 /* A context's allocator over malloc, whose allocation number `countdown` from now on fails, counted
  * from 0; `live` blocks are not yet freed. */
-typedef struct torture {
+typedef struct failing_alloc {
     long countdown, live;
-} torture;
+} failing_alloc;
 
 void *torture_alloc(void *user, void *ptr, size_t size);
 

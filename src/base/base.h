@@ -18,6 +18,9 @@ struct drmad_ctx {
     atomic_int stop;        /* the signal, 0 = go on */
     atomic_bool checkpoint; /* one was asked for */
     char errmsg[1024];
+    /* Bytes that it may take of a GPU, as one of so many trials side by side; 0: all there are. */
+    size_t gpu_share;
+    int32_t gpu_trials;
 };
 
 /* Records the message (printf form) and gives the code back: `return FAIL(ctx, DRMAD_E_DATA, "%s:

@@ -87,6 +87,9 @@ static drmad_status say_cost(drmad_study *s, const setup_cost *cost, const bill 
                   duration(seconds, time, sizeof time), 1e3 * step, drmad_ctx_threads(s->ctx)));
     TRY(study_say(s, "memory     %.1f MiB at the peak; %s", (double)cost->bytes / 1048576,
                   setup_way(s->s, way, sizeof way)));
+    if (cost->gpu == 0) goto done;
+    TRY(study_put(s, "gpu_bytes", json_integer((json_int_t)cost->gpu)));
+    TRY(study_say(s, "GPU        about %.1f MiB of its memory", (double)cost->gpu / 1048576));
 done:
     return st;
 }

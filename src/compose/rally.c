@@ -134,6 +134,7 @@ drmad_status study_run_rally(drmad_study *s, bool resume)
 
     TRY(check_own(s));
     TRY(study_begin(s, "rally", false, true));
+    setup_rest(s->s);
     TRY(price(&r));
     TRY(study_fingerprint(s, r.print));
     TRY(open_folder(&r));

@@ -199,6 +199,7 @@ drmad_status study_run_stages(drmad_study *s, bool resume)
     TRY(check_own(s));
     TRY(study_begin(s, "pipeline", false, true));
     p.run = setup_cost_of(s->s).run;
+    setup_rest(s->s);
     TRY(study_fingerprint(s, p.print));
     TRY(open_folder(&p));
     st = run_all(&p);

@@ -65,6 +65,9 @@ typedef struct config {
 
 enum { CONFIG_BYTES_MAX = 1 << 20 };
 
+/* trajectory.memory where it is `auto`, of the host: bytes. */
+#define CONFIG_KEPT ((int64_t)2 << 30)
+
 /* All keys at their defaults. */
 drmad_status config_new(drmad_ctx *ctx, config **out);
 void config_free(config *c); /* NULL is fine */

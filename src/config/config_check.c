@@ -404,6 +404,7 @@ static drmad_status resolve(config *c)
     if (s->data.center == 0) s->data.center = s->data.crop == CFG_CROP_RANDOM_RESIZED ? .875 : 1;
     if (s->data.split_seed < 0) s->data.split_seed = s->seed;
     if (s->data.noise_seed < 0) s->data.noise_seed = s->seed;
+    if (s->trajectory.memory == 0 && config_gpu(c) < 0) s->trajectory.memory = CONFIG_KEPT;
     if (s->outer.fresh_split) s->outer.trust = false; /* F of two splits cannot be compared */
     for (int32_t i = 0; i < s->hyper.n; i++) resolve_hyper(s, &s->hyper.at[i]);
     for (int32_t i = 0; i < s->parameters.n; i++) {

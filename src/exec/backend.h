@@ -42,7 +42,7 @@ typedef struct grid_pass {
     int64_t total;
 } grid_pass;
 
-enum { BACKEND_VERSION = 3 };
+enum { BACKEND_VERSION = 4 };
 
 /* Within the device; from the host to it; back. */
 typedef enum copy_way { COPY_WITHIN, COPY_UP, COPY_DOWN } copy_way;
@@ -72,6 +72,8 @@ struct backend {
     /* `from` NULL: zeros, COPY_WITHIN. In order with runs. */
     drmad_status (*copy)(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                          size_t bytes);
+    /* How many bytes may still be taken. NULL: that is not known. */
+    drmad_status (*room)(const backend *b, size_t *out);
     /* Passes of the grid, to be run any number of times. NULL: there are none. */
     drmad_status (*pass_new)(const backend *b, drmad_ctx *ctx, const grid_pass *p, void **out);
     drmad_status (*pass_run)(void *pass);

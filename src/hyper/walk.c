@@ -41,9 +41,56 @@ static drmad_status check_path(walker *w, const char *kind)
     return DRMAD_OK;
 }
 
+static drmad_status check_stride(const walker *w)
+{
+    const train_spec *s = &w->t->spec;
+
+    if (w->spec.stride == 1) return DRMAD_OK;
+    if (!w->t->on->host)
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "trajectory.stride: fast works on vectors in host memory, and the model's live "
+                    "on a device; use exact");
+    for (int32_t i = 0; i < s->params->n; i++)
+        if (s->params->at[i].role == PARAM_STAT)
+            return FAIL(w->ctx, DRMAD_E_CONFIG,
+                        "trajectory.stride: fast steps over the running statistics of batch norm; "
+                        "use exact");
+    if (space_has(s->space, HYPER_MOMENTUM))
+        return FAIL(w->ctx, DRMAD_E_CONFIG,
+                    "trajectory.stride: fast steps over the buffers that momentum's hypergradient "
+                    "is made of; use exact");
+    return DRMAD_OK;
+}
+
+/* What is made after the trajectory: the way back, audits. Their peak, in tunings of dense and
+ * convolutional nets over the host driver, was within four plans of a step and 16 vectors. */
+static size_t made_later(const trainer *t)
+{
+    return 4 * program_bytes(t->step->prog) + 16 * (size_t)t->spec.params->total * t->size;
+}
+
+/* The limit of states on a device: for `auto` so that all else has room beside them. */
+static drmad_status find_room(const walker *w, size_t *out)
+{
+    const backend *on = w->t->on;
+    drmad_status st = DRMAD_OK;
+    size_t left, later = 0;
+
+    *out = 0;
+    if (!on->room) return DRMAD_OK;
+    TRY(on->room(on, &left));
+    if (w->spec.trajectory == TRAJ_AUTO) later = trainer_later_bytes(w->t) + made_later(w->t);
+    left = left > later ? left - later : 1;
+    *out = w->spec.fills_device || !w->spec.memory || left < w->spec.memory ? left : w->spec.memory;
+done:
+    return st;
+}
+
 static drmad_status open_trajectory(walker *w)
 {
     const train_spec *s = &w->t->spec;
+    drmad_status st = DRMAD_OK;
+
     w->kept = (traj_spec){
         .kind = w->spec.trajectory,
         .first = w->first,
@@ -63,32 +110,20 @@ static drmad_status open_trajectory(walker *w)
         .step = trainer_replay_step,
         .user = w->t,
     };
+    TRY(find_room(w, &w->kept.room));
     if (w->spec.estimator.kind == ESTIMATOR_TRUNCATED && w->kept.kind == TRAJ_AUTO) {
         w->kept.kind = TRAJ_FULL;
-        if (w->kept.memory && traj_estimate(&w->kept) > w->kept.memory) w->kept.kind = TRAJ_REPLAY;
+        if (traj_limit(&w->kept) && traj_estimate(&w->kept) > traj_limit(&w->kept))
+            w->kept.kind = TRAJ_REPLAY;
     }
-    drmad_status st = traj_new(w->ctx, &w->kept, &w->tr);
-
-    if (st != DRMAD_OK) return st;
+    TRY(traj_new(w->ctx, &w->kept, &w->tr));
     const traj_kind kind = traj_kind_of(w->tr);
     w->exact =
         (kind == TRAJ_FULL || kind == TRAJ_REPLAY) && !w->spec.path_only && w->spec.stride == 1;
-    if (w->spec.stride > 1 && !w->t->on->host)
-        return FAIL(w->ctx, DRMAD_E_CONFIG,
-                    "trajectory.stride: fast works on vectors in host memory, and the model's live "
-                    "on a device; use exact");
-    for (int32_t i = 0; w->spec.stride > 1 && i < s->params->n; i++)
-        if (s->params->at[i].role == PARAM_STAT)
-            return FAIL(w->ctx, DRMAD_E_CONFIG,
-                        "trajectory.stride: fast steps over the running statistics of batch norm; "
-                        "use exact");
-    if (w->spec.stride > 1 && space_has(s->space, HYPER_MOMENTUM))
-        return FAIL(w->ctx, DRMAD_E_CONFIG,
-                    "trajectory.stride: fast steps over the buffers that momentum's hypergradient "
-                    "is made of; use exact");
+    TRY(check_stride(w));
     TRY(check_path(w, traj_kind_name(kind)));
     w->squares = !w->exact && w->kept.squares && kind == TRAJ_GRID;
-    st = space_check_trajectory(s->space, traj_kind_name(kind), w->exact);
+    TRY(space_check_trajectory(s->space, traj_kind_name(kind), w->exact));
 done:
     return st;
 }
@@ -303,6 +338,14 @@ size_t walker_bytes(const walker *w)
     return flat * (2 * (size_t)w->t->vectors * w->t->size + sizeof(double)) +
            program_bytes(w->back->prog) + (w->direction ? program_bytes(w->direction->prog) : 0) +
            (w->tr ? traj_estimate(&w->kept) : 0) + implicit_bytes(w) + rates_bytes(w);
+}
+
+size_t walker_later_bytes(const walker *w)
+{
+    const size_t all = made_later(w->t), back = w->back ? program_bytes(w->back->prog) : 0;
+    const bool grows = w->tr && traj_kind_of(w->tr) == TRAJ_FULL; /* with the first run */
+
+    return (all > back ? all - back : 0) + (grows ? traj_estimate(&w->kept) : 0);
 }
 
 void walker_explain(const walker *w, void (*line)(void *user, const char *text), void *user)

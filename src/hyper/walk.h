@@ -46,6 +46,7 @@ typedef struct walk_spec {
     traj_kind trajectory;
     traj_quality quality;
     size_t memory;         /* bytes; 0 = no limit */
+    bool fills_device;     /* states on a device may take what it has left, whatever `memory` is */
     const char *spill_dir; /* NULL = nowhere */
     int32_t stride;        /* largest reverse stride: 1 = every step; 4 to 8 = `fast` */
     bool
@@ -87,6 +88,8 @@ drmad_status walker_directional(walker *w, const double *values, const double *d
                                 double *slope);
 
 size_t walker_bytes(const walker *w); /* plans, vectors and an estimate of the trajectory */
+/* About what walking back and audits will take besides, on a device; trainer_later_bytes apart. */
+size_t walker_later_bytes(const walker *w);
 void walker_explain(const walker *w, void (*line)(void *user, const char *text), void *user);
 traj_kind walker_kind(const walker *w); /* what `auto` became; TRAJ_NONE: see the report */
 const char *estimator_name(estimator_kind k);

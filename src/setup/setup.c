@@ -75,10 +75,12 @@ drmad_status setup_split(setup *s, uint64_t seed)
 static void read_walk(setup *s)
 {
     const config_study *c = &s->cfg->set;
+    const int64_t kept = c->trajectory.memory;
 
     s->walk = (walk_spec){.trajectory = (traj_kind)c->trajectory.kind,
                           .quality = (traj_quality)c->trajectory.quality,
-                          .memory = (size_t)c->trajectory.memory,
+                          .memory = (size_t)(kept > 0 ? kept : CONFIG_KEPT),
+                          .fills_device = kept == 0,
                           .spill_dir = c->trajectory.spill_dir[0] ? c->trajectory.spill_dir : NULL,
                           .stride = c->trajectory.stride == CFG_STRIDE_FAST ? FAST_STRIDE : 1,
                           .tenth = c->trajectory.coverage == CFG_COVERAGE_TENTH};
@@ -345,6 +347,15 @@ void setup_free(setup *s)
     mem_free(s->ctx, s);
 }
 
+void setup_rest(setup *s)
+{
+    walker_free(s->walker);
+    trainer_free(s->trainer);
+    cuda_backend_free(s->gpu);
+    s->walker = NULL, s->trainer = NULL, s->gpu = NULL;
+    s->spec.on = NULL;
+}
+
 drmad_status setup_run(setup *s, bool walk)
 {
     drmad_status st = DRMAD_OK;
@@ -450,6 +461,9 @@ setup_cost setup_cost_of(const setup *s)
     c.audit = 1 + (2 * c.eval + steps * c.product) / c.run;
     c.look = 1 + c.eval / (3 * c.run);
     c.bytes = trainer_bytes(s->trainer) + (s->walker ? walker_bytes(s->walker) : 0);
+    if (s->gpu)
+        c.gpu = cuda_backend_used(s->gpu) + trainer_later_bytes(s->trainer) +
+                (s->walker ? walker_later_bytes(s->walker) : 0);
     if (s->model) return c;
     c.bytes += setup_data_bytes(s) + teacher_bytes(s->teacher);
     return c;

@@ -49,6 +49,8 @@ struct setup {
 drmad_status setup_new(drmad_ctx *ctx, const config *cfg, drmad_model *m, const setup *lender,
                        setup **out);
 void setup_free(setup *s); /* NULL is fine */
+/* Frees all that a lender need not have: walker, trainer, what lies on a GPU. */
+void setup_rest(setup *s);
 
 /* Space, trainer and walker for the granularities that hold at `meta_step`; the former ones are
  * freed. When `o` is given its h moves over to the new space. */
@@ -76,6 +78,7 @@ typedef struct setup_cost {
     double product;           /* one batch's second-order product, in the same unit */
     double meta, audit, look; /* in runs: a meta-step, an audit, a run with F alone */
     size_t bytes;             /* peak memory: data, plans, trajectory */
+    size_t gpu;               /* of a GPU's memory, about */
 } setup_cost;
 setup_cost setup_cost_of(const setup *s);
 /* Of a hypergradient that was made, in runs: fewer products than `meta` counts on may have done. */

@@ -33,11 +33,9 @@ drmad_status setup_device(setup *s)
     if (s->model && !s->model->import)
         TRY(config_refuse(s->cfg, "device", "%s: \"%s\" is computed by its caller, where it likes",
                           s->cfg->set.device, s->model->name));
-    if (s->cfg->set.train.activations != CFG_ACTIVATIONS_F32)
-        TRY(config_refuse(s->cfg, "train.activations",
-                          "bf16 is for device: cpu; a GPU keeps them in f32 so far"));
     TRY(cuda_driver_find(s->ctx, &d));
     TRY(cuda_backend_new(s->ctx, d, number, &s->gpu));
+    cuda_backend_share(s->gpu, s->ctx->gpu_share, s->ctx->gpu_trials);
     TRY(set_products(s));
     s->spec.on = s->gpu;
 done:

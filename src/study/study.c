@@ -96,6 +96,7 @@ drmad_status study_print(const config *c, study_text what, char **out)
         copy->set.search.sampler = copy->set.search.gradients = 0; /* each worker's own */
         copy->set.search.pruner = (config_pruner){0};
         copy->set.worker = (config_worker){0};
+        if (copy->set.trajectory.memory == 0) copy->set.trajectory.memory = CONFIG_KEPT;
         copy->set.objective.timeout = 0;
         copy->set.objective.memory = copy->set.objective.retries = 0;
     }

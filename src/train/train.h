@@ -147,6 +147,8 @@ const void *trainer_weights(const trainer *t); /* flat, spec.dtype, where the ve
 drmad_status trainer_read_weights(trainer *t, const void **out);
 drmad_status trainer_read_buffer(trainer *t, int32_t k, const void **out);
 size_t trainer_bytes(const trainer *t); /* memory held, plans included */
+/* About what evaluations will take besides, on a device. */
+size_t trainer_later_bytes(const trainer *t);
 /* One line a step of the plan. */
 void trainer_explain(const trainer *t, void (*line)(void *user, const char *text), void *user);
 int64_t trainer_step_macs(const trainer *t); /* multiply-adds of a training step's products */

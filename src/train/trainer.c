@@ -293,6 +293,17 @@ size_t trainer_bytes(const trainer *t)
     return n;
 }
 
+/* A plan like the step's and a gradient; dense nets go over more rows at once. The peak of whole
+ * trainings of dense and convolutional nets over the host driver was within it. */
+size_t trainer_later_bytes(const trainer *t)
+{
+    const size_t flat = (size_t)t->spec.params->total * t->size,
+                 step = program_bytes(t->step->prog);
+    const size_t values = step > 2 * flat ? step - 2 * flat : 0; /* less w' and gradient */
+
+    return step + flat + values / (size_t)t->spec.batch * (size_t)t->chunk;
+}
+
 int64_t trainer_step_macs(const trainer *t)
 {
     return t->step->plan->counts.macs;

@@ -32,8 +32,8 @@ static int64_t count_segments(int64_t steps, int64_t length)
 static bool choose(const traj_spec *s, replay *r)
 {
     int64_t best = (int64_t)ceil(sqrt((double)s->steps));
-    size_t states = s->memory > sizeof *r ? s->memory - sizeof *r : 0;
-    size_t fit = s->memory ? states / (traj_state_bytes(s) + sizeof(char *)) : SIZE_MAX;
+    const size_t limit = traj_limit(s), states = limit > sizeof *r ? limit - sizeof *r : 0;
+    size_t fit = limit ? states / (traj_state_bytes(s) + sizeof(char *)) : SIZE_MAX;
     int64_t room = fit > INT64_MAX / 4 ? INT64_MAX / 4 : (int64_t)fit;
 
     r->length = best;
@@ -69,7 +69,7 @@ static drmad_status replay_open(trajectory *tr)
     if (!choose(s, r)) {
         st = FAIL(tr->ctx, DRMAD_E_NOMEM,
                   "trajectory replay: a limit of %zu bytes holds %zu states of %zu bytes, %s",
-                  s->memory, s->memory / traj_state_bytes(s), traj_state_bytes(s),
+                  traj_limit(s), traj_limit(s) / traj_state_bytes(s), traj_state_bytes(s),
                   s->spill_dir ? "expected 2 or more" : "and no folder to spill to is given");
         goto done;
     }

@@ -14,6 +14,11 @@ static const struct {
     [TRAJ_LINE] = {&traj_line, traj_line_bytes},
 };
 
+size_t traj_limit(const traj_spec *s)
+{
+    return s->on && !s->on->host && s->room ? s->room : s->memory;
+}
+
 size_t traj_vector_bytes(const traj_spec *s)
 {
     return (size_t)s->params->total * dtype_size(s->dtype);
@@ -97,11 +102,12 @@ void traj_show(const trajectory *tr, const char *now, const char *next, traj_vie
 static traj_kind resolve(const traj_spec *s)
 {
     const bool host = !s->on || s->on->host;
+    const size_t limit = traj_limit(s);
 
     if (s->kind != TRAJ_AUTO) return s->kind;
-    if (s->memory == 0 || traj_full_bytes(s) <= s->memory) return TRAJ_FULL;
+    if (limit == 0 || traj_full_bytes(s) <= limit) return TRAJ_FULL;
     if (!host && !s->on->mixed) return TRAJ_REPLAY;
-    return host || traj_replay_bytes(s) > s->memory ? TRAJ_GRID : TRAJ_REPLAY;
+    return host || traj_replay_bytes(s) > limit ? TRAJ_GRID : TRAJ_REPLAY;
 }
 
 static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)

@@ -13,8 +13,9 @@
  *   line     w on the straight line between w_0 and w_T                 DrMAD as published
  *
  * With `first` only the states from there on are kept and handed out: a kind sees them as a run.
- * Memory beyond the start comes in chunks under spec.memory; what does not fit spills (full is
- * never chosen then; replay, to spec.spill_dir) or coarsens (grid) and is said in the log. */
+ * Memory beyond the start comes in chunks under spec.memory (or room); what does not fit spills
+ * (full is never chosen then; replay, to spec.spill_dir) or coarsens (grid) and is said in the
+ * log. */
 #ifndef TRAJECTORY_H
 #define TRAJECTORY_H
 #include "exec/backend.h"
@@ -50,6 +51,7 @@ typedef struct traj_spec {
     double first_step; /* grid: the first step over a usual one; 0: tau by the weights' size */
     double memory_of_squares; /* its beta2: v' = beta2 v + (1 - beta2) p^2 */
     size_t memory;            /* limit in bytes; 0 = none */
+    size_t room;              /* the same for states on a device (full, replay); 0: `memory` */
     const char *spill_dir;    /* replay: where what is beyond the limit goes; NULL = nowhere */
     size_t mask_bytes;        /* grid: bytes of ReLU sign masks of each step; 0 = none */
     bool kinked;              /* the net has kinks (ReLU): a finer grid */
@@ -81,7 +83,7 @@ typedef struct traj_stats {
 
 typedef struct trajectory trajectory;
 
-/* TRAJ_AUTO becomes full while it fits spec->memory, grid beyond; on a device, between them, replay
+/* TRAJ_AUTO becomes full while it fits the limit, grid beyond; on a device, between them, replay
  * while that fits, for which nothing travels. The trajectory is reused for
  * any number of runs. */
 drmad_status traj_new(drmad_ctx *ctx, const traj_spec *spec, trajectory **out);
@@ -90,6 +92,7 @@ traj_kind traj_kind_of(const trajectory *tr);
 const char *traj_kind_name(traj_kind k);
 /* What `spec` will hold at most, before any work; for --dry-run. For grid, an estimate. */
 size_t traj_estimate(const traj_spec *spec);
+size_t traj_limit(const traj_spec *spec); /* of states where they live; 0 = none */
 
 drmad_status traj_begin(trajectory *tr); /* forget the last run */
 /* t = 0 ... T, those before `first` too. `state`: its vectors; masks belong to step t (NULL at

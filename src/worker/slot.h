@@ -23,6 +23,8 @@ typedef struct slot_job {
     int64_t number;
     const char *study, *dir; /* dir: its scratch folder, as an absolute path */
     int threads;
+    size_t gpu_share; /* bytes of a GPU that it may take, one of so many; 0: all there are */
+    int gpu_trials;
     int32_t n;                                /* parameters, those left out not among them */
     const char *const *names, *const *values; /* values: texts, choices without quotes */
     const char *params;                       /* all as one JSON object */

@@ -117,6 +117,7 @@ static drmad_status vary(training *t, drmad_study **out)
         TRY(slope_declare(s->cfg, job->names, job->n, &t->slopes));
     TRY(config_finish(s->cfg));
     TRY(drmad_ctx_set_threads(t->ctx, job->threads));
+    t->ctx->gpu_share = job->gpu_share, t->ctx->gpu_trials = job->gpu_trials;
     drmad_study_set_events(s, on_event, t);
     *out = s, s = NULL;
 done:

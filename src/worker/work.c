@@ -134,7 +134,7 @@ done:
 /* Whether another trial fits. Those under way elsewhere are not charged before they end. */
 static drmad_status look_at_budget(work *w)
 {
-    const double each = w->base ? setup_cost_of(w->base).run : 0;
+    const double each = w->cost.run;
     double runs, seconds;
     drmad_status st = DRMAD_OK;
     charged c;

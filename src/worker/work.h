@@ -30,7 +30,8 @@ typedef struct work {
     training_spec training;
     slot_rules rules;
     int jobs, threads;
-    run **runs; /* the first n of `jobs`; a run never moves, its slot points into it */
+    size_t gpu; /* bytes of a GPU that all trials side by side may take; 0: they use none */
+    run **runs; /* the first n; a run never moves, its slot points into it */
     int n;
     drmad_status stop; /* why no more is begun; OK: go on */
     char why[512];     /* the message of it */
@@ -44,10 +45,13 @@ typedef struct work {
     bool spooled; /* results wait on this disk */
     setup *base;  /* our own training: the study as it stands, which lends its data; NULL where only
                      a trial's values make it whole */
-    bool spent;   /* the search's budget is: nothing more is begun */
+    setup_cost cost; /* of it */
+    bool spent;      /* the search's budget is: nothing more is begun */
 } work;
 
 drmad_status work_setup(work *w);
+/* So many side by side from here on, never more than at first. */
+void work_take_jobs(work *w, int jobs);
 void work_close(work *w);
 
 /* Takes `t`, also on failure. */

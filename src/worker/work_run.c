@@ -72,6 +72,8 @@ static drmad_status run_open(work *w, run *r)
     r->job.study = s->session->name;
     r->job.dir = r->dir;
     r->job.threads = w->threads;
+    r->job.gpu_trials = w->jobs;
+    r->job.gpu_share = w->gpu / (size_t)w->jobs;
     r->job.names = r->names;
     r->job.values = (const char *const *)r->values;
     r->job.params = drmad_trial_params_json(r->t);
@@ -313,11 +315,28 @@ static drmad_status drop_lost(const work *w, const run *r)
     return DRMAD_OK;
 }
 
+/* Alone, or beside fewer, it may have memory enough. */
+static bool is_crowded(const run *r)
+{
+    return r->slot->failed == DRMAD_E_NOMEM && r->job.gpu_share > 0 && r->job.gpu_trials > 1;
+}
+
+/* Those that run keep their shares, none larger than a new one: so all fit until they are over. */
+static void make_way(work *w, const run *r)
+{
+    const int fewer = (r->job.gpu_trials + 1) / 2;
+
+    if (fewer >= w->jobs) return; /* another one has made way already */
+    work_take_jobs(w, fewer);
+    base_log(w->s->ctx, LOG_WARN, "study %s: from here on %d side by side on the GPU instead of %d",
+             w->s->session->name, fewer, r->job.gpu_trials);
+}
+
 static drmad_status release(work *w, run *r)
 {
     const drmad_status st = r->t->ended ? DRMAD_OK : drmad_trial_release(r->t);
 
-    if (w->stop == DRMAD_OK) { /* it would come back at once */
+    if (w->stop == DRMAD_OK && !is_crowded(r)) { /* it would come back at once */
         w->pause = fmin(60, fmax(1, 2 * w->pause));
         w->ask_at = base_now() + w->pause;
     }
@@ -370,6 +389,7 @@ static bool is_ours(const run *r)
 {
     switch (r->slot->failed) {
     case DRMAD_E_NOMEM: return r->slot->kind == &slot_call;
+    case DRMAD_E_INTERNAL: return r->job.gpu_share > 0; /* a GPU is lost to the whole process */
     case DRMAD_E_DATA:
     case DRMAD_E_MISSING:
     case DRMAD_E_OUTPUT:
@@ -384,7 +404,7 @@ static drmad_status run_end(work *w, run *r)
     drmad_status st = DRMAD_OK;
 
     if (r->lost) return drop_lost(w, r);
-    if (is_ours(r)) v->state = TRIAL_WAITING;
+    if (is_ours(r) || is_crowded(r)) v->state = TRIAL_WAITING;
     st = v->state == TRIAL_WAITING ? release(w, r) : tell(w, r);
     if (st == DRMAD_E_LEASE) return drop_lost(w, r);
     if (st == DRMAD_E_AGAIN && v->state != TRIAL_WAITING) {
@@ -394,6 +414,7 @@ static drmad_status run_end(work *w, run *r)
     TRY(work_reached(w, st));
     say_end(w, r);
     if (is_ours(r)) TRY(FAIL(w->s->ctx, r->slot->failed, "%s", v->why));
+    if (is_crowded(r)) make_way(w, r);
     if (v->state == TRIAL_WAITING) goto done;
     TRY(judge_row(w, v));
     TRY(say_event(w, r));

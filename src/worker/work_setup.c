@@ -1,5 +1,6 @@
 /* What a worker runs, and how many at once. */
 #include "base/machine.h"
+#include "exec/cuda/cuda.h"
 #include "worker/work.h"
 #include <math.h>
 #include <stdio.h>
@@ -58,6 +59,20 @@ done:
 
 /* ---- our own training ---- */
 
+/* What trials may take of the GPU, before anything of ours lies there. */
+static drmad_status measure_gpu(work *w)
+{
+    const int32_t number = config_gpu(w->s->cfg);
+    const int64_t limit = w->s->cfg->set.worker.memory;
+    drmad_status st = DRMAD_OK;
+
+    if (number < 0) return DRMAD_OK;
+    TRY(cuda_memory(w->s->ctx, number, &w->gpu));
+    if (limit > 0 && (size_t)limit < w->gpu) w->gpu = (size_t)limit;
+done:
+    return st;
+}
+
 static drmad_status setup_training(work *w)
 {
     const config_study *c = &w->s->cfg->set;
@@ -87,6 +102,7 @@ static drmad_status setup_training(work *w)
                           "is only for objective.run: train; a trial that tunes is judged by "
                           "retrain.seeds runs"));
     if (w->training.tune || w->training.gradients) TRY(config_need_f32(w->s->cfg));
+    TRY(measure_gpu(w));
     if (setup_new(w->s->ctx, w->s->cfg, NULL, w->s->lender, &w->base) != DRMAD_OK ||
         setup_tie(w->base, 0, w->training.tune, NULL) != DRMAD_OK) {
         setup_free(w->base);
@@ -94,6 +110,9 @@ static drmad_status setup_training(work *w)
         if (c->budget.runs > 0)
             TRY(config_refuse(w->s->cfg, "budget.runs",
                               "the study as it stands is no run to count in"));
+    } else {
+        w->cost = setup_cost_of(w->base);
+        setup_rest(w->base);
     }
     w->training.lender = w->base;
     w->training.wait = c->search.pruner.kind != CFG_PRUNER_NONE;
@@ -103,30 +122,36 @@ done:
 
 /* ---- side by side ---- */
 
-static int choose_jobs(work *w)
+/* How many that take `each` of it, at least one. */
+static double that_fit(double memory, double each)
+{
+    return each > 0 ? fmax(1, floor(memory / each)) : JOBS_MAX;
+}
+
+static int choose_jobs(const work *w)
 {
     const config_study *c = &w->s->cfg->set;
     const int cores = machine_cores();
-    const double memory =
-        c->worker.memory > 0 ? (double)c->worker.memory : (double)machine_memory();
+    const bool all = c->worker.memory > 0 && w->gpu == 0; /* on a GPU: of that */
+    const double memory = all ? (double)c->worker.memory : (double)machine_memory();
     double jobs = fmax(1, floor((double)cores / (double)(c->threads > 0 ? c->threads : 1)));
 
     if (w->kind == &slot_call) return 1; /* on this thread */
     if (c->worker.jobs > 0) return (int)c->worker.jobs;
-    const double each = w->kind == &slot_command ? (double)c->objective.memory
-                        : w->base                ? (double)setup_cost_of(w->base).bytes
-                                                 : 0;
-    if (each > 0) jobs = fmin(jobs, fmax(1, floor(memory / each)));
+    const double each =
+        w->kind == &slot_command ? (double)c->objective.memory : (double)w->cost.bytes;
+    jobs = fmin(jobs, that_fit(memory, each));
+    jobs = fmin(jobs, that_fit((double)w->gpu, (double)w->cost.gpu));
     return (int)fmin(jobs, JOBS_MAX);
 }
 
-static int choose_threads(const work *w)
+void work_take_jobs(work *w, int jobs)
 {
     const int64_t threads = w->s->cfg->set.threads;
     const int cores = machine_cores();
 
-    if (threads > 0) return (int)threads;
-    return cores > w->jobs ? cores / w->jobs : 1;
+    w->jobs = jobs;
+    w->threads = threads > 0 ? (int)threads : cores > jobs ? cores / jobs : 1;
 }
 
 drmad_status work_setup(work *w)
@@ -145,8 +170,7 @@ drmad_status work_setup(work *w)
     if (s->objective) w->kind = &slot_call;
     else if (o->cmd[0]) TRY(setup_command(w));
     else TRY(setup_training(w));
-    w->jobs = choose_jobs(w);
-    w->threads = choose_threads(w);
+    work_take_jobs(w, choose_jobs(w));
     TRY(mem_alloc(s->ctx, (size_t)w->jobs, sizeof *w->runs, &w->runs));
     base_log(s->ctx, LOG_DETAIL, "study %s in %s: %d trials side by side, %d threads each",
              s->session->name, store_url(s->session->store), w->jobs, w->threads);

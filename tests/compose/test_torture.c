@@ -60,14 +60,14 @@ static drmad_status body(drmad_ctx *ctx, const char *path, const char *out)
 static void fail_allocations(torture_body *run, long stride)
 {
     char path[300], out[400];
-    torture t;
+    failing_alloc t;
     desk d;
 
     desk_open(&d);
     snprintf(path, sizeof path, "%s/study.yaml", d.folder);
     snprintf(out, sizeof out, "output.dir=%s/r", d.folder);
     for (long n = 1;; n += stride) {
-        t = (torture){.countdown = n};
+        t = (failing_alloc){.countdown = n};
         drmad_ctx *ctx = drmad_ctx_new(torture_alloc, &t);
         const drmad_status st = run(ctx, path, out);
         const bool failed = t.countdown < 0;

@@ -323,6 +323,23 @@ TEST(a_printed_study_reads_back_to_itself)
     config_free(c);
 }
 
+/* On a GPU it is the GPU's memory that says how much may be kept. */
+TEST(the_limit_of_what_is_kept_is_open_on_a_gpu_alone)
+{
+    static const char *const device[] = {"cpu", "cuda"}, *const kept[] = {"2GiB", "auto"};
+    drmad_ctx *ctx = test_ctx();
+
+    for (int i = 0; i < 2; i++) {
+        config *c = read_text(ctx, example);
+
+        CHECK_OK(ctx, config_set(c, "trajectory.memory", "auto"));
+        CHECK_OK(ctx, config_set(c, "device", device[i]));
+        CHECK_OK(ctx, config_finish(c));
+        check_get(c, "trajectory.memory", kept[i]);
+        config_free(c);
+    }
+}
+
 /* Every key of a record can be set to what it prints. */
 static void check_settable(config *c, const record *r, const char *prefix)
 {

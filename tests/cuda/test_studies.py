@@ -5,7 +5,9 @@ has none; memory that ends. test_studies.py BUILD [PART]."""
 import json
 import os
 import pathlib
+import re
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,9 +27,11 @@ LENET = (
 )
 
 
-def call(library, *words, limit=None):
-    """(exit status, stdout, stderr) of the command with that library for `device: cuda`."""
+def call(library, *words, limit=None, **host):
+    """(exit status, stdout, stderr) of the command with that library for `device: cuda`; `host`:
+    what tests/cuda/host_library.c looks for, `memory` as DRMAD_HOST_MEMORY."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("DRMAD_")}
+    env |= {f"DRMAD_HOST_{k.upper()}": str(v) for k, v in host.items()}
 
     def limited():
         if limit:
@@ -65,6 +69,7 @@ def same(verb, tol, *words):
     need(len(a) == len(b) and len(a) > 5, f"{len(a)} and {len(b)} numbers")
     worst = max(abs(x - y) / max(1e-3, abs(x)) for x, y in zip(a, b))
     need(worst <= tol, f"{verb} {words}: differs by {worst:.3g} of a number, {tol} allowed")
+    return a
 
 
 def one_symbol_leaves_each_library():
@@ -114,6 +119,14 @@ def replay_and_grid_run_too():
 def a_convolutional_net_is_the_cpus():
     more = (LENET, "train.steps=4", "train.batch=4", "data.train=40", "outer.steps=1")
     same("tune", F64, "dtype=f64", "data.valid=20", "data.test=20", "optimizer.kind=adam", *more)
+
+
+def activations_wait_in_bf16_as_on_the_cpu():
+    """Of values on either side of a bf16's border each device may keep another neighbour."""
+    net = LENET.replace("relu", "tanh")  # a mask is exact in bf16
+    more = (net, "hyper=[]", "train.steps=12", "train.batch=20", "optimizer.lr=0.01")
+    half = same("train", 1e-6, *more, "train.activations=bf16")
+    need(half != numbers(study("train", "cpu", *more)), "bf16 changes nothing")
 
 
 def sensitivities_and_the_self_test_run():
@@ -189,15 +202,124 @@ def a_run_that_was_cut_goes_on_to_the_same_bits():
             need((whole / name).read_bytes() == (cut / name).read_bytes(), f"other {name}")
 
 
+SEARCH = ("hyper=[]", "search={trials: 4, sampler: random}",
+          "parameters=[{name: optimizer.lr, low: 0.01, high: 1, log: true}]")  # fmt: skip
+WIDE = "model.layers=[auto, 100, auto]"
+
+
+def search(*words, **host):
+    """A search of training runs: exit status, what was said, and of each trial state, value and
+    why it failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        status, _, err = call(
+            HOST, "tune", str(TINY), f"output.dir={folder}/run", f"store=sqlite:{folder}/s.db",
+            "device=cuda", *SEARCH, *words, **host,
+        )  # fmt: skip
+        need((pathlib.Path(folder) / "s.db").exists(), err)
+        rows = sqlite3.connect(f"{folder}/s.db").execute(
+            "select number, state, value, value_json from trials"
+            " left join trial_values using (trial_id) left join trial_user_attributes a"
+            " on a.trial_id = trials.trial_id and a.key = 'fail_reason' order by number"
+        )
+        return status, err, list(rows)
+
+
+def searched(*words, **host):
+    status, err, rows = search(*words, **host)
+    need(status == 0, f"{words} {host}: exit status {status}: {err}")
+    return err, rows
+
+
+def least_memory(*words):
+    """Bytes that a training run needs on the GPU, to a sixteenth."""
+    low, high = 0, 1 << 24
+    while high - low > high // 16:
+        middle = (low + high) // 2
+        with tempfile.TemporaryDirectory() as folder:
+            status, _, err = call(
+                HOST, "train", str(TINY), "device=cuda", "hyper=[]", "train.steps=2",
+                f"output.dir={folder}/run", *words, memory=middle,
+            )  # fmt: skip
+        need(status in (0, 6), err)  # alone and too little: 6
+        low, high = (low, middle) if status == 0 else (middle, high)
+    return high
+
+
+def trials_side_by_side_are_those_one_after_another():
+    rows = [searched(f"worker.jobs={n}")[1] for n in (1, 3)]
+    need(rows[0] == rows[1] and len(rows[0]) == 4, f"{rows}")
+
+
+def as_many_run_at_once_as_the_gpu_has_memory_for():
+    def jobs(device, **host):
+        words = ("threads=1", "-v", "search.trials=1", f"device={device}")
+        return int(re.search(r"(\d+) trials side by side", searched(*words, **host)[0])[1])
+
+    need(jobs("cuda") == jobs("cpu"), "with memory for all: not one a core")
+    need(jobs("cuda", memory=int(1.3 * least_memory())) == 1, "with memory for one")
+
+
+def f27_a_trial_that_is_short_of_memory_beside_others_runs_again():
+    """A third and a half are too little, all of it is enough."""
+    want = searched("worker.jobs=1")[1]
+    err, rows = searched("worker.jobs=3", memory=int(1.3 * least_memory()))
+    need(rows == want, f"{rows}, expected {want}: {err}")
+    need("of each of 3 trials side by side are in use: set worker.jobs lower" in err, err)
+    need("from here on 2 side by side on the GPU instead of 3" in err, err)
+    need("from here on 1 side by side on the GPU instead of 2" in err, err)
+
+
+def f27_a_trial_that_is_short_of_memory_alone_fails_and_the_study_goes_on():
+    memory = (least_memory(WIDE) + least_memory(WIDE, "train.batch=200")) // 2
+    err, rows = searched(
+        "parameters=[{name: train.batch, choices: [10, 200]}]", WIDE, "worker.jobs=2",
+        "search={trials: 2, sampler: random, enqueue: [train.batch=200, train.batch=10,"
+        " train.batch=10]}", memory=int(1.1 * memory),
+    )  # fmt: skip
+    need(rows[0][1] == "FAIL" and "more are wanted" in rows[0][3], f"{rows}: {err}")
+    need([r[1] for r in rows[1:]] == ["COMPLETE"] * 2, f"{rows}")
+
+
+def f27_a_gpu_that_is_lost_ends_the_worker_and_no_trial():
+    status, err, rows = search("worker.jobs=3", lost=30)
+    need(status == 6 and "lost" in err, f"exit status {status}: {err}")
+    need(rows and not any(r[1] in ("FAIL", "RUNNING") for r in rows), f"{rows}")
+
+
+def auto_keeps_of_a_run_what_the_gpu_has_memory_for():
+    """And what is tuned is the same: full and replay are exact."""
+    kinds, tuned, memory = [], [], 1 << 24
+    while "grid" not in kinds and memory > 1 << 20:
+        with tempfile.TemporaryDirectory() as folder:
+            words = ("tune", str(TINY), f"output.dir={folder}/run", "--json", "device=cuda",
+                     "outer.steps=1", "model.layers=[auto, 20, auto]")  # fmt: skip
+            out = call(HOST, *words, "--dry-run", memory=memory)[1]
+            kind = json.loads(out.strip().splitlines()[-1])["trajectory"]
+            if kind not in kinds and kind != "grid":
+                status, out, err = call(HOST, *words, memory=memory)
+                need(status == 0, f"{kind} in {memory} bytes: {err}")
+                tuned.append(numbers(json.loads(out.strip().splitlines()[-1])))
+            kinds += [kind] if kind not in kinds else []
+        memory = memory * 7 // 8
+    need(kinds == ["full", "replay", "grid"], f"{kinds}")
+    need(tuned[0] == tuned[1], "full and replay differ")
+
+
 TESTS = [(f.__name__, f) for f in (
     one_symbol_leaves_each_library, a_machine_without_a_gpu_is_told_what_it_lacks,
     a_library_of_another_build_is_refused, the_host_driver_is_named,
     training_and_tuning_are_the_cpus_in_double, tuning_is_the_cpus_in_single,
     replay_and_grid_run_too, a_convolutional_net_is_the_cpus,
+    activations_wait_in_bf16_as_on_the_cpu,
     sensitivities_and_the_self_test_run, words_for_products_warn_and_round,
     a_result_names_the_gpu,
     a_run_that_was_cut_goes_on_to_the_same_bits,
-    f27_memory_that_ends_is_told,
+    f27_memory_that_ends_is_told, trials_side_by_side_are_those_one_after_another,
+    as_many_run_at_once_as_the_gpu_has_memory_for,
+    f27_a_trial_that_is_short_of_memory_beside_others_runs_again,
+    f27_a_trial_that_is_short_of_memory_alone_fails_and_the_study_goes_on,
+    f27_a_gpu_that_is_lost_ends_the_worker_and_no_trial,
+    auto_keeps_of_a_run_what_the_gpu_has_memory_for,
 )]  # fmt: skip
 
 if __name__ == "__main__":

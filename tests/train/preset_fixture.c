@@ -70,8 +70,7 @@ void scene_outputs_free(const scene *e, void **y)
     free(y);
 }
 
-/* A copy, as a plan's output is written by one step only. */
-drmad_status scene_run(scene *e, const plan_target *target, void *const *y)
+drmad_status scene_run_on(scene *e, const backend *on, const plan_target *target, void *const *y)
 {
     drmad_status st = DRMAD_OK;
     plan *p = NULL;
@@ -80,7 +79,7 @@ drmad_status scene_run(scene *e, const plan_target *target, void *const *y)
 
     for (int i = 0; i < e->outs; i++) out[i] = (plan_output){e->out[i], -1};
     TRY(plan_new(e->ctx, e->g, out, e->outs, target, &p));
-    TRY(program_new(e->ctx, p, &backend_cpu, &prog));
+    TRY(program_new(e->ctx, p, on, &prog));
     for (int32_t i = 0; i < graph_leaves(e->g); i++) program_set_leaf(prog, i, e->data[i]);
     for (int i = 0; i < e->outs; i++) program_set_output(prog, i, y[i]);
     TRY(program_run(prog));
@@ -89,6 +88,28 @@ done:
     plan_free(p);
     free(out);
     return st;
+}
+
+drmad_status scene_run(scene *e, const plan_target *target, void *const *y)
+{
+    return scene_run_on(e, &backend_cpu, target, y);
+}
+
+size_t scene_bytes(scene *e, const backend *on)
+{
+    plan_output *out = calloc((size_t)e->outs, sizeof *out);
+    program *prog = NULL;
+    size_t bytes = 0;
+    plan *p = NULL;
+
+    for (int i = 0; i < e->outs; i++) out[i] = (plan_output){e->out[i], -1};
+    CHECK_OK(e->ctx, plan_new(e->ctx, e->g, out, e->outs, on->target, &p));
+    if (p) CHECK_OK(e->ctx, program_new(e->ctx, p, on, &prog));
+    if (prog) bytes = program_bytes(prog);
+    program_free(prog);
+    plan_free(p);
+    free(out);
+    return bytes;
 }
 
 static scene *open(const nn_preset *p, dtype type, bool train, bool products, int64_t batch)
@@ -115,6 +136,25 @@ scene *scene_open(const nn_preset *p, dtype type, bool train, int64_t batch)
 scene *scene_open_products(const nn_preset *p, dtype type, bool train, int64_t batch)
 {
     return open(p, type, train, true, batch);
+}
+
+int scene_gradients(const scene *e)
+{
+    int n = 0;
+
+    for (int32_t i = 0; i < e->p->n; i++) n += e->grad[i] != NODE_NONE;
+    return n;
+}
+
+drmad_status scene_keep_bf16(scene *e, size_t least)
+{
+    node y[TENSORS_MAX];
+    ad_forward f = {.y = y, .w = e->w, .parameters = e->p->n};
+
+    y[f.n++] = e->out[0];
+    for (int32_t i = 0; i < e->p->n; i++)
+        if (e->next[i] != NODE_NONE) y[f.n++] = e->next[i];
+    return ad_keep_bf16(e->g, &f, least, scene_gradients(e), e->out + 1);
 }
 
 void scene_close(scene *e)

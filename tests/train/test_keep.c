@@ -4,25 +4,6 @@
 #include "base/rng.h"
 #include "preset_fixture.h"
 
-static int gradients(const scene *e)
-{
-    int n = 0;
-
-    for (int32_t i = 0; i < e->p->n; i++) n += e->grad[i] != NODE_NONE;
-    return n;
-}
-
-static drmad_status keep(scene *e, size_t least)
-{
-    node y[TENSORS_MAX];
-    ad_forward f = {.y = y, .w = e->w, .parameters = e->p->n};
-
-    y[f.n++] = e->out[0];
-    for (int32_t i = 0; i < e->p->n; i++)
-        if (e->next[i] != NODE_NONE) y[f.n++] = e->next[i];
-    return ad_keep_bf16(e->g, &f, least, gradients(e), e->out + 1);
-}
-
 /* |a - b|/|b| of output i. */
 static double distance(const scene *e, int i, const float *a, const float *b)
 {
@@ -72,7 +53,7 @@ static void check(const char *name, const nn_preset *p, int64_t batch, double mo
 
     apart.fuse = false;
     small.recompute_bytes = 1 << 10; /* nets here are smaller than what it is for */
-    CHECK_OK(half->ctx, keep(half, 1 << 10));
+    CHECK_OK(half->ctx, scene_keep_bf16(half, 1 << 10));
     CHECK(narrow_nodes(half->g) > 4);
     const double share = (double)arena_of(half, &small) / (double)arena_of(whole, &small);
     if (!(share <= most)) test_fail(__FILE__, __LINE__, "%s: %g of the memory", name, share);
@@ -80,7 +61,7 @@ static void check(const char *name, const nn_preset *p, int64_t batch, double mo
     for (int fuse = 0; fuse < 2; fuse++) {
         CHECK_OK(half->ctx, scene_run(half, fuse ? &small : &apart, y));
         for (int i = 0; i < half->outs; i++) {
-            const bool gradient = i > 0 && i <= gradients(half);
+            const bool gradient = i > 0 && i <= scene_gradients(half);
             const double d = distance(half, i, y[i], want[i]);
             if (!(d <= (gradient ? 0x1p-7 : fuse ? 1e-6 : 0)))
                 test_fail(__FILE__, __LINE__, "%s: output %d is off by %g", name, i, d);

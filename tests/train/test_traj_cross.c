@@ -189,3 +189,35 @@ TEST(crossings_on_a_device_name_a_weight_that_is_lost)
         close_pair(&p);
     }
 }
+
+/* On a device `auto` goes by the room that there is, whatever the host's limit. */
+TEST(auto_keeps_states_where_a_device_has_room)
+{
+    static const traj_kind want[] = {TRAJ_FULL, TRAJ_REPLAY, TRAJ_GRID};
+    trajectory *tr;
+    pair p;
+
+    open_pair(&p, F32, 2);
+    traj_spec s = p.f.spec;
+    s.on = p.on, s.kind = TRAJ_FULL;
+    const size_t full = traj_estimate(&s);
+    s.kind = TRAJ_REPLAY;
+    const size_t replay = traj_estimate(&s), room[] = {full, full - 1, replay - 1};
+    CHECK(replay < full);
+    s.kind = TRAJ_AUTO;
+    for (int i = 0; i < 3; i++) {
+        s.room = room[i], s.memory = 1 << 20;
+        CHECK_INT(traj_limit(&s), room[i]);
+        CHECK_OK(p.f.ctx, traj_new(p.f.ctx, &s, &tr));
+        CHECK_INT(traj_kind_of(tr), want[i]);
+        traj_free(tr);
+        s.on = NULL; /* in host memory there is no other limit than that */
+        CHECK_INT(traj_limit(&s), 1 << 20);
+        s.on = p.on;
+    }
+    s.room = 0, s.memory = full - 1;
+    CHECK_OK(p.f.ctx, traj_new(p.f.ctx, &s, &tr));
+    CHECK_INT(traj_kind_of(tr), TRAJ_REPLAY);
+    traj_free(tr);
+    close_pair(&p);
+}

@@ -1,6 +1,7 @@
 /* The backend over a driver: the device, its memory, and which addresses are its own. */
 #include "exec/cuda/cuda.h"
 #include "exec/cuda/gpu_code.h"
+#include <stdio.h>
 #include <string.h>
 
 typedef struct cuda_backend {
@@ -13,7 +14,7 @@ static gpu_state *state_of(const backend *b)
     return ((const cuda_backend *)b)->state;
 }
 
-/* ---- what is lent ---- */
+/* ---- what is taken ---- */
 
 /* The number of ranges that start at `memory` or before. */
 static int32_t find(const gpu_state *s, const void *memory)
@@ -54,6 +55,7 @@ static void add(gpu_state *s, const void *memory, size_t bytes)
     memmove(&s->range[at + 1], &s->range[at], (size_t)(s->ranges - at) * sizeof *s->range);
     s->range[at] = (gpu_range){memory, bytes};
     s->ranges++;
+    s->used += bytes;
 }
 
 static void drop(gpu_state *s, const void *memory)
@@ -61,34 +63,76 @@ static void drop(gpu_state *s, const void *memory)
     const int32_t at = find(s, memory) - 1;
 
     if (at < 0 || s->range[at].start != memory) return;
+    s->used -= s->range[at].bytes;
     s->ranges--;
     memmove(&s->range[at], &s->range[at + 1], (size_t)(s->ranges - at) * sizeof *s->range);
+}
+
+static drmad_status check_share(const gpu_state *s, drmad_ctx *ctx, size_t bytes)
+{
+    char whose[64] = "of a trial";
+
+    if (s->share == 0 || (s->used <= s->share && bytes <= s->share - s->used)) return DRMAD_OK;
+    if (s->trials > 1)
+        snprintf(whose, sizeof whose, "of each of %d trials side by side", (int)s->trials);
+    return FAIL(
+        ctx, DRMAD_E_NOMEM,
+        "GPU: %zu bytes more are wanted; %zu of the share of %zu bytes %s are in use: %stake "
+        "a smaller batch or trajectory: {kind: replay}",
+        bytes, s->used, s->share, whose, s->trials > 1 ? "set worker.jobs lower, " : "");
+}
+
+drmad_status gpu_take(gpu_state *s, drmad_ctx *ctx, size_t bytes, void **out)
+{
+    drmad_status st = DRMAD_OK;
+
+    *out = NULL;
+    TRY(check_share(s, ctx, bytes));
+    TRY(make_room(s));
+    TRY(s->d->alloc(s->g, ctx, bytes, out));
+    add(s, *out, bytes);
+done:
+    return st;
+}
+
+void gpu_give(gpu_state *s, void *memory)
+{
+    if (!memory) return;
+    gpu_send_untold(s);
+    drop(s, memory);
+    s->d->free(s->g, memory);
 }
 
 /* ---- the backend's functions ---- */
 
 static drmad_status lend(const backend *b, drmad_ctx *ctx, size_t bytes, void **out)
 {
-    drmad_status st = DRMAD_OK;
-    gpu_state *s = state_of(b);
-
-    *out = NULL;
-    TRY(make_room(s));
-    TRY(s->d->alloc(s->g, ctx, bytes ? bytes : 1, out));
-    add(s, *out, bytes ? bytes : 1);
-done:
-    return st;
+    return gpu_take(state_of(b), ctx, bytes ? bytes : 1, out);
 }
 
 static void give_back(const backend *b, drmad_ctx *ctx, void *memory)
 {
-    gpu_state *s = state_of(b);
-
     (void)ctx;
-    if (!memory) return;
-    gpu_send_untold(s);
-    drop(s, memory);
-    s->d->free(s->g, memory);
+    gpu_give(state_of(b), memory);
+}
+
+/* What the driver takes besides: code of kernels, graphs, gaps between pieces. */
+static size_t less_margin(size_t bytes)
+{
+    return bytes - bytes / 16;
+}
+
+static drmad_status room(const backend *b, size_t *out)
+{
+    const gpu_state *s = state_of(b);
+    drmad_status st = DRMAD_OK;
+    gpu_info i;
+
+    TRY(s->d->info(s->g, &i));
+    *out = less_margin(i.free);
+    if (s->share > 0 && *out > s->share - s->used) *out = s->share - s->used;
+done:
+    return st;
 }
 
 static drmad_status copy(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
@@ -141,6 +185,7 @@ static const backend functions = {
     .alloc = lend,
     .free = give_back,
     .copy = copy,
+    .room = room,
     .pass_new = pass_new,
     .pass_run = gpu_pass_run,
     .pass_free = gpu_pass_free,
@@ -173,6 +218,17 @@ drmad_status cuda_backend_products(backend *b, gpu_products how)
     return s->d->products(s->g, s->ctx, how);
 }
 
+void cuda_backend_share(backend *b, size_t bytes, int32_t trials)
+{
+    state_of(b)->share = bytes;
+    state_of(b)->trials = trials;
+}
+
+size_t cuda_backend_used(const backend *b)
+{
+    return state_of(b)->used;
+}
+
 void cuda_backend_free(backend *b)
 {
     if (!b) return;
@@ -180,4 +236,19 @@ void cuda_backend_free(backend *b)
     s->d->close(s->g);
     mem_free(s->ctx, s->range);
     mem_free(s->ctx, b);
+}
+
+drmad_status cuda_memory(drmad_ctx *ctx, int32_t device, size_t *out)
+{
+    const gpu_driver *d;
+    drmad_status st = DRMAD_OK;
+    backend *b = NULL;
+
+    *out = 0;
+    TRY(cuda_driver_find(ctx, &d));
+    TRY(cuda_backend_new(ctx, d, device, &b));
+    TRY(room(b, out));
+done:
+    cuda_backend_free(b);
+    return st;
 }

@@ -101,8 +101,8 @@ drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **o
     c->lower.tape_device = c->lower.scratch = NULL; /* the device's from here on */
     TRY(mem_alloc(ctx, (size_t)c->calls + 1, sizeof *c->lower.call, &c->lower.call));
     TRY(mem_alloc(ctx, c->tape_bytes + 1, 1, &c->lower.tape));
-    TRY(s->d->alloc(s->g, ctx, c->tape_bytes + 1, &c->tape));
-    TRY(s->d->alloc(s->g, ctx, c->scratch_bytes + 1, &c->lower.scratch));
+    TRY(gpu_take(s, ctx, c->tape_bytes + 1, &c->tape));
+    TRY(gpu_take(s, ctx, c->scratch_bytes + 1, &c->lower.scratch));
     *out = c, c = NULL;
 done:
     gpu_code_release(c);
@@ -113,7 +113,7 @@ done:
 
 void code_forget(gpu_code *c)
 {
-    const gpu_state *s = c->state;
+    gpu_state *s = c->state;
 
     for (int i = 0; i < RING; i++)
         for (int k = 0; k < BATCHES; k++) {
@@ -132,14 +132,14 @@ void code_free_blocks(gpu_code *c)
         s->d->free_host(s->g, c->seat[i].down);
         c->seat[i] = (gpu_seat){.up = NULL};
     }
-    s->d->free(s->g, c->up);
-    s->d->free(s->g, c->down);
+    gpu_give(s, c->up);
+    gpu_give(s, c->down);
     c->up = c->down = NULL;
 }
 
 static void slots_free(const gpu_code *c, gpu_slots *s)
 {
-    for (int32_t i = 0; i < s->n; i++) c->state->d->free(c->state->g, s->at[i].own);
+    for (int32_t i = 0; i < s->n; i++) gpu_give(c->state, s->at[i].own);
     mem_free(c->ctx, s->at);
     mem_free(c->ctx, s->moving);
 }
@@ -156,9 +156,9 @@ void gpu_code_release(void *code)
     code_free_blocks(c);
     slots_free(c, &c->leaf);
     slots_free(c, &c->out);
-    s->d->free(s->g, c->tape);
-    s->d->free(s->g, c->tapes);
-    s->d->free(s->g, c->lower.scratch);
+    gpu_give(s, c->tape);
+    gpu_give(s, c->tapes);
+    gpu_give(s, c->lower.scratch);
     gpu_waves_free(&c->lower.waves, c->ctx);
     void *const host[] = {c->lower.place, c->leaf_at,    c->out_at,
                           c->lower.call,  c->lower.tape, c->sent};

@@ -10,14 +10,17 @@ typedef struct gpu_range {
 
 typedef struct gpu_code gpu_code;
 
-/* Of a backend: the device and what it has lent, by address; and what is put by, in order: runs of
- * `last`, then copies. */
+/* Of a backend: the device and what is taken of its memory, by address; and what is put by, in
+ * order: runs of `last`, then copies. */
 typedef struct gpu_state {
     drmad_ctx *ctx;
     const gpu_driver *d;
     gpu *g;
     gpu_range *range;
     int32_t ranges, room;
+    size_t used;    /* bytes of all ranges */
+    size_t share;   /* so many at most; 0: what the device has */
+    int32_t trials; /* of which this is one: for messages */
     gpu_code *last; /* whose runs were put by last; NULL: nothing is put by */
     carry_table copies;
     drmad_status failed; /* of what could not be told when it was sent */
@@ -26,6 +29,9 @@ typedef struct gpu_state {
 
 bool gpu_owns(const gpu_state *s, const void *memory); /* is it the device's? */
 
+/* Gives device memory, zeroed; a backend's all comes from here. DRMAD_E_NOMEM beyond its share. */
+drmad_status gpu_take(gpu_state *s, drmad_ctx *ctx, size_t bytes, void **out);
+void gpu_give(gpu_state *s, void *memory); /* NULL is fine */
 /* The order of work, gpu_order.c: sends what is put by, before anything else touches the device. An
  * error is told there, or by the next send that can tell it. */
 drmad_status gpu_send(gpu_state *s);

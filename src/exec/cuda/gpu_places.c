@@ -79,13 +79,12 @@ static void sort_by_address(int32_t *list, int32_t n, const void *const *memory)
 /* Slots that lie behind one another get places that do so too: one piece for all. */
 static drmad_status make_places(gpu_code *c, gpu_slots *s, const int32_t *list, int32_t n)
 {
-    const gpu_state *g = c->state;
     drmad_status st = DRMAD_OK;
     size_t bytes = 0;
 
     for (int32_t k = 0; k < n; k++) bytes += s->at[list[k]].bytes;
     TRY(gpu_code_wait(c)); /* for what they now are */
-    TRY(g->d->alloc(g->g, c->ctx, bytes, &s->at[list[0]].own));
+    TRY(gpu_take(c->state, c->ctx, bytes, &s->at[list[0]].own));
     char *device = s->at[list[0]].own;
     for (int32_t k = 0; k < n; k++) {
         s->at[list[k]].way = WAY_MOVING;
@@ -206,7 +205,7 @@ static size_t carried_for(const gpu_code *c, const gpu_carry *x)
 /* What was put by is sent as it was meant, and done, before there are others. */
 static drmad_status make_blocks(gpu_code *c, bool batched, size_t carried)
 {
-    const gpu_state *s = c->state;
+    gpu_state *s = c->state;
     const size_t runs = batched ? BATCH : 1;
     drmad_status st = DRMAD_OK;
 
@@ -214,10 +213,10 @@ static drmad_status make_blocks(gpu_code *c, bool batched, size_t carried)
     code_free_blocks(c);
     c->made = false, c->batched = batched, c->carried = carried;
     c->up_bytes = c->staged_bytes + (carried ? code_round_up(sizeof(gpu_carry)) : 0);
-    if (c->up_bytes) TRY(s->d->alloc(s->g, c->ctx, runs * c->up_bytes, &c->up));
-    if (c->down_bytes) TRY(s->d->alloc(s->g, c->ctx, runs * c->down_bytes, &c->down));
+    if (c->up_bytes) TRY(gpu_take(s, c->ctx, runs * c->up_bytes, &c->up));
+    if (c->down_bytes) TRY(gpu_take(s, c->ctx, runs * c->down_bytes, &c->down));
     if (batched && !c->tapes)
-        TRY(s->d->alloc(s->g, c->ctx, (BATCH - 1) * c->tape_bytes + 1, &c->tapes));
+        TRY(gpu_take(s, c->ctx, (BATCH - 1) * c->tape_bytes + 1, &c->tapes));
     c->made = true;
 done:
     return st;
