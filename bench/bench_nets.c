@@ -9,11 +9,8 @@
  * bench_nets sgd|adamw   with one of them
  * bench_nets times NET   seconds of a step and a reverse step with SGD as JSON, for
  *                        bench_nets_peers.py */
-#include "hyper/walker.h"
 #include "lab.h"
 #include "noise.h"
-
-enum { REPEATS = 5 };
 
 typedef struct subject {
     const char *name, *model;
@@ -70,38 +67,6 @@ static void close_net(lab *l, const char folder[NOISE_PATH])
     noise_free(folder);
 }
 
-typedef struct times {
-    double step, reverse, plain, meta, peak;
-} times;
-
-/* One repetition: a plain run, a whole hypergradient; the peak before and after. */
-static void once(lab *l, times *t)
-{
-    train_report run;
-    walk_report r;
-    const double steps = (double)l->s->spec.steps, before = peak_flops(cpu_isa_best());
-
-    double start = cpu_seconds();
-    lab_must(l, trainer_run(l->s->trainer, l->values, 1, NULL, &run));
-    t->plain = cpu_seconds() - start;
-    start = cpu_seconds();
-    lab_must(l, walker_gradient(l->s->walker, l->values, 1, &l->s->objective, &r, l->grad));
-    t->meta = cpu_seconds() - start;
-    t->step = t->plain / steps;
-    const double wall = r.train_seconds + r.eval_seconds + r.reverse_seconds;
-    t->reverse = t->meta / steps * r.reverse_seconds / wall;
-    t->peak = fmax(before, peak_flops(cpu_isa_best()));
-}
-
-static double column(const times *t, size_t offset)
-{
-    double x[REPEATS];
-
-    for (int i = 0; i < REPEATS; i++) memcpy(&x[i], (const char *)&t[i] + offset, sizeof x[i]);
-    return median(x, REPEATS);
-}
-#define COLUMN(t, name) column(t, offsetof(times, name))
-
 /* Useful multiply-adds of a training step of one example: thrice the forward pass, but no
  * gradient to the images. */
 static double step_macs(const lab *l)
@@ -117,16 +82,16 @@ static double step_macs(const lab *l)
 
 static void measure(const subject *n, const family *f, double *meta, bool json)
 {
-    times t[REPEATS + 1];
+    lab_times t[LAB_REPEATS];
     char folder[NOISE_PATH];
     lab l;
 
     open_net(&l, n, f, folder);
-    for (int i = 0; i <= REPEATS; i++)
-        once(&l, &t[i == 0 ? REPEATS : i - 1]); /* the first warms up */
+    lab_time(&l, t);
     const double flops = 2 * step_macs(&l) * (double)l.s->spec.batch;
-    const double step = COLUMN(t, step), reverse = COLUMN(t, reverse), peak = COLUMN(t, peak);
-    *meta = COLUMN(t, meta) / COLUMN(t, plain);
+    const double step = LAB_MEDIAN(t, step), reverse = LAB_MEDIAN(t, reverse),
+                 peak = LAB_MEDIAN(t, peak);
+    *meta = LAB_MEDIAN(t, meta) / LAB_MEDIAN(t, plain);
     if (json) {
         printf("{\"step\": %.9g, \"reverse\": %.9g}\n", step, reverse);
     } else {

@@ -3,6 +3,7 @@
 #ifndef LAB_H
 #define LAB_H
 #include "base/pool.h"
+#include "hyper/walker.h"
 #include "peak.h"
 #include "setup/setup.h"
 #include "train/trainer.h"
@@ -108,4 +109,44 @@ static inline double lab_norm(const double *a, int64_t n)
     for (int64_t i = 0; i < n; i++) aa += a[i] * a[i];
     return sqrt(aa);
 }
+
+typedef struct lab_times {
+    double step, reverse, plain, meta, peak; /* seconds; of both passes: a step's; FLOP/s */
+} lab_times;
+
+/* One repetition: a plain run, a whole hypergradient; the peak before and after. */
+static inline void lab_time_once(lab *l, lab_times *t)
+{
+    train_report run;
+    walk_report r;
+    const double steps = (double)l->s->spec.steps, before = peak_flops(cpu_isa_best());
+
+    double start = cpu_seconds();
+    lab_must(l, trainer_run(l->s->trainer, l->values, 1, NULL, &run));
+    t->plain = cpu_seconds() - start;
+    start = cpu_seconds();
+    lab_must(l, walker_gradient(l->s->walker, l->values, 1, &l->s->objective, &r, l->grad));
+    t->meta = cpu_seconds() - start;
+    t->step = t->plain / steps;
+    const double wall = r.train_seconds + r.eval_seconds + r.reverse_seconds;
+    t->reverse = t->meta / steps * r.reverse_seconds / wall;
+    t->peak = fmax(before, peak_flops(cpu_isa_best()));
+}
+
+enum { LAB_REPEATS = 5 };
+
+/* After one that warms up. */
+static inline void lab_time(lab *l, lab_times t[LAB_REPEATS])
+{
+    for (int i = -1; i < LAB_REPEATS; i++) lab_time_once(l, &t[i < 0 ? 0 : i]);
+}
+
+static inline double lab_median(const lab_times t[LAB_REPEATS], size_t offset)
+{
+    double x[LAB_REPEATS];
+
+    for (int i = 0; i < LAB_REPEATS; i++) memcpy(&x[i], (const char *)&t[i] + offset, sizeof x[i]);
+    return median(x, LAB_REPEATS);
+}
+#define LAB_MEDIAN(t, name) lab_median(t, offsetof(lab_times, name))
 #endif

@@ -95,11 +95,7 @@ drmad_ctx *test_ctx(void)
     return current;
 }
 
-typedef struct torture {
-    long countdown, live;
-} torture;
-
-static void *torture_alloc(void *user, void *ptr, size_t size)
+void *torture_alloc(void *user, void *ptr, size_t size)
 {
     torture *t = user;
 

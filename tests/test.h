@@ -75,8 +75,15 @@ drmad_ctx *test_ctx(
             test_fail(__FILE__, __LINE__, "%s = \"%s\", expected \"%s\"", #got, check_g, check_w); \
     } while (0)
 
-/* Allocation torture: runs `body(ctx, arg)` with the n-th allocation failing, n = 0, 1, ... until
- * a run succeeds. Every
- * failing run must give DRMAD_E_NOMEM and leave nothing allocated. */
+/* A context's allocator over malloc, whose allocation number `countdown` from now on fails, counted
+ * from 0; `live` blocks are not yet freed. */
+typedef struct torture {
+    long countdown, live;
+} torture;
+
+void *torture_alloc(void *user, void *ptr, size_t size);
+
+/* Runs `body(ctx, arg)` with allocation 1, 2, ... failing, until a run succeeds. Every failing run
+ * must give DRMAD_E_NOMEM and leave nothing allocated. */
 void test_oom(drmad_status (*body)(drmad_ctx *ctx, void *arg), void *arg);
 #endif

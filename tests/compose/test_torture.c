@@ -3,24 +3,6 @@
 #include "desk.h"
 #include <locale.h>
 
-typedef struct torture {
-    long countdown, live;
-} torture;
-
-static void *failing(void *user, void *ptr, size_t size)
-{
-    torture *t = user;
-
-    if (size == 0) {
-        if (ptr) t->live--;
-        free(ptr);
-        return NULL;
-    }
-    if (t->countdown-- == 0) return NULL;
-    t->live++;
-    return malloc(size);
-}
-
 typedef drmad_status torture_body(drmad_ctx *ctx, const char *path, const char *out);
 
 static drmad_status tuned(drmad_ctx *ctx, const char *path, const char *const *settings, int n)
@@ -86,7 +68,7 @@ static void fail_allocations(torture_body *run, long stride)
     snprintf(out, sizeof out, "output.dir=%s/r", d.folder);
     for (long n = 1;; n += stride) {
         t = (torture){.countdown = n};
-        drmad_ctx *ctx = drmad_ctx_new(failing, &t);
+        drmad_ctx *ctx = drmad_ctx_new(torture_alloc, &t);
         const drmad_status st = run(ctx, path, out);
         const bool failed = t.countdown < 0;
         if (st != (failed ? DRMAD_E_NOMEM : DRMAD_OK))
