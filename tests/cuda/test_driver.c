@@ -359,6 +359,10 @@ static drmad_status tell_and_end(drmad_ctx *ctx, void *arg)
 TEST(host_memory_that_ends_in_a_driver_call)
 {
     test_oom(tell_and_end, NULL);
+}
+
+TEST(host_memory_that_ends_at_a_walk)
+{
     setenv("DRMAD_CUDA_WALK", "grid", 1);
     test_oom(tell_and_end, NULL);
     unsetenv("DRMAD_CUDA_WALK");
