@@ -344,7 +344,7 @@ TEST(memory_that_ends_anywhere_is_told_and_nothing_is_left)
     lose(cudaErrorMemoryAllocation);
 }
 
-static drmad_status tortured(drmad_ctx *ctx, void *arg)
+static drmad_status tell_and_end(drmad_ctx *ctx, void *arg)
 {
     story s = {0};
 
@@ -358,8 +358,12 @@ static drmad_status tortured(drmad_ctx *ctx, void *arg)
 
 TEST(host_memory_that_ends_in_a_driver_call)
 {
-    test_oom(tortured, NULL);
+    test_oom(tell_and_end, NULL);
+}
+
+TEST(host_memory_that_ends_at_a_walk)
+{
     setenv("DRMAD_CUDA_WALK", "grid", 1);
-    test_oom(tortured, NULL);
+    test_oom(tell_and_end, NULL);
     unsetenv("DRMAD_CUDA_WALK");
 }
