@@ -124,7 +124,7 @@ void code_forget(gpu_code *c)
 
 void code_free_blocks(gpu_code *c)
 {
-    const gpu_state *s = c->state;
+    gpu_state *s = c->state;
 
     code_forget(c);
     for (int i = 0; i < RING; i++) {
