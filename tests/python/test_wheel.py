@@ -135,6 +135,20 @@ def the_command_comes_along():
     assert p.returncode == 6 and "does not download" in p.stderr, p.stderr
 
 
+def a_gpu_library_from_the_same_sources_serves_it():
+    """The wheel brings none (docs/CUDA.md); here it is the one without a GPU."""
+    library = ROOT / "build" / "release" / "libdrmad_cuda_host.so"
+    assert library.exists(), "build cuda_tests"
+    installed()
+    env = {"DRMAD_CUDA_LIBRARY": str(library), "PATH": "/nowhere"}
+    out = ROOT / "build" / "wheel-cuda"
+    words = ["train", ROOT / "tests" / "cli" / "tiny.yaml", "device=cuda", f"output.dir={out}"]
+    p = subprocess.run(
+        [BARE / "bin" / "drmad", *words, "--json"], capture_output=True, text=True, env=env
+    )
+    assert p.returncode == 0 and '"cuda":"host (sm_90' in p.stdout, p.stdout + p.stderr
+
+
 def a_study_runs_in_it():
     """The whole way through C. Bits are those of the library as built here: the old exp, log and
     pow make no difference."""
@@ -186,6 +200,7 @@ if __name__ == "__main__":
                 a_search_with_the_gaussian_process_runs_in_it,
                 a_study_of_optuna_takes_its_sampler,
                 the_command_comes_along,
+                a_gpu_library_from_the_same_sources_serves_it,
                 a_study_runs_in_it,
                 torch_before_and_after_with_one_openmp,
             )
