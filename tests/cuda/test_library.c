@@ -298,7 +298,9 @@ TEST(a_size_is_made_ready_once)
     open_side(&s, FAKE_LIBRARIES);
     for (int i = 0; i < 2; i++) {
         const gpu_call c = product(&s, 5, 6, 7, 1), d = product(&s, 5, 6, 8, 1);
+        if (i == 0) CHECK_INT(driver()->held(s.g), 0);
         CHECK(takes(&s, &c) && takes(&s, &d));
+        CHECK_INT(driver()->held(s.g), 32 << 20); /* cuBLASLt's workspace */
         const int calls = fake.library_calls;
         CHECK(takes(&s, &c));
         CHECK_INT(fake.library_calls, calls);

@@ -68,18 +68,24 @@ static void drop(gpu_state *s, const void *memory)
     memmove(&s->range[at], &s->range[at + 1], (size_t)(s->ranges - at) * sizeof *s->range);
 }
 
+static size_t used(const gpu_state *s)
+{
+    return s->used + s->d->held(s->g);
+}
+
 static drmad_status check_share(const gpu_state *s, drmad_ctx *ctx, size_t bytes)
 {
+    const size_t taken = used(s);
     char whose[64] = "of a trial";
 
-    if (s->share == 0 || (s->used <= s->share && bytes <= s->share - s->used)) return DRMAD_OK;
+    if (s->share == 0 || (taken <= s->share && bytes <= s->share - taken)) return DRMAD_OK;
     if (s->trials > 1)
         snprintf(whose, sizeof whose, "of each of %d trials side by side", (int)s->trials);
     return FAIL(
         ctx, DRMAD_E_NOMEM,
         "GPU: %zu bytes more are wanted; %zu of the share of %zu bytes %s are in use: %stake "
         "a smaller batch or trajectory: {kind: replay}",
-        bytes, s->used, s->share, whose, s->trials > 1 ? "set worker.jobs lower, " : "");
+        bytes, taken, s->share, whose, s->trials > 1 ? "set worker.jobs lower, " : "");
 }
 
 drmad_status gpu_take(gpu_state *s, drmad_ctx *ctx, size_t bytes, void **out)
@@ -125,12 +131,13 @@ static size_t less_margin(size_t bytes)
 static drmad_status room(const backend *b, size_t *out)
 {
     const gpu_state *s = state_of(b);
+    const size_t taken = used(s), left = s->share > taken ? s->share - taken : 0;
     drmad_status st = DRMAD_OK;
     gpu_info i;
 
     TRY(s->d->info(s->g, &i));
     *out = less_margin(i.free);
-    if (s->share > 0 && *out > s->share - s->used) *out = s->share - s->used;
+    if (s->share > 0 && *out > left) *out = left;
 done:
     return st;
 }
@@ -226,7 +233,7 @@ void cuda_backend_share(backend *b, size_t bytes, int32_t trials)
 
 size_t cuda_backend_used(const backend *b)
 {
-    return state_of(b)->used;
+    return used(state_of(b));
 }
 
 void cuda_backend_free(backend *b)

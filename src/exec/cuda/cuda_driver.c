@@ -240,6 +240,11 @@ done:
 
 /* ---- memory ---- */
 
+static size_t held(const gpu *g)
+{
+    return g->held + cuda_library_workspaces(&g->library);
+}
+
 void cuda_free(gpu *g, void *ptr)
 {
     if (!ptr) return;
@@ -332,6 +337,7 @@ static const gpu_driver driver = {
     .takes = takes,
     .alloc = cuda_alloc,
     .free = cuda_free,
+    .held = held,
     .copy = cuda_copy,
     .alloc_host = alloc_host,
     .free_host = free_host,

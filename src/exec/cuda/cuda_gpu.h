@@ -16,6 +16,7 @@ struct gpu {
     cuda_walk walk;
     cudaStream_t stream;
     cuda_library library;
+    size_t held; /* bytes, by programs */
     char name[64];
     drmad_status lost;
     char why[384]; /* it is lost */

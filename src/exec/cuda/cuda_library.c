@@ -276,6 +276,15 @@ done:
     return st;
 }
 
+size_t cuda_library_workspaces(const cuda_library *l)
+{
+    size_t bytes = 0;
+
+    for (int k = 0; k < LIBRARIES; k++)
+        if (l->of[k].workspace) bytes += kinds[k]->workspace;
+    return bytes;
+}
+
 void cuda_library_close(cuda_library *l)
 {
     for (library_plan *p = l->first, *next; p; p = next) {

@@ -72,6 +72,7 @@ void cuda_library_look(cuda_library *l, drmad_ctx *ctx); /* finds them, once */
 void cuda_library_name(const cuda_library *l, char *buf,
                        size_t size); /* "none", "cuBLASLt 13.1.1" */
 drmad_status cuda_library_takes(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, bool *out);
+size_t cuda_library_workspaces(const cuda_library *l); /* bytes taken */
 /* Bytes of device memory that the call needs beside its tensors. */
 size_t cuda_library_room(const gpu_call *c);
 /* Before a recording: runs the call once, its result thrown away, for at its first run a library

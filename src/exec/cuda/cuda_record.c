@@ -13,6 +13,7 @@ struct gpu_program {
     cudaGraphExec_t exec;
     void *lists; /* of the kernel `walk` */
     void *room;  /* of its libraries' calls */
+    size_t held; /* bytes of both */
 };
 
 /* What becomes a program. */
@@ -152,6 +153,17 @@ done:
     return st;
 }
 
+static drmad_status hold(gpu *g, drmad_ctx *ctx, gpu_program *p, size_t bytes, void **out)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(cuda_alloc(g, ctx, bytes, out));
+    p->held += bytes;
+    g->held += bytes;
+done:
+    return st;
+}
+
 /* The walks, their kernel's code, and p->lists. */
 static drmad_status prepare_walks(gpu *g, drmad_ctx *ctx, gpu_program *p, recording *r)
 {
@@ -163,7 +175,7 @@ static drmad_status prepare_walks(gpu *g, drmad_ctx *ctx, gpu_program *p, record
     for (int32_t i = 0; i < w->runs; i++)
         TRY(cuda_answered(g, ctx, cuda_walk_load(&g->walk, &w->run[i]), "loading the kernel walk"));
     if (w->runs == 0) return DRMAD_OK;
-    TRY(cuda_alloc(g, ctx, w->bytes, &p->lists));
+    TRY(hold(g, ctx, p, w->bytes, &p->lists));
     TRY(cuda_copy(g, ctx, COPY_UP, p->lists, w->text, w->bytes));
 done:
     return st;
@@ -180,7 +192,7 @@ static drmad_status prepare_calls(gpu *g, drmad_ctx *ctx, gpu_program *p, const 
         const size_t need = r->call[i].library ? cuda_library_room(&r->call[i]) : 0;
         if (need > room) room = need;
     }
-    if (room) TRY(cuda_alloc(g, ctx, room, &p->room));
+    if (room) TRY(hold(g, ctx, p, room, &p->room));
     for (int32_t i = 0, k; i < r->calls; i += k) {
         const gpu_walk_run *run = gpu_walk_at(&r->walk, i);
         const gpu_call *c = &r->call[i];
@@ -203,6 +215,7 @@ void cuda_forget(gpu *g, gpu_program *p)
     }
     cuda_free(g, p->lists);
     cuda_free(g, p->room);
+    g->held -= p->held;
     mem_free(g->ctx, p);
 }
 

@@ -29,7 +29,7 @@ typedef enum gpu_kernel {
 enum {
     GPU_ARGS_MAX = 512, /* bytes of one call's arguments */
     /* Goes up with every change of this seam; which kernels there are is part of it. */
-    GPU_DRIVER_VERSION = 3 << 16 | GPU_KERNELS
+    GPU_DRIVER_VERSION = 4 << 16 | GPU_KERNELS
 };
 
 /* One kernel of a program. `args` is the kernel's struct of kernel_args.h; addresses in it are the
@@ -99,6 +99,7 @@ typedef struct gpu_driver {
     drmad_status (*takes)(gpu *g, drmad_ctx *ctx, const gpu_call *c, bool *out);
     drmad_status (*alloc)(gpu *g, drmad_ctx *ctx, size_t bytes, void **out); /* zeroed */
     void (*free)(gpu *g, void *ptr);                                         /* NULL is fine */
+    size_t (*held)(const gpu *g); /* bytes of the device's memory that it keeps for itself */
     /* `from` NULL: zeros, COPY_WITHIN. */
     drmad_status (*copy)(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                          size_t bytes);

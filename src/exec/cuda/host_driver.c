@@ -450,6 +450,12 @@ done:
     return st;
 }
 
+static size_t host_held(const gpu *g)
+{
+    (void)g;
+    return 0;
+}
+
 static drmad_status host_wait(gpu *g, drmad_ctx *ctx)
 {
     (void)g, (void)ctx; /* run returns when all is done */
@@ -465,6 +471,7 @@ const gpu_driver gpu_host_driver = {
     .takes = host_takes,
     .alloc = host_alloc,
     .free = free_piece,
+    .held = host_held,
     .copy = host_copy,
     .alloc_host = host_alloc_host,
     .free_host = free_piece,
