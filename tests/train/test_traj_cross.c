@@ -194,8 +194,8 @@ TEST(crossings_on_a_device_name_a_weight_that_is_lost)
 TEST(auto_keeps_states_where_a_device_has_room)
 {
     static const traj_kind want[] = {TRAJ_FULL, TRAJ_REPLAY, TRAJ_GRID};
+    pair p = {.here = NULL};
     trajectory *tr;
-    pair p;
 
     open_pair(&p, F32, 2);
     traj_spec s = p.f.spec;
