@@ -265,7 +265,7 @@ TEST(memory_that_ends_anywhere_is_told_and_nothing_is_left)
     lose(cudaErrorMemoryAllocation);
 }
 
-static drmad_status torture(drmad_ctx *ctx, void *arg)
+static drmad_status short_of_memory(drmad_ctx *ctx, void *arg)
 {
     story s = {0};
 
@@ -279,5 +279,5 @@ static drmad_status torture(drmad_ctx *ctx, void *arg)
 
 TEST(host_memory_that_ends_in_a_driver_call)
 {
-    test_oom(torture, NULL);
+    test_oom(short_of_memory, NULL);
 }
