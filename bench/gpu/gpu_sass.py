@@ -43,7 +43,7 @@ TILES = {
     "": (4, 4, 16, 128),
     "small": (2, 2, 16, 256),
     "large": (8, 8, 16, 64),
-    "narrow": (4, 4, 32, 64),
+    "narrow": (8, 4, 32, 64),
     "tall": (8, 4, 16, 64),
     "wide": (4, 8, 16, 64),
 }
@@ -195,7 +195,7 @@ class Tile:
     def __init__(self, name, size):
         self.tm, self.tn, self.down, step = TILES[name]
         self.step, self.across = step // size, THREADS // self.down
-        if name not in ("", "small"):
+        if name not in ("", "small", "narrow"):
             self.step = 16
         self.edge = (self.down * self.tm, self.across * self.tn)
         self.each = [e * self.step // THREADS for e in self.edge]

@@ -35,10 +35,10 @@
 #include "exec/cuda/body_conv.h"
 #include "exec/cuda/body_tile_end.h"
 
-#define TM 4
+#define TM 8
 #define TN 4
 #define DOWN 32
-#define STEP 16
+#define STEP (64 / (int)sizeof(REAL))
 #define TILED(name) TYPED(name##_narrow)
 #include "exec/cuda/body_product.h"
 #include "exec/cuda/body_conv.h"

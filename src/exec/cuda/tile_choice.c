@@ -38,12 +38,12 @@ static const int64_t processors[] = {132, 108};
 #define EDGES(name) .m = tile_m##name##_f32, .n = tile_n##name##_f32, .step = STEPS(name)
 
 const gpu_tile_info gpu_tiles[GPU_TILES] = {
-    [TILE_MIDDLE] = {EDGES(), .shared = BYTES(), .busy = .65},
-    [TILE_SMALL] = {EDGES(_small), .shared = BYTES(_small), .busy = .4},
-    [TILE_LARGE] = {EDGES(_large), .shared = BYTES_F32(_large), .busy = .8},
-    [TILE_NARROW] = {EDGES(_narrow), .shared = BYTES(_narrow), .busy = .57},
-    [TILE_TALL] = {EDGES(_tall), .shared = BYTES_F32(_tall), .busy = .74},
-    [TILE_WIDE] = {EDGES(_wide), .shared = BYTES_F32(_wide), .busy = .74},
+    [TILE_MIDDLE] = {EDGES(), .shared = BYTES(), .busy = {.65, .57}},
+    [TILE_SMALL] = {EDGES(_small), .shared = BYTES(_small), .busy = {.42, .36}},
+    [TILE_LARGE] = {EDGES(_large), .shared = BYTES_F32(_large), .busy = {.8, 0}},
+    [TILE_NARROW] = {EDGES(_narrow), .shared = BYTES(_narrow), .busy = {.69, .55}},
+    [TILE_TALL] = {EDGES(_tall), .shared = BYTES_F32(_tall), .busy = {.74, 0}},
+    [TILE_WIDE] = {EDGES(_wide), .shared = BYTES_F32(_wide), .busy = {.7, 0}},
 };
 
 static int64_t up(int64_t a, int64_t b)
@@ -62,7 +62,7 @@ static double clocks_of(const gpu_product *p, dtype t, gpu_tile which, int64_t r
     const int64_t shares = p->k > run ? up(p->k, run) : 1, once = p->k < run ? p->k : run;
     const int64_t blocks = p->batch * up(p->m, i->m) * up(p->n, i->n) * shares;
     const int64_t most = up(blocks, on), together = most < GPU_BLOCKS ? most : GPU_BLOCKS;
-    const double rate = 128 * (t == F64 ? .5 : 1) * i->busy; /* multiply-adds a clock */
+    const double rate = 128 * (t == F64 ? .5 : 1) * i->busy[t == F64]; /* multiply-adds a clock */
     const double step = (double)(i->m * i->n * i->step[t == F64]) / rate;
     const double steps = (double)once / i->step[t == F64], rounds = (double)up(most, GPU_BLOCKS);
     const double one = ANSWER + steps * longer(step * (double)together, ANSWER);

@@ -25,7 +25,7 @@ typedef struct gpu_tile_info {
     int32_t m, n;
     int32_t step[2];  /* k's of a step, by type: F32, F64 */
     size_t shared[2]; /* bytes; 0: there is no kernel of that type */
-    double busy;      /* multiply-adds among what a full processor issues */
+    double busy[2];   /* multiply-adds among what a full processor issues */
 } gpu_tile_info;
 
 extern const gpu_tile_info gpu_tiles[GPU_TILES];
