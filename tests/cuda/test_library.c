@@ -195,12 +195,13 @@ static gpu_call convolution(const side *s, gpu_kernel k, const window_args *v, b
 {
     gpu_call c = {.kernel = k, .type = F32};
     conv_args *x = (conv_args *)(void *)c.args;
-    const int64_t taps = v->kh * v->kw, terms = k == GPU_conv_dw   ? v->n * v->oh * v->ow
-                                                : k == GPU_conv_dx ? taps * v->o / v->groups
-                                                                   : taps * v->c / v->groups;
+    const int64_t taps = v->kh * v->kw, terms = k == GPU_conv_dw       ? v->n * v->oh * v->ow
+                                                : k == GPU_conv_dx_few ? taps * v->o / v->groups
+                                                                       : taps * v->c / v->groups;
 
     *x = (conv_args){.a = tensor(s, 0), .b = tensor(s, 1), .y = tensor(s, 2), .v = *v};
-    x->k_each = (terms + 15) / 16 * 16;
+    x->k = terms, x->k_each = (terms + 15) / 16 * 16;
+    x->deep = (int32_t)(v->c / v->groups), x->out = (int32_t)(v->o / v->groups);
     x->share_step = v->o * taps * v->c / v->groups;
     x->accumulate = add;
     return c;
@@ -208,7 +209,7 @@ static gpu_call convolution(const side *s, gpu_kernel k, const window_args *v, b
 
 TEST(convolutions_by_the_library_are_ours)
 {
-    static const gpu_kernel kernels[] = {GPU_conv, GPU_conv_dx, GPU_conv_dw};
+    static const gpu_kernel kernels[] = {GPU_conv, GPU_conv_dx_few, GPU_conv_dw};
 
     for (int64_t askew = 0; askew < 2; askew++) {
         side s;
@@ -363,7 +364,7 @@ TEST(what_a_library_refuses_is_ours)
         fake.refuse = refuse;
         const gpu_call a = product(&s, 5, 6, 7, 1);
         const gpu_call b = convolution(&s, GPU_conv, &windows[0], false);
-        const gpu_call c = convolution(&s, GPU_conv_dx, &windows[0], false);
+        const gpu_call c = convolution(&s, GPU_conv_dx_few, &windows[0], false);
         CHECK(takes(&s, &a) == (refuse == 3)); /* its workspace is asked for, not told */
         CHECK(takes(&s, &b) == (refuse == 3)); /* another algorithm needs none */
         CHECK(!takes(&s, &c));
@@ -382,7 +383,7 @@ TEST(what_a_library_refuses_late_is_ours_too)
         side s;
         open_side(&s, FAKE_LIBRARIES);
         const gpu_call c =
-            k == 0 ? product(&s, 5, 6, 7, 1) : convolution(&s, GPU_conv_dx, &windows[1], true);
+            k == 0 ? product(&s, 5, 6, 7, 1) : convolution(&s, GPU_conv_dx_few, &windows[1], true);
         CHECK(takes(&s, &c));
         fake.library_fail_at = fake.library_calls, fake.library_status = refusal[k];
         CHECK_OK(s.ctx, run(&s, c, true));

@@ -17,6 +17,7 @@ typedef struct product {
     int ta, tb, add;
     gpu_kernel kernel;
     int64_t k_each;
+    int aside; /* elements from a multiple of 16 bytes to where the operands and the result begin */
 } product;
 
 static void multiply(const product *p, const double *a, const double *b, double *c)
@@ -53,24 +54,26 @@ static void check_matmul(dtype t, const product *p)
                         .ta = p->ta,
                         .tb = p->tb,
                         .accumulate = p->add};
-    args.a = kx_numbers(&x, p->batch * p->m * p->k, &a);
-    args.b = kx_numbers(&x, p->batch * p->k * p->n, &b);
-    args.c = kx_numbers(&x, count, &c);
-    multiply(p, a, b, c);
+    const size_t aside = (size_t)p->aside * dtype_size(t);
+    args.a = (char *)kx_numbers(&x, p->batch * p->m * p->k + p->aside, &a) + aside;
+    args.b = (char *)kx_numbers(&x, p->batch * p->k * p->n + p->aside, &b) + aside;
+    args.c = (char *)kx_numbers(&x, count + p->aside, &c) + aside;
+    multiply(p, a + p->aside, b + p->aside, c + p->aside);
     kx_call(&x, p->kernel, &args, sizeof args);
-    kx_compare(&x, "matmul", args.c, c, count, tol_of(t));
+    kx_compare(&x, "matmul", args.c, c + p->aside, count, tol_of(t));
     free(a), free(b), free(c);
     kx_close(&x);
 }
 
 static const gpu_kernel matmuls[] = {GPU_matmul, GPU_matmul_small, GPU_matmul_large,
-                                     GPU_matmul_narrow};
+                                     GPU_matmul_narrow, GPU_matmul_tall};
 
 TEST(cuda_matmul_is_right_in_all_layouts_and_tiles)
 {
-    static const int64_t sizes[][4] = {{1, 1, 1, 1},    {1, 64, 64, 16},  {2, 65, 33, 17},
-                                       {1, 130, 31, 5}, {3, 7, 150, 100}, {1, 5, 3, 0},
-                                       {1, 0, 3, 4},    {0, 3, 3, 3}};
+    static const int64_t sizes[][4] = {{1, 1, 1, 1},     {1, 64, 64, 16},  {2, 65, 33, 17},
+                                       {1, 130, 31, 5},  {3, 7, 150, 100}, {1, 5, 3, 0},
+                                       {1, 0, 3, 4},     {0, 3, 3, 3},     {1, 132, 68, 36},
+                                       {1, 36, 132, 52}, {2, 130, 66, 50}};
 
     for (int t = F32; t <= F64; t++)
         for (size_t i = 0; i < COUNT(sizes) * COUNT(matmuls) * 4; i++) {
@@ -84,6 +87,24 @@ TEST(cuda_matmul_is_right_in_all_layouts_and_tiles)
                                .add = (int)(i % 3 == 0),
                                .kernel = matmuls[i / 4 % COUNT(matmuls)],
                                .k_each = 128};
+            if (kx_has((dtype)t, p.kernel)) check_matmul((dtype)t, &p);
+        }
+}
+
+/* Vectors are not read from places where they cannot lie. */
+TEST(cuda_matmul_of_what_lies_anywhere)
+{
+    for (int t = F32; t <= F64; t++)
+        for (size_t i = 0; i < 3 * COUNT(matmuls) * 4; i++) {
+            const product p = {.batch = 1,
+                               .m = 36,
+                               .n = 68,
+                               .k = 24,
+                               .ta = (int)(i & 1),
+                               .tb = (int)(i >> 1 & 1),
+                               .kernel = matmuls[i / 4 % COUNT(matmuls)],
+                               .k_each = 128,
+                               .aside = 1 + (int)(i / 4 / COUNT(matmuls))};
             if (kx_has((dtype)t, p.kernel)) check_matmul((dtype)t, &p);
         }
 }
@@ -108,7 +129,7 @@ TEST(cuda_shares_of_a_product_add_up)
             fold_args sum = {.from = args.c, .shares = 4, .share_step = count, .accumulate = add};
             sum.r = 1, sum.p = count, sum.q = 1;
             sum.to = kx_numbers(&x, count, &c);
-            multiply(&(product){p.batch, p.m, p.n, p.k, 1, 0, add, 0, 0}, a, b, c);
+            multiply(&(product){p.batch, p.m, p.n, p.k, 1, 0, add, 0, 0, 0}, a, b, c);
             KX_CALL(&x, matmul_small, &args);
             KX_CALL(&x, fold, &sum);
             kx_compare(&x, "shares", sum.to, c, count, tol_of(x.type));

@@ -12,7 +12,7 @@ typedef struct subject {
 static const subject subjects[] = {
     {"a product", GPU_matmul, 0},
     {"a convolution", GPU_conv, 0},
-    {"its image's gradient", GPU_conv_dx, 0},
+    {"its image's gradient", GPU_conv_dx_few, 0},
     {"its weight's gradient", GPU_conv_dw, 1},
 };
 
@@ -27,7 +27,7 @@ static node build(rx *x, gpu_kernel k, bool less)
     if (k == GPU_matmul)
         return g_matmul(x->g, rx_leaf(x, SHAPE(less ? 4095 : 4096, 64)),
                         rx_leaf(x, SHAPE(64, less ? 4095 : 4096)), true, true);
-    const node image = k == GPU_conv_dx ? 0 : rx_leaf(x, SHAPE(n, 16, 16, 16));
+    const node image = k == GPU_conv_dx_few ? 0 : rx_leaf(x, SHAPE(n, 16, 16, 16));
     const node y = k == GPU_conv ? 0 : rx_leaf(x, SHAPE(n, 16, 16, 64));
     if (k == GPU_conv_dw) return g_conv_dw(x->g, image, y, over);
     const node w = rx_leaf(x, SHAPE(64, 16, 3, 3));

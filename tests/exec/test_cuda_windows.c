@@ -67,9 +67,45 @@ static const struct {
              {0, GPU_conv_narrow},   {0, GPU_conv_few},      {1, GPU_conv_dx},
              {1, GPU_conv_dx_small}, {1, GPU_conv_dx_large}, {1, GPU_conv_dx_narrow},
              {1, GPU_conv_dx_few},   {2, GPU_conv_dw},       {2, GPU_conv_dw_small},
-             {2, GPU_conv_dw_few}};
+             {2, GPU_conv_dw_few},   {0, GPU_conv_tall},     {1, GPU_conv_dx_tall},
+             {2, GPU_conv_dw_large}, {2, GPU_conv_dw_wide}};
 
-static void check_conv(dtype t, const window_args *v, int kind, gpu_kernel k)
+/* What the kernels are told of a window besides it. */
+static conv_args args_of(const window_args *v, int kind)
+{
+    conv_args x = {
+        .v = *v, .deep = (int32_t)(v->c / v->groups), .out = (int32_t)(v->o / v->groups)};
+
+    x.k = kind == 2 ? v->n * v->oh * v->ow : v->kh * v->kw * (kind == 1 ? x.out : x.deep);
+    return x;
+}
+
+/* The weight as kernels of conv_dx by tiles want it, of [o, taps, c / groups]. */
+static const void *by_phases(kx *x, const conv_args *a, const double *w)
+{
+    const window_args *v = &a->v;
+    const int64_t phases = v->stride_h * v->stride_w, slot = v->groups * a->k * a->deep;
+    char *to = calloc((size_t)(phases * slot) + 1, 8);
+
+    for (int64_t i = 0; i < phases; i++) {
+        int64_t n = i * slot;
+        for (int64_t e = 0; e < v->groups * v->kh * v->kw; e++) {
+            const int64_t g = e / (v->kh * v->kw), tap = e % (v->kh * v->kw);
+            if (tap / v->kw * v->dilation_h % v->stride_h != i / v->stride_w) continue;
+            if (tap % v->kw * v->dilation_w % v->stride_w != i % v->stride_w) continue;
+            for (int64_t j = 0; j < a->out * a->deep; j++)
+                dtype_put(
+                    x->type, to, n++,
+                    w[((g * a->out + j / a->deep) * v->kh * v->kw + tap) * a->deep + j % a->deep]);
+        }
+    }
+    const void *up = kx_up(x, to, (size_t)(phases * slot) * dtype_size(x->type));
+    free(to);
+    return up;
+}
+
+/* k_each 0: all of k in one piece, added to what is there. Else its shares, then their sum. */
+static void check_conv(dtype t, const window_args *v, int kind, gpu_kernel k, int64_t k_each)
 {
     const int64_t size[3] = {v->n * v->h * v->w * v->c, v->o * v->kh * v->kw * (v->c / v->groups),
                              v->n * v->oh * v->ow * v->o};
@@ -79,10 +115,16 @@ static void check_conv(dtype t, const window_args *v, int kind, gpu_kernel k)
     kx x;
 
     kx_open(&x, t, 5);
-    conv_args args = {.v = *v, .k_each = 1 << 20, .accumulate = kind != 2};
+    conv_args args = args_of(v, kind);
+    args.k_each = k_each ? k_each : 1 << 20, args.share_step = count;
+    args.accumulate = kind != 2 && !k_each;
     args.a = kx_numbers(&x, size[operand[kind][0]], &a);
     args.b = kx_numbers(&x, size[operand[kind][1]], &b);
-    args.y = kx_numbers(&x, count, &y);
+    if (kind == 1 && k != GPU_conv_dx_few) args.b = by_phases(&x, &args, b);
+    void *to = args.y = kx_numbers(&x, count, &y);
+    fold_args sum = {.to = to, .r = 1, .p = count, .q = 1, .share_step = count};
+    sum.shares = k_each && args.k > k_each ? (args.k + k_each - 1) / k_each : 1;
+    if (k_each) sum.from = args.y = kx_new(&x, (size_t)(sum.shares * count) * dtype_size(t));
     if (!args.accumulate) memset(y, 0, (size_t)count * sizeof *y);
     const trio d = {.image = kind == 1 ? NULL : a,
                     .weight = kind == 2 ? NULL : b,
@@ -92,11 +134,8 @@ static void check_conv(dtype t, const window_args *v, int kind, gpu_kernel k)
                     .out = y};
     convolve(v, &d);
     kx_call(&x, k, &args, sizeof args);
-    kx_compare(&x,
-               kind == 0   ? "conv"
-               : kind == 1 ? "conv_dx"
-                           : "conv_dw",
-               args.y, y, count, tol_of(t));
+    if (k_each) KX_CALL(&x, fold, &sum);
+    kx_compare(&x, kind == 0 ? "conv" : kind == 1 ? "conv_dx" : "conv_dw", to, y, count, tol_of(t));
     free(a), free(b), free(y);
     kx_close(&x);
 }
@@ -109,8 +148,27 @@ TEST(cuda_convolutions_are_right_for_all_windows_groups_and_tiles)
                 window_of(image_sizes[i / COUNT(windows)], windows[i % COUNT(windows)]);
             for (size_t k = 0; k < COUNT(convs); k++)
                 if (kx_has((dtype)t, convs[k].kernel))
-                    check_conv((dtype)t, &v, convs[k].kind, convs[k].kernel);
+                    check_conv((dtype)t, &v, convs[k].kind, convs[k].kernel, 0);
         }
+}
+
+/* Shares that end within a tap, beyond a phase's last, behind the last of k. */
+TEST(cuda_convolutions_are_summed_over_shares)
+{
+    static const struct {
+        int kind;
+        gpu_kernel kernel;
+        int64_t k_each;
+    } cut[] = {{0, GPU_conv, 48},          {0, GPU_conv_small, 80},    {0, GPU_conv_large, 16},
+               {1, GPU_conv_dx, 80},       {1, GPU_conv_dx_small, 16}, {1, GPU_conv_dx_tall, 48},
+               {2, GPU_conv_dw_large, 16}, {2, GPU_conv_dw_wide, 32}};
+
+    for (size_t i = 0; i < 2 * COUNT(windows) * COUNT(cut); i++) {
+        const size_t w = i / COUNT(cut) % COUNT(windows), k = i % COUNT(cut);
+        const window_args v =
+            window_of(image_sizes[2 * (i / COUNT(cut) / COUNT(windows))], windows[w]);
+        check_conv(F32, &v, cut[k].kind, cut[k].kernel, cut[k].k_each);
+    }
 }
 
 /* Shares of the pixels, and back to the weight's own layout. */
@@ -123,7 +181,8 @@ static void check_shares(const window_args *v, gpu_kernel k)
     kx x;
 
     kx_open(&x, F64, 6);
-    conv_args args = {.v = *v, .k_each = 16, .share_step = count};
+    conv_args args = args_of(v, 2);
+    args.k_each = 16, args.share_step = count;
     args.a = kx_numbers(&x, v->n * v->h * v->w * v->c, &a);
     args.b = kx_numbers(&x, pixels * v->o, &b);
     args.y = kx_new(&x, (size_t)(shares * count) * sizeof *y);

@@ -23,18 +23,20 @@
 #define UNROLL_BY(n) BODY_PRAGMA(unroll n)
 #define BODY_ALIGN(bytes) __align__(bytes)
 #define MULTIPLY_ADD(a, b, c) fma(a, b, c) /* fused: nothing else is, cmake/cuda.cmake */
+/* p points into global memory: without the word, accesses may have to find out where they go. */
+#define GPU_GLOBAL(p) __builtin_assume(__isGlobal(p))
 #else
 #define GPU_BODY static inline
 #define UNROLL
 #define UNROLL_BY(n)
 #define BODY_ALIGN(bytes) __attribute__((aligned(bytes)))
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#define GPU_GLOBAL(p) (void)(p)
 #endif
 
 enum {
     GPU_THREADS = 256, /* of every block: kernels.cu relies on it */
-    GPU_BLOCKS = 2,    /* of a multiprocessor at least: 128 registers a thread */
-    TILE_K = 16        /* steps along k of a product, body_product.h */
+    GPU_BLOCKS = 2     /* of a multiprocessor at least: 128 registers a thread */
 };
 
 #define BODY_JOIN_(a, b) a##b

@@ -8,6 +8,7 @@
 #include "base/rng_core.h"
 #include "exec/cuda/kernel_args.h"
 
+#include "exec/cuda/body_lane.h"
 #include "exec/cuda/body_move.h"
 #include "exec/cuda/body_window.h"
 

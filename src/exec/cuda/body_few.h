@@ -13,7 +13,7 @@ GPU_BODY REAL TYPED(few_y)(const conv_args *x, int64_t i)
     const REAL *w = (const REAL *)x->b + p.c * v->kh * v->kw * deep;
     REAL sum = 0;
 
-    for (conv_tap k = {0, 0, 0}; k.y < v->kh; conv_next_tap(&k, 1, 1, v->kw), w += deep) {
+    for (conv_tap k = {0, 0, 0}; k.y < v->kh; conv_next(&k, v->kw), w += deep) {
         int32_t y = p.y * v->stride_h - v->pad_h, at_x = p.x * v->stride_w - v->pad_w;
         if (!conv_at(v, &k, &y, &at_x)) continue;
         const REAL *from = image + (y * v->w + at_x) * v->c;
@@ -31,7 +31,7 @@ GPU_BODY REAL TYPED(few_image)(const conv_args *x, int64_t i)
     const REAL *w = (const REAL *)x->b + first * taps * deep + p.c % deep;
     REAL sum = 0;
 
-    for (conv_tap k = {0, 0, 0}; k.y < v->kh; conv_next_tap(&k, 1, 1, v->kw), w += deep) {
+    for (conv_tap k = {0, 0, 0}; k.y < v->kh; conv_next(&k, v->kw), w += deep) {
         int32_t y = p.y + v->pad_h, at_x = p.x + v->pad_w;
         if (!conv_at_back(v, &k, &y, &at_x)) continue;
         const REAL *from = (const REAL *)x->a + ((p.n * v->oh + y) * v->ow + at_x) * v->o + first;

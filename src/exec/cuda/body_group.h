@@ -4,14 +4,23 @@
 
 /* ---- operands ---- */
 
-/* Where a thread is: elements (r, c), (r, c + tx), ...; the first `n` of them are there. */
+/* Where a thread is: elements (r, c), (r, c + 1), ...; the first `n` of them are there. */
 typedef struct TYPED(group_spot) {
     int64_t r, c;
-    int32_t n, tx;
+    int32_t n;
 } TYPED(group_spot);
+
+/* Are a spot's elements numbers of this type that lie at a multiple of 16 bytes? */
+GPU_BODY bool TYPED(group_wide)(const group_access *x, int64_t i, int32_t n)
+{
+    const int32_t own = sizeof(REAL) == 4 ? TYPE_F32 : TYPE_F64;
+
+    return x->type == own && n == GROUP_LANES && TYPED(is_wide)((const REAL *)x->at + i, 0, n);
+}
 
 GPU_BODY REAL TYPED(group_number)(const group_access *x, int64_t i)
 {
+    GPU_GLOBAL(x->at);
     switch (x->type) {
     case TYPE_F32: return (REAL)((const float *)x->at)[i];
     case TYPE_F64: return (REAL)((const double *)x->at)[i];
@@ -31,15 +40,22 @@ GPU_BODY int64_t TYPED(group_row)(const group_args *a, const group_access *x, in
     return -1;
 }
 
+/* A group with products does one element at a time. */
 GPU_BODY void TYPED(group_product)(const group_dot *d, TYPED(group_spot) s, REAL out[GROUP_LANES])
 {
     const REAL *a = (const REAL *)d->a + s.r * d->a_row;
     const REAL *b = (const REAL *)d->b + s.c * d->b_col;
-    const int64_t step = s.tx * d->b_col;
+    const int32_t n = (int32_t)d->k;
 
     for (int k = 0; k < GROUP_LANES; k++) out[k] = 0;
-    for (int64_t i = 0; i < d->k; i++, a += d->a_k, b += d->b_k)
-        for (int k = 0; k < s.n; k++) out[k] += *a * b[k * step];
+    if (s.n < 1) return;
+    GPU_GLOBAL(a);
+    GPU_GLOBAL(b);
+    UNROLL_BY(8) /* loads that wait together */
+    for (int32_t i = 0; i < n; i++) {
+        out[0] = MULTIPLY_ADD(*a, *b, out[0]);
+        a += d->a_k, b += d->b_k;
+    }
 }
 
 GPU_BODY void TYPED(group_fetch)(const group_args *a, const group_access *x, TYPED(group_spot) s,
@@ -59,7 +75,7 @@ GPU_BODY void TYPED(group_fetch)(const group_args *a, const group_access *x, TYP
     }
     case GROUP_ONEHOT:
         hot = x->index[s.r];
-        for (int k = 0; k < GROUP_LANES; k++) out[k] = (REAL)(s.c + (int64_t)k * s.tx == hot);
+        for (int k = 0; k < GROUP_LANES; k++) out[k] = (REAL)(s.c + k == hot);
         return;
     case GROUP_DOT: TYPED(group_product)((const group_dot *)x->at, s, out); return;
     case GROUP_COL: first = 0; break;
@@ -70,8 +86,12 @@ GPU_BODY void TYPED(group_fetch)(const group_args *a, const group_access *x, TYP
         break;
     default: break;
     }
-    for (int k = 0; k < GROUP_LANES; k++)
-        out[k] = k < s.n ? TYPED(group_number)(x, first + s.c + (int64_t)k * s.tx) : 0;
+    first += s.c;
+    if (TYPED(group_wide)(x, first, s.n)) {
+        TYPED(load_run)(out, (const REAL *)x->at + first, GROUP_LANES, GROUP_LANES, true);
+        return;
+    }
+    for (int k = 0; k < GROUP_LANES; k++) out[k] = k < s.n ? TYPED(group_number)(x, first + k) : 0;
 }
 
 GPU_BODY void TYPED(group_operand)(const group_args *a, int32_t o, TYPED(group_spot) s,
@@ -87,8 +107,12 @@ GPU_BODY void TYPED(group_store)(const group_args *a, const group_access *x, TYP
 {
     const int64_t at = s.r * a->cols + s.c;
 
+    if (TYPED(group_wide)(x, at, s.n)) {
+        TYPED(store_run)((REAL *)x->at + at, v, GROUP_LANES, GROUP_LANES, true);
+        return;
+    }
     for (int k = 0; k < s.n; k++) {
-        const int64_t i = at + (int64_t)k * s.tx;
+        const int64_t i = at + k;
         switch (x->type) {
         case TYPE_F32: ((float *)x->at)[i] = (float)v[k]; break;
         case TYPE_F64: ((double *)x->at)[i] = (double)v[k]; break;
@@ -133,7 +157,8 @@ typedef struct BODY_STATE(TYPED(group)) {
 GPU_BODY void TYPED(group_step)(const group_args *a, const group_instr *in, TYPED(group_spot) s,
                                 REAL (*reg)[GROUP_LANES], BODY_STATE(TYPED(group)) * state)
 {
-    const REAL f = (REAL)in->f, g = (REAL)in->g;
+    const REAL f = sizeof(REAL) == 4 ? (REAL)in->f32 : (REAL)in->f;
+    const REAL g = sizeof(REAL) == 4 ? (REAL)in->g32 : (REAL)in->g;
     REAL x[GROUP_LANES], b[GROUP_LANES], c[GROUP_LANES];
 
     TYPED(group_operand)(a, in->a, s, reg, x);
@@ -194,9 +219,9 @@ GPU_BODY void TYPED(group_line)(const group_args *a, const TYPED(group_tile) * w
 {
     REAL reg[GROUP_REGS][GROUP_LANES];
 
-    for (int64_t c = w->c0 + w->x; c < w->c1; c += (int64_t)GROUP_LANES * a->tx) {
-        const int64_t left = (w->c1 - c + a->tx - 1) / a->tx;
-        const TYPED(group_spot) s = {r, c, left < GROUP_LANES ? (int32_t)left : GROUP_LANES, a->tx};
+    for (int64_t c = w->c0 + (int64_t)w->x * a->lanes; c < w->c1; c += (int64_t)a->lanes * a->tx) {
+        const int64_t left = w->c1 - c;
+        const TYPED(group_spot) s = {r, c, left < a->lanes ? (int32_t)left : a->lanes};
         for (int32_t i = 0; i < a->instrs; i++) TYPED(group_step)(a, &a->instr[i], s, reg, state);
     }
 }
@@ -238,12 +263,13 @@ GPU_BODY void TYPED(group_add_rows)(const group_args *a, gpu_thread t, const TYP
     }
 }
 
-/* The block's part of a sum of columns: lanes of all threads, [lane][y][x]. */
+/* The block's part of a sum of columns: lanes of all threads, [lane][y][x]; column x * lanes + lane
+ * of the tile. */
 GPU_BODY void TYPED(group_end_cols)(const group_args *a, gpu_thread t, const TYPED(group_tile) * w,
                                     const group_sum *s, const double *shared)
 {
-    for (int64_t j = t.thread; j < (int64_t)GROUP_LANES * a->tx; j += t.threads) {
-        const double *part = shared + j / a->tx * t.threads + j % a->tx;
+    for (int32_t j = t.thread; j < a->lanes * a->tx; j += t.threads) {
+        const double *part = shared + j % a->lanes * t.threads + j / a->lanes;
         const int64_t c = w->c0 + j;
         double v = 0;
         for (int32_t k = 0; k < w->ty; k++) v += part[k * a->tx];

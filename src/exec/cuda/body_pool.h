@@ -9,7 +9,7 @@ GPU_BODY REAL TYPED(window_sum)(const window_args *v, const REAL *a, int32_t y, 
 {
     REAL sum = 0;
 
-    for (conv_tap p = {0, 0, 0}; p.y < v->kh; conv_next_tap(&p, 1, 1, v->kw)) {
+    for (conv_tap p = {0, 0, 0}; p.y < v->kh; conv_next(&p, v->kw)) {
         int32_t at_y = y * v->stride_h - v->pad_h, at_x = x * v->stride_w - v->pad_w;
         if (conv_at(v, &p, &at_y, &at_x)) sum += a[(at_y * v->w + at_x) * v->c];
     }
@@ -20,7 +20,7 @@ GPU_BODY int64_t TYPED(window_largest)(const window_args *v, const REAL *a, int3
 {
     int64_t best = -1;
 
-    for (conv_tap p = {0, 0, 0}; p.y < v->kh; conv_next_tap(&p, 1, 1, v->kw)) {
+    for (conv_tap p = {0, 0, 0}; p.y < v->kh; conv_next(&p, v->kw)) {
         int32_t at_y = y * v->stride_h - v->pad_h, at_x = x * v->stride_w - v->pad_w;
         if (!conv_at(v, &p, &at_y, &at_x)) continue;
         const int64_t at = (at_y * v->w + at_x) * v->c;

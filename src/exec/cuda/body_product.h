@@ -1,151 +1,197 @@
-/* Products by tiles: included for each type and each size of tile, with REAL, TILED(name), TM and
- * TN defined. No guard.
+/* Products by tiles: included for each type and each size of tile, with REAL, TILED(name) and
  *
- * A block has 16 by 16 threads and computes a tile of 16 TM by 16 TN elements, TM by TN a thread.
- * It goes along k in steps of 16: while one step's operands are multiplied out of shared memory,
- * each thread fetches its part of the next, TM elements of a and TN of b, and leaves them in the
- * other half. Steps are phases, so there is one barrier a step. Operands pass through shared memory
- * with k first. Where a loader's k are neighbours in memory a thread takes them in a row ("along"),
- * else neighbouring threads take neighbouring rows or columns ("across"). */
+ *   TM, TN   elements of a thread, TM rows and TN columns; powers of two
+ *   DOWN     threads of a column of a tile; GPU_THREADS / DOWN are in a row
+ *   STEP     k's of a step
+ *
+ * defined. No guard.
+ *
+ * A block computes a tile and goes along k in steps: while one step's operands are multiplied out
+ * of shared memory, each thread fetches its part of the next (body_lane.h) and leaves it in the
+ * other half. Steps are phases, so there is one barrier a step. A warp has 4 rows of threads and 8
+ * columns, so that it reads few different vectors, each for several threads. */
+
+#define ACROSS (GPU_THREADS / DOWN)
+#define EDGE_M (DOWN * TM)
+#define EDGE_N (ACROSS * TN)
+enum {
+    TILED(tile_m) = EDGE_M, /* for those who count blocks */
+    TILED(tile_n) = EDGE_N,
+    TILED(each_a) = EDGE_M * STEP / GPU_THREADS, /* elements that a thread fetches a step */
+    TILED(each_b) = EDGE_N * STEP / GPU_THREADS,
+    TILED(run_m) = TM < 4 ? TM : 4, /* neighbouring elements of a thread */
+    TILED(run_n) = TN < 4 ? TN : 4,
+    TILED(at_once) = TM * TN < 64 ? 8 : 2 /* k's that are written out: as registers allow */
+};
 
 typedef struct TILED(tile) {
-    REAL acc[TM][TN], a[TM], b[TN];
-    int32_t row, col; /* of the tile's first element */
-    int32_t k, end;   /* of this share: where it begins, ends */
-    int32_t steps;
+    REAL acc[TM][TN], a[TILED(each_a)], b[TILED(each_b)];
+    int32_t terms;                      /* k's of this share */
+    int32_t from_a, from_b, to_a, to_b; /* where the thread reads and stores in a step of its own */
 } TILED(tile);
 
 typedef struct TILED(tile_shared) {
-    REAL a[2][TILE_K][16 * TM + 4], b[2][TILE_K][16 * TN + 4];
-} TILED(tile_shared);
+    REAL a[2][STEP][EDGE_M], b[2][STEP][EDGE_N];
+} BODY_ALIGN(16) TILED(tile_shared);
 
-enum {
-    TILED(groups_m) = TILE_K / TM, /* loader threads of one row of a */
-    TILED(groups_n) = TILE_K / TN,
-    TILED(run_m) = TM < 4 ? TM : 4, /* neighbouring elements of a thread */
-    TILED(run_n) = TN < 4 ? TN : 4
-};
+GPU_BODY gpu_lane TILED(lane_a)(bool along)
+{
+    const gpu_lane l = {EDGE_M, TILED(each_a), along};
+
+    return l;
+}
+
+GPU_BODY gpu_lane TILED(lane_b)(bool along)
+{
+    const gpu_lane l = {EDGE_N, TILED(each_b), along};
+
+    return l;
+}
+
+/* Row and column of a thread among the threads. Threads that differ in the last bit read the same
+ * of b, all 16 of half a warp the columns of one row of 8. */
+GPU_BODY int32_t TILED(down_of)(int32_t thread)
+{
+    return lane_div(thread, 4 * ACROSS) * 4 + lane_mod(thread, 32) / 16 * 2 + lane_mod(thread, 2);
+}
+
+GPU_BODY int32_t TILED(across_of)(int32_t thread)
+{
+    return lane_mod(lane_div(thread, 32), ACROSS / 8) * 8 + lane_mod(thread, 16) / 2;
+}
 
 /* Row i of a thread's TM in the tile: runs of 4, so that threads side by side read side by side. */
 GPU_BODY int32_t TILED(row_of)(int32_t thread, int32_t i)
 {
     const int32_t run = TILED(run_m);
 
-    return i / run * 16 * run + thread / 16 * run + i % run;
+    return i / run * DOWN * run + TILED(down_of)(thread) * run + i % run;
 }
 
 GPU_BODY int32_t TILED(col_of)(int32_t thread, int32_t j)
 {
     const int32_t run = TILED(run_n);
 
-    return j / run * 16 * run + thread % 16 * run + j % run;
+    return j / run * ACROSS * run + TILED(across_of)(thread) * run + j % run;
 }
 
-/* The loaders' rows or columns (lane) and their first k. */
-GPU_BODY int32_t TILED(lane_a)(int32_t thread, bool along)
+/* Which operand is fetched along k, and where the thread does its part. */
+GPU_BODY void TILED(tile_places)(TILED(tile) * s, int32_t thread, bool along_a, bool along_b)
 {
-    return along ? thread / TILED(groups_m) : thread % (16 * TM);
+    s->from_a = TILED(row_of)(thread, 0), s->from_b = TILED(col_of)(thread, 0);
+    s->to_a = lane_place(TILED(lane_a)(along_a), thread);
+    s->to_b = lane_place(TILED(lane_b)(along_b), thread);
 }
 
-GPU_BODY int32_t TILED(k_a)(int32_t thread, bool along)
-{
-    return along ? thread % TILED(groups_m) * TM : thread / (16 * TM);
-}
+/* What a block computes: of product `which`, the elements from (row, col) on, k's from k to end. */
+typedef struct TILED(tile_part) {
+    int32_t which, share, row, col, k, end;
+} TILED(tile_part);
 
-GPU_BODY int32_t TILED(lane_b)(int32_t thread, bool along)
+GPU_BODY TILED(tile_part)
+    TILED(part_of)(int32_t block, int64_t m, int64_t n, int64_t k, int64_t k_each)
 {
-    return along ? thread / TILED(groups_n) : thread % (16 * TN);
-}
-
-GPU_BODY int32_t TILED(k_b)(int32_t thread, bool along)
-{
-    return along ? thread % TILED(groups_n) * TN : thread / (16 * TN);
-}
-
-/* The steps from k = from to end. */
-GPU_BODY void TILED(tile_steps)(TILED(tile) * s, int64_t from, int64_t end)
-{
-    s->k = (int32_t)from, s->end = (int32_t)end;
-    s->steps = (s->end - s->k + TILE_K - 1) / TILE_K;
-}
-
-/* What tile and share a block has, of `batch` products [m, n]; gives the product's number. */
-GPU_BODY int32_t TILED(tile_begin)(TILED(tile) * s, int32_t block, int64_t m, int64_t n, int64_t k,
-                                   int64_t k_each)
-{
-    const int32_t down = (int32_t)((m + 16 * TM - 1) / (16 * TM));
-    const int32_t across = (int32_t)((n + 16 * TN - 1) / (16 * TN));
+    const int32_t down = (int32_t)((m + EDGE_M - 1) / EDGE_M);
+    const int32_t across = (int32_t)((n + EDGE_N - 1) / EDGE_N);
     const int32_t shares = (int32_t)(k > k_each ? (k + k_each - 1) / k_each : 1);
-    int32_t at = block;
+    const int32_t line = block / across, square = line / down;
+    TILED(tile_part) p;
 
-    s->col = at % across * (16 * TN), at /= across;
-    s->row = at % down * (16 * TM), at /= down;
-    const int64_t from = at % shares * k_each;
-    TILED(tile_steps)(s, from, from + k_each < k ? from + k_each : k);
-    return at / shares;
+    p.col = block % across * EDGE_N, p.row = line % down * EDGE_M;
+    p.share = square % shares, p.which = square / shares;
+    const int64_t from = p.share * k_each, end = from + k_each;
+    p.k = (int32_t)from, p.end = (int32_t)(end < k ? end : k);
+    return p;
 }
 
-GPU_BODY void TILED(tile_multiply)(TILED(tile) * s, const TILED(tile_shared) * from, int32_t half,
-                                   int32_t thread)
+/* Does step number `step` exist? */
+GPU_BODY bool TILED(has_step)(const TILED(tile) * s, int32_t step)
 {
-    UNROLL_BY(2) /* more, and a large tile does not fit its registers */
-    for (int32_t k = 0; k < TILE_K; k++) {
-        REAL a[TM], b[TN];
+    return step * STEP < s->terms;
+}
+
+/* One k: row k of the step's operands. */
+GPU_BODY void TILED(tile_add)(TILED(tile) * s, const REAL *row_a, const REAL *row_b)
+{
+    REAL a[TM], b[TN];
+
+    UNROLL
+    for (int32_t i = 0; i < TM; i += TILED(run_m))
+        TYPED(get_run)(a + i, row_a + i * DOWN, TILED(run_m));
+    UNROLL
+    for (int32_t j = 0; j < TN; j += TILED(run_n))
+        TYPED(get_run)(b + j, row_b + j * ACROSS, TILED(run_n));
+    UNROLL
+    for (int32_t i = 0; i < TM; i++) {
         UNROLL
-        for (int32_t i = 0; i < TM; i++) a[i] = from->a[half][k][TILED(row_of)(thread, i)];
-        UNROLL
-        for (int32_t j = 0; j < TN; j++) b[j] = from->b[half][k][TILED(col_of)(thread, j)];
-        UNROLL
-        for (int32_t i = 0; i < TM; i++) {
+        for (int32_t j = 0; j < TN; j++) s->acc[i][j] = MULTIPLY_ADD(a[i], b[j], s->acc[i][j]);
+    }
+}
+
+/* Step number `step`, without what is behind the share's end; 8 k's have the same swaps. */
+GPU_BODY void TILED(tile_multiply)(TILED(tile) * s, const TILED(tile_shared) * from, int32_t step)
+{
+    const gpu_lane a = TILED(lane_a)(false), b = TILED(lane_b)(false);
+    const int32_t left = s->terms - step * STEP, end = left < STEP ? left : STEP;
+
+    UNROLL_BY(1)
+    for (int32_t at = 0; at < end; at += 8) {
+        const REAL *rows_a = from->a[step & 1][at], *rows_b = from->b[step & 1][at];
+        const int32_t from_a = s->from_a ^ lane_swap(a, at), from_b = s->from_b ^ lane_swap(b, at);
+        UNROLL_BY(1)
+        for (int32_t first = 0; first < 8; first += TILED(at_once)) {
             UNROLL
-            for (int32_t j = 0; j < TN; j++) s->acc[i][j] = MULTIPLY_ADD(a[i], b[j], s->acc[i][j]);
+            for (int32_t k = 0; k < TILED(at_once); k++) TILED(tile_add)
+            (s, rows_a + k * EDGE_M + (from_a ^ lane_swap(a, k)),
+             rows_b + k * EDGE_N + (from_b ^ lane_swap(b, k)));
+            rows_a += TILED(at_once) * EDGE_M, rows_b += TILED(at_once) * EDGE_N;
         }
     }
 }
 
-GPU_BODY void TILED(tile_store)(const TILED(tile) * s, TILED(tile_shared) * to, int32_t half,
-                                int32_t thread, bool along_a, bool along_b)
+GPU_BODY void TILED(store_a)(const TILED(tile) * s, TILED(tile_shared) * to, int32_t step,
+                             bool along)
 {
-    const int32_t la = TILED(lane_a)(thread, along_a), ka = TILED(k_a)(thread, along_a);
-    const int32_t lb = TILED(lane_b)(thread, along_b), kb = TILED(k_b)(thread, along_b);
-
-    UNROLL
-    for (int32_t i = 0; i < TM; i++)
-        to->a[half][ka + i * (along_a ? 1 : TILED(groups_m))][la] = s->a[i];
-    UNROLL
-    for (int32_t j = 0; j < TN; j++)
-        to->b[half][kb + j * (along_b ? 1 : TILED(groups_n))][lb] = s->b[j];
+    TYPED(lane_put)(to->a[step & 1][0], s->a, TILED(lane_a)(along), s->to_a);
 }
 
-/* Row i of a thread goes to to[col], or is added to it. */
-GPU_BODY void TILED(tile_write_row)(const TILED(tile) * s, int32_t i, REAL *to, int64_t n,
-                                    bool wide, bool add, int32_t thread)
+GPU_BODY void TILED(store_b)(const TILED(tile) * s, TILED(tile_shared) * to, int32_t step,
+                             bool along)
+{
+    TYPED(lane_put)(to->b[step & 1][0], s->b, TILED(lane_b)(along), s->to_b);
+}
+
+/* Row i of a thread goes to to[col], or is added to it; col: of the tile. */
+GPU_BODY void TILED(tile_write_row)(const TILED(tile) * s, int32_t i, TYPED(tile_to) to,
+                                    int32_t col, int32_t thread)
 {
     const int32_t run = TILED(run_n);
 
     UNROLL
     for (int32_t j = 0; j < TN; j += run) {
-        const int64_t col = s->col + TILED(col_of)(thread, j);
+        const int32_t at = col + TILED(col_of)(thread, j);
         REAL sum[TILED(run_n)];
         UNROLL
         for (int32_t k = 0; k < run; k++) sum[k] = 0;
-        if (add) TYPED(load_run)(sum, to + col, run, n - col, wide);
+        if (to.add) TYPED(load_run)(sum, to.at + at, run, to.cols - at, to.wide);
         UNROLL
         for (int32_t k = 0; k < run; k++) sum[k] += s->acc[i][j + k];
-        TYPED(store_run)(to + col, sum, run, n - col, wide);
+        TYPED(store_run)(to.at + at, sum, run, to.cols - at, to.wide);
     }
 }
 
-/* The tile of a matrix [m, n], whose rows are ldc apart. */
-GPU_BODY void TILED(tile_write)(const TILED(tile) * s, REAL *c, int64_t m, int64_t n, int64_t ldc,
-                                bool add, int32_t thread)
+/* The tile of a matrix of `rows` rows, which are `step` apart. */
+GPU_BODY void TILED(tile_write)(const TILED(tile) * s, const TILED(tile_part) * p,
+                                TYPED(tile_to) to, int64_t rows, int64_t step, int32_t thread)
 {
-    const bool wide = TYPED(is_wide)(c, ldc);
+    REAL *const first = to.at;
 
+    to.wide = TYPED(is_wide)(first, step, TILED(run_n));
     UNROLL
     for (int32_t i = 0; i < TM; i++) {
-        const int64_t row = s->row + TILED(row_of)(thread, i);
-        if (row < m) TILED(tile_write_row)(s, i, c + row * ldc, n, wide, add, thread);
+        const int64_t row = p->row + TILED(row_of)(thread, i);
+        to.at = first + row * step;
+        if (row < rows) TILED(tile_write_row)(s, i, to, p->col, thread);
     }
 }
 
@@ -153,49 +199,61 @@ GPU_BODY void TILED(tile_write)(const TILED(tile) * s, REAL *c, int64_t m, int64
 
 typedef struct BODY_STATE(TILED(matmul)) {
     TILED(tile) t;
-    const REAL *a, *b; /* the loader's first element of the next step */
-    REAL *c;
+    const REAL *a, *b;      /* the loader's first element of the next step */
     int32_t left_a, left_b; /* elements of k from there on; none where row or column do not exist */
+    int32_t more_a, more_b; /* across: rows, columns from there on */
+    int32_t step_a, step_b; /* from one k to the next */
     bool wide_a, wide_b;
 } BODY_STATE(TILED(matmul));
 
 GPU_BODY void TILED(matmul_begin)(const matmul_args *x, gpu_thread t, BODY_STATE(TILED(matmul)) * s)
 {
-    const bool along_a = !x->ta, along_b = x->tb;
-    const int64_t which = TILED(tile_begin)(&s->t, t.block, x->m, x->n, x->k, x->k_each);
-    const int64_t row = s->t.row + TILED(lane_a)(t.thread, along_a);
-    const int64_t col = s->t.col + TILED(lane_b)(t.thread, along_b);
-    const int64_t ka = s->t.k + TILED(k_a)(t.thread, along_a);
-    const int64_t kb = s->t.k + TILED(k_b)(t.thread, along_b);
+    const gpu_lane a = TILED(lane_a)(!x->ta), b = TILED(lane_b)(x->tb);
+    const TILED(tile_part) p = TILED(part_of)(t.block, x->m, x->n, x->k, x->k_each);
+    TILED(tile_places)(&s->t, t.thread, a.along, b.along);
+    const int32_t row = p.row + lane_of(a, t.thread), col = p.col + lane_of(b, t.thread);
+    const int32_t ka = p.k + lane_k(a, t.thread), kb = p.k + lane_k(b, t.thread);
 
-    s->left_a = row < x->m ? (int32_t)(s->t.end - ka) : 0;
-    s->left_b = col < x->n ? (int32_t)(s->t.end - kb) : 0;
-    s->a = (const REAL *)x->a + which * x->a_step;
-    s->b = (const REAL *)x->b + which * x->b_step;
-    s->wide_a = TYPED(is_wide)(s->a, x->lda), s->wide_b = TYPED(is_wide)(s->b, x->ldb);
-    s->a += along_a ? row * x->lda + ka : ka * x->lda + row;
-    s->b += along_b ? col * x->ldb + kb : kb * x->ldb + col;
-    s->c = (REAL *)x->c + which * x->c_step + s->t.k / x->k_each * x->share_step;
+    s->t.terms = p.end - p.k;
+    s->more_a = (int32_t)x->m - row, s->more_b = (int32_t)x->n - col;
+    s->left_a = s->more_a > 0 ? p.end - ka : 0;
+    s->left_b = s->more_b > 0 ? p.end - kb : 0;
+    s->a = (const REAL *)x->a + p.which * x->a_step;
+    s->b = (const REAL *)x->b + p.which * x->b_step;
+    s->wide_a = TYPED(is_wide)(s->a, x->lda, a.along ? a.n : lane_run(a));
+    s->wide_b = TYPED(is_wide)(s->b, x->ldb, b.along ? b.n : lane_run(b));
+    s->a += a.along ? row * x->lda + ka : ka * x->lda + row;
+    s->b += b.along ? col * x->ldb + kb : kb * x->ldb + col;
+    s->step_a = a.along ? 1 : (int32_t)x->lda, s->step_b = b.along ? 1 : (int32_t)x->ldb;
 }
 
-GPU_BODY void TILED(matmul_load)(const matmul_args *x, BODY_STATE(TILED(matmul)) * s)
+GPU_BODY void TILED(matmul_load_a)(const matmul_args *x, BODY_STATE(TILED(matmul)) * s)
 {
-    if (!x->ta) {
-        TYPED(load_run)(s->t.a, s->a, TM, s->left_a, s->wide_a);
-    } else {
-        UNROLL
-        for (int32_t i = 0; i < TM; i++)
-            s->t.a[i] = i * TILED(groups_m) < s->left_a ? s->a[i * TILED(groups_m) * x->lda] : 0;
-    }
-    if (x->tb) {
-        TYPED(load_run)(s->t.b, s->b, TN, s->left_b, s->wide_b);
-    } else {
-        UNROLL
-        for (int32_t j = 0; j < TN; j++)
-            s->t.b[j] = j * TILED(groups_n) < s->left_b ? s->b[j * TILED(groups_n) * x->ldb] : 0;
-    }
-    s->left_a -= TILE_K, s->left_b -= TILE_K;
-    s->a += TILE_K * (x->ta ? x->lda : 1), s->b += TILE_K * (x->tb ? 1 : x->ldb);
+    const gpu_lane a = TILED(lane_a)(false);
+
+    if (!x->ta) TYPED(load_run)(s->t.a, s->a, a.n, s->left_a, s->wide_a);
+    else TYPED(load_across)(s->t.a, s->a, a, s->left_a, s->more_a, s->step_a, s->wide_a);
+    s->left_a -= STEP;
+    s->a += (int64_t)s->step_a * STEP;
+}
+
+GPU_BODY void TILED(matmul_load_b)(const matmul_args *x, BODY_STATE(TILED(matmul)) * s)
+{
+    const gpu_lane b = TILED(lane_b)(false);
+
+    if (x->tb) TYPED(load_run)(s->t.b, s->b, b.n, s->left_b, s->wide_b);
+    else TYPED(load_across)(s->t.b, s->b, b, s->left_b, s->more_b, s->step_b, s->wide_b);
+    s->left_b -= STEP;
+    s->b += (int64_t)s->step_b * STEP;
+}
+
+GPU_BODY void TILED(matmul_write)(const matmul_args *x, gpu_thread t, const TILED(tile) * s)
+{
+    const TILED(tile_part) p = TILED(part_of)(t.block, x->m, x->n, x->k, x->k_each);
+    const TYPED(tile_to) to = {(REAL *)x->c + p.which * x->c_step + p.share * x->share_step,
+                               (int32_t)x->n, x->accumulate, false};
+
+    TILED(tile_write)(s, &p, to, x->m, x->ldc, t.thread);
 }
 
 GPU_BODY bool TILED(matmul)(const matmul_args *x, gpu_thread t, BODY_STATE(TILED(matmul)) * s,
@@ -204,9 +262,15 @@ GPU_BODY bool TILED(matmul)(const matmul_args *x, gpu_thread t, BODY_STATE(TILED
     TILED(tile_shared) *tile = (TILED(tile_shared) *)shared;
 
     if (phase == 0) TILED(matmul_begin)(x, t, s);
-    if (phase < s->t.steps) TILED(matmul_load)(x, s);
-    if (phase > 0) TILED(tile_multiply)(&s->t, tile, (phase - 1) & 1, t.thread);
-    if (phase < s->t.steps) TILED(tile_store)(&s->t, tile, phase & 1, t.thread, !x->ta, x->tb);
-    else TILED(tile_write)(&s->t, s->c, x->m, x->n, x->ldc, x->accumulate, t.thread);
-    return phase < s->t.steps;
+    const bool more = TILED(has_step)(&s->t, phase);
+    if (more) {
+        TILED(matmul_load_a)(x, s);
+        TILED(matmul_load_b)(x, s);
+    }
+    if (phase > 0) TILED(tile_multiply)(&s->t, tile, phase - 1);
+    if (more) {
+        TILED(store_a)(&s->t, tile, phase, !x->ta);
+        TILED(store_b)(&s->t, tile, phase, x->tb);
+    } else TILED(matmul_write)(x, t, &s->t);
+    return more;
 }

@@ -7,39 +7,59 @@
 #include "exec/cuda/body_run.h"
 #include "exec/cuda/body_sums.h"
 
+/* The tiles. A step of doubles is half as long. */
 #define TM 4
 #define TN 4
+#define DOWN 16
+#define STEP (128 / (int)sizeof(REAL))
 #define TILED(name) TYPED(name)
 #include "exec/cuda/body_product.h"
 #include "exec/cuda/body_conv.h"
-#undef TM
-#undef TN
-#undef TILED
+#include "exec/cuda/body_tile_end.h"
 
 #define TM 2
 #define TN 2
+#define DOWN 16
+#define STEP (256 / (int)sizeof(REAL))
 #define TILED(name) TYPED(name##_small)
 #include "exec/cuda/body_product.h"
 #include "exec/cuda/body_conv.h"
-#undef TM
-#undef TN
-#undef TILED
+#include "exec/cuda/body_tile_end.h"
 
 #define TM 8
 #define TN 8
+#define DOWN 16
+#define STEP 16
 #define TILED(name) TYPED(name##_large)
 #include "exec/cuda/body_product.h"
 #include "exec/cuda/body_conv.h"
-#undef TM
-#undef TN
-#undef TILED
+#include "exec/cuda/body_tile_end.h"
 
 #define TM 8
-#define TN 2
+#define TN 4
+#define DOWN 32
+#define STEP (64 / (int)sizeof(REAL))
 #define TILED(name) TYPED(name##_narrow)
 #include "exec/cuda/body_product.h"
 #include "exec/cuda/body_conv.h"
-#undef TM
-#undef TN
-#undef TILED
+#include "exec/cuda/body_tile_end.h"
+
+#define TM 8
+#define TN 4
+#define DOWN 16
+#define STEP 16
+#define TILED(name) TYPED(name##_tall)
+#include "exec/cuda/body_product.h"
+#include "exec/cuda/body_conv.h"
+#include "exec/cuda/body_tile_end.h"
+
+#define TM 4
+#define TN 8
+#define DOWN 16
+#define STEP 16
+#define TILED(name) TYPED(name##_wide)
+#include "exec/cuda/body_product.h"
+#include "exec/cuda/body_conv.h"
+#include "exec/cuda/body_tile_end.h"
+
 #include "exec/cuda/body_group.h"

@@ -12,16 +12,29 @@ typedef struct conv_tap {
     int32_t y, x, c;
 } conv_tap;
 
-/* The element n further on. */
-GPU_BODY void conv_next_tap(conv_tap *p, int32_t n, int32_t channels, int32_t kw)
+/* Element number n. */
+GPU_BODY conv_tap conv_tap_of(int32_t n, int32_t channels, int32_t kw)
 {
-    p->c += n;
-    while (channels > 0 && p->c >= channels) {
-        p->c -= channels;
-        if (++p->x < kw) continue;
-        p->x = 0;
-        p->y++;
-    }
+    const int32_t deep = channels > 0 ? channels : 1, wide = kw > 0 ? kw : 1;
+    const conv_tap p = {n / deep / wide, n / deep % wide, n % deep};
+
+    return p;
+}
+
+/* The element `by` further on. */
+GPU_BODY void conv_next_tap(conv_tap *p, conv_tap by, int32_t channels, int32_t kw)
+{
+    p->c += by.c, p->x += by.x, p->y += by.y;
+    if (p->c >= channels) p->c -= channels, p->x++;
+    if (p->x >= kw) p->x -= kw, p->y++;
+}
+
+/* The next tap. */
+GPU_BODY void conv_next(conv_tap *p, int32_t kw)
+{
+    if (++p->x < kw) return;
+    p->x = 0;
+    p->y++;
 }
 
 /* Along one axis, the image's pixels with (pixel + pad) % stride = phase: pixel + j * stride,

@@ -160,7 +160,7 @@ static cudnnStatus_t ask(const dnn *it, gpu_kernel k, dnn_conv *p)
 {
     const library_table *f = &it->f;
 
-    if (k == GPU_conv_dx)
+    if (k == GPU_conv_dx_few)
         return f->cudnnGetConvolutionBackwardDataWorkspaceSize(
             it->handle, p->weight, p->y, p->how, p->image, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1,
             &p->workspace);
@@ -218,9 +218,9 @@ static drmad_status judge(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, li
     base_log(ctx, LOG_DETAIL,
              "cuDNN refuses a %s of images %lldx%lldx%lldx%lld, kernel %dx%d, %lld channels in %d "
              "groups: %s",
-             c->kernel == GPU_conv      ? "convolution"
-             : c->kernel == GPU_conv_dx ? "gradient to the image"
-                                        : "gradient to the weight",
+             c->kernel == GPU_conv          ? "convolution"
+             : c->kernel == GPU_conv_dx_few ? "gradient to the image"
+                                            : "gradient to the weight",
              (long long)v->n, (long long)v->h, (long long)v->w, (long long)v->c, v->kh, v->kw,
              (long long)v->o, v->groups, it->f.cudnnGetErrorString(s));
     return DRMAD_OK;
@@ -256,7 +256,7 @@ static drmad_status run(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, libr
         s = it->f.cudnnConvolutionForward(it->handle, &one, p->image, at[0], p->weight, at[1],
                                           p->how, p->forward, room, p->workspace, beta, p->y,
                                           at[2]);
-    else if (c->kernel == GPU_conv_dx)
+    else if (c->kernel == GPU_conv_dx_few)
         s = it->f.cudnnConvolutionBackwardData(it->handle, &one, p->weight, at[1], p->y, at[0],
                                                p->how, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, room,
                                                p->workspace, beta, p->image, at[2]);

@@ -4,6 +4,7 @@
 #include "exec/cuda/body_all.h"
 #include "exec/cuda/gpu_lower.h"
 #include "exec/cuda/group_build.h"
+#include "exec/cuda/tile_choice.h"
 
 enum {
     THREADS = GPU_THREADS,
@@ -17,42 +18,32 @@ static int64_t up(int64_t a, int64_t b)
 
 /* ---- products ---- */
 
-typedef struct tile {
-    int32_t m, n;
-    size_t shared[2]; /* by type */
-} tile;
-
-#define TILE(edge_m, edge_n, name)                                                                 \
-    {                                                                                              \
-        edge_m, edge_n,                                                                            \
-        {                                                                                          \
-            sizeof(tile_shared##name##_f32), sizeof(tile_shared##name##_f64)                       \
-        }                                                                                          \
-    }
-static const tile middle = TILE(64, 64, ), small = TILE(32, 32, _small),
-                  large = TILE(128, 128, _large), narrow = TILE(128, 32, _narrow);
-
-static const tile *tile_of(gpu_kernel k)
+static const gpu_tile_info *tile_of(gpu_kernel k)
 {
     switch (k) {
     case GPU_matmul_small:
     case GPU_conv_small:
     case GPU_conv_dx_small:
-    case GPU_conv_dw_small: return &small;
+    case GPU_conv_dw_small: return &gpu_tiles[TILE_SMALL];
     case GPU_matmul_large:
     case GPU_conv_large:
-    case GPU_conv_dx_large: return &large;
+    case GPU_conv_dx_large:
+    case GPU_conv_dw_large: return &gpu_tiles[TILE_LARGE];
     case GPU_matmul_narrow:
     case GPU_conv_narrow:
-    case GPU_conv_dx_narrow: return &narrow;
-    default: return &middle;
+    case GPU_conv_dx_narrow: return &gpu_tiles[TILE_NARROW];
+    case GPU_matmul_tall:
+    case GPU_conv_tall:
+    case GPU_conv_dx_tall: return &gpu_tiles[TILE_TALL];
+    case GPU_conv_dw_wide: return &gpu_tiles[TILE_WIDE];
+    default: return &gpu_tiles[TILE_MIDDLE];
     }
 }
 
 /* `batch` products [m, k] by [k, n], k in runs of `each`. */
 static void for_product(gpu_call *c, const int64_t mnk[3], int64_t batch, int64_t each)
 {
-    const tile *t = tile_of(c->kernel);
+    const gpu_tile_info *t = tile_of(c->kernel);
     const int64_t shares = mnk[2] > each ? up(mnk[2], each) : 1;
 
     c->blocks = (int32_t)(batch * up(mnk[0], t->m) * up(mnk[1], t->n) * shares);
@@ -70,21 +61,24 @@ static void for_conv(gpu_call *c)
 {
     const conv_args *x = (const conv_args *)(const void *)c->args;
     const window_args *v = &x->v;
-    const int64_t y = v->n * v->oh * v->ow, phases = v->stride_h * v->stride_w;
-    const int64_t o = v->o / v->groups, i = v->c / v->groups, taps = v->kh * v->kw;
+    const int64_t y = v->n * v->oh * v->ow, cols = v->kh * v->kw * x->deep;
 
     switch (c->kernel) {
     case GPU_conv_dw:
     case GPU_conv_dw_small:
-        for_product(c, (int64_t[]){o, taps * i, y}, v->groups, x->k_each);
+    case GPU_conv_dw_large:
+    case GPU_conv_dw_wide:
+        for_product(c, (int64_t[]){x->out, cols, x->k}, v->groups, x->k_each);
         break;
     case GPU_conv_dx:
     case GPU_conv_dx_small:
     case GPU_conv_dx_large:
     case GPU_conv_dx_narrow:
-        for_product(c, (int64_t[]){conv_phase_rows(v), i, 0}, v->groups * phases, 1);
+    case GPU_conv_dx_tall:
+        for_product(c, (int64_t[]){conv_phase_rows(v), x->deep, x->k},
+                    (int64_t)v->groups * v->stride_h * v->stride_w, x->k_each);
         break;
-    default: for_product(c, (int64_t[]){y, o, taps * i}, v->groups, x->k_each);
+    default: for_product(c, (int64_t[]){y, x->out, x->k}, v->groups, x->k_each);
     }
 }
 
@@ -185,17 +179,22 @@ void gpu_geometry(gpu_call *c)
     case GPU_matmul:
     case GPU_matmul_small:
     case GPU_matmul_large:
-    case GPU_matmul_narrow: for_matmul(c); break;
+    case GPU_matmul_narrow:
+    case GPU_matmul_tall: for_matmul(c); break;
     case GPU_conv:
     case GPU_conv_small:
     case GPU_conv_large:
     case GPU_conv_narrow:
+    case GPU_conv_tall:
     case GPU_conv_dx:
     case GPU_conv_dx_small:
     case GPU_conv_dx_large:
     case GPU_conv_dx_narrow:
+    case GPU_conv_dx_tall:
     case GPU_conv_dw:
-    case GPU_conv_dw_small: for_conv(c); break;
+    case GPU_conv_dw_small:
+    case GPU_conv_dw_large:
+    case GPU_conv_dw_wide: for_conv(c); break;
     case GPU_conv_dw_few: for_conv_dw_few(c); break;
     case GPU_argmax:
     case GPU_rowmax:

@@ -2,9 +2,9 @@
  * run.
  *
  * The iteration space is [rows, cols]. A block does a tile of it, GROUP_THREADS / tx rows at a time
- * with tx threads a row; a thread does GROUP_LANES elements of a row at once, tx apart. Each value
- * of the program that it runs is one of GROUP_REGS registers, GROUP_LANES wide. Stores come where
- * nothing that is read later lies in their place. */
+ * with tx threads a row; a thread does `lanes` neighbours of a row at once, GROUP_LANES or one. A
+ * value of the program that it runs is one of GROUP_REGS registers, GROUP_LANES wide. Stores come
+ * where nothing that is read later lies in their place. */
 #ifndef GROUP_ARGS_H
 #define GROUP_ARGS_H
 #include <stdint.h>
@@ -68,6 +68,7 @@ typedef struct group_instr {
     int16_t op, y, a, b, c;
     int16_t store; /* -1, or the access that takes the result besides */
     double f, g;
+    float f32, g32; /* the same: single kernels do not convert */
 } group_instr;
 
 typedef enum sum_to { SUM_ALL, SUM_COLS, SUM_ROWS } sum_to; /* to one; to [cols]; to [rows] */
@@ -88,7 +89,7 @@ typedef struct group_args {
     int64_t rows, cols;
     int64_t tile_rows, tile_cols; /* multiples of what threads do at once, or all */
     int32_t down, across;         /* blocks */
-    int32_t tx;                   /* a power of two */
+    int32_t tx, lanes;            /* powers of two */
     int32_t instrs, sums, row_sums;
 } group_args;
 

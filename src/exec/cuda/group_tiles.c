@@ -51,7 +51,7 @@ static bool sums_to(const group_build *b, int32_t to)
 }
 
 /* Elements that a thread does at once. */
-static int64_t lanes(const group_build *b)
+static int32_t lanes(const group_build *b)
 {
     return b->dots ? 1 : GROUP_LANES;
 }
@@ -72,7 +72,7 @@ static int32_t threads_across(const group_build *b)
 static int64_t columns(const group_build *b)
 {
     const group_args *a = &b->args;
-    const int64_t once = a->tx * lanes(b), lines = up(a->rows, GROUP_THREADS / a->tx);
+    const int64_t once = (int64_t)a->tx * lanes(b), lines = up(a->rows, GROUP_THREADS / a->tx);
 
     if (sums_to(b, SUM_COLS)) return once;
     if (sums_to(b, SUM_ROWS)) return lines * up(a->cols, ALONE) < BLOCKS ? ALONE : a->cols;
@@ -100,7 +100,7 @@ static void choose_tiles(group_build *b)
 {
     group_args *a = &b->args;
 
-    a->tx = threads_across(b);
+    a->tx = threads_across(b), a->lanes = lanes(b);
     a->tile_cols = columns(b);
     a->across = (int32_t)up(a->cols, a->tile_cols);
     a->tile_rows = lines(b, a->across);

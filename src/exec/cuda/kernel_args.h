@@ -19,11 +19,13 @@ typedef struct matmul_args {
     int64_t k_each, share_step;
     int32_t ta, tb, accumulate;
 } matmul_args;
-typedef matmul_args matmul_small_args, matmul_large_args, matmul_narrow_args;
+typedef matmul_args matmul_small_args, matmul_large_args, matmul_narrow_args, matmul_tall_args;
 
 /* The three convolutions and pooling share a geometry: image [n, h, w, c], result [n, oh, ow, o];
  * named as those of conv whichever of them is computed. The weight is [o, kh, kw, c / groups]: what
- * lies in memory as [o, c / groups, kh, kw] is moved before, and after. */
+ * lies in memory as [o, c / groups, kh, kw] is moved before, and after. For conv_dx by tiles it is
+ * [groups, taps, o / groups, c / groups] for each of its phases (body_window.h), of the phase's
+ * taps; from phase to phase are groups * k * c / groups elements. */
 typedef struct window_args {
     int64_t n, h, w, c, oh, ow, o;
     int32_t kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
@@ -33,12 +35,16 @@ typedef struct conv_args {
     const void *a, *b; /* operands in the operation's order */
     void *y;
     window_args v;
-    int64_t k_each, share_step; /* conv_dw: as in matmul_args; k: pixels */
+    int64_t k; /* of conv: taps x channels; of conv_dx the same, in the phase that has most; of
+                * conv_dw: pixels of y */
+    int64_t k_each, share_step; /* as in matmul_args; a phase of conv_dx may end earlier */
+    int32_t deep, out;          /* channels of a group: of the image, of the result */
     int32_t accumulate;
 } conv_args;
-typedef conv_args conv_small_args, conv_large_args, conv_narrow_args, conv_dx_args;
+typedef conv_args conv_small_args, conv_large_args, conv_narrow_args, conv_tall_args, conv_dx_args;
 typedef conv_args conv_dx_small_args, conv_dx_large_args, conv_dx_narrow_args;
-typedef conv_args conv_dw_args, conv_dw_small_args;
+typedef conv_args conv_dx_tall_args, conv_dw_args, conv_dw_small_args, conv_dw_large_args;
+typedef conv_args conv_dw_wide_args;
 typedef conv_args conv_few_args, conv_dx_few_args, conv_dw_few_args;
 
 /* to[(r * q + j) * p + i] = sum over shares of from[share * share_step + (r * p + i) * q + j], or

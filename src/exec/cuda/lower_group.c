@@ -332,6 +332,8 @@ static drmad_status send(group_build *b)
 {
     group_args *a = &b->args;
 
+    for (int32_t i = 0; i < b->instrs; i++)
+        b->instr[i].f32 = (float)b->instr[i].f, b->instr[i].g32 = (float)b->instr[i].g;
     a->instr = gpu_tape(b->l, b->instr, (size_t)b->instrs * sizeof *b->instr);
     a->access = gpu_tape(b->l, b->access, (size_t)b->accesses * sizeof *b->access);
     a->sum = gpu_tape(b->l, b->sum, (size_t)b->sums * sizeof *b->sum);

@@ -3,11 +3,7 @@
 #define LOWER_INSIDE_H
 #include "exec/cuda/gpu_lower.h"
 #include "exec/cuda/kernel_args.h"
-
-/* `batch` products [m, k] by [k, n]. */
-typedef struct gpu_product {
-    int64_t batch, m, n, k;
-} gpu_product;
+#include "exec/cuda/tile_choice.h"
 
 /* The window of a convolution or pooling; oh and ow are the result's. */
 window_args gpu_window_of(const graph *g, const node_rec *r);

@@ -1,13 +1,10 @@
-/* Products and convolutions to calls: which tile, and into how many shares k is cut. Both are
- * chosen for a GPU of some hundred multiprocessors, whichever it will be, so that sums have one
- * order on all of them. */
+/* Products and convolutions to calls; tile_choice.c says which tile, and into how many shares k is
+ * cut. */
+#include "exec/cuda/body_window.h"
 #include "exec/cuda/kernel_args.h"
 #include "exec/cuda/lower_inside.h"
 
 enum {
-    PROCESSORS = 132, /* H100's; A100 has 108 */
-    ENOUGH = 96,      /* blocks that leave few of them idle */
-    SHARE_MIN = 128,  /* of k: less is not worth a second pass */
     FEW = 4,          /* channels of a group */
     FEW_PIXELS = 1024 /* of a share */
 };
@@ -22,41 +19,16 @@ static int64_t at_least(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* ---- tiles ---- */
-
-typedef enum tile { MIDDLE, SMALL, LARGE, NARROW } tile;
-
-static int64_t blocks_of(const gpu_product *p, tile t)
-{
-    static const int64_t edge[][2] = {
-        [MIDDLE] = {64, 64}, [SMALL] = {32, 32}, [LARGE] = {128, 128}, [NARROW] = {128, 32}};
-
-    return p->batch * up(p->m, edge[t][0]) * up(p->n, edge[t][1]);
-}
-
-/* The largest tile that still gives every processor one, and is not mostly empty. */
-static tile choose_tile(const gpu_product *p, dtype t)
-{
-    if (p->n <= 32 && blocks_of(p, NARROW) >= ENOUGH) return NARROW;
-    if (t == F32 && p->m > 64 && p->n > 64 && blocks_of(p, LARGE) >= ENOUGH) return LARGE;
-    if (p->m > 32 && p->n > 32 && blocks_of(p, MIDDLE) >= ENOUGH) return MIDDLE;
-    return SMALL;
-}
+enum {
+    TILES =
+        1 << TILE_MIDDLE | 1 << TILE_SMALL | 1 << TILE_LARGE | 1 << TILE_NARROW | 1 << TILE_TALL,
+    TILES_DW = 1 << TILE_MIDDLE | 1 << TILE_SMALL | 1 << TILE_LARGE | 1 << TILE_WIDE
+};
 
 /* k in one share. */
 static int64_t whole(const gpu_product *p)
 {
     return at_least(up(p->k, 16) * 16, 16);
-}
-
-/* Shares that fill the processors twice, as long as each is long enough; a multiple of 16. */
-static int64_t choose_run(const gpu_product *p, int64_t blocks)
-{
-    const int64_t room = blocks > 0 ? 2 * PROCESSORS / blocks : 1;
-    const int64_t wish = at_least(up(p->k, at_least(room, 1)), SHARE_MIN);
-    const int64_t run = blocks < ENOUGH && p->k >= 2 * SHARE_MIN ? wish : p->k;
-
-    return at_least(up(run, 16) * 16, 16);
 }
 
 /* A tile counts in 32 bits. */
@@ -71,6 +43,19 @@ static drmad_status check_size(gpu_lower *l, const gpu_product *p)
                 (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
+/* Within an image, and within a weight, too. */
+static drmad_status check_image(gpu_lower *l, const window_args *v)
+{
+    enum { MOST = INT32_MAX };
+    const int64_t image = v->h * v->w * v->c, result = v->oh * v->ow * v->o;
+
+    if (image <= MOST && result <= MOST && v->o * v->kh * v->kw <= MOST) return DRMAD_OK;
+    return FAIL(l->ctx, DRMAD_E_MODEL,
+                "cuda: a convolution of an image of %lld numbers to one of %lld: expected less "
+                "than 2^31; take smaller images",
+                (long long)image, (long long)result);
+}
+
 /* ---- matmul ---- */
 
 /* Adds the shares in `from`, each as the whole, to a result of r * p * q elements. */
@@ -80,46 +65,55 @@ static drmad_status add_shares(gpu_lower *l, dtype t, fold_args *x)
     return gpu_emit(l, GPU_fold, t, x, sizeof *x);
 }
 
+/* Where the shares of `count` elements lie, and who adds them up into *y. */
+static fold_args shares_of(gpu_lower *l, dtype t, void **y, int64_t count, int64_t shares)
+{
+    fold_args sum = {.to = *y, .r = 1, .p = count, .q = 1, .shares = shares};
+
+    sum.from = *y = gpu_scratch(l, (size_t)(shares * count) * dtype_size(t));
+    return sum;
+}
+
 static drmad_status lower_matmul(gpu_lower *l, const plan_node *v, const node_rec *r, bool first)
 {
-    static const gpu_kernel kernel[] = {[MIDDLE] = GPU_matmul,
-                                        [SMALL] = GPU_matmul_small,
-                                        [LARGE] = GPU_matmul_large,
-                                        [NARROW] = GPU_matmul_narrow};
+    static const gpu_kernel kernel[GPU_TILES] = {[TILE_MIDDLE] = GPU_matmul,
+                                                 [TILE_SMALL] = GPU_matmul_small,
+                                                 [TILE_LARGE] = GPU_matmul_large,
+                                                 [TILE_NARROW] = GPU_matmul_narrow,
+                                                 [TILE_TALL] = GPU_matmul_tall};
     const shape *a = graph_shape(l->plan->g, r->in[0]), *b = graph_shape(l->plan->g, r->in[1]);
     const int32_t last = r->shape.rank - 1;
     const gpu_product p = {.batch = last > 1 ? r->shape.dim[0] : 1,
                            .m = r->shape.dim[last - 1],
                            .n = r->shape.dim[last],
                            .k = a->dim[r->attr.ta ? last - 1 : last]};
-    const tile t = choose_tile(&p, v->type);
-    const int64_t count = p.batch * p.m * p.n, run = choose_run(&p, blocks_of(&p, t));
-    void *y = gpu_result(l, v->into);
-    matmul_args x = {.a = gpu_operand(l, &v->in[0]), .b = gpu_operand(l, &v->in[1]), .c = y};
+    const gpu_choice t = gpu_choose(&p, v->type, TILES);
+    const int64_t count = p.batch * p.m * p.n;
+    matmul_args x = {.a = gpu_operand(l, &v->in[0]), .b = gpu_operand(l, &v->in[1])};
     drmad_status st = DRMAD_OK;
+    fold_args sum = {.shares = 0};
     bool taken;
 
     TRY(check_size(l, &p));
+    x.c = gpu_result(l, v->into);
     x.m = p.m, x.n = p.n, x.k = p.k, x.batch = p.batch;
     x.lda = a->dim[last], x.ldb = b->dim[last], x.ldc = p.n;
     x.a_step = p.m * p.k, x.b_step = p.k * p.n, x.c_step = p.m * p.n;
     x.ta = r->attr.ta, x.tb = r->attr.tb;
-    x.share_step = count;
+    x.share_step = count, x.k_each = whole(&p);
     x.accumulate = !first;
-    x.k_each = whole(&p);
     TRY(gpu_library_takes(l, GPU_matmul, v->type, &x, &taken));
     if (taken) {
         gpu_emit_library(l, GPU_matmul, v->type, &x);
         return DRMAD_OK;
     }
-    x.k_each = run;
-    if (run >= p.k) return gpu_emit(l, kernel[t], v->type, &x, sizeof x);
-    fold_args sum = {.to = y, .r = 1, .p = count, .q = 1, .accumulate = !first};
-    sum.shares = up(p.k, run);
-    sum.from = x.c = gpu_scratch(l, (size_t)(sum.shares * count) * dtype_size(v->type));
-    x.accumulate = false;
-    TRY(gpu_emit(l, kernel[t], v->type, &x, sizeof x));
-    TRY(add_shares(l, v->type, &sum));
+    x.k_each = t.run;
+    if (t.run < p.k) {
+        sum = shares_of(l, v->type, &x.c, count, up(p.k, t.run));
+        sum.accumulate = !first, x.accumulate = false;
+    }
+    TRY(gpu_emit(l, kernel[t.tile], v->type, &x, sizeof x));
+    if (sum.shares > 0) TRY(add_shares(l, v->type, &sum));
 done:
     return st;
 }
@@ -161,47 +155,116 @@ static drmad_status turn_weight(gpu_lower *l, dtype t, const window_args *v, con
     return gpu_emit(l, GPU_move, t, &x, sizeof x);
 }
 
+/* The weight as conv_dx by tiles wants it: what a phase multiplies with is a matrix. */
+static drmad_status phase_weights(gpu_lower *l, dtype t, conv_args *x, const void *w)
+{
+    const window_args *v = &x->v;
+    const size_t size = dtype_size(t);
+    const int64_t taps = v->kh * v->kw, phases = v->stride_h * v->stride_w;
+    const int64_t slot = v->groups * x->k * x->deep;
+    drmad_status st = DRMAD_OK;
+
+    x->b = w;
+    if (phases == 1 && taps == 1) return DRMAD_OK;
+    char *to = gpu_scratch(l, (size_t)(phases * slot) * size);
+    x->b = to;
+    for (int32_t i = 0; i < phases; i++) {
+        const conv_phase y = conv_phase_of(i / v->stride_w, (int32_t)v->h, v->kh, v->stride_h,
+                                           v->dilation_h, v->pad_h);
+        const conv_phase z = conv_phase_of(i % v->stride_w, (int32_t)v->w, v->kw, v->stride_w,
+                                           v->dilation_w, v->pad_w);
+        const int64_t dim[] = {v->groups, y.taps, z.taps, x->out, x->deep};
+        const int64_t from[] = {x->out * x->deep * taps, y.step * v->kw, z.step, x->deep * taps,
+                                taps};
+        move_args m = {.rank = 5, .size = (int32_t)size, .count = 1};
+        for (int32_t k = 0; k < m.rank; k++) {
+            m.dim[k] = m.limit[k] = dim[k], m.from[k] = from[k];
+            m.count *= dim[k];
+        }
+        m.a = (const char *)w + (size_t)(y.first * v->kw + z.first) * size;
+        m.y = to + (size_t)(i * slot) * size;
+        if (m.count > 0) TRY(gpu_emit(l, GPU_move, t, &m, sizeof m));
+    }
+done:
+    return st;
+}
+
 /* Several groups of so few channels that tiles would be empty? */
 static bool is_few(const window_args *w)
 {
     return w->groups > 1 && w->c / w->groups <= FEW && w->o / w->groups <= FEW;
 }
 
+/* Taps of conv_dx along an axis, in the phase that has most. */
+static int64_t most_taps(int64_t size, int32_t kernel, int32_t stride, int32_t dilation,
+                         int32_t pad)
+{
+    int64_t most = 0;
+
+    for (int32_t i = 0; i < stride; i++) {
+        const conv_phase p = conv_phase_of(i, (int32_t)size, kernel, stride, dilation, pad);
+        most = at_least(most, p.taps);
+    }
+    return most;
+}
+
+static gpu_product conv_product(const window_args *w, bool back)
+{
+    gpu_product p = {.batch = w->groups, .m = w->n * w->oh * w->ow, .n = w->o / w->groups};
+
+    p.k = w->kh * w->kw * (w->c / w->groups);
+    if (!back) return p;
+    p.batch *= w->stride_h * w->stride_w;
+    p.m = conv_phase_rows(w), p.n = w->c / w->groups;
+    p.k = most_taps(w->h, w->kh, w->stride_h, w->dilation_h, w->pad_h) *
+          most_taps(w->w, w->kw, w->stride_w, w->dilation_w, w->pad_w) * (w->o / w->groups);
+    return p;
+}
+
 static drmad_status lower_conv(gpu_lower *l, const plan_node *v, const node_rec *r, bool first)
 {
-    static const gpu_kernel kernel[2][4] = {{[MIDDLE] = GPU_conv,
-                                             [SMALL] = GPU_conv_small,
-                                             [LARGE] = GPU_conv_large,
-                                             [NARROW] = GPU_conv_narrow},
-                                            {[MIDDLE] = GPU_conv_dx,
-                                             [SMALL] = GPU_conv_dx_small,
-                                             [LARGE] = GPU_conv_dx_large,
-                                             [NARROW] = GPU_conv_dx_narrow}};
+    static const gpu_kernel kernel[2][GPU_TILES] = {{[TILE_MIDDLE] = GPU_conv,
+                                                     [TILE_SMALL] = GPU_conv_small,
+                                                     [TILE_LARGE] = GPU_conv_large,
+                                                     [TILE_NARROW] = GPU_conv_narrow,
+                                                     [TILE_TALL] = GPU_conv_tall},
+                                                    {[TILE_MIDDLE] = GPU_conv_dx,
+                                                     [TILE_SMALL] = GPU_conv_dx_small,
+                                                     [TILE_LARGE] = GPU_conv_dx_large,
+                                                     [TILE_NARROW] = GPU_conv_dx_narrow,
+                                                     [TILE_TALL] = GPU_conv_dx_tall}};
     const bool back = r->op == OP_conv_dx;
     const window_args w = gpu_window_of(l->plan->g, r);
-    const int64_t taps = w.kh * w.kw;
-    const gpu_product p = {.batch = w.groups * (back ? w.stride_h * w.stride_w : 1),
-                           .m = w.n *
-                                (back ? up(w.h, w.stride_h) * up(w.w, w.stride_w) : w.oh * w.ow),
-                           .n = (back ? w.c : w.o) / w.groups,
-                           .k = taps * (back ? w.o : w.c) / w.groups};
+    const gpu_product p = conv_product(&w, back);
+    const gpu_choice t = gpu_choose(&p, v->type, TILES);
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .y = gpu_result(l, v->into), .v = w};
     drmad_status st = DRMAD_OK;
+    const gpu_kernel plain = back ? GPU_conv_dx_few : GPU_conv; /* of weights that are turned */
+    fold_args sum = {.shares = 0};
     bool taken = false;
 
+    x.deep = (int32_t)(w.c / w.groups), x.out = (int32_t)(w.o / w.groups);
+    x.k = p.k, x.k_each = whole(&p);
     TRY(check_size(l, &p));
-    x.k_each = whole(&p);
+    TRY(check_image(l, &w));
     x.accumulate = !first;
-    TRY(turn_weight(l, v->type, &w, gpu_operand(l, &v->in[1]), &x.b));
-    if (!is_few(&w)) TRY(gpu_library_takes(l, back ? GPU_conv_dx : GPU_conv, v->type, &x, &taken));
+    if (!is_few(&w)) TRY(gpu_library_takes(l, plain, v->type, &x, &taken));
+    if (back && !is_few(&w) && !taken)
+        TRY(phase_weights(l, v->type, &x, gpu_operand(l, &v->in[1])));
+    else TRY(turn_weight(l, v->type, &w, gpu_operand(l, &v->in[1]), &x.b));
     if (taken) {
-        gpu_emit_library(l, back ? GPU_conv_dx : GPU_conv, v->type, &x);
+        gpu_emit_library(l, plain, v->type, &x);
         return DRMAD_OK;
     }
-    const gpu_kernel k = !is_few(&w) ? kernel[back][choose_tile(&p, v->type)]
-                         : back      ? GPU_conv_dx_few
-                                     : GPU_conv_few;
+    x.k_each = t.run;
+    if (!is_few(&w) && t.run < p.k) {
+        x.share_step = v->count;
+        sum = shares_of(l, v->type, &x.y, v->count, up(p.k, t.run));
+        sum.accumulate = !first, x.accumulate = false;
+    }
+    const gpu_kernel k = !is_few(&w) ? kernel[back][t.tile] : back ? GPU_conv_dx_few : GPU_conv_few;
     TRY(gpu_emit(l, k, v->type, &x, sizeof x));
+    if (sum.shares > 0) TRY(add_shares(l, v->type, &sum));
 done:
     return st;
 }
@@ -215,22 +278,26 @@ static drmad_status emit_dw(gpu_lower *l, gpu_kernel k, dtype t, const conv_args
 
 drmad_status gpu_lower_conv_dw(gpu_lower *l, node n)
 {
+    static const gpu_kernel kernel[GPU_TILES] = {[TILE_MIDDLE] = GPU_conv_dw,
+                                                 [TILE_SMALL] = GPU_conv_dw_small,
+                                                 [TILE_LARGE] = GPU_conv_dw_large,
+                                                 [TILE_WIDE] = GPU_conv_dw_wide};
     const plan_node *v = &l->plan->node[n];
     const window_args w = gpu_window_of(l->plan->g, graph_rec(l->plan->g, v->of));
     const int64_t taps = w.kh * w.kw, deep = w.c / w.groups, count = w.o * taps * deep;
     const gpu_product p = {
         .batch = w.groups, .m = w.o / w.groups, .n = taps * deep, .k = w.n * w.oh * w.ow};
-    const bool little = p.m <= 32 || p.n <= 32;
-    const gpu_kernel k = is_few(&w) ? GPU_conv_dw_few : little ? GPU_conv_dw_small : GPU_conv_dw;
+    const gpu_choice t = gpu_choose(&p, v->type, TILES_DW);
+    const gpu_kernel k = is_few(&w) ? GPU_conv_dw_few : kernel[t.tile];
     conv_args x = {.a = gpu_operand(l, &v->in[0]), .b = gpu_operand(l, &v->in[1]), .v = w};
     drmad_status st = DRMAD_OK;
     bool taken = false;
 
+    x.deep = (int32_t)deep, x.out = (int32_t)(w.o / w.groups);
     TRY(check_size(l, &p));
+    TRY(check_image(l, &w));
     if (!is_few(&w)) TRY(gpu_library_takes(l, GPU_conv_dw, v->type, &x, &taken));
-    x.k_each = taken        ? whole(&p)
-               : is_few(&w) ? FEW_PIXELS
-                            : choose_run(&p, blocks_of(&p, little ? SMALL : MIDDLE));
+    x.k = p.k, x.k_each = taken ? whole(&p) : is_few(&w) ? FEW_PIXELS : t.run;
     x.share_step = count;
     x.y = gpu_result(l, n);
     if (p.k <= x.k_each && (taps == 1 || deep == 1)) return emit_dw(l, k, v->type, &x, taken);

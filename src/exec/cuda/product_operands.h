@@ -34,13 +34,13 @@ static inline product_operands operands_of_conv(const gpu_call *c)
     product_operands o = {.at = {(void *)(uintptr_t)x->a, (void *)(uintptr_t)x->b, x->y},
                           .accumulate = x->accumulate};
 
-    o.count[0] = c->kernel == GPU_conv_dx ? y : image;
+    o.count[0] = c->kernel == GPU_conv_dx_few ? y : image;
     o.count[1] = c->kernel == GPU_conv_dw ? y : weight;
-    o.count[2] = c->kernel == GPU_conv ? y : c->kernel == GPU_conv_dx ? image : weight;
+    o.count[2] = c->kernel == GPU_conv ? y : c->kernel == GPU_conv_dx_few ? image : weight;
     return o;
 }
 
-/* Of GPU_matmul, GPU_conv, GPU_conv_dx or GPU_conv_dw. */
+/* Of GPU_matmul, GPU_conv, GPU_conv_dx_few or GPU_conv_dw. */
 static inline product_operands operands_of(const gpu_call *c)
 {
     const matmul_args *x = matmul_of(c);
