@@ -94,8 +94,9 @@ typedef struct gpu_driver {
     drmad_status (*info)(gpu *g, gpu_info *out);
     /* Once, before anything is lowered; else they are PRODUCTS_F32. DRMAD_E_MISSING: no library. */
     drmad_status (*products)(gpu *g, drmad_ctx *ctx, gpu_products how);
-    /* Does a library compute this GPU_matmul, GPU_conv, GPU_conv_dx_few (whose weight lies as it
-     * does for a library) or GPU_conv_dw, with k in one share? Asked of large ones; the answer follows from all in `c` but addresses. */
+    /* Does a library compute this GPU_matmul, GPU_conv, GPU_conv_dx_few (its weight lies as a
+     * library wants it) or GPU_conv_dw, with k in one share? Asked of large ones; the answer
+     * follows from all in `c` but addresses. */
     drmad_status (*takes)(gpu *g, drmad_ctx *ctx, const gpu_call *c, bool *out);
     drmad_status (*alloc)(gpu *g, drmad_ctx *ctx, size_t bytes, void **out); /* zeroed */
     void (*free)(gpu *g, void *ptr);                                         /* NULL is fine */
