@@ -281,7 +281,7 @@ def f27_a_trial_that_is_short_of_memory_alone_fails_and_the_study_goes_on():
 
 
 def f27_a_gpu_that_is_lost_ends_the_worker_and_no_trial():
-    status, err, rows = search("worker.jobs=3", lost=30)
+    status, err, rows = search("worker.jobs=3", lost=10)
     need(status == 6 and "lost" in err, f"exit status {status}: {err}")
     need(rows and not any(r[1] in ("FAIL", "RUNNING") for r in rows), f"{rows}")
 
