@@ -22,9 +22,10 @@ typedef struct bound_memory {
 } bound_memory;
 
 /* A pass of the grid trajectory over a flat vector, on a device: memory of the device alone, which
- * stays. With w: each weight's hat moves by whole tau to within tau/2 of it, and by how many goes
- * to cells; PASS_FAR where that is more than a byte tells or not a number, and hat stays. Without:
- * back again. Spans are multiples of PASS_EACH weights; those with tau 0 are passed by. */
+ * stays. With w: each weight's hat moves by whole tau to within tau/2 of it; those that move go to
+ * the list in their order, and by how many tau; PASS_FAR where that is more than a byte tells or
+ * not a number, and hat stays. Without: back again, by the list. Spans and total are multiples of
+ * PASS_EACH weights; those with tau 0 are passed by. DRMAD_E_MODEL: more than INT32_MAX weights. */
 typedef struct pass_span {
     int64_t offset, count;
     double tau;
@@ -32,17 +33,23 @@ typedef struct pass_span {
 
 enum { PASS_EACH = 16, PASS_FAR = -128 };
 
+typedef struct pass_list {
+    int64_t *count;
+    int32_t *at; /* [total]: in the flat vector */
+    int8_t *by;  /* [total] */
+} pass_list;
+
 typedef struct grid_pass {
     dtype type;
     const void *w; /* NULL: back */
     void *hat;
-    int8_t *cells; /* [total] */
+    pass_list list;
     const pass_span *span;
     int32_t spans;
     int64_t total;
 } grid_pass;
 
-enum { BACKEND_VERSION = 4 };
+enum { BACKEND_VERSION = 5 };
 
 /* Within the device; from the host to it; back. */
 typedef enum copy_way { COPY_WITHIN, COPY_UP, COPY_DOWN } copy_way;

@@ -15,11 +15,14 @@ drmad_status cross_new(trajectory *tr, cross **out)
     TRY(traj_hold(tr, 1, sizeof *x, &x));
     *out = x;
     x->on = s->on;
-    TRY(traj_hold(tr, total, 1, &x->cells));
+    TRY(traj_hold(tr, total, sizeof *x->at, &x->at));
+    TRY(traj_hold(tr, total, sizeof *x->by, &x->by));
     TRY(traj_hold(tr, n, sizeof *x->span, &x->span));
     TRY(traj_hold_vectors(tr, 1, &x->hat));
     TRY(traj_hold_vectors(tr, 1, &x->next));
-    TRY(backend_alloc(x->on, tr->ctx, total, 1, &x->cells_there));
+    TRY(backend_alloc(x->on, tr->ctx, 1, sizeof *x->there.count, &x->there.count));
+    TRY(backend_alloc(x->on, tr->ctx, total, sizeof *x->at, &x->there.at));
+    TRY(backend_alloc(x->on, tr->ctx, total, sizeof *x->by, &x->there.by));
     TRY(backend_alloc(x->on, tr->ctx, n, sizeof *x->span, &x->span_there));
 done:
     return st;
@@ -30,9 +33,10 @@ void cross_free(trajectory *tr, cross *x)
     if (!x) return;
     x->on->pass_free(x->pass);
     x->on->pass_free(x->back);
-    void *const there[] = {x->hat, x->next, x->cells_there, x->span_there};
+    void *const there[] = {x->hat,      x->next,     x->there.count,
+                           x->there.at, x->there.by, x->span_there};
     for (size_t i = 0; i < COUNT(there); i++) traj_free_vectors(tr, there[i]);
-    void *const here[] = {x->cells, x->span, x->far, x->w, x->copy};
+    void *const here[] = {x->at, x->by, x->span, x->far, x->w, x->copy};
     for (size_t i = 0; i < COUNT(here); i++) mem_free(tr->ctx, here[i]);
     mem_free(tr->ctx, x);
 }
@@ -47,7 +51,13 @@ drmad_status cross_keep(trajectory *tr, cross *x, const void *w)
     return x->on->copy(x->on, tr->ctx, COPY_WITHIN, x->next, w, traj_vector_bytes(&tr->spec));
 }
 
-drmad_status cross_add_far(trajectory *tr, cross *x, int64_t at, int32_t cells)
+void cross_clear(cross *x)
+{
+    x->moved = x->coded = 0;
+    x->fars = x->far_coded = 0;
+}
+
+static drmad_status add_far(trajectory *tr, cross *x, int64_t at, int32_t cells)
 {
     drmad_status st = DRMAD_OK;
     const size_t more = x->room ? 2 * x->room : 64;
@@ -84,7 +94,7 @@ static drmad_status make_pass(trajectory *tr, cross *x, const void *w, void **ou
     const grid_pass p = {.type = tr->spec.dtype,
                          .w = w,
                          .hat = x->hat,
-                         .cells = x->cells_there,
+                         .list = x->there,
                          .span = x->span_there,
                          .spans = tr->spec.params->n,
                          .total = tr->spec.params->total};
@@ -136,33 +146,57 @@ static double distance(const trajectory *tr, const cross *x, int64_t at)
 
 static drmad_status move_far(trajectory *tr, cross *x, const void *w, int64_t *lost)
 {
-    const int64_t total = tr->spec.params->total;
     drmad_status st = DRMAD_OK;
 
     TRY(fetch(tr, x, w, &x->w));
     TRY(fetch(tr, x, x->hat, &x->copy));
-    for (int64_t i = 0; i < total; i++) {
-        if (x->cells[i] != PASS_FAR) continue;
-        const double cells = distance(tr, x, i);
+    for (int64_t i = 0; i < x->moved; i++) {
+        if (x->by[i] != PASS_FAR) continue;
+        const double cells = distance(tr, x, x->at[i]);
         if (cells == HUGE_VAL) {
-            *lost = i;
+            *lost = x->at[i];
             return DRMAD_OK;
         }
-        TRY(cross_add_far(tr, x, i, (int32_t)cells));
-        move(tr, x, i, cells);
+        TRY(add_far(tr, x, x->at[i], (int32_t)cells));
+        move(tr, x, x->at[i], cells);
     }
     TRY(x->on->copy(x->on, tr->ctx, COPY_UP, x->hat, x->copy, traj_vector_bytes(&tr->spec)));
 done:
     return st;
 }
 
+static drmad_status fetch_list(trajectory *tr, cross *x)
+{
+    const backend *on = x->on;
+    drmad_status st = DRMAD_OK;
+
+    TRY(on->copy(on, tr->ctx, COPY_DOWN, &x->moved, x->there.count, sizeof x->moved));
+    const size_t n = (size_t)x->moved;
+    TRY(on->copy(on, tr->ctx, COPY_DOWN, x->at, x->there.at, n * sizeof *x->at));
+    TRY(on->copy(on, tr->ctx, COPY_DOWN, x->by, x->there.by, n * sizeof *x->by));
+done:
+    return st;
+}
+
+static drmad_status send_list(trajectory *tr, const cross *x)
+{
+    const backend *on = x->on;
+    const size_t n = (size_t)x->moved;
+    drmad_status st = DRMAD_OK;
+
+    TRY(on->copy(on, tr->ctx, COPY_UP, x->there.count, &x->moved, sizeof x->moved));
+    TRY(on->copy(on, tr->ctx, COPY_UP, x->there.at, x->at, n * sizeof *x->at));
+    TRY(on->copy(on, tr->ctx, COPY_UP, x->there.by, x->by, n * sizeof *x->by));
+done:
+    return st;
+}
+
 drmad_status cross_run(trajectory *tr, cross *x, const void *w, const double *tau, int64_t *lost)
 {
-    const size_t total = (size_t)tr->spec.params->total;
     drmad_status st = DRMAD_OK;
 
     *lost = -1;
-    x->fars = 0;
+    cross_clear(x);
     TRY(send_spans(tr, x, tau));
     if (x->pass_w != w) {
         x->on->pass_free(x->pass);
@@ -171,20 +205,20 @@ drmad_status cross_run(trajectory *tr, cross *x, const void *w, const double *ta
         x->pass_w = w;
     }
     TRY(x->on->pass_run(x->pass));
-    TRY(x->on->copy(x->on, tr->ctx, COPY_DOWN, x->cells, x->cells_there, total));
-    if (memchr(x->cells, PASS_FAR & 0xff, total)) TRY(move_far(tr, x, w, lost));
+    TRY(fetch_list(tr, x));
+    if (memchr(x->by, PASS_FAR & 0xff, (size_t)x->moved)) TRY(move_far(tr, x, w, lost));
 done:
     return st;
 }
 
 drmad_status cross_undo(trajectory *tr, cross *x, const double *tau)
 {
-    const size_t total = (size_t)tr->spec.params->total;
     drmad_status st = DRMAD_OK;
 
+    if (x->moved == 0) goto done;
     TRY(send_spans(tr, x, tau));
     if (!x->back) TRY(make_pass(tr, x, NULL, &x->back));
-    TRY(x->on->copy(x->on, tr->ctx, COPY_UP, x->cells_there, x->cells, total));
+    TRY(send_list(tr, x));
     TRY(x->on->pass_run(x->back));
     if (x->fars == 0) goto done;
     TRY(fetch(tr, x, x->hat, &x->copy));
@@ -201,27 +235,22 @@ done:
 
 /* ---- the code ---- */
 
-int64_t cross_encode(code_writer *c, const cross *x, code_span s, size_t *far)
+int64_t cross_encode(code_writer *c, cross *x, code_span s)
 {
-    const int8_t *cells = x->cells + s.offset;
-    int64_t last = -1, events = 0;
+    const int64_t end = s.offset + s.count, before = x->coded;
+    int64_t last = s.offset - 1;
     bool was = false;
 
-    for (int64_t base = 0; base < s.count; base += 8) {
-        uint64_t eight;
-        memcpy(&eight, cells + base, sizeof eight);
-        if (eight == 0) continue;
-        for (int64_t i = base; i < base + 8; i++) {
-            if (cells[i] == 0) continue;
-            const int32_t n = cells[i] == PASS_FAR ? x->far[(*far)++].cells : cells[i];
-            const bool down = n < 0;
-            code_event(c, (uint64_t)(i - last - 1), down != was, (uint32_t)(down ? -n : n));
-            last = i, was = down;
-            events++;
-        }
+    for (; x->coded < x->moved && x->at[x->coded] < end; x->coded++) {
+        const int64_t at = x->at[x->coded];
+        const int8_t by = x->by[x->coded];
+        const int32_t n = by == PASS_FAR ? x->far[x->far_coded++].cells : by;
+        const bool down = n < 0;
+        code_event(c, (uint64_t)(at - last - 1), down != was, (uint32_t)(down ? -n : n));
+        last = at, was = down;
     }
     code_end(c);
-    return events;
+    return x->coded - before;
 }
 
 drmad_status cross_decode(trajectory *tr, cross *x, bits_reader *r, const code_table *t, unsigned k,
@@ -236,8 +265,9 @@ drmad_status cross_decode(trajectory *tr, cross *x, bits_reader *r, const code_t
         down = down != m.turned;
         const int32_t n = down ? -(int32_t)m.cells : (int32_t)m.cells;
         const bool is_far = m.cells > INT8_MAX;
-        x->cells[at] = is_far ? PASS_FAR : (int8_t)n;
-        if (is_far) TRY(cross_add_far(tr, x, at, n));
+        x->at[x->moved] = (int32_t)at;
+        x->by[x->moved++] = is_far ? PASS_FAR : (int8_t)n;
+        if (is_far) TRY(add_far(tr, x, at, n));
     }
 done:
     return st;

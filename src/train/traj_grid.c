@@ -348,18 +348,18 @@ done:
     return st;
 }
 
-static int64_t encode(trajectory *tr, code_writer *out, code_span s, const void *w, size_t *far)
+static int64_t encode(trajectory *tr, code_writer *out, code_span s, const void *w)
 {
     const grid *g = tr->kept;
 
-    if (g->cross) return cross_encode(out, g->cross, s, far);
+    if (g->cross) return cross_encode(out, g->cross, s);
     return tr->spec.dtype == F32
                ? code_encode_f32(out, s, g->scan_f32, w, (float *)(void *)g->hat[0])
                : code_encode_f64(out, s, g->scan_f64, w, (double *)(void *)g->hat[0]);
 }
 
 static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, const void *w,
-                               int64_t t, size_t *far)
+                               int64_t t)
 {
     const grid *g = tr->kept;
     cell *c = &g->at[i];
@@ -371,7 +371,7 @@ static drmad_status put_tensor(trajectory *tr, code_writer *out, int32_t i, cons
     }
     out->k = code_k(c->expected, c->span.count);
     code_put(out, out->k, CODE_K_BITS);
-    const int64_t n = encode(tr, out, c->span, w, far);
+    const int64_t n = encode(tr, out, c->span, w);
     if (n < 0) return not_finite(tr, i, -1 - n, w, t);
     tr->stats.events += n;
     c->expected = (c->expected + (double)n) / 2;
@@ -420,7 +420,6 @@ static drmad_status put_record(trajectory *tr, int64_t t, const void *there, con
     drmad_status st = DRMAD_OK;
     grid *g = tr->kept;
     code_writer out;
-    size_t far = 0;
 
     out.out = &g->log;
     out.table = &g->table;
@@ -429,8 +428,7 @@ static drmad_status put_record(trajectory *tr, int64_t t, const void *there, con
     g->swell = g->at[g->largest].share > grown;
     for (int32_t i = 0; t > 0 && i < tr->spec.params->n; i++) TRY(choose_tau(tr, i, w, t));
     if (t > 0 && g->cross) TRY(cross_there(tr, there, t));
-    for (int32_t i = 0; t > 0 && i < tr->spec.params->n; i++)
-        TRY(put_tensor(tr, &out, i, w, t, &far));
+    for (int32_t i = 0; t > 0 && i < tr->spec.params->n; i++) TRY(put_tensor(tr, &out, i, w, t));
     code_flush(&out);
     st = g->log.failed;
 done:

@@ -49,8 +49,7 @@ static drmad_status load_there(trajectory *tr, int64_t t, traj_view *out)
 
     bits_read_at(&r, &g->log, g->start[t + 1] + (t < last ? 32 * g->mask_words : 0));
     if (t < last) TRY(cross_keep(tr, x, x->hat));
-    memset(x->cells, 0, (size_t)tr->spec.params->total);
-    x->fars = 0;
+    cross_clear(x);
     for (int32_t i = 0; i < tr->spec.params->n; i++) {
         cell *c = &g->at[i];
         if (t < last) c->span.tau = ldexp(c->span.tau, -(int)c->doubled);

@@ -131,6 +131,75 @@ TEST(crossings_on_a_device_follow_the_steps)
     close_pair(&p);
 }
 
+/* What travels, counted in the place of the backend's copy. */
+static struct {
+    drmad_status (*copy)(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
+                         size_t bytes);
+    int64_t bytes[3];
+} travelled;
+
+static drmad_status count_copy(const backend *b, drmad_ctx *ctx, copy_way way, void *to,
+                               const void *from, size_t bytes)
+{
+    travelled.bytes[way] += (int64_t)bytes;
+    return travelled.copy(b, ctx, way, to, from, bytes);
+}
+
+/* In each step one weight of a hundred moves by some cells, from all that lie in the vector. */
+static void move_one_of_a_hundred(pair *p)
+{
+    const param_table *q = p->f.params;
+
+    for (int64_t t = 1; t <= STEPS; t++) {
+        void *w = fixture_vector(&p->f, t, 0);
+        memcpy(w, fixture_vector(&p->f, t - 1, 0), p->bytes);
+        for (int32_t k = 0; k < q->n; k++)
+            for (int64_t i = q->at[k].offset; i < q->at[k].offset + q->at[k].count; i++)
+                if ((i + t) % 100 == 0)
+                    fixture_write(&p->f, w, i, fixture_read(&p->f, w, i) + 0.02);
+    }
+}
+
+static void send_state(pair *p, int64_t t)
+{
+    fixture_at(&p->f, t);
+    CHECK_OK(p->f.ctx,
+             travelled.copy(p->on, p->f.ctx, COPY_UP, p->state[0], p->f.state[0], p->bytes));
+    memset(travelled.bytes, 0, sizeof travelled.bytes);
+}
+
+/* 5 bytes for each weight that crosses and 8 for their number, down or up: docs/CUDA.md. */
+TEST(crossings_on_a_device_travel_as_a_list)
+{
+    int64_t events[STEPS + 1], weights = 0;
+    pair p = {.here = NULL};
+    traj_view v;
+
+    open_pair(&p, F32, 1);
+    move_one_of_a_hundred(&p);
+    make_pair(&p);
+    for (int32_t k = 0; k < p.f.params->n; k++) weights += p.f.params->at[k].count;
+    travelled.copy = p.on->copy;
+    p.on->copy = count_copy;
+    for (int64_t t = 0; t <= STEPS; t++) {
+        send_state(&p, t);
+        CHECK_OK(p.f.ctx, traj_record(p.there, t, p.state, NULL));
+        events[t] = traj_stats_of(p.there).events;
+        if (t < 2) continue; /* the first two: the weights for tau, and tau */
+        const int64_t crossed = events[t] - events[t - 1];
+        CHECK(llabs(100 * crossed - weights) < 500);
+        CHECK_INT(travelled.bytes[COPY_DOWN], 8 + 5 * crossed);
+        CHECK_INT(travelled.bytes[COPY_UP], 0);
+    }
+    for (int64_t t = STEPS - 1; t >= 1; t--) {
+        memset(travelled.bytes, 0, sizeof travelled.bytes);
+        CHECK_OK(p.f.ctx, traj_load(p.there, t, &v));
+        CHECK_INT(travelled.bytes[COPY_UP], 8 + 5 * (events[t + 1] - events[t]));
+        CHECK_INT(travelled.bytes[COPY_DOWN], 0);
+    }
+    close_pair(&p);
+}
+
 static drmad_status whole_walk(drmad_ctx *ctx, void *arg)
 {
     pair *p = arg;

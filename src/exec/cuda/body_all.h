@@ -10,6 +10,7 @@
 
 #include "exec/cuda/body_lane.h"
 #include "exec/cuda/body_move.h"
+#include "exec/cuda/body_pick.h"
 #include "exec/cuda/body_window.h"
 
 #define REAL float

@@ -217,18 +217,16 @@ GPU_BODY int32_t row_lanes(int64_t cols)
 }
 
 /* The tau of the span that weight e is of; 0 for none. */
-GPU_BODY double span_tau(const cross_args *x, int64_t e)
+GPU_BODY double span_tau(const grid_span *span, int32_t spans, int64_t e)
 {
-    int32_t low = 0, high = x->spans;
+    int32_t low = 0, high = spans;
 
     while (high - low > 1) {
         const int32_t middle = (low + high) / 2;
-        if (x->span[middle].offset <= e) low = middle;
+        if (span[middle].offset <= e) low = middle;
         else high = middle;
     }
-    return e >= x->span[low].offset && e < x->span[low].offset + x->span[low].count
-               ? x->span[low].tau
-               : 0;
+    return e >= span[low].offset && e < span[low].offset + span[low].count ? span[low].tau : 0;
 }
 
 /* Pieces of a target's columns in body_sums.h. */

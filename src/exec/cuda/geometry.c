@@ -133,6 +133,14 @@ static void for_turn(gpu_call *c)
     c->shared = (size_t)(TURN * (TURN + 1) * x->size);
 }
 
+static void for_pick(gpu_call *c)
+{
+    const pick_args *x = (const pick_args *)(const void *)c->args;
+
+    c->blocks = c->kernel == GPU_offsets ? 1 : (int32_t)x->chunks;
+    c->shared = 2 * THREADS * sizeof(int32_t);
+}
+
 /* ---- a thread an element ---- */
 
 static int64_t elements_of(const gpu_call *c)
@@ -149,8 +157,8 @@ static int64_t elements_of(const gpu_call *c)
     case GPU_take: return rows->n;
     case GPU_cast: return ((const cast_args *)args)->count;
     case GPU_iota: return ((const iota_args *)args)->count;
-    case GPU_cross:
-    case GPU_uncross: return ((const cross_args *)args)->total / GRID_EACH;
+    case GPU_cross: return ((const cross_args *)args)->total / GRID_EACH;
+    case GPU_uncross: return ((const uncross_args *)args)->total / GRID_EACH;
     case GPU_fold: return fold->r * fold->p * fold->q;
     case GPU_conv_few: return few->n * few->oh * few->ow * few->o;
     case GPU_conv_dx_few: return few->n * few->h * few->w * few->c;
@@ -202,6 +210,9 @@ void gpu_geometry(gpu_call *c)
     case GPU_turn: for_turn(c); break;
     case GPU_sum_any: for_sum_any(c); break;
     case GPU_scatter: for_scatter(c); break;
+    case GPU_tally:
+    case GPU_offsets:
+    case GPU_pick: for_pick(c); break;
     default: for_elements(c);
     }
 }

@@ -103,6 +103,7 @@ static const kernel walk_table[WALK_BODIES] = {
 #define KERNEL_BOTH(name)                                                                          \
     [WALK_##name##_f32] = ENTRY(name##_f32), [WALK_##name##_f64] = ENTRY(name##_f64),
 #define KERNEL_F32(name)
+#define KERNEL_ALONE(name)
 #define KERNEL_ANY(name) [WALK_##name##_any] = ENTRY(name##_any),
 #include "exec/cuda/kernels.def"
 #undef KERNEL

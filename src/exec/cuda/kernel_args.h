@@ -170,12 +170,33 @@ enum { GRID_EACH = 16, GRID_FAR = -128, GRID_FAR_MAX = 128, GRID_SINGLES = 4 };
 typedef struct cross_args {
     const void *w;
     void *hat;
-    int8_t *cells;
+    int8_t *cells;         /* [total] */
     const grid_span *span; /* by offset */
     int32_t spans;
     int64_t total;
 } cross_args;
-typedef cross_args uncross_args;
+
+typedef struct uncross_args {
+    void *hat;
+    const int64_t *count; /* at most total */
+    const int32_t *at;
+    const int8_t *by;
+    const grid_span *span;
+    int32_t spans;
+    int64_t total;
+} uncross_args;
+
+/* Of the cells, those that are not 0 go to a list in their order. A chunk are those of a block,
+ * GRID_EACH a thread. */
+typedef struct pick_args {
+    const int8_t *cells; /* [total] */
+    int32_t *before;     /* [chunks]. tally: how many a chunk has; offsets: all before it */
+    int64_t *count;      /* of all chunks, by offsets */
+    int32_t *at;         /* by pick: their places, and they */
+    int8_t *by;
+    int64_t chunks, total;
+} pick_args;
+typedef pick_args tally_args, offsets_args;
 
 typedef struct draw_args {
     const uint32_t *key; /* seed low, seed high, step */

@@ -25,6 +25,7 @@ namespace cg = cooperative_groups;
 #define KERNEL(name) ALONE(name, f32)
 #define KERNEL_BOTH(name) ALONE(name, f32) ALONE(name, f64)
 #define KERNEL_F32(name)
+#define KERNEL_ALONE(name)
 #define KERNEL_ANY(name) ALONE(name, any)
 #include "exec/cuda/kernels.def"
 #undef KERNEL
@@ -37,6 +38,7 @@ static __device__ void run(int32_t body, const void *args, gpu_thread t, void *s
 #define KERNEL(name) ONE(name, f32)
 #define KERNEL_BOTH(name) ONE(name, f32) ONE(name, f64)
 #define KERNEL_F32(name)
+#define KERNEL_ALONE(name)
 #define KERNEL_ANY(name) ONE(name, any)
 #include "exec/cuda/kernels.def"
 #undef KERNEL
