@@ -8,7 +8,7 @@ Of our samplers the rows of the version that ran last count.
 A problem is won when the median of our GP is at or below every peer's, on runs that both made of
 instances and seeds that were not looked at while developing (campaign.py: held). Where the
 quartiles of ours and of the best peer overlap it is a tie, counted by the medians and listed apart.
-Without a row of every peer on every problem no share is printed."""
+Without campaign.SEEDS runs of every peer on every problem no share is printed."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ def standing(found, held: bool, budget: str) -> dict:
     out, missing = {}, []
     for name in problems.names():
         pairs = duels(found, name, held, evaluations(name, budget))
-        missing += [f"{peer} on {name}" for peer in PEERS if peer not in pairs]
+        missing += [f"{peer} on {name}" for peer in PEERS
+                    if len(pairs.get(peer, ([],))[0]) < campaign.SEEDS]  # fmt: skip
         if pairs:
             peer, ours, theirs = worst_duel(pairs)
             mine, best = statistics.median(ours), statistics.median(theirs)
@@ -170,7 +171,8 @@ def share_line(found) -> None:
         name = "bo_problems_won_share" + ("" if budget == "100" else "_10d20")
         if s["missing"]:
             some = ", ".join(s["missing"][:4])
-            print(f"{name}: no share without the rows of {some} ({len(s['missing'])} in all)")
+            print(f"{name}: no share with fewer than {campaign.SEEDS} runs of {some} "
+                  f"({len(s['missing'])} in all)")  # fmt: skip
             continue
         rows = s["problems"].values()
         won = sum(r[0] for r in rows)
