@@ -4,8 +4,8 @@ with its own words or a result, never a crash; and the library works afterwards 
 import multiprocessing
 import pathlib
 import tempfile
-import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from house import main, raises
@@ -163,12 +163,11 @@ def factories_that_change_their_mind():
 
 def callbacks_from_threads():
     """tune on a thread of its own, another study on this one."""
-    out = []
-    t = threading.Thread(target=lambda: out.append(tune()))
-    t.start()
-    here = tune()
-    t.join()
-    assert out and out[0].objective == here.objective
+    with ThreadPoolExecutor(1) as pool:
+        there = pool.submit(tune)
+        here = tune()
+        found = there.result().objective
+    assert found == here.objective, f"{found} on a thread, {here.objective} here"
 
 
 TESTS = {
