@@ -4,13 +4,14 @@
  * which runs the same kernel bodies thread by thread, so that all but the GPU itself is tested
  * without one.
  *
- *   backend_cuda.c   a backend (exec/backend.h) over a driver: memory, binding, the run
- *   lower_*.c        plan -> calls
+ *   backend_cuda.c   a backend (exec/backend.h) over a driver: its memory, shares of it
+ *   gpu_*.c          a plan's code: places, runs that are put by, order, passes of the grid; waves
+ *   lower_*.c        plan -> calls; tile_choice.c: by which tiles
  *   kernels.def      the kernels; kernel_args.h their arguments; body_*.h what they do
- *   gpu_walk.c       what of a list the kernel `walk` does in one launch
  *   geometry.c       how many blocks and threads a call takes
- *   cuda_library.c   large products and convolutions by cuBLASLt and cuDNN
+ *   gpu_walk.c       what of a list the kernel `walk` does in one launch
  *   cuda_load.c      finds and opens libdrmad_cuda.so
+ *   cuda_*.c         that: cuda_gpu.h; large products by cuBLASLt and cuDNN: cuda_library.h
  *
  * A body is written as phases between barriers (body.h), in the part of C that is C++ too. Sums
  * have a fixed order: bits are equal from run to run. */
