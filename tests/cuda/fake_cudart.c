@@ -352,18 +352,13 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 /* The calls of one launch, one after another. */
 static cudaError_t launch_many(op *o, const void *args)
 {
-    static const size_t bytes[] = {
-#define KERNEL(name) sizeof(name##_args),
-#define KERNEL_ANY KERNEL
-#include "exec/cuda/kernels.def"
-#undef KERNEL
-    };
+    const size_t bytes = gpu_args_bytes(o->call.kernel);
     const cuda_many *m = args;
     const char *at = (const char *)(m + 1);
     cudaError_t e = cudaSuccess;
 
     for (int32_t i = 0; i < m->calls && e == cudaSuccess; i++) {
-        memcpy(o->call.args, at + (size_t)i * bytes[o->call.kernel], bytes[o->call.kernel]);
+        memcpy(o->call.args, at + (size_t)i * bytes, bytes);
         o->call.blocks = m->first[i + 1] - m->first[i];
         e = now_or_later(o);
     }

@@ -6,7 +6,6 @@
 #include "exec/cuda/cuda_library.h"
 #include "exec/cuda/library_api.h"
 #include "exec/cuda/product_operands.h"
-#include <stdio.h>
 
 #define FUNCTIONS(F)                                                                               \
     F(cudnnGetVersion)                                                                             \
@@ -66,36 +65,18 @@ static drmad_status answered(cuda_library *l, drmad_ctx *ctx, const dnn *it, cud
 
 /* ---- opening ---- */
 
-static void close_dnn(drmad_ctx *ctx, void *it)
+static const library_file files[] = {{.name = "libcudnn.so.9"}};
+
+static size_t version_of(const void *it)
 {
-    dnn *x = it;
+    return ((const dnn *)it)->f.cudnnGetVersion();
+}
+
+static void end(void *it)
+{
+    const dnn *x = it;
 
     if (x->handle) x->f.cudnnDestroy(x->handle);
-    mem_free(ctx, x);
-}
-
-static drmad_status open_dnn(drmad_ctx *ctx, void **out)
-{
-    static const char *const files[] = {"libcudnn.so.9"};
-    static const library_source source = {
-        .what = "cuDNN", .oldest = "cuDNN 9", .symbols = symbols, .n = COUNT(symbols)};
-    drmad_status st = DRMAD_OK;
-    dnn *x = NULL;
-
-    *out = NULL;
-    TRY(mem_alloc(ctx, 1, sizeof *x, &x));
-    TRY(cuda_library_open(ctx, &source, files, COUNT(files), &x->f));
-    *out = x, x = NULL;
-done:
-    mem_free(ctx, x);
-    return st;
-}
-
-static void version_of(const void *it, char *buf, size_t size)
-{
-    const size_t v = ((const dnn *)it)->f.cudnnGetVersion(); /* 91300 */
-
-    snprintf(buf, size, "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
 }
 
 static drmad_status start(cuda_library *l, drmad_ctx *ctx, void *it)
@@ -268,11 +249,13 @@ static drmad_status run(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, libr
 }
 
 const library_kind library_cudnn = {
-    .name = "cuDNN",
     .workspace = WORKSPACE,
-    .open = open_dnn,
-    .close = close_dnn,
+    .source = {.what = "cuDNN", .oldest = "cuDNN 9", .symbols = symbols, .n = COUNT(symbols)},
+    .files = files,
+    .n = COUNT(files),
+    .bytes = sizeof(dnn),
     .version = version_of,
+    .end = end,
     .start = start,
     .make = make,
     .drop = drop,

@@ -13,9 +13,9 @@ static const library_kind *const kinds[LIBRARIES] = {
     [LIBRARY_CUDNN] = &library_cudnn,
 };
 
-static int kind_of(const gpu_call *c)
+static int kind_of(gpu_kernel k)
 {
-    return is_matmul(c) ? LIBRARY_CUBLASLT : LIBRARY_CUDNN;
+    return k == GPU_matmul ? LIBRARY_CUBLASLT : LIBRARY_CUDNN;
 }
 
 /* ---- finding them ---- */
@@ -27,36 +27,34 @@ static const char *folders(void)
     return list ? list : "";
 }
 
-static drmad_status open_in(drmad_ctx *ctx, library_source source, const char *folder, int length,
-                            void *table)
+/* The first of its files that is in a folder of DRMAD_CUDA_LIBRARIES, or where the loader looks. */
+static drmad_status find(drmad_ctx *ctx, const library_kind *k, void *table)
 {
     char path[PATH_SIZE];
+    library_source s = k->source;
 
-    snprintf(path, sizeof path, "%.*s%s%s", length, folder, length > 0 ? "/" : "", source.file);
-    source.file = path;
-    return library_open(ctx, &source, table);
+    s.file = path;
+    for (const char *at = folders(); *at; at += *at == ':') {
+        const int length = (int)strcspn(at, ":");
+        for (int32_t i = 0; i < k->n && length > 0; i++) {
+            snprintf(path, sizeof path, "%.*s/%s", length, at, k->files[i].name);
+            if (library_open(ctx, &s, table) == DRMAD_OK) return DRMAD_OK;
+        }
+        at += length;
+    }
+    return library_open_any(ctx, k->source, k->files, k->n, table);
 }
 
-drmad_status cuda_library_open(drmad_ctx *ctx, const library_source *source,
-                               const char *const *files, int32_t n, void *table)
+static drmad_status open_library(drmad_ctx *ctx, const library_kind *k, void **out)
 {
-    drmad_status st = DRMAD_E_MISSING;
-    library_source s = *source;
-    const char *at = folders();
+    drmad_status st = DRMAD_OK;
+    void *it = NULL;
 
-    for (bool more = true; more && st != DRMAD_OK;) {
-        const int length = (int)strcspn(at, ":");
-        for (int32_t i = 0; i < n && length > 0 && st != DRMAD_OK; i++) {
-            s.file = files[i];
-            st = open_in(ctx, s, at, length, table);
-        }
-        more = at[length] == ':';
-        at += length + more;
-    }
-    for (int32_t i = 0; i < n && st != DRMAD_OK; i++) {
-        s.file = files[i];
-        st = open_in(ctx, s, "", 0, table);
-    }
+    TRY(mem_alloc(ctx, 1, k->bytes, &it));
+    TRY(find(ctx, k, it));
+    *out = it, it = NULL;
+done:
+    mem_free(ctx, it);
     return st;
 }
 
@@ -66,21 +64,20 @@ void cuda_library_look(cuda_library *l, drmad_ctx *ctx)
     l->looked = true;
     if (strcmp(folders(), "off") == 0) return;
     for (int k = 0; k < LIBRARIES; k++)
-        if (kinds[k]->open(ctx, &l->of[k].it) != DRMAD_OK)
-            base_log(ctx, LOG_DETAIL, "without %s: %s", kinds[k]->name, drmad_errmsg(ctx));
+        if (open_library(ctx, kinds[k], &l->of[k].it) != DRMAD_OK)
+            base_log(ctx, LOG_DETAIL, "without %s: %s", kinds[k]->source.what, drmad_errmsg(ctx));
 }
 
 void cuda_library_name(const cuda_library *l, char *buf, size_t size)
 {
-    char version[32];
     size_t n = 0;
 
     snprintf(buf, size, "none");
     for (int k = 0; k < LIBRARIES; k++) {
         if (!l->of[k].it || n >= size) continue;
-        kinds[k]->version(l->of[k].it, version, sizeof version);
-        n += (size_t)snprintf(buf + n, size - n, "%s%s %s", n > 0 ? ", " : "", kinds[k]->name,
-                              version);
+        const size_t v = kinds[k]->version(l->of[k].it);
+        n += (size_t)snprintf(buf + n, size - n, "%s%s %zu.%zu.%zu", n > 0 ? ", " : "",
+                              kinds[k]->source.what, v / 10000, v / 100 % 100, v % 100);
     }
 }
 
@@ -145,7 +142,7 @@ done:
 
 static drmad_status new_plan(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, library_plan **out)
 {
-    const int k = kind_of(c);
+    const int k = kind_of(c->kernel);
     drmad_status st = DRMAD_OK;
     library_plan *p = NULL;
 
@@ -168,7 +165,7 @@ drmad_status cuda_library_takes(cuda_library *l, drmad_ctx *ctx, const gpu_call 
 
     *out = false;
     cuda_library_look(l, ctx);
-    if (!l->of[kind_of(c)].it || (c->type != F32 && !is_matmul(c))) return DRMAD_OK;
+    if (!l->of[kind_of(c->kernel)].it || (c->type != F32 && !is_matmul(c))) return DRMAD_OK;
     p = find_plan(l, c);
     if (!p) TRY(new_plan(l, ctx, c, &p));
     *out = !p->refused;
@@ -216,7 +213,7 @@ static drmad_status copy(cuda_library *l, drmad_ctx *ctx, void *to, const void *
 static drmad_status run_at(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, product_operands o,
                            char *room)
 {
-    const library_kind *kind = kinds[kind_of(c)];
+    const library_kind *kind = kinds[kind_of(c->kernel)];
     library_plan *p = find_plan(l, c);
     drmad_status st = DRMAD_OK;
     void *at[3];
@@ -288,13 +285,14 @@ size_t cuda_library_workspaces(const cuda_library *l)
 void cuda_library_close(cuda_library *l)
 {
     for (library_plan *p = l->first, *next; p; p = next) {
-        const int k = p->key[0] == GPU_matmul ? LIBRARY_CUBLASLT : LIBRARY_CUDNN;
+        const int k = kind_of((gpu_kernel)p->key[0]);
         next = p->next;
         kinds[k]->drop(l, l->of[k].it, p->made);
         mem_free(l->ctx, p);
     }
     for (int k = 0; k < LIBRARIES; k++) {
         if (l->of[k].workspace) cudaFree(l->of[k].workspace);
-        if (l->of[k].it) kinds[k]->close(l->ctx, l->of[k].it);
+        if (l->of[k].it) kinds[k]->end(l->of[k].it);
+        mem_free(l->ctx, l->of[k].it);
     }
 }

@@ -44,12 +44,13 @@ typedef struct cuda_library {
 
 /* One of them. Every function that gives a status has left a message in ctx. */
 typedef struct library_kind {
-    const char *name;
     size_t workspace; /* bytes */
-    /* Gives *it, without touching the GPU. DRMAD_E_MISSING: not found. */
-    drmad_status (*open)(drmad_ctx *ctx, void **it);
-    void (*close)(drmad_ctx *ctx, void *it);
-    void (*version)(const void *it, char *buf, size_t size);          /* "13.1.1" */
+    library_source source;
+    const library_file *files; /* any of these */
+    int32_t n;
+    size_t bytes;                      /* of `it`: the table of functions, then the library's own */
+    size_t (*version)(const void *it); /* 130101: 13.1.1 */
+    void (*end)(void *it);
     drmad_status (*start)(cuda_library *l, drmad_ctx *ctx, void *it); /* before the first plan */
     /* Gives p->made, or p->refused. */
     drmad_status (*make)(cuda_library *l, drmad_ctx *ctx, void *it, const gpu_call *c,
@@ -61,11 +62,6 @@ typedef struct library_kind {
 } library_kind;
 
 extern const library_kind library_cublaslt, library_cudnn;
-
-/* Opens the first of n files that is in a folder of DRMAD_CUDA_LIBRARIES or where the loader
- * looks. */
-drmad_status cuda_library_open(drmad_ctx *ctx, const library_source *source,
-                               const char *const *files, int32_t n, void *table);
 
 /* For the driver. */
 void cuda_library_look(cuda_library *l, drmad_ctx *ctx); /* finds them, once */

@@ -3,7 +3,6 @@
 #include "exec/cuda/cuda_library.h"
 #include "exec/cuda/library_api.h"
 #include "exec/cuda/product_operands.h"
-#include <stdio.h>
 
 #define FUNCTIONS(F)                                                                               \
     F(cublasLtGetVersion)                                                                          \
@@ -51,36 +50,18 @@ static drmad_status answered(cuda_library *l, drmad_ctx *ctx, const lt *it, cubl
 
 /* ---- opening ---- */
 
-static void close_lt(drmad_ctx *ctx, void *it)
+static const library_file files[] = {{.name = "libcublasLt.so.13"}, {.name = "libcublasLt.so.12"}};
+
+static size_t version_of(const void *it)
 {
-    lt *x = it;
+    return ((const lt *)it)->f.cublasLtGetVersion();
+}
+
+static void end(void *it)
+{
+    const lt *x = it;
 
     if (x->handle) x->f.cublasLtDestroy(x->handle);
-    mem_free(ctx, x);
-}
-
-static drmad_status open_lt(drmad_ctx *ctx, void **out)
-{
-    static const char *const files[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
-    static const library_source source = {
-        .what = "cuBLASLt", .oldest = "cuBLASLt 12", .symbols = symbols, .n = COUNT(symbols)};
-    drmad_status st = DRMAD_OK;
-    lt *x = NULL;
-
-    *out = NULL;
-    TRY(mem_alloc(ctx, 1, sizeof *x, &x));
-    TRY(cuda_library_open(ctx, &source, files, COUNT(files), &x->f));
-    *out = x, x = NULL;
-done:
-    mem_free(ctx, x);
-    return st;
-}
-
-static void version_of(const void *it, char *buf, size_t size)
-{
-    const size_t v = ((const lt *)it)->f.cublasLtGetVersion(); /* 130101 */
-
-    snprintf(buf, size, "%zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
 }
 
 static drmad_status start(cuda_library *l, drmad_ctx *ctx, void *it)
@@ -258,11 +239,16 @@ static drmad_status run(cuda_library *l, drmad_ctx *ctx, const gpu_call *c, libr
 }
 
 const library_kind library_cublaslt = {
-    .name = "cuBLASLt",
     .workspace = WORKSPACE,
-    .open = open_lt,
-    .close = close_lt,
+    .source = {.what = "cuBLASLt",
+               .oldest = "cuBLASLt 12",
+               .symbols = symbols,
+               .n = COUNT(symbols)},
+    .files = files,
+    .n = COUNT(files),
+    .bytes = sizeof(lt),
     .version = version_of,
+    .end = end,
     .start = start,
     .make = make,
     .drop = drop,

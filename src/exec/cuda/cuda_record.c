@@ -63,17 +63,12 @@ typedef struct many_args {
 
 static void pack(const gpu_call *c, int32_t n, many_args *out)
 {
-    static const size_t bytes[] = {
-#define KERNEL(name) sizeof(name##_args),
-#define KERNEL_ANY KERNEL
-#include "exec/cuda/kernels.def"
-#undef KERNEL
-    };
+    const size_t bytes = gpu_args_bytes(c->kernel);
 
     out->m = (cuda_many){.calls = n};
     for (int32_t i = 0; i < n; i++) {
         out->m.first[i + 1] = out->m.first[i] + c[i].blocks;
-        memcpy(out->args + (size_t)i * bytes[c->kernel], c[i].args, bytes[c->kernel]);
+        memcpy(out->args + (size_t)i * bytes, c[i].args, bytes);
     }
 }
 

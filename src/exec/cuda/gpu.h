@@ -66,6 +66,18 @@ static inline int32_t gpu_together(const gpu_call *call, int32_t calls)
     return n;
 }
 
+/* Bytes of a kernel's struct of kernel_args.h. */
+static inline size_t gpu_args_bytes(gpu_kernel k)
+{
+    static const size_t of[GPU_KERNELS] = {
+#define KERNEL(name) [GPU_##name] = sizeof(name##_args),
+#include "exec/cuda/kernels.def"
+#undef KERNEL
+    };
+
+    return of[k];
+}
+
 typedef struct gpu gpu;                 /* a driver's own: device, stream, library handles */
 typedef struct gpu_program gpu_program; /* a list that is ready to run, as a CUDA graph */
 

@@ -31,14 +31,7 @@ static walk_body body_of(const gpu_call *c)
 
 static size_t args_of(const gpu_call *c)
 {
-    static const size_t of[GPU_KERNELS] = {
-#define KERNEL(name) [GPU_##name] = sizeof(name##_args),
-#define KERNEL_ANY KERNEL
-#include "exec/cuda/kernels.def"
-#undef KERNEL
-    };
-
-    return (of[c->kernel] + WALK_ALIGN - 1) / WALK_ALIGN * WALK_ALIGN;
+    return (gpu_args_bytes(c->kernel) + WALK_ALIGN - 1) / WALK_ALIGN * WALK_ALIGN;
 }
 
 static size_t bytes_of(const extent *e)
