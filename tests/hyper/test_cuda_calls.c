@@ -3,9 +3,9 @@
  * number. And a hundred steps of such a net. */
 #include "exec/cuda/cuda.h"
 #include "hyper/walker.h"
-#include "toy.h"
+#include "paper.h"
 
-enum { ROWS = 200, WIDTH = 784, PROGRAMS = 64 };
+enum { PROGRAMS = 64 };
 
 typedef struct recorded {
     int32_t calls, launches, waves, of[GPU_KERNELS];
@@ -52,60 +52,17 @@ static backend *counted(void)
     return on;
 }
 
-/* The paper's net, 784-50-50-50-10 with tanh, in batches of 128; a penalty for each input of a
- * unit, a rate for each tensor. */
-static void paper(toy *t, const unsigned char *rows, const int32_t *labels, const int32_t *list)
-{
-    t->layers = 4;
-    memcpy(t->sizes, (const int64_t[]){WIDTH, 50, 50, 50, 10}, 5 * sizeof(int64_t));
-    t->spec.dtype = F32;
-    t->spec.train = (examples){.rows = rows,
-                               .type = U8,
-                               .n = ROWS,
-                               .width = WIDTH,
-                               .scale = 1.0 / 255,
-                               .list = list,
-                               .labels = labels,
-                               .count = ROWS};
-    t->valid = t->spec.train;
-    t->spec.steps = t->spec.rate.steps = 1; /* else programs are of several */
-    t->spec.batch = 128;
-}
-
-static const hyper_decl papers[] = {{.kind = HYPER_L2,
-                                     .per = PER_UNIT_IN,
-                                     .phases = 1,
-                                     .transform = TRANSFORM_LOG,
-                                     .low = 1e-8,
-                                     .high = 1,
-                                     .start = 1e-4},
-                                    {.kind = HYPER_LR,
-                                     .per = PER_TENSOR,
-                                     .phases = 1,
-                                     .transform = TRANSFORM_LOG,
-                                     .low = 1e-4,
-                                     .high = 1,
-                                     .start = 0.1}};
-
 /* The step is recorded first, the reverse step last. Of the step: the rows, the first layer in two
  * calls and its group, a group for each further layer, the soft-max in two, a group for each layer
  * backwards, in which those of products, sums and updates that wait for nothing are one launch. The
  * reverse step has a call more, which brings the states to their places. */
 TEST(cuda_calls_of_the_papers_step)
 {
-    static unsigned char rows[ROWS * WIDTH];
-    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
-    int32_t labels[ROWS], list[ROWS];
     backend *on = counted();
     walk_report r;
     toy t;
 
-    for (int i = 0; i < ROWS * WIDTH; i++) rows[i] = (unsigned char)(i * 7 % 251);
-    for (int i = 0; i < ROWS; i++) labels[i] = i % 10, list[i] = i;
-    toy_init(&t, test_ctx());
-    paper(&t, rows, labels, list);
-    t.spec.on = on;
-    CHECK_OK(t.ctx, toy_open(&t, papers, COUNT(papers), &walk));
+    paper_open(&t, on, 1, 128); /* of more steps programs are of several */
     CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 1, &t.valid, &r, t.grad));
     CHECK(seen.n > 2 && seen.n < PROGRAMS);
     const recorded *step = &seen.p[0], *reverse = &seen.p[seen.n - 1];

@@ -2,9 +2,7 @@
  * it, and that a hypergradient has the bits of single launches. */
 #include "exec/cuda/gpu_walk.h"
 #include "gpu_driver.h"
-#include "toy.h"
-
-enum { ROWS = 200, WIDTH = 784, VALUES = 1000 };
+#include "paper.h"
 
 typedef struct launches {
     int32_t plain, grid, cluster;
@@ -57,47 +55,16 @@ static backend *open_backend(const char *word)
     return on;
 }
 
-/* The paper's net in single: 784-50-50-50-10, a penalty for each input of a unit, a rate for each
- * tensor. Gives how many values of the hypergradient. */
+/* Of the paper's net. Gives how many values. */
 static int32_t gradient(const backend *on, int64_t steps, int64_t batch, double *grad)
 {
-    const hyper_decl penalty = {.kind = HYPER_L2,
-                                .per = PER_UNIT_IN,
-                                .phases = 1,
-                                .transform = TRANSFORM_LOG,
-                                .low = 1e-8,
-                                .high = 1,
-                                .start = 1e-4};
-    hyper_decl rate = penalty;
-    static unsigned char rows[ROWS * WIDTH];
-    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
-    int32_t labels[ROWS], list[ROWS];
     walk_report r;
     toy t;
 
-    for (int i = 0; i < ROWS * WIDTH; i++) rows[i] = (unsigned char)(i * 7 % 251);
-    for (int i = 0; i < ROWS; i++) labels[i] = i % 10, list[i] = i;
-    rate.kind = HYPER_LR, rate.per = PER_TENSOR, rate.start = 0.1;
-    toy_init(&t, test_ctx());
-    t.layers = 4;
-    memcpy(t.sizes, (const int64_t[]){WIDTH, 50, 50, 50, 10}, 5 * sizeof(int64_t));
-    t.spec.dtype = F32;
-    t.spec.train = (examples){.rows = rows,
-                              .type = U8,
-                              .n = ROWS,
-                              .width = WIDTH,
-                              .scale = 1.0 / 255,
-                              .list = list,
-                              .labels = labels,
-                              .count = ROWS};
-    t.valid = t.spec.train;
-    t.spec.steps = t.spec.rate.steps = steps;
-    t.spec.batch = batch;
-    t.spec.on = on;
-    CHECK_OK(t.ctx, toy_open(&t, (hyper_decl[]){penalty, rate}, 2, &walk));
+    paper_open(&t, on, steps, batch);
     CHECK_OK(t.ctx, walker_gradient(t.w, t.values, 1, &t.valid, &r, t.grad));
     const int32_t n = (int32_t)t.s->total;
-    CHECK(n > 0 && n <= VALUES);
+    CHECK(n > 0 && n <= PAPER_VALUES);
     memcpy(grad, t.grad, (size_t)n * sizeof *grad);
     toy_close(&t);
     return n;
@@ -106,7 +73,7 @@ static int32_t gradient(const backend *on, int64_t steps, int64_t batch, double 
 TEST(walking_makes_few_launches_of_the_papers_step)
 {
     backend *on = open_backend("");
-    double grad[VALUES];
+    double grad[PAPER_VALUES];
 
     gradient(on, 1, 128, grad);
     CHECK_INT(seen.first.plain, 13);
@@ -118,7 +85,7 @@ TEST(walking_makes_few_launches_of_the_papers_step)
 TEST(walking_gives_a_hypergradient_bit_by_bit)
 {
     static const char *const word[] = {"", "grid", "cluster"};
-    double grad[3][VALUES] = {{0}};
+    double grad[3][PAPER_VALUES] = {{0}};
     int32_t n = 0;
 
     for (int i = 0; i < 3; i++) {
