@@ -171,8 +171,8 @@ def share_line(found) -> None:
         name = "bo_problems_won_share" + ("" if budget == "100" else "_10d20")
         if s["missing"]:
             some = ", ".join(s["missing"][:4])
-            print(f"{name}: no share with fewer than {campaign.SEEDS} runs of {some} "
-                  f"({len(s['missing'])} in all)")  # fmt: skip
+            print(f"{name}: no share without the rows of {some} ({len(s['missing'])} in all), "
+                  f"{campaign.SEEDS} runs of each")  # fmt: skip
             continue
         rows = s["problems"].values()
         won = sum(r[0] for r in rows)

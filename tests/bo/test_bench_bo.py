@@ -99,6 +99,8 @@ def test_no_share_without_a_peer():
     found["smac"] = made("smac", lambda i: 1.0, problems.names()[1:])
     out = called(lambda: table.share_line(found))
     assert "ratio" not in out and "no share without the rows of smac on branin" in out
+    found["smac"] = made("smac", lambda i: 1.0, seeds=range(19))
+    assert "ratio" not in called(lambda: table.share_line(found))
     del found["gp"]
     assert "ratio" not in called(lambda: table.share_line(found))
 
