@@ -8,8 +8,8 @@ over, so that the campaign goes on where it was stopped.
   held  instance 1 + i with seed 1000 + i, i = 0..19: what the share of problems won is counted on,
         and seeds 1000.. of Hartmann-6. Ours (held-ours) only of a version that is done.
 
-Peers come in rounds: every problem with a few seeds before any with more, cheap peers first; what
-counts for the share of problems won before what one may look at."""
+Peers come in rounds, what counts for the share of problems won before what one may look at, cheap
+peers first; of the dear ones every problem with a few seeds before any with more."""
 
 from __future__ import annotations
 
@@ -27,12 +27,10 @@ OURS = ("gp", "tpe", "cmaes", "sobol", "random")
 # (peer, set, seeds up to which); each once more with more seeds further down
 ROUNDS = [
     ("optuna-tpe", HELD, 20), ("bayesopt", HELD, 20), ("optuna-tpe-mv", HELD, 20),
-    ("optuna-gp", HELD, 20), ("smac", HELD, 1), ("botorch", HELD, 1), ("hebo", HELD, 1),
-    ("botorch", HELD, 3), ("smac", HELD, 3), ("hebo", HELD, 3), ("optuna-tpe", DEV, 20),
-    ("bayesopt", DEV, 20), ("optuna-tpe-mv", DEV, 20), ("optuna-gp", DEV, 20),
-    ("botorch", HELD, 10), ("smac", HELD, 10), ("botorch", HELD, 20), ("hebo", HELD, 10),
-    ("smac", HELD, 20), ("hebo", HELD, 20), ("botorch", DEV, 20), ("smac", DEV, 20),
-    ("hebo", DEV, 20),
+    ("optuna-gp", HELD, 20), ("botorch", HELD, 20), ("smac", HELD, 3), ("hebo", HELD, 1),
+    ("smac", HELD, 20), ("hebo", HELD, 3), ("hebo", HELD, 10), ("hebo", HELD, 20),
+    ("optuna-tpe", DEV, 20), ("bayesopt", DEV, 20), ("optuna-tpe-mv", DEV, 20),
+    ("optuna-gp", DEV, 20), ("botorch", DEV, 20), ("smac", DEV, 20), ("hebo", DEV, 20),
 ]  # fmt: skip
 
 
