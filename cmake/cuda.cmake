@@ -35,8 +35,8 @@ function(cuda_library name)
                         LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/cuda.map)
 endfunction()
 
-add_library(gpu_host OBJECT EXCLUDE_FROM_ALL src/exec/cuda/host_driver.c
-            src/exec/cuda/gpu_walk.c)
+add_library(gpu_host OBJECT EXCLUDE_FROM_ALL src/exec/cuda/driver/host_driver.c
+            src/exec/cuda/driver/gpu_walk.c)
 target_include_directories(gpu_host PRIVATE include src)
 cuda_library(drmad_cuda_host tests/cuda/host_library.c $<TARGET_OBJECTS:gpu_host>)
 cuda_library(drmad_cuda_other tests/cuda/host_library.c)
@@ -57,7 +57,7 @@ if(cuda_top)
   message(STATUS "libdrmad_cuda.so: with ${cuda_top}")
   foreach(name kernels walk)
     set(object ${CMAKE_BINARY_DIR}/cuda_${name}.o)
-    set(source ${CMAKE_SOURCE_DIR}/src/exec/cuda/${name}.cu)
+    set(source ${CMAKE_SOURCE_DIR}/src/exec/cuda/kernel/${name}.cu)
     add_custom_command(OUTPUT ${object} DEPENDS ${source} DEPFILE ${object}.d VERBATIM
       COMMAND ${DRMAD_NVCC} -std=c++17 -O3 ${cuda_precision} ${cuda_code} --threads 2
               -Werror all-warnings -I${CMAKE_SOURCE_DIR}/src
@@ -66,9 +66,8 @@ if(cuda_top)
               -MD -MF ${object}.d -c ${source} -o ${object})
     list(APPEND cuda_objects ${object})
   endforeach()
-  set(cuda_sources src/exec/cuda/cuda_driver.c src/exec/cuda/cuda_record.c src/exec/cuda/cuda_walk.c
-      src/exec/cuda/cuda_library.c src/exec/cuda/cuda_matmul.c src/exec/cuda/cuda_convolution.c)
-  cuda_library(drmad_cuda ${cuda_sources} src/exec/cuda/gpu_walk.c ${cuda_objects})
+  file(GLOB cuda_sources CONFIGURE_DEPENDS src/exec/cuda/driver/cuda_*.c)
+  cuda_library(drmad_cuda ${cuda_sources} src/exec/cuda/driver/gpu_walk.c ${cuda_objects})
   target_include_directories(drmad_cuda SYSTEM PRIVATE ${cuda_top}/include)
   find_library(DRMAD_CUDART cudart_static REQUIRED NO_DEFAULT_PATH
                PATHS ${cuda_top}/lib64 ${cuda_top}/lib)
@@ -105,7 +104,7 @@ if(cuda_top)
   find_path(DRMAD_CUDNN cudnn.h HINTS ${DRMAD_LIBRARY_HEADERS} ${cuda_top}/include)
   if(DRMAD_CUBLASLT AND DRMAD_CUDNN)
     add_library(library_headers OBJECT EXCLUDE_FROM_ALL tests/cuda/library_headers.c
-                src/exec/cuda/cuda_matmul.c src/exec/cuda/cuda_convolution.c)
+                src/exec/cuda/driver/cuda_matmul.c src/exec/cuda/driver/cuda_convolution.c)
     target_compile_definitions(library_headers PRIVATE DRMAD_LIBRARY_HEADERS)
     target_include_directories(library_headers PRIVATE include src)
     target_include_directories(library_headers SYSTEM PRIVATE ${cuda_top}/include

@@ -6,8 +6,7 @@ function(room name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
   list(FILTER sources EXCLUDE REGEX "_isa\\.c$") # compiled once an instruction set, below
   # Of libdrmad_cuda.so and the host driver: cmake/cuda.cmake.
-  list(FILTER sources EXCLUDE REGEX
-       "/((cuda|host)_driver|(cuda|gpu)_walk|cuda_(record|library|matmul|convolution))\\.c$")
+  list(FILTER sources EXCLUDE REGEX "/exec/cuda/driver/")
   if(DRMAD_FETCH)
     list(FILTER sources EXCLUDE REGEX "/no_fetch\\.c$")
   else()

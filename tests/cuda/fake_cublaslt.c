@@ -1,6 +1,6 @@
 /* libcublasLt.so.13 for tests: naive loops over the very descriptions that it is given, in the
  * memory of the fake runtime. What the real one would take amiss is refused. */
-#include "exec/cuda/library_api.h"
+#include "exec/cuda/driver/library_api.h"
 #include "fake_cudart.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "fake_cudart.h"
-#include "exec/cuda/gpu_walk.h"
-#include "exec/cuda/kernels.h"
+#include "exec/cuda/driver/gpu_walk.h"
+#include "exec/cuda/kernel/kernels.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,7 +262,7 @@ static gpu_call call_of(const walk_list *l, const walk_call *c, size_t shared)
 #define KERNEL_F32(name)
 #define KERNEL_ALONE(name)
 #define KERNEL_ANY(name) ONE(name, any, F32)
-#include "exec/cuda/kernels.def"
+#include "exec/cuda/kernel/kernels.def"
 #undef KERNEL
     };
     gpu_call call = {.kernel = of[c->body].kernel,

@@ -1,5 +1,5 @@
 /* libcudnn.so.9 for tests: as fake_cublaslt.c. */
-#include "exec/cuda/library_api.h"
+#include "exec/cuda/driver/library_api.h"
 #include "fake_cudart.h"
 #include <stdlib.h>
 #include <string.h>

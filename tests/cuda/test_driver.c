@@ -1,8 +1,8 @@
 /* cuda_driver.c over the fake runtime: what it refuses, what it records and replays, and that every
  * failing call of the runtime ends in one clear error with nothing left behind. */
-#include "exec/cuda/body.h"
-#include "exec/cuda/gpu_lower.h"
-#include "exec/cuda/kernel_args.h"
+#include "exec/cuda/kernel/body.h"
+#include "exec/cuda/lower/gpu_lower.h"
+#include "exec/cuda/kernel/kernel_args.h"
 #include "fake_cudart.h"
 #include "test.h"
 

@@ -1,10 +1,10 @@
 /* Products and convolutions by the fake libraries beside our own kernels, in the driver: orders,
  * transposes, steps, batches, groups, strides, what is added to, what lies askew; and what becomes
  * of a library that is absent, refuses, or fails. */
-#include "exec/cuda/gpu_lower.h"
-#include "exec/cuda/kernel_args.h"
+#include "exec/cuda/lower/gpu_lower.h"
+#include "exec/cuda/kernel/kernel_args.h"
 #include "fake_cudart.h"
-#include "exec/cuda/library_api.h"
+#include "exec/cuda/driver/library_api.h"
 #include "test.h"
 
 DRMAD_API drmad_cuda_driver_fn drmad_cuda_driver;

@@ -6,7 +6,7 @@ bool kx_has(dtype t, gpu_kernel k)
     static const bool f32_alone[GPU_KERNELS] = {
 #define KERNEL(name) false,
 #define KERNEL_F32(name) true,
-#include "exec/cuda/kernels.def"
+#include "exec/cuda/kernel/kernels.def"
 #undef KERNEL
     };
 

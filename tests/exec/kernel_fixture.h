@@ -3,8 +3,8 @@
 #ifndef KERNEL_FIXTURE_H
 #define KERNEL_FIXTURE_H
 #include "base/rng.h"
-#include "exec/cuda/gpu_lower.h"
-#include "exec/cuda/kernel_args.h"
+#include "exec/cuda/lower/gpu_lower.h"
+#include "exec/cuda/kernel/kernel_args.h"
 #include "test.h"
 
 typedef struct kx {

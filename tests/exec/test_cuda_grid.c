@@ -1,5 +1,5 @@
 /* The grid trajectory's passes on the host driver: the list of what has moved, and the way back. */
-#include "exec/cuda/body.h"
+#include "exec/cuda/kernel/body.h"
 #include "gpu_driver.h"
 #include "kernel_fixture.h"
 

@@ -1,7 +1,7 @@
 /* The kernel `walk` without a GPU: which waves it takes, that its blocks together run each block of
  * each call once and in its wave, and that whole programs give the bits of single launches, with
  * DRMAD_CUDA_WALK as users set it. */
-#include "exec/cuda/gpu_walk.h"
+#include "exec/cuda/driver/gpu_walk.h"
 #include "gpu_driver.h"
 #include "random_graph.h"
 

@@ -1,5 +1,5 @@
 /* Which tiles the products of the nets that matter get, and how the model comes to it. */
-#include "exec/cuda/tile_choice.h"
+#include "exec/cuda/lower/tile_choice.h"
 #include "test.h"
 
 enum { ALL = (1 << GPU_TILES) - 1 };

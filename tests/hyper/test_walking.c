@@ -1,6 +1,6 @@
-/* The kernel `walk` (src/exec/cuda/gpu_walk.h) on whole trainings: how many launches a step is with
+/* The kernel `walk` (src/exec/cuda/driver/gpu_walk.h) on whole trainings: how many launches a step is with
  * it, and that a hypergradient has the bits of single launches. */
-#include "exec/cuda/gpu_walk.h"
+#include "exec/cuda/driver/gpu_walk.h"
 #include "gpu_driver.h"
 #include "paper.h"
 

@@ -6,7 +6,7 @@
 #ifndef CODE_INSIDE_H
 #define CODE_INSIDE_H
 #include "exec/cuda/gpu_code.h"
-#include "exec/cuda/gpu_lower.h"
+#include "exec/cuda/lower/gpu_lower.h"
 
 enum {
     ALIGN = 256, /* of what lies in a block */

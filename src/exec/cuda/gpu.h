@@ -1,28 +1,26 @@
 /* The seam between the CUDA backend and what computes for it. The backend lowers a plan to a list
  * of calls, each one kernel with its arguments; a driver runs such lists. There are two drivers:
- * libdrmad_cuda.so (cuda_driver.c, kernels.cu), on an NVIDIA GPU, and the host's (host_driver.c),
- * which runs the same kernel bodies thread by thread, so that all but the GPU itself is tested
- * without one.
+ * libdrmad_cuda.so, on an NVIDIA GPU, and the host's, which runs the same kernel bodies thread by
+ * thread, so that all but the GPU itself is tested without one.
  *
  *   backend_cuda.c   a backend (exec/backend.h) over a driver: its memory, shares of it
- *   gpu_*.c          a plan's code: places, runs that are put by, order, passes of the grid; waves
- *   lower_*.c        plan -> calls; tile_choice.c: by which tiles
- *   kernels.def      the kernels; kernel_args.h their arguments; body_*.h what they do
- *   geometry.c       how many blocks and threads a call takes
- *   gpu_walk.c       what of a list the kernel `walk` does in one launch
+ *   gpu_*.c          a plan's code: places, runs that are put by, order; passes of the grid
  *   cuda_load.c      finds and opens libdrmad_cuda.so
- *   cuda_*.c         that: cuda_gpu.h; large products by cuBLASLt and cuDNN: cuda_library.h
+ *   lower/           plan -> calls; which tiles, how many blocks and threads; waves
+ *   kernel/          kernels.def the kernels; kernel_args.h their arguments; body_*.h what they do
+ *   driver/          cuda_*.c is libdrmad_cuda.so (large products by cuBLASLt and cuDNN), and the
+ *                    host's; gpu_walk.c, of both: what of a list the kernel `walk` does at once
  *
  * A body is written as phases between barriers (body.h), in the part of C that is C++ too. Sums
  * have a fixed order: bits are equal from run to run. */
 #ifndef GPU_H
 #define GPU_H
 #include "exec/backend.h"
-#include "exec/cuda/kernel_args.h"
+#include "exec/cuda/kernel/kernel_args.h"
 
 typedef enum gpu_kernel {
 #define KERNEL(name) GPU_##name,
-#include "exec/cuda/kernels.def"
+#include "exec/cuda/kernel/kernels.def"
 #undef KERNEL
     GPU_KERNELS
 } gpu_kernel;
@@ -71,7 +69,7 @@ static inline size_t gpu_args_bytes(gpu_kernel k)
 {
     static const size_t of[GPU_KERNELS] = {
 #define KERNEL(name) [GPU_##name] = sizeof(name##_args),
-#include "exec/cuda/kernels.def"
+#include "exec/cuda/kernel/kernels.def"
 #undef KERNEL
     };
 

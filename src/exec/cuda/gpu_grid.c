@@ -1,9 +1,9 @@
 /* The grid trajectory's passes, each recorded once. To the grid: the cells of all weights, and from
  * them the list of those that have moved. Back: one call. */
-#include "exec/cuda/body.h"
+#include "exec/cuda/kernel/body.h"
 #include "exec/cuda/gpu_code.h"
-#include "exec/cuda/gpu_lower.h"
-#include "exec/cuda/kernel_args.h"
+#include "exec/cuda/lower/gpu_lower.h"
+#include "exec/cuda/kernel/kernel_args.h"
 #include <stddef.h>
 #include <string.h>
 
