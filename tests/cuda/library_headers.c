@@ -1,6 +1,6 @@
-/* What src/exec/cuda/driver/library_api.h declares beside the real headers of cuBLASLt and cuDNN: each
- * number, size and place. Compiled where those headers are (cmake/cuda.cmake), and with them the
- * files that use the libraries, so that the types of all arguments are checked too. */
+/* What src/exec/cuda/driver/library_api.h declares beside the real headers of cuBLASLt and cuDNN:
+ * each number, size and place. Compiled where those headers are (cmake/cuda.cmake), and with them
+ * the files that use the libraries, so that the types of all arguments are checked too. */
 #include "exec/cuda/driver/library_api.h"
 
 #define VALUE(name, number) _Static_assert((int)name == (number), #name);

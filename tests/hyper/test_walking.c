@@ -1,5 +1,5 @@
-/* The kernel `walk` (src/exec/cuda/driver/gpu_walk.h) on whole trainings: how many launches a step is with
- * it, and that a hypergradient has the bits of single launches. */
+/* The kernel `walk` (src/exec/cuda/driver/gpu_walk.h) on whole trainings: how many launches a step
+ * is with it, and that a hypergradient has the bits of single launches. */
 #include "exec/cuda/driver/gpu_walk.h"
 #include "gpu_driver.h"
 #include "paper.h"
