@@ -27,6 +27,18 @@ typedef struct op {
     size_t bytes;
 } op;
 
+/* The first that is made does all at once, another when it is waited for. */
+struct CUstream_st {
+    bool other;
+    int seen; /* of fake.begun, when an event that it waited for was recorded */
+    int n;
+    op *later;
+};
+
+struct CUevent_st {
+    int seen;
+};
+
 struct CUgraph_st {
     int n;
     op at[OPS_MAX];
@@ -305,6 +317,7 @@ static bool done(const op *o)
 
 static cudaError_t now_or_later(const op *o)
 {
+    fake.begun++;
     if (!fake.capturing) return done(o) ? cudaSuccess : cudaErrorLaunchFailure;
     if (captured->n == OPS_MAX) return cudaErrorUnknown;
     captured->at[captured->n++] = *o;
@@ -337,6 +350,23 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t s)
     return now_or_later(&(op){.way = COPY_WITHIN, .to = to, .bytes = bytes});
 }
 
+static cudaError_t put_off(cudaStream_t s, const op *o)
+{
+    if (s->n == OPS_MAX) return cudaErrorUnknown;
+    fake.hasty += s->seen != fake.begun;
+    s->later[s->n++] = *o;
+    return cudaSuccess;
+}
+
+static cudaError_t catch_up(cudaStream_t s)
+{
+    bool good = true;
+
+    for (int i = 0; i < s->n; i++) good = done(&s->later[i]) && good;
+    s->n = 0;
+    return good ? cudaSuccess : cudaErrorLaunchFailure;
+}
+
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
@@ -345,8 +375,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
                                                           : COPY_WITHIN;
 
     CALL();
-    (void)s;
-    return now_or_later(&(op){.way = way, .to = to, .from = from, .bytes = bytes});
+    const op o = {.way = way, .to = to, .from = from, .bytes = bytes};
+    return s->other ? put_off(s, &o) : now_or_later(&o);
 }
 
 /* The calls of one launch, one after another. */
@@ -409,10 +439,10 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *kerne
     return now_or_later(&o);
 }
 
-static cudaError_t make(void **out)
+static cudaError_t make(size_t bytes, void **out)
 {
     CALL();
-    *out = malloc(16);
+    *out = calloc(1, bytes);
     fake.live++;
     return cudaSuccess;
 }
@@ -427,19 +457,59 @@ static cudaError_t unmake(void *p)
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 {
     (void)flags;
-    return make((void **)out);
+    const cudaError_t e = make(sizeof **out, (void **)out);
+    if (e != cudaSuccess) return e;
+    (*out)->other = fake.streams++ > 0;
+    (*out)->later = malloc(OPS_MAX * sizeof(op));
+    return e;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
+    fake.streams--;
+    free(s->later);
     return unmake(s);
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     CALL();
-    (void)s;
-    return fake.capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+    if (fake.capturing) return cudaErrorStreamCaptureUnsupported;
+    return catch_up(s);
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
+{
+    (void)flags;
+    return make(sizeof **out, (void **)out);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t e)
+{
+    return unmake(e);
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
+{
+    CALL();
+    if (s->other) return cudaErrorUnknown;
+    e->seen = fake.begun;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
+{
+    CALL();
+    (void)flags;
+    s->seen = e->seen;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
+{
+    CALL();
+    fake.reached = e->seen;
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode)
@@ -488,6 +558,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t p, cudaStream_t s)
 
     CALL();
     (void)s;
+    fake.begun++;
     for (int i = 0; i < g->n; i++)
         if (!done(&g->at[i])) return cudaErrorLaunchFailure;
     return cudaSuccess;

@@ -11,6 +11,10 @@ typedef struct fake_cuda {
     int fail_at;                       /* that call fails, from 0; -1: none */
     cudaError_t error;                 /* with this */
     int calls, live;                   /* so far; things not given back */
+    int begun;                         /* what the first stream has been given to do */
+    int streams;
+    int reached; /* what had begun when the event was recorded that was waited for last */
+    int hasty;   /* copies of another stream that did not wait for all that had begun */
     int launches, shared_asked;        /* kernels recorded; asked to have more shared memory */
     int early;                         /* of the kernels: may start before their turn */
     int each, cluster;  /* blocks of `walk` that find room: on a multiprocessor, in a cluster */

@@ -142,6 +142,81 @@ TEST(a_program_is_recorded_once_and_runs_in_order)
     CHECK_INT(fake.live, 0);
 }
 
+/* 0, 1, ... on their way to the host while the device writes them elsewhere; then from the host. */
+typedef struct journey {
+    gpu *g;
+    void *device, *host, *back;
+    gpu_program *p;
+} journey;
+
+static drmad_status travel(drmad_ctx *ctx, journey *j)
+{
+    enum { N = 6, BYTES = N * sizeof(double) };
+    const gpu_driver *d = drmad_cuda_driver();
+    iota_args iota = {.count = N, .inner = 1, .dim = N, .to = F64};
+    gpu_call call = {.kernel = GPU_iota, .type = F64};
+    const gpu_transfer none = {0};
+    drmad_status st = DRMAD_OK;
+
+    TRY(d->open(ctx, 0, &j->g));
+    TRY(d->alloc(j->g, ctx, BYTES, &j->device));
+    TRY(d->alloc_host(j->g, ctx, BYTES, &j->host));
+    TRY(d->alloc_host(j->g, ctx, BYTES, &j->back));
+    iota.y = j->device;
+    memcpy(call.args, &iota, sizeof iota);
+    gpu_geometry(&call);
+    TRY(d->record(j->g, ctx, &call, 1, &none, &none, &j->p));
+    TRY(d->run(j->g, ctx, j->p));
+    TRY(d->get(j->g, ctx, j->host, j->device, BYTES));
+    TRY(d->got(j->g, ctx));
+    for (int i = 0; i < N; i++) CHECK_NEAR(((double *)j->host)[i], i, 0);
+    for (int i = 0; i < N; i++) ((double *)j->host)[i] += 0.5;
+    TRY(d->put(j->g, ctx, j->device, j->host, BYTES));
+    TRY(d->get(j->g, ctx, j->back, j->device, BYTES));
+    CHECK(memcmp(j->back, j->host, BYTES) != 0);
+    TRY(d->got(j->g, ctx));
+    CHECK(memcmp(j->back, j->host, BYTES) == 0);
+    TRY(d->run(j->g, ctx, j->p));
+    TRY(d->reach(j->g, ctx, j->p));
+    CHECK_INT(fake.reached, fake.begun);
+    CHECK_INT(fake.hasty, 0);
+done:
+    return st;
+}
+
+static void end_journey(const journey *j)
+{
+    const gpu_driver *d = drmad_cuda_driver();
+
+    if (!j->g) return;
+    d->forget(j->g, j->p);
+    d->free(j->g, j->device);
+    d->free_host(j->g, j->host);
+    d->free_host(j->g, j->back);
+    d->close(j->g);
+}
+
+TEST(what_travels_beside_the_work_waits_for_its_turn)
+{
+    drmad_ctx *ctx = test_ctx();
+    drmad_status st = DRMAD_E_IO;
+    int n = 0;
+
+    for (; st != DRMAD_OK && n < 100; n++) { /* each call fails in turn, until none is left to */
+        journey j = {.g = NULL};
+        fake_reset();
+        fake.fail_at = n;
+        st = travel(ctx, &j);
+        fake.fail_at = -1;
+        if (st != DRMAD_OK && j.g)
+            CHECK_FAILS(ctx, drmad_cuda_driver()->got(j.g, ctx), st, "failed at");
+        end_journey(&j);
+        CHECK_INT(fake.live, 0);
+    }
+    CHECK_OK(ctx, st);
+    CHECK(n > 20);
+}
+
 /* Nine counts of different lengths into one another's ends: eight and one where they may run at
  * once. */
 TEST(calls_of_one_wave_are_one_launch)

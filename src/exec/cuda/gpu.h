@@ -28,7 +28,7 @@ typedef enum gpu_kernel {
 enum {
     GPU_ARGS_MAX = 512, /* bytes of one call's arguments */
     /* Goes up with every change of this seam; which kernels there are is part of it. */
-    GPU_DRIVER_VERSION = 4 << 16 | GPU_KERNELS
+    GPU_DRIVER_VERSION = 5 << 16 | GPU_KERNELS
 };
 
 /* One kernel of a program. `args` is the kernel's struct of kernel_args.h; addresses in it are the
@@ -96,8 +96,8 @@ typedef struct gpu_transfer {
  * the point) or bf16 (7; convolutions: TF32). Sums are F32 in any case. */
 typedef enum gpu_products { PRODUCTS_F32, PRODUCTS_TF32, PRODUCTS_BF16 } gpu_products;
 
-/* Every function gives a drmad_status and leaves a message in ctx. Nothing is asynchronous for the
- * caller: copy and wait return when it is done; run may return before. */
+/* Every function gives a drmad_status and leaves a message in ctx. copy, wait, got and reach return
+ * when it is done; run, put and get may return before. */
 typedef struct gpu_driver {
     int version;
     drmad_status (*open)(drmad_ctx *ctx, int32_t device, gpu **out);
@@ -124,6 +124,15 @@ typedef struct gpu_driver {
                            const gpu_transfer *up, const gpu_transfer *down, gpu_program **out);
     drmad_status (*run)(gpu *g, drmad_ctx *ctx, gpu_program *p);
     drmad_status (*wait)(gpu *g, drmad_ctx *ctx); /* until all runs are done */
+    /* Until the last run of p is done, with all before it. */
+    drmad_status (*reach)(gpu *g, drmad_ctx *ctx, gpu_program *p);
+    /* From page-locked memory, in order with runs: the host may change it again when a program that
+     * is run later is reached. */
+    drmad_status (*put)(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes);
+    /* To page-locked memory: what is there after all runs so far, beside later ones, which must not
+     * write it before `got` returns: until all gets are done. */
+    drmad_status (*get)(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes);
+    drmad_status (*got)(gpu *g, drmad_ctx *ctx);
     void (*forget)(gpu *g, gpu_program *p);       /* NULL is fine */
 } gpu_driver;
 

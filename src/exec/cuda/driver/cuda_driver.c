@@ -2,7 +2,7 @@
  * is C; what must be CUDA C++ is in kernels.cu and walk.cu.
  *
  * Each `gpu` has a stream of its own, in which all that it does is ordered, so that trials side by
- * side on one GPU do not wait for each other. Memory is cudaMalloc's: it is taken when programs
+ * side on one GPU do not wait for each other; and one for what is brought to the host meanwhile. Memory is cudaMalloc's: it is taken when programs
  * are made, not while they run.
  *
  * After an error that is not a want of memory the CUDA context of the process may be broken for
@@ -153,7 +153,10 @@ static void close_gpu(gpu *g)
     if (!g) return;
     cudaSetDevice(g->device);
     if (g->stream) cudaStreamSynchronize(g->stream);
+    if (g->down) cudaStreamSynchronize(g->down);
     cuda_library_close(&g->library);
+    if (g->turn) cudaEventDestroy(g->turn);
+    if (g->down) cudaStreamDestroy(g->down);
     if (g->stream) cudaStreamDestroy(g->stream);
     mem_free(g->ctx, g);
 }
@@ -179,6 +182,10 @@ static drmad_status open_gpu(drmad_ctx *ctx, int32_t device, gpu **out)
     TRY(check_walk(g, &is));
     TRY(cuda_answered(g, ctx, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
                       "making a stream"));
+    TRY(cuda_answered(g, ctx, cudaStreamCreateWithFlags(&g->down, cudaStreamNonBlocking),
+                      "making a stream"));
+    TRY(cuda_answered(g, ctx, cudaEventCreateWithFlags(&g->turn, cudaEventDisableTiming),
+                      "making an event"));
     g->library = (cuda_library){.g = g, .ctx = ctx, .stream = g->stream};
     *out = g, g = NULL;
 done:
@@ -274,6 +281,7 @@ static void free_host(gpu *g, void *ptr)
     if (!ptr) return;
     cudaSetDevice(g->device);
     cudaStreamSynchronize(g->stream);
+    cudaStreamSynchronize(g->down);
     cudaFreeHost(ptr);
 }
 
@@ -326,6 +334,42 @@ done:
     return st;
 }
 
+/* ---- copies that nobody waits for ---- */
+
+static drmad_status put(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(cuda_enter(g, ctx));
+    TRY(cuda_answered(g, ctx, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, g->stream),
+                      "sending memory"));
+done:
+    return st;
+}
+
+static drmad_status get(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(cuda_enter(g, ctx));
+    TRY(cuda_answered(g, ctx, cudaEventRecord(g->turn, g->stream), "marking a copy's turn"));
+    TRY(cuda_answered(g, ctx, cudaStreamWaitEvent(g->down, g->turn, 0), "waiting for its turn"));
+    TRY(cuda_answered(g, ctx, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, g->down),
+                      "bringing memory"));
+done:
+    return st;
+}
+
+static drmad_status got(gpu *g, drmad_ctx *ctx)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(cuda_enter(g, ctx));
+    TRY(cuda_answered(g, ctx, cudaStreamSynchronize(g->down), "bringing memory"));
+done:
+    return st;
+}
+
 /* ---- the table ---- */
 
 static const gpu_driver driver = {
@@ -344,6 +388,10 @@ static const gpu_driver driver = {
     .record = cuda_record,
     .run = cuda_run,
     .wait = wait,
+    .reach = cuda_reach,
+    .put = put,
+    .get = get,
+    .got = got,
     .forget = cuda_forget,
 };
 

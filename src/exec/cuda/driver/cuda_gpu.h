@@ -14,7 +14,8 @@ struct gpu {
     int device, shared_most;
     bool early; /* kernels may start before their turn */
     cuda_walk walk;
-    cudaStream_t stream;
+    cudaStream_t stream, down; /* down: what travels to the host beside the stream's work */
+    cudaEvent_t turn;          /* where in the stream such a copy may begin */
     cuda_library library;
     size_t held; /* bytes, by programs */
     char name[64];
@@ -31,5 +32,6 @@ drmad_status cuda_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const voi
 drmad_status cuda_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
                          const gpu_transfer *up, const gpu_transfer *down, gpu_program **out);
 drmad_status cuda_run(gpu *g, drmad_ctx *ctx, gpu_program *p);
+drmad_status cuda_reach(gpu *g, drmad_ctx *ctx, gpu_program *p);
 void cuda_forget(gpu *g, gpu_program *p);
 #endif

@@ -11,6 +11,7 @@ enum {
 
 struct gpu_program {
     cudaGraphExec_t exec;
+    cudaEvent_t done; /* its last run */
     void *lists; /* of the kernel `walk` */
     void *room;  /* of its libraries' calls */
     size_t held; /* bytes of both */
@@ -208,6 +209,7 @@ void cuda_forget(gpu *g, gpu_program *p)
         cudaStreamSynchronize(g->stream);
         cudaGraphExecDestroy(p->exec);
     }
+    if (p->done) cudaEventDestroy(p->done);
     cuda_free(g, p->lists);
     cuda_free(g, p->room);
     g->held -= p->held;
@@ -225,6 +227,8 @@ drmad_status cuda_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t 
     *out = NULL;
     TRY(cuda_enter(g, ctx));
     TRY(mem_alloc(g->ctx, 1, sizeof *p, &p));
+    TRY(cuda_answered(g, ctx, cudaEventCreateWithFlags(&p->done, cudaEventDisableTiming),
+                      "making an event"));
     TRY(prepare_walks(g, ctx, p, &r));
     TRY(prepare_calls(g, ctx, p, &r));
     TRY(capture(g, ctx, p, &r, &recorded));
@@ -244,6 +248,17 @@ drmad_status cuda_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
 
     TRY(cuda_enter(g, ctx));
     TRY(cuda_answered(g, ctx, cudaGraphLaunch(p->exec, g->stream), "starting a program"));
+    TRY(cuda_answered(g, ctx, cudaEventRecord(p->done, g->stream), "marking a program's end"));
+done:
+    return st;
+}
+
+drmad_status cuda_reach(gpu *g, drmad_ctx *ctx, gpu_program *p)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(cuda_enter(g, ctx));
+    TRY(cuda_answered(g, ctx, cudaEventSynchronize(p->done), "running a program"));
 done:
     return st;
 }

@@ -8,6 +8,8 @@
  *   another thread writes in it gets different values;
  *   calls of one wave run backwards;
  *   where a walk is asked for (gpu_walk.h) its blocks go on in random turns;
+ *   memory that changes while it travels (put, get) ends the call that waits for it; what a get
+ *   brings comes no sooner than that;
  *   a body whose threads disagree on whether there is another phase ends the run. */
 #include "base/machine.h"
 #include "exec/cuda/kernel/body_all.h"
@@ -31,10 +33,23 @@ typedef struct piece {
     bool device;
 } piece;
 
+/* A copy that nobody has waited for. */
+typedef struct travel {
+    struct travel *next;
+    bool down;
+    void *to;
+    const void *from;
+    size_t bytes;
+    int64_t after; /* so many runs */
+    char was[];    /* its bytes when it began */
+} travel;
+
 struct gpu {
     drmad_ctx *ctx;
     piece *first;
     size_t used;
+    travel *travels;
+    int64_t runs;
     gpu_products products;
     gpu_walk_how how;
 };
@@ -42,6 +57,7 @@ struct gpu {
 struct gpu_program {
     gpu_call *call;
     int32_t calls;
+    int64_t run; /* the number of its last */
     gpu_transfer up, down;
     char *shared, *state;
     size_t shared_bytes;
@@ -203,6 +219,94 @@ static drmad_status host_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, co
     return DRMAD_OK;
 }
 
+/* ---- copies that nobody waits for ---- */
+
+static drmad_status add_travel(gpu *g, drmad_ctx *ctx, bool down, void *to, const void *from,
+                               size_t bytes)
+{
+    drmad_status st = DRMAD_OK;
+    travel **last = &g->travels, *t = NULL;
+
+    TRY(mem_alloc(ctx, 1, sizeof *t + bytes, &t));
+    *t = (travel){.down = down, .to = to, .from = from, .bytes = bytes, .after = g->runs};
+    if (down) TRY(host_copy(g, ctx, COPY_DOWN, t->was, from, bytes));
+    else memcpy(t->was, from, bytes);
+    while (*last) last = &(*last)->next;
+    *last = t, t = NULL;
+done:
+    mem_free(ctx, t);
+    return st;
+}
+
+/* One has arrived. */
+static drmad_status end_travel(gpu *g, drmad_ctx *ctx, const travel *t)
+{
+    drmad_status st = DRMAD_OK;
+
+    if (t->down) TRY(host_copy(g, ctx, COPY_DOWN, t->to, t->from, t->bytes));
+    if (memcmp(t->down ? t->to : t->from, t->was, t->bytes) != 0)
+        TRY(FAIL(ctx, DRMAD_E_INTERNAL, "memory changed while it travelled %s",
+                 t->down ? "to the host" : "from the host"));
+done:
+    return st;
+}
+
+/* Those to the host, or those from it that began before run `run`. */
+static drmad_status end_travels(gpu *g, drmad_ctx *ctx, bool down, int64_t run)
+{
+    drmad_status st = DRMAD_OK;
+
+    for (travel **at = &g->travels; *at;) {
+        travel *t = *at;
+        if (t->down != down || (!down && t->after >= run)) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
+        if (st == DRMAD_OK) st = end_travel(g, ctx, t);
+        mem_free(ctx, t);
+    }
+    return st;
+}
+
+static drmad_status host_put(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(host_copy(g, ctx, COPY_UP, to, from, bytes));
+    TRY(add_travel(g, ctx, false, to, from, bytes));
+done:
+    return st;
+}
+
+static drmad_status host_get(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes)
+{
+    drmad_status st = DRMAD_OK;
+
+    TRY(add_travel(g, ctx, true, to, from, bytes));
+    memset(to, 0x5a, bytes);
+done:
+    return st;
+}
+
+static drmad_status host_got(gpu *g, drmad_ctx *ctx)
+{
+    return end_travels(g, ctx, true, 0);
+}
+
+static drmad_status host_reach(gpu *g, drmad_ctx *ctx, gpu_program *p)
+{
+    return end_travels(g, ctx, false, p->run);
+}
+
+static void host_free_host(gpu *g, void *ptr)
+{
+    if (!ptr) return;
+    host_got(g, g->ctx);
+    end_travels(g, g->ctx, false, INT64_MAX);
+    free_piece(g, ptr);
+}
+
 /* ---- the device ---- */
 
 static drmad_status host_open(drmad_ctx *ctx, int32_t device, gpu **out)
@@ -226,6 +330,8 @@ done:
 static void host_close(gpu *g)
 {
     if (!g) return;
+    host_got(g, g->ctx);
+    end_travels(g, g->ctx, false, INT64_MAX);
     while (g->first) free_piece(g, g->first->start);
     mem_free(g->ctx, g);
 }
@@ -438,6 +544,7 @@ static drmad_status host_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
 {
     drmad_status st = DRMAD_OK;
 
+    p->run = ++g->runs;
     protect(g, PROT_READ | PROT_WRITE);
     if (p->up.bytes) memcpy(p->up.device, p->up.host, p->up.bytes);
     for (int32_t i = 0, end; i < p->calls; i = end) {
@@ -457,10 +564,10 @@ static size_t host_held(const gpu *g)
     return 0;
 }
 
+/* Run returns when all is done. */
 static drmad_status host_wait(gpu *g, drmad_ctx *ctx)
 {
-    (void)g, (void)ctx; /* run returns when all is done */
-    return DRMAD_OK;
+    return end_travels(g, ctx, false, INT64_MAX);
 }
 
 const gpu_driver gpu_host_driver = {
@@ -475,9 +582,13 @@ const gpu_driver gpu_host_driver = {
     .held = host_held,
     .copy = host_copy,
     .alloc_host = host_alloc_host,
-    .free_host = free_piece,
+    .free_host = host_free_host,
     .record = host_record,
     .run = host_run,
     .wait = host_wait,
+    .reach = host_reach,
+    .put = host_put,
+    .get = host_get,
+    .got = host_got,
     .forget = host_forget,
 };
