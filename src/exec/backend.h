@@ -79,6 +79,15 @@ struct backend {
     /* `from` NULL: zeros, COPY_WITHIN. In order with runs. */
     drmad_status (*copy)(const backend *b, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                          size_t bytes);
+    /* Page-locked memory of the host, and copies that nobody waits for: up from it, in order with
+     * runs; down to it, of what is there then, beside later runs, which must not write that before
+     * `copied` returns. After a copy up it may change when a later run has been waited for, or by a
+     * later copy down. NULL: there are none. */
+    drmad_status (*alloc_host)(const backend *b, drmad_ctx *ctx, size_t bytes, void **out);
+    void (*free_host)(const backend *b, drmad_ctx *ctx, void *ptr); /* NULL is fine */
+    drmad_status (*copy_later)(const backend *b, drmad_ctx *ctx, copy_way way, void *to,
+                               const void *from, size_t bytes);
+    drmad_status (*copied)(const backend *b, drmad_ctx *ctx); /* until all copies down are done */
     /* How many bytes may still be taken. NULL: that is not known. */
     drmad_status (*room)(const backend *b, size_t *out);
     /* Passes of the grid, to be run any number of times. NULL: there are none. */

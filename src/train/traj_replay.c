@@ -2,9 +2,10 @@
  *
  * Two levels: a checkpoint every L steps and at the end, and room for the L - 1 states inside
  * one segment. In memory that is T/L + L states, least at L = sqrt(T); each step is run again
- * once at most. The last segment is kept as it is recorded. What does not fit the limit goes to
- * an unlinked file: the checkpoints recorded last, because those are wanted back first, while
- * the disk's cache still has them. */
+ * once at most. The last segment is kept as it is recorded. What does not fit the limit goes
+ * elsewhere: the checkpoints recorded last, because those are wanted back first. Of states on a
+ * device that copies beside its work that is host memory, within a limit of its own; else, or
+ * where a folder is given, an unlinked file, of which the disk's cache has the last part. */
 #include "train/traj_kinds.h"
 #include "train/traj_spill.h"
 #include <math.h>
@@ -17,9 +18,10 @@ typedef struct replay {
     char **checkpoint;  /* in_memory of them */
     char *slot[2];      /* two spilled checkpoints, by i modulo 2 */
     int64_t in_slot[2]; /* which; -1 = none */
+    char **beyond;      /* the other checkpoints, in host memory; NULL: they go to the file */
     char **inside;      /* L - 1 states of segment `segment`, after its checkpoint */
     int64_t segment;    /* -1 = none */
-    void *stage;        /* of a device's vectors, what is spilled; NULL otherwise */
+    void *stage;        /* of a device's vectors, what goes to the file; NULL otherwise */
     spill file;
 } replay;
 
@@ -28,7 +30,20 @@ static int64_t count_segments(int64_t steps, int64_t length)
     return (steps + length - 1) / length;
 }
 
-/* Chooses L and how many checkpoints stay in memory. False when the limit cannot be met. */
+/* Has a device host memory for what it cannot hold? */
+static bool sends(const traj_spec *s)
+{
+    return s->on && s->on->copy_later && !s->spill_dir;
+}
+
+static bool fits_beyond(const traj_spec *s, int64_t states)
+{
+    return s->memory == 0 ||
+           (uint64_t)states <= s->memory / (traj_state_bytes(s) + sizeof(char *));
+}
+
+/* Chooses L and how many checkpoints stay where states live. False when the limits cannot be
+ * met. */
 static bool choose(const traj_spec *s, replay *r)
 {
     int64_t best = (int64_t)ceil(sqrt((double)s->steps));
@@ -40,11 +55,11 @@ static bool choose(const traj_spec *s, replay *r)
     r->segments = count_segments(s->steps, best);
     r->in_memory = r->segments + 1;
     if (best - 1 + r->in_memory <= room) return true;
-    if (!s->spill_dir || room < 2) return false;
+    if ((!s->spill_dir && !sends(s)) || room < 2) return false;
     r->length = best < room - 1 ? best : room - 1;
     r->segments = count_segments(s->steps, r->length);
     r->in_memory = room - 2 - (r->length - 1);
-    return true;
+    return !sends(s) || fits_beyond(s, r->segments + 1 - r->in_memory);
 }
 
 static drmad_status hold_states(trajectory *tr, int64_t n, char ***out)
@@ -57,29 +72,67 @@ done:
     return st;
 }
 
+static drmad_status hold_host(trajectory *tr, int64_t n, char ***out)
+{
+    const backend *on = tr->spec.on;
+    const size_t bytes = traj_state_bytes(&tr->spec);
+    drmad_status st = DRMAD_OK;
+
+    TRY(traj_hold(tr, (size_t)n, sizeof **out, out));
+    for (int64_t i = 0; i < n; i++) {
+        void *state;
+        TRY(on->alloc_host(on, tr->ctx, bytes, &state));
+        (*out)[i] = state;
+        tr->stats.bytes_held += bytes;
+    }
+done:
+    return st;
+}
+
+/* Room for the checkpoints that do not stay where states live. */
+static drmad_status open_beyond(trajectory *tr, replay *r)
+{
+    const traj_spec *s = &tr->spec;
+    drmad_status st = DRMAD_OK;
+
+    TRY(traj_hold_vectors(tr, s->vectors, &r->slot[0]));
+    TRY(traj_hold_vectors(tr, s->vectors, &r->slot[1]));
+    if (sends(s)) return hold_host(tr, r->segments + 1 - r->in_memory, &r->beyond);
+    if (!s->on->host) TRY(traj_hold(tr, traj_state_bytes(s), 1, &r->stage));
+    TRY(spill_open(tr->ctx, s->spill_dir, &r->file));
+done:
+    return st;
+}
+
+static drmad_status does_not_fit(const trajectory *tr)
+{
+    const traj_spec *s = &tr->spec;
+    const size_t one = traj_state_bytes(s), limit = traj_limit(s);
+
+    if (sends(s))
+        return FAIL(tr->ctx, DRMAD_E_NOMEM,
+                    "trajectory replay: limits of %zu bytes on the device and %zu in host memory "
+                    "are not enough for states of %zu bytes; raise trajectory.memory, or name a "
+                    "folder for what is beyond in trajectory.spill_dir",
+                    limit, s->memory, one);
+    return FAIL(tr->ctx, DRMAD_E_NOMEM,
+                "trajectory replay: a limit of %zu bytes holds %zu states of %zu bytes, %s", limit,
+                limit / one, one,
+                s->spill_dir ? "expected 2 or more" : "and no folder to spill to is given");
+}
+
 static drmad_status replay_open(trajectory *tr)
 {
     drmad_status st = DRMAD_OK;
-    const traj_spec *s = &tr->spec;
     replay *r;
 
     TRY(traj_hold(tr, 1, sizeof *r, &r));
     tr->kept = r;
     spill_none(&r->file);
-    if (!choose(s, r)) {
-        st = FAIL(tr->ctx, DRMAD_E_NOMEM,
-                  "trajectory replay: a limit of %zu bytes holds %zu states of %zu bytes, %s",
-                  traj_limit(s), traj_limit(s) / traj_state_bytes(s), traj_state_bytes(s),
-                  s->spill_dir ? "expected 2 or more" : "and no folder to spill to is given");
-        goto done;
-    }
+    if (!choose(&tr->spec, r)) TRY(does_not_fit(tr));
     TRY(hold_states(tr, r->in_memory, &r->checkpoint));
     TRY(hold_states(tr, r->length - 1, &r->inside));
-    if (r->in_memory > r->segments) goto done;
-    TRY(traj_hold_vectors(tr, s->vectors, &r->slot[0]));
-    TRY(traj_hold_vectors(tr, s->vectors, &r->slot[1]));
-    if (!s->on->host) TRY(traj_hold(tr, traj_state_bytes(s), 1, &r->stage));
-    TRY(spill_open(tr->ctx, s->spill_dir, &r->file));
+    if (r->in_memory <= r->segments) TRY(open_beyond(tr, r));
 done:
     return st;
 }
@@ -92,8 +145,12 @@ static void free_states(trajectory *tr, char **state, int64_t n)
 
 static void replay_close(trajectory *tr)
 {
+    const backend *on = tr->spec.on;
     replay *r = tr->kept;
 
+    for (int64_t i = 0; r->beyond && i <= r->segments - r->in_memory; i++)
+        on->free_host(on, tr->ctx, r->beyond[i]);
+    mem_free(tr->ctx, r->beyond);
     spill_close(&r->file);
     free_states(tr, r->checkpoint, r->in_memory);
     free_states(tr, r->inside, r->length - 1);
@@ -128,6 +185,10 @@ static drmad_status spill_state(trajectory *tr, int64_t i)
     char *slot = r->slot[i % 2];
     drmad_status st = DRMAD_OK;
 
+    if (r->beyond) {
+        tr->stats.bytes_spilled += bytes;
+        return on->copy_later(on, tr->ctx, COPY_DOWN, r->beyond[i - r->in_memory], slot, bytes);
+    }
     if (r->stage) TRY(on->copy(on, tr->ctx, COPY_DOWN, r->stage, slot, bytes));
     tr->stats.bytes_spilled += bytes;
     TRY(spill_write(tr->ctx, &r->file, staged(tr, slot), bytes,
@@ -136,12 +197,21 @@ done:
     return st;
 }
 
+/* Until slots and host memory may be written. */
+static drmad_status all_copied(const trajectory *tr)
+{
+    const replay *r = tr->kept;
+
+    return r->beyond ? tr->spec.on->copied(tr->spec.on, tr->ctx) : DRMAD_OK;
+}
+
 static drmad_status keep_checkpoint(trajectory *tr, int64_t i, void *const state[])
 {
     replay *r = tr->kept;
     drmad_status st = DRMAD_OK;
 
     if (i < r->in_memory) return traj_copy_in(tr, r->checkpoint[i], state);
+    TRY(all_copied(tr));
     TRY(traj_copy_in(tr, r->slot[i % 2], state));
     r->in_slot[i % 2] = i;
     TRY(spill_state(tr, i));
@@ -174,6 +244,10 @@ static drmad_status need_checkpoint(trajectory *tr, int64_t i)
 
     if (i < r->in_memory || r->in_slot[i % 2] == i) return DRMAD_OK;
     r->in_slot[i % 2] = i;
+    if (r->beyond) {
+        TRY(all_copied(tr));
+        return on->copy_later(on, tr->ctx, COPY_UP, slot, r->beyond[i - r->in_memory], bytes);
+    }
     TRY(spill_read(tr->ctx, &r->file, staged(tr, slot), bytes,
                    (uint64_t)(i - r->in_memory) * bytes));
     if (r->stage) TRY(on->copy(on, tr->ctx, COPY_UP, slot, r->stage, bytes));
@@ -221,6 +295,7 @@ done:
     return st;
 }
 
+/* Where states live. */
 size_t traj_replay_bytes(const traj_spec *s)
 {
     replay r = {0};

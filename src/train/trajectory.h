@@ -14,8 +14,8 @@
  *
  * With `first` only the states from there on are kept and handed out: a kind sees them as a run.
  * Memory beyond the start comes in chunks under spec.memory (or room); what does not fit spills
- * (full is never chosen then; replay, to spec.spill_dir) or coarsens (grid) and is said in the
- * log. */
+ * (full is never chosen then; replay, to spec.spill_dir or from a device to host memory) or
+ * coarsens (grid) and is said in the log. */
 #ifndef TRAJECTORY_H
 #define TRAJECTORY_H
 #include "exec/backend.h"
@@ -51,7 +51,9 @@ typedef struct traj_spec {
     double first_step; /* grid: the first step over a usual one; 0: tau by the weights' size */
     double memory_of_squares; /* its beta2: v' = beta2 v + (1 - beta2) p^2 */
     size_t memory;            /* limit in bytes; 0 = none */
-    size_t room;              /* the same for states on a device (full, replay); 0: `memory` */
+    /* The same for states on a device (full, replay); 0: `memory`. Checkpoints beyond it go to
+     * host memory, then within `memory`, or to spill_dir. */
+    size_t room;
     const char *spill_dir;    /* replay: where what is beyond the limit goes; NULL = nowhere */
     size_t mask_bytes;        /* grid: bytes of ReLU sign masks of each step; 0 = none */
     bool kinked;              /* the net has kinks (ReLU): a finer grid */
@@ -78,7 +80,7 @@ typedef struct traj_stats {
     int64_t events;      /* grid: crossings logged */
     int64_t coarsened;   /* grid: times the limit made it coarser */
     int64_t recomputed;  /* replay: steps run again */
-    size_t bytes_spilled;
+    size_t bytes_spilled; /* replay: of checkpoints beyond the limit, to host memory or the file */
 } traj_stats;
 
 typedef struct trajectory trajectory;

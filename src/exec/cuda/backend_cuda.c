@@ -148,6 +148,41 @@ static drmad_status copy(const backend *b, drmad_ctx *ctx, copy_way way, void *t
     return bytes ? gpu_copy(state_of(b), ctx, way, to, from, bytes) : DRMAD_OK;
 }
 
+static drmad_status lend_host(const backend *b, drmad_ctx *ctx, size_t bytes, void **out)
+{
+    const gpu_state *s = state_of(b);
+
+    return s->d->alloc_host(s->g, ctx, bytes ? bytes : 1, out);
+}
+
+static void give_host_back(const backend *b, drmad_ctx *ctx, void *memory)
+{
+    const gpu_state *s = state_of(b);
+
+    (void)ctx;
+    if (memory) gpu_send_untold(state_of(b));
+    s->d->free_host(s->g, memory);
+}
+
+static drmad_status copy_later(const backend *b, drmad_ctx *ctx, copy_way way, void *to,
+                               const void *from, size_t bytes)
+{
+    gpu_state *s = state_of(b);
+    drmad_status st = DRMAD_OK;
+
+    TRY(gpu_send(s));
+    TRY((way == COPY_UP ? s->d->put : s->d->get)(s->g, ctx, to, from, bytes));
+done:
+    return st;
+}
+
+static drmad_status copied(const backend *b, drmad_ctx *ctx)
+{
+    const gpu_state *s = state_of(b);
+
+    return s->d->got(s->g, ctx);
+}
+
 static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void **code)
 {
     return gpu_code_bind(state_of(b), ctx, p, code);
@@ -192,6 +227,10 @@ static const backend functions = {
     .alloc = lend,
     .free = give_back,
     .copy = copy,
+    .alloc_host = lend_host,
+    .free_host = give_host_back,
+    .copy_later = copy_later,
+    .copied = copied,
     .room = room,
     .pass_new = pass_new,
     .pass_run = gpu_pass_run,

@@ -2,8 +2,8 @@
  * is C; what must be CUDA C++ is in kernels.cu and walk.cu.
  *
  * Each `gpu` has a stream of its own, in which all that it does is ordered, so that trials side by
- * side on one GPU do not wait for each other; and one for what is brought to the host meanwhile. Memory is cudaMalloc's: it is taken when programs
- * are made, not while they run.
+ * side on one GPU do not wait for each other; and one for what is brought to the host meanwhile.
+ * Memory is cudaMalloc's: it is taken when programs are made, not while they run.
  *
  * After an error that is not a want of memory the CUDA context of the process may be broken for
  * good. So the first is kept, and every later call of this `gpu` gives it again. */
