@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -159,19 +160,11 @@ class Mapped:
         source: Any = loader.sampler if self.single else loader.batch_sampler
         inner = getattr(source, "sampler", None)
         owners = [o for o in (loader, source, inner) if o is not None]
-        for o in owners[1:]:
-            if hasattr(o, "set_epoch"):
-                o.set_epoch(epoch)
-        own = {id(g): g for o in owners if (g := getattr(o, "generator", None)) is not None}
-        before = [(g, g.get_state()) for g in own.values()]
-        try:
-            for g in own.values():
-                g.manual_seed(number)
-            with seeded(number):
-                return [[b] if self.single else list(b) for b in source]
-        finally:
-            for g, state in before:
-                g.set_state(state)
+        with _drawing(owners, number):
+            for o in owners[1:]:
+                if hasattr(o, "set_epoch"):
+                    o.set_epoch(epoch)
+            return [[b] if self.single else list(b) for b in source]
 
     def order(self, seed: int, epoch: int) -> list[list[int]]:
         got = self.orders.get((seed, epoch))
@@ -352,27 +345,35 @@ def _count(name: str, batch: Any) -> int:
     return n
 
 
+@contextmanager
+def _drawing(owners: Iterable[Any], seed: int) -> Iterator[None]:
+    """Within it, the owners' generators and the process's start from `seed`; after it, they are as
+    before. Two threads may share an owner."""
+    own = {id(g): g for o in owners if (g := getattr(o, "generator", None)) is not None}
+    with seeded(seed):
+        before = [(g, g.get_state()) for g in own.values()]
+        try:
+            for g in own.values():
+                g.manual_seed(seed)
+            yield
+        finally:
+            for g, state in before:
+                g.set_state(state)
+
+
 def one_pass(name: str, data: Iterable[Any], seed: int, limit: int) -> list[Any]:
     """All batches of one pass under `seed`; DataError above `limit` bytes."""
     got, size = [], 0
-    own = getattr(data, "generator", None)
-    before = own.get_state() if own is not None else None
-    try:
-        if own is not None:
-            own.manual_seed(seed)
-        with seeded(seed):
-            for batch in data:
-                got.append(batch)
-                size += trees.nbytes(batch)
-                if size > limit:
-                    raise DataError(
-                        f"{name}: {type(data).__name__} gives no batch at random access, and one "
-                        f"pass over it exceeds cache_bytes = {limit}; give a DataLoader over a "
-                        "map-style dataset, or raise cache_bytes"
-                    )
-    finally:
-        if own is not None:
-            own.set_state(before)
+    with _drawing([data], seed):
+        for batch in data:
+            got.append(batch)
+            size += trees.nbytes(batch)
+            if size > limit:
+                raise DataError(
+                    f"{name}: {type(data).__name__} gives no batch at random access, and one "
+                    f"pass over it exceeds cache_bytes = {limit}; give a DataLoader over a "
+                    "map-style dataset, or raise cache_bytes"
+                )
     if not got:
         raise DataError(f"{name}: {type(data).__name__} gives no batch")
     return got
@@ -525,22 +526,15 @@ class Evaluation:
     @staticmethod
     def _replayed(loader: DataLoader) -> Iterator[Any]:
         """One pass under a fixed seed; the caller's generators are put back after each batch."""
-        number, own = mix(PASS), loader.generator
-        before = own.get_state() if own is not None else None
-        try:
-            if own is not None:
-                own.manual_seed(number)
-            with seeded(number):
-                batches = iter(loader)
-            for i in range(1 << 62):
-                with seeded(mix(number, i)):
-                    batch = next(batches, None)
-                if batch is None:
-                    return
-                yield batch
-        finally:
-            if own is not None:
-                own.set_state(before)
+        number = mix(PASS)
+        with _drawing([loader], number):
+            batches = iter(loader)
+        for i in range(1 << 62):
+            with _drawing([loader], mix(number, i)):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def _examples(self) -> int:
         if self.kept is None:

@@ -14,7 +14,9 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from .errors import ConfigError
+from .seeds import mix, one_at_a_time, seeded
 
+READ = 8  # what a seed is drawn for
 NUMBERS = ("lr", "momentum", "dampening", "weight_decay")  # of SGD
 
 # What torch calls them, what a study does, and the numbers that a group of each has. RMSprop's
@@ -55,8 +57,9 @@ def read_optimizer(optimizer: Any, model: nn.Module | Callable[[], nn.Module]) -
             )
         module, opt = model, optimizer
     elif callable(optimizer):
-        module = model if isinstance(model, nn.Module) else model()
-        opt = optimizer(module if _takes_module(optimizer) else _trainable(module))
+        with seeded(mix(READ)):  # weights are drawn, of which only names and shapes are read
+            module = model if isinstance(model, nn.Module) else model()
+            opt = optimizer(module if _takes_module(optimizer) else _trainable(module))
     else:
         raise ConfigError(f"optimizer: {type(optimizer).__name__}; an optimizer, or a factory")
     if not isinstance(opt, torch.optim.Optimizer):
@@ -171,7 +174,7 @@ def read_schedule(scheduler: Callable, optimizer: dict[str, Any], steps: int) ->
     if any(not g["lr"] > 0 for g in groups):
         raise ConfigError("scheduler: a base rate of 0 has no factors; start from lr > 0")
     factors: list[list[float]] = [[] for _ in groups]
-    with warnings.catch_warnings():
+    with one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(steps):
             for out, now, base in zip(factors, dummy.param_groups, still):

@@ -26,7 +26,7 @@ from . import trees
 from .batches import Cache, Evaluation, Training
 from .errors import ConfigError, ModelError
 from .net import Net, Tensor
-from .seeds import mix, seeded
+from .seeds import mix, one_at_a_time, seeded
 from .state import State
 
 NOISE, EVALUATE = 5, 6  # what a seed is drawn for
@@ -190,8 +190,11 @@ class Oracle:
 
     def surroundings(self, seed: int, twice: bool = False) -> ExitStack:
         """What a pass runs in: seeded generators, and back ends that can be differentiated `twice`.
-        Fused attention serves a gradient as well, unless its dropout would draw other masks."""
+        Fused attention serves a gradient as well, unless its dropout would draw other masks; then
+        too it must not run while another thread has switched it off."""
         stack = ExitStack()
+        if self.attention or self.recurrent:
+            stack.enter_context(one_at_a_time)
         if self.noise:
             stack.enter_context(seeded(seed, self.noise, self.device))
         if self.attention and (twice or self.noise):
@@ -295,7 +298,7 @@ class Oracle:
         state = self.state
         pull = state.cotangent if state.live and not ask.forward else None
         push = state.live and ask.forward
-        with forward_ad.dual_level(), ExitStack() as stack:
+        with one_at_a_time, forward_ad.dual_level(), ExitStack() as stack:
             duals = [forward_ad.make_dual(p, t) for p, t in zip(ask.params, ask.along)]
             ins = [b.clone().requires_grad_() for b in state.before(step)] if pull or push else []
             if push and state.tangent:

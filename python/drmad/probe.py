@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from . import trees
 from .errors import ModelError
 from .net import Net, Tensor
-from .seeds import mix, seeded, states, used
+from .seeds import mix, one_at_a_time, seeded, states, used
 from .state import State
 
 if TYPE_CHECKING:
@@ -518,6 +518,7 @@ def _fault(o: Oracle, w, batch, watch: Watch) -> tuple[str, str] | None:
     """Walks back twice with anomaly mode on: it ties the nodes of the second graph to those of the
     first one, and those were claimed by the operations that made them."""
     with (
+        one_at_a_time,
         warnings.catch_warnings(),
         o.surroundings(mix(PROBE), twice=True),
         o.state.plain(0, moves=False),

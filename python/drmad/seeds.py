@@ -13,8 +13,10 @@ import torch
 
 MASK = (1 << 64) - 1
 KINDS = ("torch", "random", "numpy")
-# The generators are the process's: two threads that seed at once draw each other's numbers.
-_one_at_a_time = threading.RLock()
+# Held while something that the process has once, and no thread for itself, is not as it was found:
+# the generators, torch's level of forward mode, its switches of back ends, filters of warnings. Two
+# studies in two threads would draw each other's numbers.
+one_at_a_time = threading.RLock()
 
 
 def mix(*parts: int) -> int:
@@ -67,11 +69,11 @@ class seeded:
         self.cuda = device if device is not None and device.type == "cuda" else None
 
     def __enter__(self) -> None:
-        _one_at_a_time.acquire()
+        one_at_a_time.acquire()
         try:
             self._seed()
         except BaseException:
-            _one_at_a_time.release()
+            one_at_a_time.release()
             raise
 
     def _seed(self) -> None:
@@ -94,7 +96,7 @@ class seeded:
         try:
             self._restore()
         finally:
-            _one_at_a_time.release()
+            one_at_a_time.release()
 
     def _restore(self) -> None:
         if "torch" in self.kinds:

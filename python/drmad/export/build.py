@@ -16,6 +16,7 @@ from .._abi import VERSION
 from ..errors import ModelError
 from ..net import Net
 from ..probe import check_parameters
+from ..seeds import one_at_a_time
 from .folder import write_graph, write_safetensors
 from .lower import Inputs, Lowering, NotAny
 from .parity import parity
@@ -248,10 +249,11 @@ def export_graph(model: nn.Module | Callable, loss_fn: Callable, batch: Any,
     batch    an example, of as many examples as a step has
 
     ModelError for what is not imported, with its module."""
-    net = Net(model, seed)
-    check_parameters(net, net.tensors())
-    graph = Graph(net, loss_fn, batch, _scores(net, batch))
-    numbers = parity(graph)
+    with one_at_a_time:  # torch.export and the switches around it are the process's
+        net = Net(model, seed)
+        check_parameters(net, net.tensors())
+        graph = Graph(net, loss_fn, batch, _scores(net, batch))
+        numbers = parity(graph)
     folder = pathlib.Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(folder / "weights.safetensors", graph.inputs.values)
