@@ -7,6 +7,7 @@
  * workers run on different processors gets the same bits from them. OPENBLAS_CORETYPE, where the
  * user has set it, is heeded. */
 #include "linalg/linalg_inside.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +49,7 @@ static void restore_env(drmad_ctx *ctx, const char *name, char *old)
 }
 
 /* OpenBLAS reads both variables while it is loaded. */
-static drmad_status load_lapack_for_one_thread(drmad_ctx *ctx, lapack *out)
+static drmad_status load_lapack_first(drmad_ctx *ctx, lapack *out)
 {
     static const char threads[] = "OPENBLAS_NUM_THREADS", core[] = "OPENBLAS_CORETYPE";
     const bool choose =
@@ -62,6 +63,21 @@ static drmad_status load_lapack_for_one_thread(drmad_ctx *ctx, lapack *out)
     if (choose) unsetenv(core);
     restore_env(ctx, threads, was);
     return loaded;
+}
+
+/* The environment is the process's, and so are these two: without them contexts on two threads
+ * would put back what the other had set, and what is set moves under a getenv elsewhere. A library
+ * once loaded stays (RTLD_NODELETE) and reads no more variables: they are set once. */
+static drmad_status load_lapack_for_one_thread(drmad_ctx *ctx, lapack *out)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool loaded;
+
+    pthread_mutex_lock(&lock);
+    const drmad_status st = loaded ? load_lapack(ctx, out) : load_lapack_first(ctx, out);
+    loaded |= st == DRMAD_OK;
+    pthread_mutex_unlock(&lock);
+    return st;
 }
 
 static drmad_status load_nlopt(drmad_ctx *ctx, nlopt *out)

@@ -1,6 +1,7 @@
 /* Machines without LAPACK or NLopt; one thread; memory that runs out. */
 #include "linalg/linalg_inside.h"
 #include "test.h"
+#include <pthread.h>
 
 TEST(a_library_that_is_missing_is_named_with_its_package)
 {
@@ -54,6 +55,37 @@ TEST(loading_starts_no_threads_and_leaves_the_environment_alone)
     CHECK_OK(ctx, linalg_open(ctx, &l));
     CHECK(!getenv("OPENBLAS_NUM_THREADS"));
     linalg_close(l);
+}
+
+static void *open_often(void *arg)
+{
+    drmad_ctx *ctx = drmad_ctx_new(NULL, NULL);
+    bool *ok = arg;
+
+    for (int i = 0; i < 100; i++) {
+        linalg *l = NULL;
+
+        *ok = linalg_open(ctx, &l) == DRMAD_OK && *ok;
+        linalg_close(l);
+    }
+    drmad_ctx_free(ctx);
+    return NULL;
+}
+
+/* One put back what another one had set, so that it stayed. */
+TEST(loading_on_threads_leaves_the_environment_alone)
+{
+    pthread_t thread[4];
+    bool ok[COUNT(thread)] = {true, true, true, true};
+
+    for (size_t i = 0; i < COUNT(thread); i++)
+        CHECK_INT(pthread_create(&thread[i], NULL, open_often, &ok[i]), 0);
+    for (size_t i = 0; i < COUNT(thread); i++) {
+        pthread_join(thread[i], NULL);
+        CHECK(ok[i]);
+    }
+    CHECK(!getenv("OPENBLAS_NUM_THREADS"));
+    CHECK(!getenv("OPENBLAS_CORETYPE"));
 }
 
 static double bowl(void *user, int32_t n, const double *x, double *g)
