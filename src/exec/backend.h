@@ -49,7 +49,7 @@ typedef struct grid_pass {
     int64_t total;
 } grid_pass;
 
-enum { BACKEND_VERSION = 5 };
+enum { BACKEND_VERSION = 6 };
 
 /* Within the device; from the host to it; back. */
 typedef enum copy_way { COPY_WITHIN, COPY_UP, COPY_DOWN } copy_way;
@@ -68,9 +68,9 @@ struct backend {
     bool arena; /* wants bound_memory.arena */
     drmad_status (*bind)(const backend *b, drmad_ctx *ctx, const plan *p, void **code);
     drmad_status (*run)(void *code, const bound_memory *m);
-    /* Until all runs of this code are done; gives the first error of those that were `later`. NULL:
-     * no run ever is. */
-    drmad_status (*wait)(void *code);
+    /* Until at most `leave` runs of this code are under way; gives the first error of those that
+     * are done and were `later`. After an error none is under way. NULL: no run ever is. */
+    drmad_status (*wait)(void *code, int32_t leave);
     void (*release)(void *code);       /* NULL is fine */
     size_t (*bytes)(const void *code); /* memory it holds */
     /* Device memory, zeroed. */
@@ -113,9 +113,10 @@ void program_set_output(program *p, int32_t i, void *memory);
 /* Fails with DRMAD_E_USAGE when a leaf that the plan reads, or an output, has no memory, and
  * with DRMAD_E_DATA when an index points outside its table. */
 drmad_status program_run(program *p);
-/* The same, but the host need not wait for it: outputs in host memory come at the latest with
- * program_wait, and so do errors. Leaves in host memory may change at once. */
+/* The same, but the host need not wait for it: outputs in host memory come at the latest with a
+ * program_wait that does not leave the run under way, and so do errors. Leaves in host memory may
+ * change at once. */
 drmad_status program_run_later(program *p);
-drmad_status program_wait(program *p);
+drmad_status program_wait(program *p, int32_t leave); /* until at most so many are under way */
 size_t program_bytes(const program *p); /* arena and work space */
 #endif

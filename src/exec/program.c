@@ -100,9 +100,9 @@ drmad_status program_run_later(program *p)
     return run(p, p->on->wait != NULL);
 }
 
-drmad_status program_wait(program *p)
+drmad_status program_wait(program *p, int32_t leave)
 {
-    return p->on->wait ? p->on->wait(p->code) : DRMAD_OK;
+    return p->on->wait ? p->on->wait(p->code, leave) : DRMAD_OK;
 }
 
 size_t program_bytes(const program *p)

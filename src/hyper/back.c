@@ -171,7 +171,7 @@ static drmad_status reverse_step(walker *w, int64_t step, const traj_view *v)
 {
     const drmad_status st = walker_send_step(w, step, v);
 
-    return st == DRMAD_OK ? job_wait(w->back) : st;
+    return st == DRMAD_OK ? job_wait(w->back, 0) : st;
 }
 
 drmad_status walker_collect(walker *w, int64_t step, double *dvalues)
@@ -426,7 +426,7 @@ drmad_status walker_back(walker *w, walk_report *r, double *dvalues)
         w->inverted[i] = -1;
         TRY(trainer_clear_sum(t, i));
     }
-    w->lates = 0;
+    late_forget(w);
     for (int64_t step = T - 1, seen = T; step >= w->first; step--) {
         TRY(base_stopped(w->ctx));
         const bool rest = w->spec.tenth && step / 10 >= T / 10; /* T is no multiple of 10 */

@@ -197,7 +197,7 @@ static drmad_status tangent_run(walker *w, const double *values, const double *d
         trainer_bind(t, SLOT_WTAN, w->tan);
         TRY(job_run_later(w->tangent, t->slot));
     }
-    TRY(job_wait(w->tangent));
+    TRY(job_wait(w->tangent, 0));
 done:
     return st;
 }

@@ -192,7 +192,7 @@ static drmad_status run_batch(walker *w, int64_t step)
 {
     const drmad_status st = send_batch(w, step);
 
-    return st == DRMAD_OK ? job_wait(w->back) : st;
+    return st == DRMAD_OK ? job_wait(w->back, 0) : st;
 }
 
 /* The cotangents of the batch just run, into m->mixed. */
@@ -242,7 +242,7 @@ static drmad_status product(void *user, const double *x, double *y)
     for (int64_t k = 0; k < m->batches; k++) {
         TRY(m->sum ? send_batch(w, k) : run_batch(w, k));
         if (m->sum && k + 1 < m->batches) continue;
-        TRY(job_wait(w->back));
+        TRY(job_wait(w->back, 0));
         TRY(fetch_products(w, &hx));
         for (int64_t i = 0; i < m->spec.unknowns; i++)
             y[m->place[i]] += product_at(w, hx, m->place[i]) / (double)m->batches;

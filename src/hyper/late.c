@@ -1,8 +1,8 @@
 /* Reverse steps under way. Where the backend lets the host run ahead (backend.wait) and the
- * trajectory is exact, up to LATE_STEPS of them are sent off before their cotangents are looked at;
- * each has memory of its own for what the host reads of it: the small cotangents and the batch that
- * they belong to. What is summed on the device is taken at the ends of its phases, which end such a
- * row of steps. */
+ * trajectory is exact, LATE_STEPS of them are sent off before the cotangents of the older half are
+ * looked at; each has memory of its own for what the host reads of it: the small cotangents and the
+ * batch that they belong to. What is summed on the device is taken at the ends of its phases, at
+ * which all are looked at. */
 #include "hyper/walker.h"
 #include <math.h>
 #include <string.h>
@@ -89,26 +89,45 @@ static bool phase_ends(const walker *w, int64_t step)
     return ends;
 }
 
-static drmad_status look(walker *w, double *dvalues)
+/* Of the i-th under way. */
+static late_step *late_at(const walker *w, int32_t i)
 {
-    const int32_t n = w->lates;
-    drmad_status st = job_wait(w->back);
+    return &w->late[(w->late_head + i) % LATE_STEPS];
+}
 
-    if (st == DRMAD_OK) st = job_wait(w->norm);
-    w->lates = 0;
+/* Looks at all but the last `leave`. */
+static drmad_status look(walker *w, int32_t leave, double *dvalues)
+{
+    const int32_t n = w->lates - leave;
+    drmad_status st = job_wait(w->back, leave);
+    int32_t norms = 0;
+
+    for (int32_t k = n; k < w->lates; k++) norms += late_at(w, k)->normed;
+    if (st == DRMAD_OK) st = job_wait(w->norm, norms);
     for (int32_t k = 0; st == DRMAD_OK && k < n; k++) {
-        late_step *l = &w->late[k];
+        late_step *l = late_at(w, k);
         change_places(w, l);
         st = walker_collect(w, l->step, dvalues);
         change_places(w, l);
         if (st == DRMAD_OK && l->normed) st = walker_note_norm(w, l->step, sqrt(l->square));
     }
+    w->late_head = (w->late_head + n) % LATE_STEPS;
+    w->lates = leave;
     return st;
+}
+
+void late_forget(walker *w)
+{
+    if (w->lates > 0) {
+        (void)job_wait(w->back, 0);
+        (void)job_wait(w->norm, 0);
+    }
+    w->lates = w->late_head = 0;
 }
 
 drmad_status late_norm(walker *w)
 {
-    late_step *l = &w->late[w->lates - 1];
+    late_step *l = late_at(w, w->lates - 1);
 
     l->normed = true;
     return walker_send_norm(w, &l->square);
@@ -120,13 +139,14 @@ drmad_status late_reverse(walker *w, int64_t step, double *dvalues)
     traj_view v;
 
     TRY(traj_load(w->tr, step, &v)); /* may run steps, on batches of the trainer's own */
-    late_step *l = &w->late[w->lates++];
+    late_step *l = late_at(w, w->lates++);
     l->step = step, l->normed = false;
     change_places(w, l);
     st = trainer_prepare(w->t, step);
     if (st == DRMAD_OK) st = walker_send_step(w, step, &v);
     change_places(w, l);
-    if (st == DRMAD_OK && (w->lates == LATE_STEPS || phase_ends(w, step))) st = look(w, dvalues);
+    if (st == DRMAD_OK && phase_ends(w, step)) return look(w, 0, dvalues);
+    if (st == DRMAD_OK && w->lates == LATE_STEPS) st = look(w, LATE_STEPS / 2, dvalues);
 done:
     return st;
 }

@@ -62,7 +62,7 @@ drmad_status walker_norm(walker *w, double *out)
         square = square_here(t, w->cot[0]);
     } else if (t->on->mixed) {
         TRY(walker_send_norm(w, &w->square));
-        TRY(job_wait(w->norm));
+        TRY(job_wait(w->norm, 0));
         square = w->square;
     } else {
         t->slot[SLOT_WCOT] = w->cot[0];

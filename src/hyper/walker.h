@@ -53,7 +53,7 @@ struct walker {
     double *dw;                    /* dF/dw at the end, flat */
     struct implicit *solve;        /* NULL but for implicit */
     late_step *late;               /* [LATE_STEPS], or NULL: each step is waited for */
-    int32_t lates;                 /* under way */
+    int32_t late_head, lates;      /* the oldest under way; how many */
     job *norm;                     /* on a device: |w~|^2 */
     int32_t square_slot;
     double square;            /* that, of a device that takes host addresses */
@@ -98,6 +98,7 @@ drmad_status walker_collect(walker *w, int64_t step, double *dvalues);
 /* Steps that are not waited for: late.c. */
 drmad_status late_new(walker *w);
 void late_free(walker *w);
+void late_forget(walker *w); /* what a failed way back has left under way */
 drmad_status late_reverse(walker *w, int64_t step, double *dvalues); /* loads it, too */
 drmad_status late_norm(walker *w); /* |w~| after the step sent last, to be noted with it */
 drmad_status walker_start_adjoint(walker *w); /* w~ = dF/dw, b~ = 0 */

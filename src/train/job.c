@@ -107,7 +107,7 @@ drmad_status job_run_later(job *j, void *const slots[])
     return program_run_later(j->prog);
 }
 
-drmad_status job_wait(job *j)
+drmad_status job_wait(job *j, int32_t leave)
 {
-    return program_wait(j->prog);
+    return program_wait(j->prog, leave);
 }

@@ -79,5 +79,5 @@ bool job_reads(const job *j, slot_id slot); /* whether it reads a leaf bound to 
 drmad_status job_run(job *j, void *const slots[]);
 /* As program_run_later; until job_wait the host must not read what it writes. */
 drmad_status job_run_later(job *j, void *const slots[]);
-drmad_status job_wait(job *j);
+drmad_status job_wait(job *j, int32_t leave); /* until at most so many runs are under way */
 #endif

@@ -1,11 +1,13 @@
-/* A run: the loop over the steps. On a backend that lets the host run ahead (backend.wait) the
- * losses of up to LATE_STEPS steps are looked at together: a run that diverges ends so many steps
- * late, and tells the step at which it did.
+/* A run: the loop over the steps. On a backend that lets the host run ahead (backend.wait) up to
+ * LATE_STEPS steps are under way, and then the losses of the older half are looked at, so that the
+ * device has work meanwhile: a run that diverges ends so many steps late, and tells the step at
+ * which it did.
  *
  * On a device all steps run in state[0], whether of a run or run again: programs whose addresses
  * stay are recorded once, and a state is one copy a vector where it would be one a tensor. */
 #include "train/trainer.h"
 #include <math.h>
+#include <stdio.h>
 
 drmad_status trainer_step_at(void *user, int64_t step, void *const from[], void *const to[])
 {
@@ -110,33 +112,57 @@ static drmad_status watch(trainer *t, int64_t steps)
 }
 
 /* Whether the loss of a step must be known before the next one. */
-static bool impatient(const trainer *t, const trajectory *tr, int64_t step)
+static bool impatient(const trainer *t, int64_t step)
 {
     const bool due = t->watch_every > 0 && (step + 1) % t->watch_every == 0;
-    const bool host = tr && traj_kind_of(tr) == TRAJ_GRID; /* it looks at each state itself */
 
-    return !t->on->wait || host || due || t->follow || t->spec.masks || t->late == LATE_STEPS ||
-           step + 1 == t->spec.steps;
+    return !t->on->wait || due || t->follow || t->spec.masks || step + 1 == t->spec.steps;
 }
 
-static void *loss_of(const trainer *t, int32_t k)
+static void *loss_of(const trainer *t, int64_t step)
 {
-    return (char *)t->losses + (size_t)k * t->size;
+    return (char *)t->losses + (size_t)(step % LATE_STEPS) * t->size;
 }
 
-/* Looks at the losses of the steps up to this one. */
-static drmad_status look(trainer *t, int64_t step, train_report *out)
+/* Looks at the losses of the steps before `end` but for the last `leave`. */
+static drmad_status look(trainer *t, int64_t end, int32_t leave, train_report *out)
 {
-    const int64_t first = step + 1 - t->late;
-    drmad_status st = job_wait(t->step);
+    const int64_t first = end - t->late;
+    drmad_status st = job_wait(t->step, leave);
 
-    t->late = 0;
-    for (int64_t k = first; st == DRMAD_OK && k <= step; k++) {
-        const double loss = trainer_get(t, loss_of(t, (int32_t)(k - first)), 0);
+    t->late = leave;
+    for (int64_t k = first; st == DRMAD_OK && k < end - leave; k++) {
+        const double loss = trainer_get(t, loss_of(t, k), 0);
         note_loss(t, k, loss, out);
         if (!isfinite(loss)) st = diverged(t, k, loss);
     }
     return st;
+}
+
+static drmad_status look_if_due(trainer *t, int64_t step, train_report *out)
+{
+    if (impatient(t, step)) return look(t, step + 1, 0, out);
+    return t->late < LATE_STEPS ? DRMAD_OK : look(t, step + 1, LATE_STEPS / 2, out);
+}
+
+/* A state that is lost may come of a loss that nobody has looked at: that is the earlier error. */
+static drmad_status record_in_order(trainer *t, trajectory *tr, int64_t step, void *const state[],
+                                    train_report *out)
+{
+    drmad_status st = record(t, tr, step, state), loss;
+    char why[sizeof t->ctx->errmsg];
+
+    if (st != DRMAD_E_DIVERGED || t->late == 0) return st;
+    snprintf(why, sizeof why, "%s", drmad_errmsg(t->ctx));
+    loss = look(t, step, 0, out);
+    return loss != DRMAD_OK ? loss : FAIL(t->ctx, st, "%s", why);
+}
+
+/* Nothing is left under way of a run that failed; its errors are told already. */
+static void forget_steps(trainer *t)
+{
+    if (t->late > 0) (void)job_wait(t->step, 0);
+    t->late = 0;
 }
 
 drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajectory *tr,
@@ -148,9 +174,10 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
     drmad_status st = DRMAD_OK;
 
     *out = (train_report){0};
+    forget_steps(t);
     trainer_restart(t, values, seed);
     TRY(trainer_prepare(t, 0));
-    t->now = t->late = 0, t->replayed = -1;
+    t->now = 0, t->replayed = -1;
     TRY(trainer_start_state(t, t->state[0]));
     if (tr) TRY(traj_begin(tr));
     for (int64_t step = 0; step < t->spec.steps; step++) {
@@ -158,12 +185,13 @@ drmad_status trainer_run(trainer *t, const double *values, uint64_t seed, trajec
         void *const *from = apart && !moves ? t->state[1] : at;
 
         TRY(base_stopped(t->ctx));
-        if (!masks) TRY(record(t, tr, step, from)); /* the step may overwrite it */
-        t->slot[SLOT_LOSS] = loss_of(t, t->late++);
+        if (!masks) TRY(record_in_order(t, tr, step, from, out)); /* the step may overwrite it */
+        t->slot[SLOT_LOSS] = loss_of(t, step);
+        t->late++;
         if (from != at) TRY(copy_state(t, from, at));
         TRY(trainer_step_at(t, step, at, to));
         if (moves) t->now = 1 - t->now;
-        if (impatient(t, tr, step)) TRY(look(t, step, out));
+        TRY(look_if_due(t, step, out));
         if (masks) TRY(record(t, tr, step, from));
         if (t->follow) TRY(t->follow(t->follow_user, step, from, to));
         TRY(watch(t, step + 1));

@@ -6,7 +6,7 @@
 /* ---- a driver that counts and fails ---- */
 
 static struct {
-    int runs, copies;   /* since a test set them to 0 */
+    int runs, copies, reached; /* since a test set them to 0 */
     int live;           /* memory and programs not given back */
     int calls, fail_at; /* that call fails, from 0; -1: none */
     const gpu_driver *real;
@@ -87,16 +87,24 @@ static drmad_status fake_wait(gpu *g, drmad_ctx *ctx)
     return seen.for_good ? may_fail(ctx) : DRMAD_OK;
 }
 
+static drmad_status fake_reach(gpu *g, drmad_ctx *ctx, gpu_program *p)
+{
+    const drmad_status st = fake_wait(g, ctx);
+
+    seen.reached++;
+    return st == DRMAD_OK ? seen.real->reach(g, ctx, p) : st;
+}
+
 static gpu_driver fake_driver(void)
 {
     gpu_driver d = *gpu_test_driver();
 
     d.alloc = fake_alloc, d.free = fake_free;
     d.alloc_host = fake_alloc_host, d.free_host = fake_free;
-    d.copy = fake_copy, d.wait = fake_wait;
+    d.copy = fake_copy, d.wait = fake_wait, d.reach = fake_reach;
     d.record = fake_record, d.forget = fake_forget, d.run = fake_run;
     seen.real = gpu_test_driver();
-    seen.runs = seen.copies = seen.live = seen.calls = 0;
+    seen.runs = seen.copies = seen.reached = seen.live = seen.calls = 0;
     seen.fail_at = -1, seen.for_good = false;
     return d;
 }
@@ -118,7 +126,7 @@ typedef struct life {
     pass_list list;
     double far[W]; /* of the host: moves from there, or to it */
     double loss[STORY], saw[STORY][W];
-    int at;
+    int at, ran[STORY], runs; /* ran: when, of s.p */
     uint64_t random;
 } life;
 
@@ -174,6 +182,7 @@ static drmad_status run_step(life *l, program *p, const void *from, void *to, bo
     program_set_leaf(p, 3, s->index);
     program_set_output(p, 0, to);
     program_set_output(p, 1, &l->loss[l->at]);
+    if (p == s->p) l->ran[l->runs++] = l->at;
     const drmad_status st = later ? program_run_later(p) : program_run(p);
     s->lr = 1e9, s->index[3] = 0; /* copied by now */
     return st;
@@ -208,6 +217,15 @@ done:
     return st;
 }
 
+/* Its losses are there, but for the last `leave`. */
+static drmad_status wait_for_some(life *l, int32_t leave)
+{
+    const drmad_status st = program_wait(l->s.p, leave);
+
+    for (int i = 0; i < l->runs - leave && st == DRMAD_OK; i++) CHECK(!isnan(l->loss[l->ran[i]]));
+    return st;
+}
+
 /* Something that may come between two runs; most of it often does not. */
 static drmad_status disturb(life *l, int what)
 {
@@ -222,7 +240,7 @@ static drmad_status disturb(life *l, int what)
     case 3: return on->copy(on, l->ctx, COPY_DOWN, l->saw[l->at], l->v[a], bytes);
     case 4: return on->copy(on, l->ctx, COPY_UP, l->v[a], l->far, bytes);
     case 5: return run_pass(l, l->v[a], l->v[b]);
-    case 6: return program_wait(l->s.p);
+    case 6: return wait_for_some(l, 0);
     case 7: return use_memory(l, l->v[a], true);
     case 8: return use_memory(l, l->v[a], false);
     default: return DRMAD_OK;
@@ -238,6 +256,7 @@ static drmad_status go_on(life *l, int moves)
 
     if (what < 5) return on->copy(on, l->ctx, COPY_WITHIN, l->v[a], l->v[b], W * sizeof(double));
     if (what == 5) return disturb(l, below(l, 40));
+    if (what == 6) return wait_for_some(l, below(l, 30));
     if (way == 1) return run_step(l, l->s.p, l->v[a], l->v[b], true);
     if (way == 2) return run_step(l, l->s.p, l->v[a], l->v[a], true);
     if (way == 3) return run_step(l, l->s.p, below(l, 2) ? l->v[a] : l->far, l->s.w, true);
@@ -252,8 +271,8 @@ static drmad_status live(life *l, const gpu_driver *d, bool waits, int moves)
 
     TRY(open_life(l, d, waits));
     for (l->at = 0; l->at < STORY; l->at++) TRY(go_on(l, moves));
-    TRY(program_wait(l->s.p));
-    TRY(program_wait(l->other));
+    TRY(program_wait(l->s.p, 0));
+    TRY(program_wait(l->other, 0));
     for (int k = 0; k < VECTORS; k++)
         TRY(l->s.on->copy(l->s.on, l->ctx, COPY_DOWN, l->saw[k], l->v[k], W * sizeof(double)));
 done:
@@ -266,6 +285,7 @@ static life *new_life(uint64_t seed)
 
     l->ctx = test_ctx();
     l->random = seed;
+    for (int i = 0; i < STORY; i++) l->loss[i] = NAN;
     return l;
 }
 
@@ -332,11 +352,11 @@ TEST(an_error_of_what_cannot_tell_is_told_by_the_next)
         if (who == 0) l->s.on->free(l->s.on, ctx, l->v[4]), l->v[4] = NULL;
         if (who == 1) program_free(l->other), l->other = NULL;
         if (who == 2) CHECK_OK(ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
-        CHECK_FAILS(ctx, program_wait(l->s.p), DRMAD_E_IO, "made to fail");
-        CHECK_OK(ctx, program_wait(l->s.p));
+        CHECK_FAILS(ctx, program_wait(l->s.p, 0), DRMAD_E_IO, "made to fail");
+        CHECK_OK(ctx, program_wait(l->s.p, 0));
     }
     CHECK_OK(ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
-    CHECK_OK(ctx, program_wait(l->s.p));
+    CHECK_OK(ctx, program_wait(l->s.p, 0));
     close_life(l);
     free(l);
 }
@@ -360,7 +380,7 @@ static figures count_runs(life *l, int n, int copies)
                                           W * sizeof(double)));
             CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
         }
-        CHECK_OK(l->ctx, program_wait(l->s.p));
+        CHECK_OK(l->ctx, program_wait(l->s.p, 0));
     }
     return (figures){seen.runs, seen.copies};
 }
@@ -431,12 +451,42 @@ TEST(runs_with_large_blocks_go_alone)
         CHECK_OK(ctx, program_run_later(p));
         CHECK_INT(seen.runs, i + 1);
     }
-    CHECK_OK(ctx, program_wait(p));
+    CHECK_OK(ctx, program_wait(p, 0));
     for (int i = 0; i < RUNS; i++) CHECK_NEAR(y[i], i * i, 0);
     program_free(p);
     plan_free(q);
     graph_free(g);
     cuda_backend_free(on);
+}
+
+/* The ring goes round: batches end with it, and there are no more programs with each turn. */
+TEST(the_oldest_runs_alone_are_waited_for)
+{
+    enum { TURNS = 40, EACH = 16, LEFT = 16 };
+    const gpu_driver d = fake_driver();
+    life *l = new_life(1);
+    int programs[2] = {0};
+
+    CHECK_OK(l->ctx, open_life(l, &d, false));
+    for (int turn = 0; turn < TURNS; turn++) {
+        for (l->at = turn % 2 * EACH; l->at < (turn % 2 + 1) * EACH; l->at++) {
+            CHECK(turn < 3 || !isnan(l->loss[l->at]));
+            l->loss[l->at] = NAN;
+            CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
+            l->runs = 0;
+        }
+        CHECK_OK(l->ctx, program_wait(l->s.p, LEFT));
+        CHECK_INT(seen.reached, turn);
+        for (int i = 0; i < EACH && turn > 0; i++)
+            CHECK(!isnan(l->loss[(1 - turn % 2) * EACH + i]) &&
+                  isnan(l->loss[turn % 2 * EACH + i]));
+        if (turn < 2) programs[turn] = seen.live;
+        if (turn > 3) CHECK_INT(seen.live, programs[1]);
+    }
+    CHECK_INT(seen.runs, TURNS * EACH / 8);
+    CHECK_OK(l->ctx, program_wait(l->s.p, 0));
+    close_life(l);
+    free(l);
 }
 
 /* ---- an index outside its table ---- */
@@ -457,7 +507,37 @@ static drmad_status run_badly(life *l, int bad)
         TRY(run_step(l, l->s.p, l->v[0], l->v[0], true));
     }
 done:
-    return st == DRMAD_OK ? program_wait(l->s.p) : st;
+    return st == DRMAD_OK ? program_wait(l->s.p, 0) : st;
+}
+
+/* As many as `left` are left at each look; none is once it is told. */
+TEST(a_bad_index_is_told_once_whatever_is_left_under_way)
+{
+    const gpu_driver d = fake_driver();
+    char want[64];
+
+    for (int left = 1; left < RUNS; left++)
+        for (int bad = 0; bad < RUNS; bad += 3) {
+            life *l = new_life(1);
+            drmad_status st = DRMAD_OK;
+            CHECK_OK(l->ctx, open_life(l, &d, false));
+            for (l->at = 0; l->at < 2 * RUNS && st == DRMAD_OK; l->at++) {
+                l->s.index[0] = l->at == bad ? STEP_ROWS + bad : 0;
+                l->s.index[1] = l->at == bad + 1 ? -1 : 3;
+                CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
+                st = program_wait(l->s.p, left);
+            }
+            snprintf(want, sizeof want, "index %d of a table of 20 rows", STEP_ROWS + bad);
+            CHECK_INT(st, DRMAD_E_DATA);
+            CHECK_STR(drmad_errmsg(l->ctx), want);
+            for (int i = 0; i < l->at; i++) CHECK(!isnan(l->loss[i]));
+            CHECK_OK(l->ctx, program_wait(l->s.p, 0));
+            l->s.index[0] = l->s.index[1] = 0;
+            CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
+            CHECK_OK(l->ctx, program_wait(l->s.p, 0)); /* the flags are clear */
+            close_life(l);
+            free(l);
+        }
 }
 
 TEST(a_bad_index_in_any_run_of_a_batch_is_told)

@@ -416,7 +416,7 @@ TEST(runs_may_be_waited_for_later)
             s.index[3] = 0, s.lr = 7; /* copied by now */
             program_set_leaf(s.p, 1, &s.lr);
         }
-        CHECK_OK(ctx, program_wait(s.p));
+        CHECK_OK(ctx, program_wait(s.p, 0));
     }
     for (int i = 0; i < RUNS; i++) CHECK(got[i] == want[i]);
     CHECK(want[3] != want[4]);
@@ -424,9 +424,9 @@ TEST(runs_may_be_waited_for_later)
     CHECK_OK(ctx, program_run_later(s.p));
     s.index[3] = 0;
     CHECK_OK(ctx, program_run_later(s.p));
-    CHECK_FAILS(ctx, program_wait(s.p), DRMAD_E_DATA, "index 20 of a table of 20 rows");
+    CHECK_FAILS(ctx, program_wait(s.p, 0), DRMAD_E_DATA, "index 20 of a table of 20 rows");
     CHECK_OK(ctx, program_run_later(s.p));
-    CHECK_OK(ctx, program_wait(s.p));
+    CHECK_OK(ctx, program_wait(s.p, 0));
     s.on->free(s.on, ctx, s.rate);
     step_close(ctx, &s);
 }

@@ -1,9 +1,10 @@
 #include "mixed_device.h"
 #include <sys/mman.h>
 
-enum { IN_FLIGHT = 8 };
+enum { IN_FLIGHT = 32, ROOM = 8 };
 
 typedef struct late_output {
+    int64_t run; /* by number */
     void *to, *from;
     size_t bytes;
 } late_output;
@@ -18,6 +19,7 @@ typedef struct mixed_code {
     const void **bound; /* leaves and outputs of the last run */
     bool *reads;        /* by leaf */
     late_output *late;
+    int64_t begun;
     int32_t runs, lates; /* in flight */
 } mixed_code;
 
@@ -129,18 +131,24 @@ static size_t leaf_bytes(const graph *g, int32_t i)
     return (size_t)shape_count(graph_shape(g, y)) * dtype_size(graph_dtype(g, y));
 }
 
-/* Those of the runs in flight come only now. */
-static drmad_status wait(void *p)
+/* Those of the older runs in flight come only now. */
+static drmad_status wait(void *p, int32_t leave)
 {
     mixed_code *code = p;
+    int32_t left = 0;
 
+    if (code->runs <= leave) return DRMAD_OK;
     for (int32_t i = 0; i < code->lates; i++) {
-        const late_output *o = &code->late[i];
-        memcpy(o->to, o->from, o->bytes);
-        free(o->from);
+        const late_output o = code->late[i];
+        if (o.run >= code->begun - leave) {
+            code->late[left++] = o;
+            continue;
+        }
+        memcpy(o.to, o.from, o.bytes);
+        free(o.from);
     }
-    code->d->seen.waits += code->runs > 0;
-    code->runs = code->lates = 0;
+    code->d->seen.waits++;
+    code->runs = leave, code->lates = left;
     return DRMAD_OK;
 }
 
@@ -150,7 +158,7 @@ static void *written(mixed_code *code, const bound_memory *m, int32_t i, size_t 
     if (!m->later || inside(code->d, m->out[i])) return real(code->d, m->out[i]);
     void *from = malloc(bytes);
     memset(m->out[i], 0xff, bytes);
-    code->late[code->lates++] = (late_output){m->out[i], from, bytes};
+    code->late[code->lates++] = (late_output){code->begun - 1, m->out[i], from, bytes};
     return from;
 }
 
@@ -170,8 +178,8 @@ static drmad_status run(void *p, const bound_memory *m)
     mixed_device *d = code->d;
     const graph *g = code->plan->g;
 
-    if (!m->later || code->runs == IN_FLIGHT) wait(code);
-    code->runs += m->later;
+    if (!m->later || code->runs == IN_FLIGHT) wait(code, m->later ? IN_FLIGHT - ROOM : 0);
+    code->runs += m->later, code->begun += m->later;
     d->seen.runs++;
     for (int32_t i = 0; i < graph_leaves(g); i++) {
         code->leaf[i] = real(d, m->leaf[i]);

@@ -1,6 +1,7 @@
 /* Nets of drmad's own on a device whose memory C cannot touch: runs, evaluations and hypergradients
  * are the CPU's to the bit, and nothing large travels with a step. */
 #include "gpu_driver.h"
+#include "hyper/walker.h"
 #include "mixed_device.h"
 #include "toy.h"
 #include "train/trainer.h"
@@ -390,8 +391,8 @@ TEST(mixed_nothing_large_travels_with_a_step)
     CHECK((b.seen.down - a.seen.down) / runs <= 8 + BATCH * 8 + USES * 8);
 }
 
-/* The device may hold up to 8 runs, so every eighth one waits. When 32 steps back are waited for,
- * so is |w~|, of steps between and of the last. */
+/* The device may hold up to 32 runs, and then ends eight. Half of 32 steps are waited for at a
+ * time, and on the way back so is |w~|. */
 TEST(mixed_the_host_runs_ahead)
 {
     enum { STEPS = 200 };
@@ -437,37 +438,55 @@ TEST(mixed_rows_travel_where_there_is_no_room)
 }
 
 /* Found a few steps late, but told of the right one; and nothing of it is left. */
+/* A run that diverges, by its learning rate or by a row that is not a number. */
+typedef struct ending {
+    char said[200];
+    train_report run;
+    double after; /* of a good run after it; 0: it has bad rows */
+} ending;
+
+static void diverge(const backend *on, traj_kind kind, bool row, ending *e)
+{
+    const walk_spec walk = {.trajectory = kind, .stride = 1};
+    const hyper_decl lr = {.kind = HYPER_LR, .phases = 1, .low = 1e-3, .high = 1e9, .start = 0.3};
+    toy t;
+
+    toy_init(&t, test_ctx());
+    if (row) t.rows[13 * TOY_WIDTH] = NAN;
+    t.spec.on = on;
+    t.activation = NN_SOFTPLUS;
+    t.spec.l2 = 1; /* the weights grow a hundredfold with each step */
+    t.spec.steps = t.spec.rate.steps = 100;
+    CHECK_OK(t.ctx, toy_open(&t, &lr, 1, &walk));
+    const double start = t.values[0];
+    if (!row) t.values[0] = 100;
+    CHECK_INT(trainer_run(t.t, t.values, 42, t.w->tr, &e->run), DRMAD_E_DIVERGED);
+    snprintf(e->said, sizeof e->said, "%s", drmad_errmsg(t.ctx));
+    t.values[0] = start;
+    e->after = row ? 0 : toy_value(&t, t.values);
+    toy_close(&t);
+}
+
+/* On a device losses are looked at late: also where the trajectory has found the same by then. */
 TEST(mixed_divergence_is_told_of_its_step)
 {
-    const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
-    const hyper_decl lr = {.kind = HYPER_LR, .phases = 1, .low = 1e-3, .high = 1e9, .start = 0.3};
-    char said[2][200];
-    train_report run[2];
-    double loss[2];
+    const traj_kind kinds[] = {TRAJ_FULL, TRAJ_GRID};
 
-    for (int k = 0; k < 2; k++) {
-        mixed_device d;
-        toy t;
-        mixed_open(&d);
-        toy_init(&t, test_ctx());
-        t.spec.on = k ? &d.on : NULL;
-        t.activation = NN_SOFTPLUS;
-        t.spec.l2 = 1; /* the weights grow a hundredfold with each step */
-        t.spec.steps = t.spec.rate.steps = 100;
-        CHECK_OK(t.ctx, toy_open(&t, &lr, 1, &walk));
-        const double start = t.values[0];
-        t.values[0] = 100;
-        CHECK_INT(trainer_run(t.t, t.values, 42, NULL, &run[k]), DRMAD_E_DIVERGED);
-        snprintf(said[k], sizeof said[k], "%s", drmad_errmsg(t.ctx));
-        t.values[0] = start;
-        loss[k] = toy_value(&t, t.values);
-        toy_close(&t);
-        mixed_close(&d);
-    }
-    CHECK_STR(said[1], said[0]);
-    CHECK_INT(run[1].steps, run[0].steps);
-    CHECK(run[1].first_loss == run[0].first_loss && run[0].steps % LATE_STEPS != 0);
-    CHECK(run[0].steps > 1 && loss[0] == loss[1]);
+    for (size_t k = 0; k < COUNT(kinds); k++)
+        for (int row = 0; row < 2; row++) {
+            ending here, there;
+            mixed_device d;
+            mixed_open(&d);
+            diverge(NULL, kinds[k], row, &here);
+            diverge(&d.on, kinds[k], row, &there);
+            mixed_close(&d);
+            const bool lost = strncmp(here.said, "weights:", 8) == 0; /* all losses were good */
+            CHECK(lost == (kinds[k] == TRAJ_GRID && !row) && here.run.steps > 1);
+            CHECK_STR(there.said, here.said);
+            CHECK_INT(there.run.steps, here.run.steps);
+            CHECK(there.run.first_loss == here.run.first_loss && here.run.steps % LATE_STEPS != 0);
+            CHECK(here.after == there.after);
+        }
 }
 
 /* ---- failures ---- */

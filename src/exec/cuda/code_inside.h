@@ -42,6 +42,7 @@ typedef struct gpu_carry {
 typedef struct gpu_seat {
     void *up, *down; /* page-locked; of a code with batches the first seat's are for all seats */
     gpu_program *program[BATCHES]; /* of 1 << k runs */
+    gpu_program *with;             /* that its run went off with */
 } gpu_seat;
 
 struct gpu_code {
@@ -63,13 +64,25 @@ struct gpu_code {
     void *up, *down;
     gpu_seat seat[RING];
     void **sent;       /* by seat and output: where the output of a run under way goes */
-    int32_t in_flight; /* runs since the last wait, in seats 0, 1, ... */
+    int32_t head;      /* the seat of the oldest run under way; 0 where there is none */
+    int32_t in_flight; /* runs under way, in the seats from there on, round the ring */
     int32_t waiting;   /* of those the last ones, which are put by */
 };
 
 static inline size_t code_round_up(size_t n)
 {
     return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static inline int32_t code_seats(const gpu_code *c)
+{
+    return c->batched ? RING : RING_ALONE;
+}
+
+/* Of the i-th of the runs under way; the next one's is that of c->in_flight. */
+static inline int32_t code_seat(const gpu_code *c, int32_t i)
+{
+    return (c->head + i) % code_seats(c);
 }
 
 /* A program of `runs` runs from seat `first` on. */

@@ -45,7 +45,7 @@ bool gpu_carry_add(carry_table *t, carry_piece p);
 /* A backend's functions for programs. */
 drmad_status gpu_code_bind(gpu_state *s, drmad_ctx *ctx, const plan *p, void **out);
 drmad_status gpu_code_run(void *code, const bound_memory *m);
-drmad_status gpu_code_wait(void *code);
+drmad_status gpu_code_wait(void *code, int32_t leave);
 void gpu_code_release(void *code);
 size_t gpu_code_bytes(const void *code);
 /* And for passes of the grid: gpu_grid.c. */

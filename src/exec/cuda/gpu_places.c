@@ -83,7 +83,7 @@ static drmad_status make_places(gpu_code *c, gpu_slots *s, const int32_t *list, 
     size_t bytes = 0;
 
     for (int32_t k = 0; k < n; k++) bytes += s->at[list[k]].bytes;
-    TRY(gpu_code_wait(c)); /* for what they now are */
+    TRY(gpu_code_wait(c, 0)); /* for what they now are */
     TRY(gpu_take(c->state, c->ctx, bytes, &s->at[list[0]].own));
     char *device = s->at[list[0]].own;
     for (int32_t k = 0; k < n; k++) {
@@ -209,7 +209,7 @@ static drmad_status make_blocks(gpu_code *c, bool batched, size_t carried)
     const size_t runs = batched ? BATCH : 1;
     drmad_status st = DRMAD_OK;
 
-    TRY(gpu_code_wait(c));
+    TRY(gpu_code_wait(c, 0));
     code_free_blocks(c);
     c->made = false, c->batched = batched, c->carried = carried;
     c->up_bytes = c->staged_bytes + (carried ? code_round_up(sizeof(gpu_carry)) : 0);

@@ -1,7 +1,9 @@
-/* Runs of a plan's code. Each has blocks of its own in host memory until the device is waited for.
- * One that nobody waits for is put by where it is small: BATCH of them go off as one program, whose
+/* Runs of a plan's code. Each has a seat of a ring, with blocks in host memory, until the program
+ * that it went off with is reached: so the host fills some while the device works on others. A run
+ * that nobody waits for is put by where it is small: BATCH of them go off as one program, whose
  * calls are theirs one behind another, with one transfer each way. Where they are sent before there
- * are so many, because something else comes to the device, it is in programs of 4, 2 and 1. */
+ * are so many, because something else comes to the device or the ring ends, it is in programs of 4,
+ * 2 and 1. */
 #include "exec/cuda/code_inside.h"
 #include <string.h>
 
@@ -16,23 +18,24 @@ static drmad_status send_from(gpu_code *c, int32_t first, int k)
 
     if (!*p) TRY(code_record(c, first, 1 << k, p));
     TRY(s->d->run(s->g, c->ctx, *p));
+    for (int32_t i = first; i < first + (1 << k); i++) c->seat[i].with = *p;
 done:
     return st;
 }
 
+/* What is put by lies in a row of seats. */
 drmad_status code_send(gpu_code *c)
 {
-    int32_t first = c->in_flight - c->waiting;
     drmad_status st = DRMAD_OK;
 
     for (int k = BATCHES - 1; k >= 0; k--) {
-        if (!(c->waiting >> k & 1)) continue;
-        TRY(send_from(c, first, k));
-        first += 1 << k;
+        if (c->waiting < 1 << k) continue;
+        TRY(send_from(c, code_seat(c, c->in_flight - c->waiting), k));
+        c->waiting -= 1 << k;
     }
 done:
+    c->in_flight -= c->waiting; /* they are lost */
     c->waiting = 0;
-    c->in_flight = first; /* the others are lost */
     return st;
 }
 
@@ -41,7 +44,7 @@ done:
 static drmad_status take_seat(gpu_code *c)
 {
     const gpu_state *s = c->state;
-    gpu_seat *own = &c->seat[c->batched ? 0 : c->in_flight];
+    gpu_seat *own = &c->seat[c->batched ? 0 : code_seat(c, c->in_flight)];
     const size_t seats = c->batched ? RING : 1;
     drmad_status st = DRMAD_OK;
 
@@ -54,8 +57,9 @@ done:
 
 static void fill_seat(gpu_code *c, const bound_memory *m, const gpu_carry *x)
 {
-    char *up = code_block(c, c->in_flight, false);
-    void **out = c->sent + (size_t)c->in_flight * (size_t)c->out.n;
+    const int32_t seat = code_seat(c, c->in_flight);
+    char *up = code_block(c, seat, false);
+    void **out = c->sent + (size_t)seat * (size_t)c->out.n;
 
     for (int32_t i = 0; i < c->leaf.n; i++) {
         const gpu_slot *v = &c->leaf.at[i];
@@ -86,30 +90,66 @@ static drmad_status clear_flags(const gpu_code *c)
     return c->state->d->copy(c->state->g, c->ctx, COPY_WITHIN, c->down, NULL, runs * c->down_bytes);
 }
 
-drmad_status gpu_code_wait(void *code)
+/* So many of the oldest, which are done; gives what the first with a bad index says of it, or 0. */
+static uint64_t take_oldest(gpu_code *c, int32_t runs)
+{
+    uint64_t bad = 0;
+
+    for (int32_t i = 0; i < runs; i++) {
+        const uint64_t more = take(c, code_seat(c, i));
+        if (bad == 0) bad = more;
+    }
+    c->in_flight -= runs;
+    c->head = c->in_flight > 0 ? code_seat(c, runs) : 0;
+    return bad;
+}
+
+static void lose_all(gpu_code *c)
+{
+    c->head = c->in_flight = c->waiting = 0;
+}
+
+/* The error ends all that is under way: the flags of later runs may be this one's. */
+static drmad_status tell_bad(gpu_code *c, uint64_t bad)
+{
+    const drmad_status st = gpu_code_wait(c, 0);
+
+    if (st != DRMAD_OK && st != DRMAD_E_DATA) return st;
+    if (st == DRMAD_OK) {
+        const drmad_status cleared = clear_flags(c);
+        if (cleared != DRMAD_OK) return cleared;
+    }
+    return FAIL(c->ctx, DRMAD_E_DATA, "index %d of a table of %d rows", (int32_t)(uint32_t)bad,
+                (int32_t)(bad >> 32 & 0x7fffffff));
+}
+
+/* So many of the oldest runs, and those that went off with them. */
+static drmad_status end_oldest(gpu_code *c, int32_t runs)
+{
+    const gpu_state *s = c->state;
+    const int32_t sent = c->in_flight - c->waiting;
+    gpu_program *with = c->seat[code_seat(c, runs - 1)].with;
+    drmad_status st = DRMAD_OK;
+
+    while (runs < sent && c->seat[code_seat(c, runs)].with == with) runs++;
+    TRY(s->d->reach(s->g, c->ctx, with));
+    const uint64_t bad = take_oldest(c, runs);
+    return bad ? tell_bad(c, bad) : DRMAD_OK;
+done:
+    lose_all(c);
+    return st;
+}
+
+drmad_status gpu_code_wait(void *code, int32_t leave)
 {
     gpu_code *c = code;
     const gpu_state *s = c->state;
-    drmad_status st = gpu_send(c->state);
-    const int32_t runs = c->in_flight;
-    uint64_t bad = 0;
+    const bool sends = leave == 0 || c->waiting > leave || s->failed != DRMAD_OK;
+    const drmad_status st = sends ? gpu_send(c->state) : DRMAD_OK;
 
-    c->in_flight = 0;
-    if (runs == 0) return st;
-    if (st != DRMAD_OK) {
-        s->d->wait(s->g, c->ctx); /* for the blocks */
-        return st;
-    }
-    TRY(s->d->wait(s->g, c->ctx));
-    for (int32_t i = 0; i < runs; i++) {
-        const uint64_t more = take(c, i);
-        if (bad == 0) bad = more;
-    }
-    if (bad == 0) return DRMAD_OK;
-    TRY(clear_flags(c));
-    return FAIL(c->ctx, DRMAD_E_DATA, "index %d of a table of %d rows", (int32_t)(uint32_t)bad,
-                (int32_t)(bad >> 32 & 0x7fffffff));
-done:
+    if (st == DRMAD_OK) return c->in_flight > leave ? end_oldest(c, c->in_flight - leave) : st;
+    if (c->in_flight > 0) s->d->wait(s->g, c->ctx); /* for the blocks */
+    lose_all(c);
     return st;
 }
 
@@ -117,6 +157,7 @@ done:
 
 static drmad_status put_by(gpu_code *c, const bound_memory *m, const gpu_carry *x)
 {
+    const bool ends = code_seat(c, c->in_flight) == RING - 1;
     drmad_status st = DRMAD_OK;
 
     TRY(take_seat(c));
@@ -125,7 +166,7 @@ static drmad_status put_by(gpu_code *c, const bound_memory *m, const gpu_carry *
     c->state->copies.pieces = 0; /* they go with it */
     c->in_flight++;
     c->waiting++;
-    if (c->waiting == BATCH) TRY(code_send(c));
+    if (ends || c->waiting == BATCH) TRY(code_send(c));
 done:
     return st;
 }
@@ -139,10 +180,10 @@ static drmad_status run_now(gpu_code *c, const bound_memory *m, const gpu_carry 
     TRY(take_seat(c));
     fill_seat(c, m, x);
     if (!in_calls) TRY(code_copy_moving(c, &c->leaf, m->leaf, false));
-    TRY(send_from(c, c->in_flight, 0));
+    TRY(send_from(c, code_seat(c, c->in_flight), 0));
     c->in_flight += c->up_bytes + c->down_bytes > 0;
     if (!in_calls) TRY(code_copy_moving(c, &c->out, (const void *const *)m->out, true));
-    if (c->down_bytes && !m->later) TRY(gpu_code_wait(c));
+    if (c->down_bytes && !m->later) TRY(gpu_code_wait(c, 0));
 done:
     return st;
 }
@@ -156,7 +197,7 @@ drmad_status gpu_code_run(void *code, const bound_memory *m)
     gpu_carry x;
 
     if (s->last && s->last != c) TRY(code_send(s->last)); /* copies may go with this run */
-    if (c->in_flight == (c->batched ? RING : RING_ALONE)) TRY(gpu_code_wait(c));
+    if (c->in_flight == code_seats(c)) TRY(gpu_code_wait(c, c->in_flight - 1));
     TRY(code_settle(c, m, &x, &in_calls));
     if (m->later && c->batched && in_calls) return put_by(c, m, &x);
     TRY(gpu_send(s));
