@@ -36,7 +36,7 @@ function(cuda_library name)
 endfunction()
 
 add_library(gpu_host OBJECT EXCLUDE_FROM_ALL src/exec/cuda/driver/host_driver.c
-            src/exec/cuda/driver/gpu_walk.c)
+            src/exec/cuda/driver/host_travel.c src/exec/cuda/driver/gpu_walk.c)
 target_include_directories(gpu_host PRIVATE include src)
 cuda_library(drmad_cuda_host tests/cuda/host_library.c $<TARGET_OBJECTS:gpu_host>)
 cuda_library(drmad_cuda_other tests/cuda/host_library.c)

@@ -21,33 +21,58 @@ typedef struct bound_memory {
     bool later;
 } bound_memory;
 
-/* A pass of the grid trajectory over a flat vector, on a device: memory of the device alone, which
- * stays. With w: each weight's hat moves by whole tau to within tau/2 of it; those that move go to
- * the list in their order, and by how many tau; PASS_FAR where that is more than a byte tells or
- * not a number, and hat stays. Without: back again, by the list. Spans and total are multiples of
- * PASS_EACH weights; those with tau 0 are passed by. DRMAD_E_MODEL: more than INT32_MAX weights. */
+/* Passes over flat vectors on a device, for the grid trajectory: of memory of the device, which
+ * stays. Vectors are of `total` elements, and spans multiples of PASS_EACH; so is total.
+ *
+ *   cross    each weight's hat moves by whole tau to within tau/2 of it; those that move go to the
+ *            list in their order, `by` so many tau; PASS_NAN or PASS_FAR where w is not a number or
+ *            farther than a million, and hat stays. Those of a span with tau 0 are passed by.
+ *   uncross  back again, by the list
+ *   rise     cells of averaged squares (train/traj_cells.h) rise: a list likewise; PASS_NEW: from
+ *            no cell. `m` is the inverse of the numbers' m
+ *   fall     back by the list; hat: their lower bounds then
+ *   squares  sums of squares of w: PASS_SHARES doubles for each span, to be added up
+ */
+typedef enum pass_kind { PASS_CROSS, PASS_UNCROSS, PASS_RISE, PASS_FALL, PASS_SQUARES } pass_kind;
+
 typedef struct pass_span {
     int64_t offset, count;
     double tau;
 } pass_span;
 
-enum { PASS_EACH = 16, PASS_FAR = -128 };
+enum {
+    PASS_EACH = 16,
+    PASS_SHARES = 32,
+    PASS_NAN = INT32_MIN,
+    PASS_FAR = INT32_MIN + 1,
+    PASS_NEW = INT32_MIN + 2
+};
+
+typedef struct pass_move {
+    int32_t at, by; /* at: in the flat vector */
+} pass_move;
 
 typedef struct pass_list {
-    int64_t *count;
-    int32_t *at; /* [total]: in the flat vector */
-    int8_t *by;  /* [total] */
+    int64_t count;
+    pass_move move[]; /* room for [total] */
 } pass_list;
 
-typedef struct grid_pass {
+typedef struct pass_spec {
+    pass_kind kind;
     dtype type;
-    const void *w; /* NULL: back */
-    void *hat;
-    pass_list list;
-    const pass_span *span;
+    const void *from; /* cross, squares: w; rise: averaged squares */
+    void *hat;        /* cross, uncross, fall */
+    void *cells;      /* rise, fall: uint16_t each, k less INT16_MIN; 0: no cell */
     int32_t spans;
     int64_t total;
-} grid_pass;
+} pass_spec;
+
+/* Of a run; rise and fall: cell 0 begins at m 2^e. */
+typedef struct pass_numbers {
+    const pass_span *span; /* by offset */
+    double m;
+    int64_t e;
+} pass_numbers;
 
 enum { BACKEND_VERSION = 6 };
 
@@ -90,9 +115,13 @@ struct backend {
     drmad_status (*copied)(const backend *b, drmad_ctx *ctx); /* until all copies down are done */
     /* How many bytes may still be taken. NULL: that is not known. */
     drmad_status (*room)(const backend *b, size_t *out);
-    /* Passes of the grid, to be run any number of times. NULL: there are none. */
-    drmad_status (*pass_new)(const backend *b, drmad_ctx *ctx, const grid_pass *p, void **out);
-    drmad_status (*pass_run)(void *pass);
+    /* Passes, to be run any number of times; a run may go on when the call returns. pass_block:
+     * what the last run has found, a pass_list or sums, when it is there; of uncross and fall,
+     * before each run, the pass_list that it takes, to be filled in. DRMAD_E_MODEL: more than
+     * INT32_MAX elements. NULL: there are none. */
+    drmad_status (*pass_new)(const backend *b, drmad_ctx *ctx, const pass_spec *p, void **out);
+    drmad_status (*pass_run)(void *pass, const pass_numbers *n);
+    drmad_status (*pass_block)(void *pass, void *out_ptr);
     void (*pass_free)(void *pass); /* NULL is fine */
 };
 

@@ -10,6 +10,7 @@
 
 enum {
     CELL_NONE = INT16_MIN,
+    NEW = PASS_NEW, /* a rise from no cell */
     PARAMETER_BITS = 5,
     RISE_ESCAPE = 7,
     RISE_BITS = 16,
@@ -71,26 +72,48 @@ drmad_status cells_open(trajectory *tr, cells *c)
                     "of range; use trajectory: full or replay",
                     s->memory_of_squares, (long long)s->steps);
     TRY(traj_hold(tr, (size_t)s->steps + 1, sizeof *c->start, &c->start));
-    TRY(traj_hold(tr, total, sizeof *c->k, &c->k));
-    TRY(traj_hold(tr, traj_vector_bytes(s), 1, &c->low));
+    if (s->on->host) {
+        TRY(traj_hold(tr, total, sizeof *c->k, &c->k));
+        TRY(traj_hold(tr, traj_vector_bytes(s), 1, &c->low));
+    } else {
+        TRY(backend_alloc(s->on, tr->ctx, total, sizeof(uint16_t), &c->k_there));
+        TRY(traj_hold_vectors(tr, 1, &c->low));
+    }
 done:
     return st;
 }
 
 void cells_close(trajectory *tr, cells *c)
 {
+    const backend *on = tr->spec.on;
+
     bits_close(&c->log);
     mem_free(tr->ctx, c->start);
     mem_free(tr->ctx, c->k);
-    mem_free(tr->ctx, c->low);
+    if (on->host) {
+        mem_free(tr->ctx, c->low);
+        return;
+    }
+    on->pass_free(c->rise);
+    on->pass_free(c->fall);
+    traj_free_vectors(tr, c->k_there);
+    traj_free_vectors(tr, c->low);
 }
 
 drmad_status cells_begin(trajectory *tr, cells *c)
 {
-    for (int64_t i = 0; i < tr->spec.params->total; i++) c->k[i] = CELL_NONE;
-    c->events = tr->spec.params->total; /* the first step has a gradient for nearly all */
+    const int64_t total = tr->spec.params->total;
+    const backend *on = tr->spec.on;
+    drmad_status st = DRMAD_OK;
+
+    for (int64_t i = 0; on->host && i < total; i++) c->k[i] = CELL_NONE;
+    if (!on->host)
+        TRY(on->copy(on, tr->ctx, COPY_WITHIN, c->k_there, NULL, (size_t)total * sizeof(uint16_t)));
+    c->events = total; /* the first step has a gradient for nearly all */
     bits_begin(&c->log, tr);
-    return c->log.failed;
+    st = c->log.failed;
+done:
+    return st;
 }
 
 /* ---- writing ---- */
@@ -114,11 +137,10 @@ static void put_gap(cells *c, int64_t gap, unsigned rice)
     put(c, (uint64_t)gap & ((1ull << rice) - 1), rice);
 }
 
-static void put_rise(cells *c, int32_t from, int32_t to)
+/* NEW: from no cell. */
+static void put_rise(cells *c, int32_t rise)
 {
-    const int32_t rise = to - from;
-
-    if (from == CELL_NONE) {
+    if (rise == NEW) {
         put(c, (1u << RISE_ESCAPE) - 1, RISE_ESCAPE + 1);
     } else if (rise <= RISE_ESCAPE) {
         put(c, (1u << (rise - 1)) - 1, (unsigned)rise);
@@ -138,30 +160,85 @@ static unsigned rice_for(int64_t total, int64_t events)
     return k;
 }
 
+/* A record on its way out. */
+typedef struct rises {
+    cells *to;
+    unsigned rice;
+    int64_t next; /* the first weight behind the last rise */
+} rises;
+
+static void put_event(rises *r, int64_t at, int32_t rise)
+{
+    put_gap(r->to, at - r->next, r->rice);
+    put_rise(r->to, rise);
+    r->to->events++;
+    r->next = at + 1;
+}
+
+static void rises_here(const traj_spec *s, int64_t t, rises *r)
+{
+    const origin o = origin_at(s, t);
+    const double inverse = 1 / o.m;
+    cells *c = r->to;
+
+    for (int64_t i = 0; i < s->params->total; i++) {
+        const int32_t e = exponent_of(s, c->v, i, inverse);
+        const int32_t k = e == INT32_MIN ? CELL_NONE : cell_of(e - o.e);
+        if (k <= c->k[i]) continue;
+        put_event(r, i, c->k[i] == CELL_NONE ? NEW : k - c->k[i]);
+        c->k[i] = (int16_t)k;
+    }
+}
+
+static drmad_status make_pass(trajectory *tr, const cells *c, pass_kind kind, void **out)
+{
+    const pass_spec p = {.kind = kind,
+                         .type = tr->spec.dtype,
+                         .from = c->v,
+                         .hat = kind == PASS_FALL ? c->low : NULL,
+                         .cells = c->k_there,
+                         .total = tr->spec.params->total};
+
+    return *out ? DRMAD_OK : tr->spec.on->pass_new(tr->spec.on, tr->ctx, &p, out);
+}
+
 drmad_status cells_record(trajectory *tr, cells *c, int64_t t, const void *v)
 {
+    const backend *on = tr->spec.on;
+    const origin o = origin_at(&tr->spec, t);
+    const pass_numbers n = {.m = 1 / o.m, .e = o.e};
+    drmad_status st = DRMAD_OK;
+
+    if (!on->host && c->v != v) {
+        on->pass_free(c->rise);
+        c->rise = NULL;
+    }
+    c->v = v;
+    if (on->host) goto done;
+    TRY(make_pass(tr, c, PASS_RISE, &c->rise));
+    TRY(on->pass_run(c->rise, &n));
+done:
+    return st;
+}
+
+drmad_status cells_end(trajectory *tr, cells *c, int64_t t)
+{
     const traj_spec *s = &tr->spec;
-    const origin o = origin_at(s, t);
-    const int64_t total = s->params->total;
-    const unsigned rice = rice_for(total, c->events);
-    const double inverse = 1 / o.m;
-    int64_t next = 0;
+    rises r = {.to = c, .rice = rice_for(s->params->total, c->events)};
+    const pass_list *list = NULL;
+    drmad_status st = DRMAD_OK;
 
     c->start[t] = bits_where(&c->log);
     c->events = 0;
-    put(c, rice, PARAMETER_BITS);
-    for (int64_t i = 0; i < total; i++) {
-        const int32_t e = exponent_of(s, v, i, inverse);
-        const int32_t k = e == INT32_MIN ? CELL_NONE : cell_of(e - o.e);
-        if (k <= c->k[i]) continue;
-        put_gap(c, i - next, rice);
-        put_rise(c, c->k[i], k);
-        c->k[i] = (int16_t)k;
-        c->events++;
-        next = i + 1;
-    }
-    put_gap(c, total - next, rice);
-    return t < s->steps ? c->log.failed : bits_end(&c->log);
+    put(c, r.rice, PARAMETER_BITS);
+    if (s->on->host) rises_here(s, t, &r);
+    else TRY(s->on->pass_block(c->rise, &list));
+    for (int64_t i = 0; list && i < list->count; i++)
+        put_event(&r, list->move[i].at, list->move[i].by);
+    put_gap(c, s->params->total - r.next, r.rice);
+    st = t < s->steps ? c->log.failed : bits_end(&c->log);
+done:
+    return st;
 }
 
 /* ---- reading ---- */
@@ -193,17 +270,16 @@ static int64_t get(bits_reader *r, unsigned length)
     return x;
 }
 
-/* The cell before a rise to `to`. */
-static int16_t get_fall(bits_reader *r, int16_t to)
+static int32_t get_rise(bits_reader *r)
 {
     const int64_t ones = get_ones(r, RISE_ESCAPE);
 
-    if (ones < RISE_ESCAPE) return (int16_t)(to - ones - 1);
-    if (get(r, 1) == 0) return CELL_NONE;
-    return (int16_t)(to - get(r, RISE_BITS));
+    if (ones < RISE_ESCAPE) return (int32_t)ones + 1;
+    return get(r, 1) == 0 ? NEW : (int32_t)get(r, RISE_BITS);
 }
 
-static void undo(const trajectory *tr, cells *c, int64_t t)
+/* On a device the falls go to `list`. */
+static void undo(const trajectory *tr, cells *c, int64_t t, pass_list *list)
 {
     const int64_t total = tr->spec.params->total;
     bits_reader r;
@@ -214,7 +290,9 @@ static void undo(const trajectory *tr, cells *c, int64_t t)
         i += get_ones(&r, INT64_MAX) << rice;
         i += get(&r, rice);
         if (i >= total) return;
-        c->k[i] = get_fall(&r, c->k[i]);
+        const int32_t rise = get_rise(&r);
+        if (list) list->move[list->count++] = (pass_move){(int32_t)i, rise};
+        else c->k[i] = rise == NEW ? CELL_NONE : (int16_t)(c->k[i] - rise);
     }
 }
 
@@ -237,14 +315,33 @@ static void lows_f64(const cells *c, const origin *o, int64_t n, double *low)
         low[i] = c->k[i] == CELL_NONE ? 0 : ldexp(o->m, 2 * c->k[i] + o->e);
 }
 
-void cells_load(trajectory *tr, cells *c, int64_t t)
+static drmad_status load_there(trajectory *tr, cells *c, int64_t t)
+{
+    const backend *on = tr->spec.on;
+    const origin o = origin_at(&tr->spec, t);
+    const pass_numbers n = {.m = o.m, .e = o.e};
+    drmad_status st = DRMAD_OK;
+    pass_list *list;
+
+    TRY(make_pass(tr, c, PASS_FALL, &c->fall));
+    TRY(on->pass_block(c->fall, &list));
+    list->count = 0;
+    undo(tr, c, t + 1, list);
+    TRY(on->pass_run(c->fall, &n));
+done:
+    return st;
+}
+
+drmad_status cells_load(trajectory *tr, cells *c, int64_t t)
 {
     const origin o = origin_at(&tr->spec, t);
     const int64_t n = tr->spec.params->total;
 
-    undo(tr, c, t + 1);
+    if (!tr->spec.on->host) return load_there(tr, c, t);
+    undo(tr, c, t + 1, NULL);
     if (tr->spec.dtype == F32) lows_f32(c, &o, n, c->low);
     else lows_f64(c, &o, n, c->low);
+    return DRMAD_OK;
 }
 
 /* One vector, half a one for k, and 2.2 for the rises (grid.md, section 3: 1.7 to 2.5). */

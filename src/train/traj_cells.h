@@ -12,19 +12,27 @@
 #define TRAJ_CELLS_H
 #include "train/traj_bits.h"
 
+/* On a device k and low live there, and what comes and goes are lists of those that rose: the
+ * passes rise and fall of exec/backend.h. */
 typedef struct cells {
     bits log;
-    uint64_t *start; /* of each record, in bits */
-    int16_t *k;      /* [total]; CELL_NONE before the first gradient */
-    void *low;       /* of the state loaded last */
-    int64_t events;  /* of the record before */
+    uint64_t *start;      /* of each record, in bits */
+    int16_t *k;           /* [total]; CELL_NONE before the first gradient */
+    void *low;            /* of the state loaded last */
+    int64_t events;       /* of the record before */
+    const void *v;        /* of the record that has begun */
+    void *k_there;        /* a device's k */
+    void *rise, *fall;    /* passes; made when first used, of v */
 } cells;
 
 drmad_status cells_open(trajectory *tr, cells *c);
 void cells_close(trajectory *tr, cells *c);
 drmad_status cells_begin(trajectory *tr, cells *c);
+/* A record begins with a look at v, which may take a device until it is ended; in host memory v
+ * must stay until then. */
 drmad_status cells_record(trajectory *tr, cells *c, int64_t t, const void *v);
-/* From t + 1 to t. */
-void cells_load(trajectory *tr, cells *c, int64_t t);
+drmad_status cells_end(trajectory *tr, cells *c, int64_t t);
+/* From t + 1 to t; c->low. */
+drmad_status cells_load(trajectory *tr, cells *c, int64_t t);
 size_t cells_bytes(const traj_spec *s); /* an estimate of all of it */
 #endif

@@ -49,7 +49,7 @@ static drmad_status load_there(trajectory *tr, int64_t t, traj_view *out)
 
     bits_read_at(&r, &g->log, g->start[t + 1] + (t < last ? 32 * g->mask_words : 0));
     if (t < last) TRY(cross_keep(tr, x, x->hat));
-    cross_clear(x);
+    TRY(cross_fill(tr, x));
     for (int32_t i = 0; i < tr->spec.params->n; i++) {
         cell *c = &g->at[i];
         if (t < last) c->span.tau = ldexp(c->span.tau, -(int)c->doubled);
@@ -57,7 +57,7 @@ static drmad_status load_there(trajectory *tr, int64_t t, traj_view *out)
         bits_skip(&r, c->doubled + 1);
         const unsigned k = bits_peek(&r) & CODE_NONE;
         bits_skip(&r, CODE_K_BITS);
-        if (k != CODE_NONE) TRY(cross_decode(tr, x, &r, &g->table, k, c->span));
+        if (k != CODE_NONE) cross_decode(x, &r, &g->table, k, c->span);
         g->tau[i] = c->span.tau;
     }
     TRY(cross_undo(tr, x, g->tau));
@@ -73,7 +73,6 @@ static drmad_status load_here(trajectory *tr, int64_t t, traj_view *out)
 {
     grid *g = tr->kept;
     const int64_t last = tr->spec.steps - 1;
-    drmad_status st = DRMAD_OK;
 
     if (t < last) {
         char *old = g->hat[1];
@@ -83,11 +82,8 @@ static drmad_status load_here(trajectory *tr, int64_t t, traj_view *out)
         g->hat[0] = old;
     }
     undo(tr, t + 1, g->hat[0], false);
-    out->next[0] = tr->spec.on->host ? g->hat[1] : g->there[(t + 1) % 2];
-    if (t == last) TRY(traj_up(tr, g->hat[1], g->there[(t + 1) % 2], &out->next[0]));
-    TRY(traj_up(tr, g->hat[0], g->there[t % 2], &out->now[0]));
-done:
-    return st;
+    out->now[0] = g->hat[0], out->next[0] = g->hat[1];
+    return DRMAD_OK;
 }
 
 drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
@@ -99,8 +95,8 @@ drmad_status grid_load(trajectory *tr, int64_t t, traj_view *out)
     TRY(g->cross ? load_there(tr, t, out) : load_here(tr, t, out));
     if (g->mask_words) get_masks(g, t);
     if (tr->spec.squares) {
-        cells_load(tr, &g->squares, t);
-        TRY(traj_up(tr, g->squares.low, g->there[2], &out->low));
+        TRY(cells_load(tr, &g->squares, t));
+        out->low = g->squares.low;
     }
 done:
     return st;

@@ -106,7 +106,7 @@ static traj_kind resolve(const traj_spec *s)
 
     if (s->kind != TRAJ_AUTO) return s->kind;
     if (limit == 0 || traj_full_bytes(s) <= limit) return TRAJ_FULL;
-    if (!host && !s->on->mixed) return TRAJ_REPLAY;
+    if (!host && !s->on->pass_new) return TRAJ_REPLAY;
     return host || traj_replay_bytes(s) > limit ? TRAJ_GRID : TRAJ_REPLAY;
 }
 
@@ -131,7 +131,8 @@ static drmad_status check_spec(drmad_ctx *ctx, const traj_spec *s)
     if (s->vectors < 1 || s->vectors > TRAJ_VECTORS)
         return FAIL(ctx, DRMAD_E_USAGE, "trajectory: %d vectors in a state, expected 1 to %d",
                     s->vectors, TRAJ_VECTORS);
-    if (s->on && !s->on->host && !s->on->mixed && (s->kind == TRAJ_GRID || s->kind == TRAJ_LINE))
+    if (s->on && !s->on->host &&
+        ((s->kind == TRAJ_GRID && !s->on->pass_new) || (s->kind == TRAJ_LINE && !s->on->mixed)))
         return FAIL(ctx, DRMAD_E_CONFIG,
                     "trajectory.kind: %s needs vectors in host memory, and the model's live on a "
                     "device; use replay, which is exact and keeps about sqrt(steps) states",

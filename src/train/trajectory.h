@@ -57,8 +57,8 @@ typedef struct traj_spec {
     const char *spill_dir;    /* replay: where what is beyond the limit goes; NULL = nowhere */
     size_t mask_bytes;        /* grid: bytes of ReLU sign masks of each step; 0 = none */
     bool kinked;              /* the net has kinks (ReLU): a finer grid */
-    /* Where states live; NULL: in host memory. Elsewhere grid and line work on the host, the grid
-     * but for the passes that the backend makes; on a caller's device they cannot. */
+    /* Where states live; NULL: in host memory. Elsewhere the grid goes by the passes that the
+     * backend makes, and line works on the host; on a caller's device neither can. */
     const backend *on;
     traj_step_fn *step; /* replay only */
     void *user;

@@ -273,6 +273,7 @@ static gpu_call call_of(const walk_list *l, const walk_call *c, size_t shared)
 #define KERNEL_BOTH(name) ONE(name, f32, F32) ONE(name, f64, F64)
 #define KERNEL_F32(name)
 #define KERNEL_ALONE(name)
+#define KERNEL_APART(name)
 #define KERNEL_ANY(name) ONE(name, any, F32)
 #include "exec/cuda/kernel/kernels.def"
 #undef KERNEL

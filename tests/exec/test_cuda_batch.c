@@ -122,8 +122,7 @@ typedef struct life {
     drmad_ctx *ctx;
     step s;
     program *other; /* the same step */
-    void *v[VECTORS], *span;
-    pass_list list;
+    void *v[VECTORS];
     double far[W]; /* of the host: moves from there, or to it */
     double loss[STORY], saw[STORY][W];
     int at, ran[STORY], runs; /* ran: when, of s.p */
@@ -138,7 +137,6 @@ static int below(life *l, int n)
 
 static drmad_status open_life(life *l, const gpu_driver *d, bool waits)
 {
-    const pass_span span = {0, 32, 0.01};
     double start[ROOM];
     drmad_status st = DRMAD_OK;
 
@@ -152,11 +150,6 @@ static drmad_status open_life(life *l, const gpu_driver *d, bool waits)
         TRY(on->copy(on, l->ctx, COPY_UP, l->v[k], start, sizeof start));
     }
     for (int i = 0; i < W; i++) l->far[i] = cos(i) / 4;
-    TRY(backend_alloc(on, l->ctx, 1, sizeof *l->list.count, &l->list.count));
-    TRY(backend_alloc(on, l->ctx, ROOM, sizeof *l->list.at, &l->list.at));
-    TRY(backend_alloc(on, l->ctx, ROOM, sizeof *l->list.by, &l->list.by));
-    TRY(backend_alloc(on, l->ctx, sizeof span, 1, &l->span));
-    TRY(on->copy(on, l->ctx, COPY_UP, l->span, &span, sizeof span));
 done:
     return st;
 }
@@ -165,9 +158,7 @@ static void close_life(life *l)
 {
     seen.fail_at = -1;
     program_free(l->other);
-    void *const there[] = {l->list.count, l->list.at, l->list.by, l->span};
     for (int k = 0; k < VECTORS && l->s.on; k++) l->s.on->free(l->s.on, l->ctx, l->v[k]);
-    for (size_t k = 0; k < COUNT(there) && l->s.on; k++) l->s.on->free(l->s.on, l->ctx, there[k]);
     step_close(l->ctx, &l->s);
 }
 
@@ -191,12 +182,15 @@ static drmad_status run_step(life *l, program *p, const void *from, void *to, bo
 static drmad_status run_pass(life *l, const void *w, void *hat)
 {
     const backend *on = l->s.on;
-    const grid_pass p = {F64, w, hat, l->list, l->span, 1, 32};
+    const pass_span span = {0, 32, 0.01};
+    const pass_spec p = {
+        .kind = PASS_CROSS, .type = F64, .from = w, .hat = hat, .spans = 1, .total = 32};
+    const pass_numbers n = {.span = &span};
     void *pass = NULL;
     drmad_status st = DRMAD_OK;
 
     TRY(on->pass_new(on, l->ctx, &p, &pass));
-    TRY(on->pass_run(pass));
+    TRY(on->pass_run(pass, &n));
 done:
     on->pass_free(pass);
     return st;

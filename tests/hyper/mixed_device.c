@@ -207,6 +207,11 @@ static size_t code_bytes(const void *p)
     return backend_cpu.bytes(((const mixed_code *)p)->inner);
 }
 
+void *mixed_real(const mixed_device *d, const void *memory)
+{
+    return real(d, memory);
+}
+
 void mixed_open(mixed_device *d)
 {
     memset(d, 0, sizeof *d);
@@ -221,6 +226,7 @@ void mixed_open(mixed_device *d)
     d->on.wait = wait;
     d->on.bind = bind, d->on.run = run, d->on.release = release, d->on.bytes = code_bytes;
     d->on.alloc = lend, d->on.free = give_back, d->on.copy = copy;
+    mixed_passes(&d->on);
 }
 
 void mixed_close(mixed_device *d)

@@ -31,4 +31,6 @@ typedef struct mixed_device {
 
 void mixed_open(mixed_device *d);
 void mixed_close(mixed_device *d);
+void *mixed_real(const mixed_device *d, const void *memory); /* where it can be touched */
+void mixed_passes(backend *on);                              /* gives a mixed_device's its passes */
 #endif

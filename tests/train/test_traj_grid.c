@@ -136,12 +136,12 @@ TEST(grid_names_a_weight_that_is_lost)
         double value;
         const char *text;
     } bad[] = {
-        {0, 3, 0, NAN, "layers.0.weight[3] is nan after 0 steps"},
-        {0, 650, 5, NAN, "layers.0.weight[650] is nan after 5 steps"},
-        {1, 20, 9, INFINITY, "layers.0.bias[20] is inf after 9 steps"},
-        {3, 2, 7, -INFINITY, "layers.1.bias[2] is -inf after 7 steps"},
+        {0, 3, 0, NAN, "layers.0.weight[3] after 0 steps: not a finite number"},
+        {0, 650, 5, NAN, "layers.0.weight[650] after 5 steps: not a finite"},
+        {1, 20, 9, INFINITY, "layers.0.bias[20] after 9 steps: not a finite"},
+        {3, 2, 7, -INFINITY, "layers.1.bias[2] after 7 steps: not a finite"},
         {2, 64, 2, 1e9,
-         "layers.1.weight[64] is 1e+09 after 2 steps: more than a million grid cells"},
+         "layers.1.weight[64] after 2 steps: moved by more than a million grid cells"},
     };
 
     for (size_t k = 0; k < COUNT(bad); k++) {

@@ -188,7 +188,7 @@ static drmad_status bind(const backend *b, drmad_ctx *ctx, const plan *p, void *
     return gpu_code_bind(state_of(b), ctx, p, code);
 }
 
-static drmad_status pass_new(const backend *b, drmad_ctx *ctx, const grid_pass *p, void **out)
+static drmad_status pass_new(const backend *b, drmad_ctx *ctx, const pass_spec *p, void **out)
 {
     return gpu_pass_new(state_of(b), ctx, p, out);
 }
@@ -234,6 +234,7 @@ static const backend functions = {
     .room = room,
     .pass_new = pass_new,
     .pass_run = gpu_pass_run,
+    .pass_block = gpu_pass_block,
     .pass_free = gpu_pass_free,
 };
 

@@ -126,8 +126,8 @@ typedef struct gpu_driver {
     drmad_status (*wait)(gpu *g, drmad_ctx *ctx); /* until all runs are done */
     /* Until the last run of p is done, with all before it. */
     drmad_status (*reach)(gpu *g, drmad_ctx *ctx, gpu_program *p);
-    /* From page-locked memory, in order with runs: the host may change it again when a program that
-     * is run later is reached. */
+    /* From page-locked memory, in order with runs. That may be written again by a later get, and by
+     * the host when that is there or a program that is run later is reached. */
     drmad_status (*put)(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes);
     /* To page-locked memory: what is there after all runs so far, beside later ones, which must not
      * write it before `got` returns: until all gets are done. */

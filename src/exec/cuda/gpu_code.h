@@ -49,7 +49,8 @@ drmad_status gpu_code_wait(void *code, int32_t leave);
 void gpu_code_release(void *code);
 size_t gpu_code_bytes(const void *code);
 /* And for passes of the grid: gpu_grid.c. */
-drmad_status gpu_pass_new(gpu_state *s, drmad_ctx *ctx, const grid_pass *p, void **out);
-drmad_status gpu_pass_run(void *pass);
+drmad_status gpu_pass_new(gpu_state *s, drmad_ctx *ctx, const pass_spec *p, void **out);
+drmad_status gpu_pass_run(void *pass, const pass_numbers *n);
+drmad_status gpu_pass_block(void *pass, void *out_ptr);
 void gpu_pass_free(void *pass); /* NULL is fine */
 #endif

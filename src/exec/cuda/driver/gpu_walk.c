@@ -21,6 +21,7 @@ static walk_body body_of(const gpu_call *c)
 #define KERNEL_BOTH(name) [GPU_##name] = {WALK_##name##_f32, WALK_##name##_f64},
 #define KERNEL_F32(name) [GPU_##name] = {WALK_NOTHING, WALK_NOTHING},
 #define KERNEL_ALONE KERNEL_F32
+#define KERNEL_APART KERNEL_F32
 #define KERNEL_ANY(name) [GPU_##name] = {WALK_##name##_any, WALK_##name##_any},
 #include "exec/cuda/kernel/kernels.def"
 #undef KERNEL

@@ -13,7 +13,7 @@
  *   a body whose threads disagree on whether there is another phase ends the run. */
 #include "base/machine.h"
 #include "exec/cuda/kernel/body_all.h"
-#include "exec/cuda/driver/gpu_walk.h"
+#include "exec/cuda/driver/host_gpu.h"
 #include "exec/cuda/kernel/product_operands.h"
 #include <stdio.h>
 #include <string.h>
@@ -24,34 +24,6 @@ enum {
     ALIGN = 256, /* of device memory */
     WIDE = 40,   /* blocks at once, as if it had so many processors; a walk has fewer */
     SHARED = 96 << 10
-};
-
-typedef struct piece {
-    struct piece *next;
-    char *base, *start;  /* of the pages, of what was asked for */
-    size_t pages, bytes; /* bytes of the pages without the last, which is the guard; asked for */
-    bool device;
-} piece;
-
-/* A copy that nobody has waited for. */
-typedef struct travel {
-    struct travel *next;
-    bool down;
-    void *to;
-    const void *from;
-    size_t bytes;
-    int64_t after; /* so many runs */
-    char was[];    /* its bytes when it began */
-} travel;
-
-struct gpu {
-    drmad_ctx *ctx;
-    piece *first;
-    size_t used;
-    travel *travels;
-    int64_t runs;
-    gpu_products products;
-    gpu_walk_how how;
 };
 
 struct gpu_program {
@@ -120,6 +92,7 @@ static const kernel walk_table[WALK_BODIES] = {
     [WALK_##name##_f32] = ENTRY(name##_f32), [WALK_##name##_f64] = ENTRY(name##_f64),
 #define KERNEL_F32(name)
 #define KERNEL_ALONE(name)
+#define KERNEL_APART(name)
 #define KERNEL_ANY(name) [WALK_##name##_any] = ENTRY(name##_any),
 #include "exec/cuda/kernel/kernels.def"
 #undef KERNEL
@@ -203,7 +176,7 @@ static piece *piece_of(const gpu *g, const void *address)
     return p;
 }
 
-static drmad_status host_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const void *from,
+drmad_status host_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const void *from,
                               size_t bytes)
 {
     piece *const in[2] = {piece_of(g, to), from ? piece_of(g, from) : NULL};
@@ -219,91 +192,16 @@ static drmad_status host_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, co
     return DRMAD_OK;
 }
 
-/* ---- copies that nobody waits for ---- */
-
-static drmad_status add_travel(gpu *g, drmad_ctx *ctx, bool down, void *to, const void *from,
-                               size_t bytes)
-{
-    drmad_status st = DRMAD_OK;
-    travel **last = &g->travels, *t = NULL;
-
-    TRY(mem_alloc(ctx, 1, sizeof *t + bytes, &t));
-    *t = (travel){.down = down, .to = to, .from = from, .bytes = bytes, .after = g->runs};
-    if (down) TRY(host_copy(g, ctx, COPY_DOWN, t->was, from, bytes));
-    else memcpy(t->was, from, bytes);
-    while (*last) last = &(*last)->next;
-    *last = t, t = NULL;
-done:
-    mem_free(ctx, t);
-    return st;
-}
-
-/* One has arrived. */
-static drmad_status end_travel(gpu *g, drmad_ctx *ctx, const travel *t)
-{
-    drmad_status st = DRMAD_OK;
-
-    if (t->down) TRY(host_copy(g, ctx, COPY_DOWN, t->to, t->from, t->bytes));
-    if (memcmp(t->down ? t->to : t->from, t->was, t->bytes) != 0)
-        TRY(FAIL(ctx, DRMAD_E_INTERNAL, "memory changed while it travelled %s",
-                 t->down ? "to the host" : "from the host"));
-done:
-    return st;
-}
-
-/* Those to the host, or those from it that began before run `run`. */
-static drmad_status end_travels(gpu *g, drmad_ctx *ctx, bool down, int64_t run)
-{
-    drmad_status st = DRMAD_OK;
-
-    for (travel **at = &g->travels; *at;) {
-        travel *t = *at;
-        if (t->down != down || (!down && t->after >= run)) {
-            at = &t->next;
-            continue;
-        }
-        *at = t->next;
-        if (st == DRMAD_OK) st = end_travel(g, ctx, t);
-        mem_free(ctx, t);
-    }
-    return st;
-}
-
-static drmad_status host_put(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes)
-{
-    drmad_status st = DRMAD_OK;
-
-    TRY(host_copy(g, ctx, COPY_UP, to, from, bytes));
-    TRY(add_travel(g, ctx, false, to, from, bytes));
-done:
-    return st;
-}
-
-static drmad_status host_get(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes)
-{
-    drmad_status st = DRMAD_OK;
-
-    TRY(add_travel(g, ctx, true, to, from, bytes));
-    memset(to, 0x5a, bytes);
-done:
-    return st;
-}
-
-static drmad_status host_got(gpu *g, drmad_ctx *ctx)
-{
-    return end_travels(g, ctx, true, 0);
-}
-
 static drmad_status host_reach(gpu *g, drmad_ctx *ctx, gpu_program *p)
 {
-    return end_travels(g, ctx, false, p->run);
+    return host_travels_end(g, ctx, p->run);
 }
 
 static void host_free_host(gpu *g, void *ptr)
 {
     if (!ptr) return;
     host_got(g, g->ctx);
-    end_travels(g, g->ctx, false, INT64_MAX);
+    host_travels_end(g, g->ctx, INT64_MAX);
     free_piece(g, ptr);
 }
 
@@ -331,7 +229,7 @@ static void host_close(gpu *g)
 {
     if (!g) return;
     host_got(g, g->ctx);
-    end_travels(g, g->ctx, false, INT64_MAX);
+    host_travels_end(g, g->ctx, INT64_MAX);
     while (g->first) free_piece(g, g->first->start);
     mem_free(g->ctx, g);
 }
@@ -567,7 +465,7 @@ static size_t host_held(const gpu *g)
 /* Run returns when all is done. */
 static drmad_status host_wait(gpu *g, drmad_ctx *ctx)
 {
-    return end_travels(g, ctx, false, INT64_MAX);
+    return host_travels_end(g, ctx, INT64_MAX);
 }
 
 const gpu_driver gpu_host_driver = {

@@ -1,6 +1,4 @@
-/* From a byte for each weight to the list of those that have moved, in order: tally counts those of
- * each chunk, a block's; offsets, one block, adds up what is before each; pick writes the list. A
- * thread has 16 neighbours, as in body_grid.h. */
+/* What the passes of body_grid.h have in common in both types. */
 #ifndef BODY_PICK_H
 #define BODY_PICK_H
 #include "exec/cuda/kernel/body.h"
@@ -9,10 +7,11 @@
 enum { SCAN_STEPS = 8 }; /* GPU_THREADS = 2^8 */
 
 /* What the thread itself has. */
-typedef struct tally_any_state {
+typedef struct own_state {
     int32_t own;
-} tally_any_state;
-typedef tally_any_state offsets_any_state, pick_any_state;
+} own_state;
+typedef own_state offsets_any_state;
+typedef no_state fall_any_state;
 
 /* The sum of `own` over the threads up to this one, when phase is SCAN_STEPS; each phase until then
  * doubles how many are added. Two rows: what one phase writes the next reads. */
@@ -24,28 +23,6 @@ GPU_BODY int32_t scan(gpu_thread t, int32_t own, void *shared, int phase)
     if (phase == 0) return to[t.thread] = own;
     const int32_t back = t.thread - (1 << (phase - 1));
     return to[t.thread] = from[t.thread] + (back >= 0 ? from[back] : 0);
-}
-
-/* How many of group i's cells are not 0. */
-GPU_BODY int32_t moved_in(const pick_args *x, int64_t i)
-{
-    const int8_t *cells = x->cells + i * GRID_EACH;
-    const uint64_t *eight = (const uint64_t *)(const void *)cells;
-    int32_t n = 0;
-
-    if (i >= x->total / GRID_EACH || (eight[0] | eight[1]) == 0) return 0;
-    for (int32_t k = 0; k < GRID_EACH; k++) n += cells[k] != 0;
-    return n;
-}
-
-GPU_BODY bool tally_any(const tally_args *x, gpu_thread t, tally_any_state *s, void *shared,
-                        int phase)
-{
-    if (phase == 0) s->own = moved_in(x, first_of(t));
-    const int32_t sum = scan(t, s->own, shared, phase);
-    if (phase < SCAN_STEPS) return true;
-    if (t.thread == t.threads - 1) x->before[t.block] = sum;
-    return false;
 }
 
 /* A thread has a run of chunks. */
@@ -68,19 +45,46 @@ GPU_BODY bool offsets_any(const offsets_args *x, gpu_thread t, offsets_any_state
     return false;
 }
 
-GPU_BODY bool pick_any(const pick_args *x, gpu_thread t, pick_any_state *s, void *shared, int phase)
+/* Averaged squares fall back to the cells before. */
+GPU_BODY bool fall_any(const fall_args *x, gpu_thread t, fall_any_state *s, void *shared, int phase)
 {
-    const int64_t first = first_of(t) * GRID_EACH;
-
-    if (phase == 0) s->own = moved_in(x, first_of(t));
-    const int32_t sum = scan(t, s->own, shared, phase);
-    if (phase < SCAN_STEPS) return true;
-    int32_t to = x->before[t.block] + sum - s->own;
-    for (int64_t i = first; s->own > 0 && i < first + GRID_EACH; i++) {
-        if (x->cells[i] == 0) continue;
-        x->at[to] = (int32_t)i;
-        x->by[to++] = x->cells[i];
+    for (int64_t i = first_of(t); i < *x->count; i += stride_of(t)) {
+        const grid_move m = x->move[i];
+        x->cells[m.at] = m.by == GRID_NEW ? 0 : (uint16_t)(x->cells[m.at] - m.by);
     }
+    (void)s, (void)shared, (void)phase;
     return false;
+}
+
+/* The exponent of x > 0; INT32_MIN for zero and what is too small to be normal. */
+GPU_BODY int32_t exponent_f32(float x)
+{
+    uint32_t u;
+
+    memcpy(&u, &x, sizeof u);
+    return u >> 23 ? (int32_t)(u >> 23) - 127 : INT32_MIN;
+}
+
+GPU_BODY int32_t exponent_f64(double x)
+{
+    uint64_t u;
+
+    memcpy(&u, &x, sizeof u);
+    return u >> 52 ? (int32_t)(u >> 52) - 1023 : INT32_MIN;
+}
+
+/* m 2^e, in single without the numbers that are not normal. */
+GPU_BODY float low_of_f32(double m, int32_t e)
+{
+    const uint32_t u = e + 127 < 1 ? 0 : (uint32_t)(e + 127 > 254 ? 254 : e + 127) << 23;
+    float x;
+
+    memcpy(&x, &u, sizeof x);
+    return x * (float)m;
+}
+
+GPU_BODY double low_of_f64(double m, int32_t e)
+{
+    return ldexp(m, e);
 }
 #endif

@@ -17,6 +17,7 @@ typedef enum walk_body {
 #define KERNEL_BOTH(name) WALK_##name##_f32, WALK_##name##_f64,
 #define KERNEL_F32(name)
 #define KERNEL_ALONE(name)
+#define KERNEL_APART(name)
 #define KERNEL_ANY(name) WALK_##name##_any,
 #include "exec/cuda/kernel/kernels.def"
 #undef KERNEL

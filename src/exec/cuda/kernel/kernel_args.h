@@ -159,44 +159,66 @@ typedef struct pool_args {
 } pool_args;
 typedef pool_args sumpool_args, spread_args, maxpool_args, put_args;
 
-/* exec/backend.h, grid_pass: its numbers and the layout of its spans are the same. */
+/* exec/backend.h, passes: the numbers of a run, its spans and its list lie as there. */
+typedef struct grid_numbers {
+    double m;
+    int64_t e;
+} grid_numbers;
+
 typedef struct grid_span {
     int64_t offset, count;
     double tau;
 } grid_span;
 
-enum { GRID_EACH = 16, GRID_FAR = -128, GRID_FAR_MAX = 128, GRID_SINGLES = 4 };
+typedef struct grid_move {
+    int32_t at, by;
+} grid_move;
 
-typedef struct cross_args {
-    const void *w;
-    void *hat;
-    int8_t *cells;         /* [total] */
+enum {
+    GRID_EACH = 16,
+    GRID_NAN = INT32_MIN, /* as `by`: not a number; too many cells; from no cell */
+    GRID_FAR = INT32_MIN + 1,
+    GRID_NEW = INT32_MIN + 2,
+    GRID_FAR_MAX = 1 << 20,
+    GRID_SINGLES = 4,
+    GRID_SHARES = 32 /* of a span */
+};
+
+/* Those that have moved go to a list, in their order. A chunk are those of a block, GRID_EACH a
+ * thread. */
+typedef struct pick_args {
+    const void *from; /* w, or averaged squares */
+    void *hat;        /* NULL: squares */
+    uint16_t *cells;  /* squares: [total], their cells; 0: none yet */
+    const grid_numbers *numbers;
     const grid_span *span; /* by offset */
     int32_t spans;
-    int64_t total;
-} cross_args;
-
-typedef struct uncross_args {
-    void *hat;
-    const int64_t *count; /* at most total */
-    const int32_t *at;
-    const int8_t *by;
-    const grid_span *span;
-    int32_t spans;
-    int64_t total;
-} uncross_args;
-
-/* Of the cells, those that are not 0 go to a list in their order. A chunk are those of a block,
- * GRID_EACH a thread. */
-typedef struct pick_args {
-    const int8_t *cells; /* [total] */
     int32_t *before;     /* [chunks]. tally: how many a chunk has; offsets: all before it */
     int64_t *count;      /* of all chunks, by offsets */
-    int32_t *at;         /* by pick: their places, and they */
-    int8_t *by;
+    grid_move *move;     /* by pick */
     int64_t chunks, total;
 } pick_args;
 typedef pick_args tally_args, offsets_args;
+
+/* And back, by the list. */
+typedef struct uncross_args {
+    void *hat; /* of fall: lower bounds of the cells, by lows */
+    uint16_t *cells;
+    const grid_numbers *numbers;
+    const grid_span *span;
+    int32_t spans;
+    const int64_t *count; /* at most total */
+    const grid_move *move;
+    int64_t total;
+} uncross_args;
+typedef uncross_args fall_args, lows_args;
+
+typedef struct squares_args {
+    const void *from;
+    const grid_span *span;
+    int32_t spans;
+    double *sum; /* [spans GRID_SHARES] */
+} squares_args;
 
 typedef struct draw_args {
     const uint32_t *key; /* seed low, seed high, step */

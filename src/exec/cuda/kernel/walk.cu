@@ -26,6 +26,7 @@ namespace cg = cooperative_groups;
 #define KERNEL_BOTH(name) ALONE(name, f32) ALONE(name, f64)
 #define KERNEL_F32(name)
 #define KERNEL_ALONE(name)
+#define KERNEL_APART(name)
 #define KERNEL_ANY(name) ALONE(name, any)
 #include "exec/cuda/kernel/kernels.def"
 #undef KERNEL
@@ -39,6 +40,7 @@ static __device__ void run(int32_t body, const void *args, gpu_thread t, void *s
 #define KERNEL_BOTH(name) ONE(name, f32) ONE(name, f64)
 #define KERNEL_F32(name)
 #define KERNEL_ALONE(name)
+#define KERNEL_APART(name)
 #define KERNEL_ANY(name) ONE(name, any)
 #include "exec/cuda/kernel/kernels.def"
 #undef KERNEL

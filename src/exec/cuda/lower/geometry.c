@@ -141,6 +141,12 @@ static void for_pick(gpu_call *c)
     c->shared = 2 * THREADS * sizeof(int32_t);
 }
 
+static void for_squares(gpu_call *c)
+{
+    c->blocks = ((const squares_args *)(const void *)c->args)->spans * GRID_SHARES;
+    c->shared = THREADS * sizeof(double);
+}
+
 /* ---- a thread an element ---- */
 
 static int64_t elements_of(const gpu_call *c)
@@ -157,8 +163,9 @@ static int64_t elements_of(const gpu_call *c)
     case GPU_take: return rows->n;
     case GPU_cast: return ((const cast_args *)args)->count;
     case GPU_iota: return ((const iota_args *)args)->count;
-    case GPU_cross: return ((const cross_args *)args)->total / GRID_EACH;
-    case GPU_uncross: return ((const uncross_args *)args)->total / GRID_EACH;
+    case GPU_uncross:
+    case GPU_fall: return ((const uncross_args *)args)->total / GRID_EACH;
+    case GPU_lows: return ((const lows_args *)args)->total;
     case GPU_fold: return fold->r * fold->p * fold->q;
     case GPU_conv_few: return few->n * few->oh * few->ow * few->o;
     case GPU_conv_dx_few: return few->n * few->h * few->w * few->c;
@@ -213,6 +220,7 @@ void gpu_geometry(gpu_call *c)
     case GPU_tally:
     case GPU_offsets:
     case GPU_pick: for_pick(c); break;
+    case GPU_squares: for_squares(c); break;
     default: for_elements(c);
     }
 }
