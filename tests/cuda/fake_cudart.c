@@ -27,7 +27,7 @@ typedef struct op {
     size_t bytes;
 } op;
 
-/* The first that is made does all at once, another when it is waited for. */
+/* The first that is made does all at once, another when it is waited for, also by the first. */
 struct CUstream_st {
     bool other;
     int seen; /* of fake.begun, when an event that it waited for was recorded */
@@ -37,6 +37,7 @@ struct CUstream_st {
 
 struct CUevent_st {
     int seen;
+    cudaStream_t of; /* recorded in another than the first */
 };
 
 struct CUgraph_st {
@@ -355,6 +356,7 @@ static cudaError_t put_off(cudaStream_t s, const op *o)
 {
     if (s->n == OPS_MAX) return cudaErrorUnknown;
     fake.hasty += s->seen != fake.begun;
+    fake.waited = s->seen;
     s->later[s->n++] = *o;
     return cudaSuccess;
 }
@@ -493,8 +495,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
     CALL();
-    if (s->other) return cudaErrorUnknown;
     e->seen = fake.begun;
+    e->of = s->other ? s : NULL;
     return cudaSuccess;
 }
 
@@ -502,7 +504,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags)
 {
     CALL();
     (void)flags;
-    s->seen = e->seen;
+    if (!s->other) return e->of ? catch_up(e->of) : cudaSuccess;
+    if (e->seen > s->seen) s->seen = e->seen;
     return cudaSuccess;
 }
 

@@ -15,6 +15,7 @@ typedef struct fake_cuda {
     int streams;
     int reached; /* what had begun when the event was recorded that was waited for last */
     int hasty;   /* copies of another stream that did not wait for all that had begun */
+    int waited;  /* what the last of them waited for, as `begun` was then */
     int launches, shared_asked;        /* kernels recorded; asked to have more shared memory */
     int early;                         /* of the kernels: may start before their turn */
     int each, cluster;  /* blocks of `walk` that find room: on a multiprocessor, in a cluster */

@@ -81,6 +81,7 @@ typedef struct story {
     void *device, *up, *down;
     gpu_program *p;
     double got[12];
+    bool ahead; /* what comes from the host does so */
 } story;
 
 static drmad_status tell(drmad_ctx *ctx, story *s, size_t shared)
@@ -103,7 +104,8 @@ static drmad_status tell(drmad_ctx *ctx, story *s, size_t shared)
         call[i].shared = shared;
         call[i].wave = i;
     }
-    const gpu_transfer up = {at, s->up, sizeof s->got}, down = {at, s->down, sizeof s->got};
+    const gpu_transfer up = {at, s->up, sizeof s->got, s->ahead};
+    const gpu_transfer down = {at, s->down, sizeof s->got, false};
     TRY(d->record(s->g, ctx, call, 2, &up, &down, &s->p));
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 12; k++) ((double *)s->up)[k] = 100 * i + k;
@@ -131,14 +133,62 @@ TEST(a_program_is_recorded_once_and_runs_in_order)
 {
     static const double want[] = {0, 1, 2, 0, 1, 2, 3, 4, 5, 109, 110, 111};
     drmad_ctx *ctx = test_ctx();
-    story s = {0};
+
+    for (int ahead = 0; ahead < 2; ahead++) {
+        story s = {.ahead = ahead};
+        fake_reset();
+        CHECK_OK(ctx, tell(ctx, &s, 0));
+        for (int i = 0; i < 12; i++) CHECK_NEAR(s.got[i], want[i], 0);
+        CHECK_INT(fake.launches, 2);
+        CHECK_INT(fake.shared_asked, 0);
+        end(&s);
+        CHECK_INT(fake.live, 0);
+    }
+}
+
+/* Two programs, whose memory comes ahead: neither's copy waits for the other's run, each for its
+ * own last, and the run for the copy. */
+TEST(what_travels_ahead_waits_for_its_own_program)
+{
+    enum { N = 6, BYTES = N * sizeof(double) };
+    const gpu_driver *d = drmad_cuda_driver();
+    drmad_ctx *ctx = test_ctx();
+    gpu_program *p[2];
+    void *device[2], *host[2];
+    double got[N];
+    int begun[2];
+    gpu *g;
 
     fake_reset();
-    CHECK_OK(ctx, tell(ctx, &s, 0));
-    for (int i = 0; i < 12; i++) CHECK_NEAR(s.got[i], want[i], 0);
-    CHECK_INT(fake.launches, 2);
-    CHECK_INT(fake.shared_asked, 0);
-    end(&s);
+    CHECK_OK(ctx, d->open(ctx, 0, &g));
+    for (int k = 0; k < 2; k++) {
+        CHECK_OK(ctx, d->alloc(g, ctx, BYTES, &device[k]));
+        CHECK_OK(ctx, d->alloc_host(g, ctx, BYTES, &host[k]));
+        const gpu_transfer up = {device[k], host[k], BYTES, true};
+        const gpu_transfer none = {0};
+        CHECK_OK(ctx, d->record(g, ctx, NULL, 0, &up, &none, &p[k]));
+        begun[k] = fake.begun;
+    }
+    for (int turn = 0; turn < 6; turn++) {
+        const int k = turn % 2;
+        double *from = host[k];
+        for (int i = 0; i < N; i++) from[i] = 10 * turn + i;
+        CHECK_OK(ctx, d->run(g, ctx, p[k]));
+        CHECK_INT(fake.waited, begun[k]);
+        CHECK_INT(fake.hasty, turn + 1);
+        begun[k] = fake.begun;
+        CHECK_OK(ctx, d->reach(g, ctx, p[k]));
+        CHECK_INT(fake.reached, fake.begun);
+        if (turn < 4) continue;
+        CHECK_OK(ctx, d->copy(g, ctx, COPY_DOWN, got, device[k], BYTES));
+        CHECK(memcmp(got, from, BYTES) == 0);
+    }
+    for (int k = 0; k < 2; k++) {
+        d->forget(g, p[k]);
+        d->free(g, device[k]);
+        d->free_host(g, host[k]);
+    }
+    d->close(g);
     CHECK_INT(fake.live, 0);
 }
 
@@ -374,13 +424,13 @@ TEST(an_empty_kernel_is_left_out)
 }
 
 /* Each call of the runtime fails in turn, as when a GPU is lost, and again as out of memory. */
-static void lose(cudaError_t error)
+static void lose(cudaError_t error, bool ahead)
 {
     drmad_ctx *ctx = test_ctx();
     int failed = 0;
 
     for (int n = 0; n < 100; n++) {
-        story s = {0};
+        story s = {.ahead = ahead};
         fake_reset();
         fake.fail_at = n, fake.error = error;
         const drmad_status st = tell(ctx, &s, 49153);
@@ -402,21 +452,21 @@ static void lose(cudaError_t error)
 
 TEST(a_gpu_that_is_lost_ends_all_calls_with_the_first_error)
 {
-    lose(cudaErrorLaunchFailure);
+    for (int ahead = 0; ahead < 2; ahead++) lose(cudaErrorLaunchFailure, ahead);
 }
 
 TEST(a_gpu_may_be_lost_at_a_walk)
 {
     for (int i = 0; i < 4; i++) {
         setenv("DRMAD_CUDA_WALK", i % 2 ? "cluster" : "grid", 1);
-        lose(i < 2 ? cudaErrorLaunchFailure : cudaErrorMemoryAllocation);
+        lose(i < 2 ? cudaErrorLaunchFailure : cudaErrorMemoryAllocation, false);
     }
     unsetenv("DRMAD_CUDA_WALK");
 }
 
 TEST(memory_that_ends_anywhere_is_told_and_nothing_is_left)
 {
-    lose(cudaErrorMemoryAllocation);
+    for (int ahead = 0; ahead < 2; ahead++) lose(cudaErrorMemoryAllocation, ahead);
 }
 
 static drmad_status tell_and_end(drmad_ctx *ctx, void *arg)

@@ -10,6 +10,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -64,11 +65,15 @@ def numbers(x):
     return [float(x)] if isinstance(x, (int, float)) and not isinstance(x, bool) else []
 
 
-def same(verb, tol, *words):
-    a, b = (numbers(study(verb, device, *words)) for device in ("cpu", "cuda"))
+def near(a, b, tol, what):
     need(len(a) == len(b) and len(a) > 5, f"{len(a)} and {len(b)} numbers")
     worst = max(abs(x - y) / max(1e-3, abs(x)) for x, y in zip(a, b))
-    need(worst <= tol, f"{verb} {words}: differs by {worst:.3g} of a number, {tol} allowed")
+    need(worst <= tol, f"{what}: differs by {worst:.3g} of a number, {tol} allowed")
+
+
+def same(verb, tol, *words):
+    a, b = (numbers(study(verb, device, *words)) for device in ("cpu", "cuda"))
+    near(a, b, tol, f"{verb} {words}")
     return a
 
 
@@ -127,6 +132,27 @@ def activations_wait_in_bf16_as_on_the_cpu():
     more = (net, "hyper=[]", "train.steps=12", "train.batch=20", "optimizer.lr=0.01")
     half = same("train", 1e-6, *more, "train.activations=bf16")
     need(half != numbers(study("train", "cpu", *more)), "bf16 changes nothing")
+
+
+def pictures_from_a_feed_travel_ahead():
+    """A batch of them is 276 KB, so it goes up beside the step before; and the same bits whatever
+    is kept of the run."""
+    data = pathlib.Path(os.environ.get("DRMAD_DATA", ROOT.parent / "shared" / "data"))
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(data / "cifar10-imagefolder.tar") as tar:
+            few = [m for m in tar.getmembers() if re.search(r"/000[0-9]\.jpg$", m.name)]
+            tar.extractall(folder, members=few, filter="data")
+        words = (
+            "data.kind=folder", f"data.dir={folder}/c10", "data.size=96", "data.train=60",
+            "data.valid=40", "data.test=rest", "data.crop=random-resized", "data.scale=0.004",
+            "train.batch=10", "train.steps=12", "dtype=f64", "outer.steps=1",
+        )  # fmt: skip
+        here, full, replay = (
+            numbers(study("tune", device, *words, f"trajectory.kind={kind}"))
+            for device, kind in (("cpu", "full"), ("cuda", "full"), ("cuda", "replay"))
+        )
+        near(here, full, F64, "pictures")
+        need(full == replay, "full and replay differ")
 
 
 def sensitivities_and_the_self_test_run():
@@ -310,7 +336,7 @@ TESTS = [(f.__name__, f) for f in (
     a_library_of_another_build_is_refused, the_host_driver_is_named,
     training_and_tuning_are_the_cpus_in_double, tuning_is_the_cpus_in_single,
     replay_and_grid_run_too, a_convolutional_net_is_the_cpus,
-    activations_wait_in_bf16_as_on_the_cpu,
+    activations_wait_in_bf16_as_on_the_cpu, pictures_from_a_feed_travel_ahead,
     sensitivities_and_the_self_test_run, words_for_products_warn_and_round,
     a_result_names_the_gpu,
     a_run_that_was_cut_goes_on_to_the_same_bits,

@@ -12,10 +12,14 @@ typedef struct step {
     plan *q;
     program *p; /* leaves: w, lr, rows, index; outputs: w, which may lie over the leaf; loss */
     double w[STEP_IN * STEP_OUT], lr, rows[STEP_ROWS * STEP_IN], loss;
+    double *table; /* rows, or what the test gives */
     int32_t index[STEP_BATCH];
     void *there, *rate; /* on the device: w; what a test likes */
 } step;
 
 drmad_status step_open(drmad_ctx *ctx, const gpu_driver *d, step *s); /* all bound to the host's */
+/* With `rows` rows in `table`. */
+drmad_status step_open_table(drmad_ctx *ctx, const gpu_driver *d, int64_t rows, double *table,
+                             step *s);
 void step_close(drmad_ctx *ctx, step *s);                             /* what step_open left too */
 #endif

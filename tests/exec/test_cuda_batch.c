@@ -1,113 +1,7 @@
 /* Runs that are put by and go off together: whatever comes between them, all is as if each had been
  * waited for, to the bit; and a driver whose calls fail. */
+#include "counting_driver.h"
 #include "cuda_step.h"
-#include "gpu_driver.h"
-
-/* ---- a driver that counts and fails ---- */
-
-static struct {
-    int runs, copies, reached; /* since a test set them to 0 */
-    int live;           /* memory and programs not given back */
-    int calls, fail_at; /* that call fails, from 0; -1: none */
-    const gpu_driver *real;
-    bool for_good; /* and all behind it */
-} seen;
-
-static drmad_status may_fail(drmad_ctx *ctx)
-{
-    const int n = seen.calls++;
-    const bool fails = seen.fail_at >= 0 && (seen.for_good ? n >= seen.fail_at : n == seen.fail_at);
-
-    return fails ? FAIL(ctx, DRMAD_E_IO, "made to fail") : DRMAD_OK;
-}
-
-static drmad_status fake_alloc(gpu *g, drmad_ctx *ctx, size_t bytes, void **out)
-{
-    drmad_status st = may_fail(ctx);
-
-    *out = NULL;
-    if (st == DRMAD_OK) st = seen.real->alloc(g, ctx, bytes, out);
-    seen.live += *out != NULL;
-    return st;
-}
-
-static drmad_status fake_alloc_host(gpu *g, drmad_ctx *ctx, size_t bytes, void **out)
-{
-    drmad_status st = may_fail(ctx);
-
-    *out = NULL;
-    if (st == DRMAD_OK) st = seen.real->alloc_host(g, ctx, bytes, out);
-    seen.live += *out != NULL;
-    return st;
-}
-
-static void fake_free(gpu *g, void *ptr)
-{
-    seen.live -= ptr != NULL;
-    seen.real->free(g, ptr);
-}
-
-static drmad_status fake_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const void *from,
-                              size_t bytes)
-{
-    const drmad_status st = may_fail(ctx);
-
-    seen.copies++;
-    return st == DRMAD_OK ? seen.real->copy(g, ctx, way, to, from, bytes) : st;
-}
-
-static drmad_status fake_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
-                                const gpu_transfer *up, const gpu_transfer *down, gpu_program **out)
-{
-    drmad_status st = may_fail(ctx);
-
-    *out = NULL;
-    if (st == DRMAD_OK) st = seen.real->record(g, ctx, calls, n, up, down, out);
-    seen.live += *out != NULL;
-    return st;
-}
-
-static void fake_forget(gpu *g, gpu_program *p)
-{
-    seen.live -= p != NULL;
-    seen.real->forget(g, p);
-}
-
-static drmad_status fake_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
-{
-    const drmad_status st = may_fail(ctx);
-
-    seen.runs++;
-    return st == DRMAD_OK ? seen.real->run(g, ctx, p) : st;
-}
-
-static drmad_status fake_wait(gpu *g, drmad_ctx *ctx)
-{
-    (void)g;
-    return seen.for_good ? may_fail(ctx) : DRMAD_OK;
-}
-
-static drmad_status fake_reach(gpu *g, drmad_ctx *ctx, gpu_program *p)
-{
-    const drmad_status st = fake_wait(g, ctx);
-
-    seen.reached++;
-    return st == DRMAD_OK ? seen.real->reach(g, ctx, p) : st;
-}
-
-static gpu_driver fake_driver(void)
-{
-    gpu_driver d = *gpu_test_driver();
-
-    d.alloc = fake_alloc, d.free = fake_free;
-    d.alloc_host = fake_alloc_host, d.free_host = fake_free;
-    d.copy = fake_copy, d.wait = fake_wait, d.reach = fake_reach;
-    d.record = fake_record, d.forget = fake_forget, d.run = fake_run;
-    seen.real = gpu_test_driver();
-    seen.runs = seen.copies = seen.reached = seen.live = seen.calls = 0;
-    seen.fail_at = -1, seen.for_good = false;
-    return d;
-}
 
 /* ---- a life of a device ---- */
 
@@ -115,7 +9,8 @@ enum {
     W = STEP_IN * STEP_OUT,
     ROOM = 48, /* of a vector: whole groups of the grid */
     VECTORS = 5,
-    STORY = 70 /* things that happen */
+    STORY = 70, /* things that happen */
+    WIDE_ROWS = 4000
 };
 
 typedef struct life {
@@ -126,6 +21,7 @@ typedef struct life {
     double far[W]; /* of the host: moves from there, or to it */
     double loss[STORY], saw[STORY][W];
     int at, ran[STORY], runs; /* ran: when, of s.p */
+    double *wide;             /* a table whose rows travel ahead; NULL: a small one */
     uint64_t random;
 } life;
 
@@ -140,7 +36,8 @@ static drmad_status open_life(life *l, const gpu_driver *d, bool waits)
     double start[ROOM];
     drmad_status st = DRMAD_OK;
 
-    TRY(step_open(l->ctx, d, &l->s));
+    if (l->wide) TRY(step_open_table(l->ctx, d, WIDE_ROWS, l->wide, &l->s));
+    else TRY(step_open(l->ctx, d, &l->s));
     const backend *on = l->s.on;
     if (waits) l->s.on->wait = NULL; /* no run is put by */
     TRY(program_new(l->ctx, l->s.q, on, &l->other));
@@ -167,15 +64,18 @@ static drmad_status run_step(life *l, program *p, const void *from, void *to, bo
     step *s = &l->s;
 
     s->lr = 0.01 * below(l, 9), s->index[3] = below(l, STEP_ROWS);
+    double *row = &s->table[STEP_IN * s->index[3]];
+    const double was = *row;
+    *row = 0.1 * below(l, 9);
     program_set_leaf(p, 0, from);
     program_set_leaf(p, 1, &s->lr);
-    program_set_leaf(p, 2, s->rows);
+    program_set_leaf(p, 2, s->table);
     program_set_leaf(p, 3, s->index);
     program_set_output(p, 0, to);
     program_set_output(p, 1, &l->loss[l->at]);
-    if (p == s->p) l->ran[l->runs++] = l->at;
+    if (p == s->p && l->runs < STORY) l->ran[l->runs++] = l->at;
     const drmad_status st = later ? program_run_later(p) : program_run(p);
-    s->lr = 1e9, s->index[3] = 0; /* copied by now */
+    s->lr = 1e9, s->index[3] = 0, *row = was; /* copied by now */
     return st;
 }
 
@@ -273,37 +173,61 @@ done:
     return st;
 }
 
-static life *new_life(uint64_t seed)
+static life *new_life(uint64_t seed, bool wide)
 {
     life *l = calloc(1, sizeof *l);
 
     l->ctx = test_ctx();
     l->random = seed;
+    if (wide) l->wide = calloc(WIDE_ROWS * STEP_IN, sizeof *l->wide);
     for (int i = 0; i < STORY; i++) l->loss[i] = NAN;
     return l;
 }
 
+static void end_life(life *l)
+{
+    free(l->wide);
+    free(l);
+}
+
+/* The same story with runs that are waited for and without. */
+static void compare(const gpu_driver *d, int i, bool wide, int runs[2])
+{
+    life *both[2];
+
+    for (int waits = 0; waits < 2; waits++) {
+        life *l = both[waits] = new_life((uint64_t)i, wide);
+        seen.runs = 0;
+        CHECK_OK(l->ctx, live(l, d, waits, i % 3 ? i % 3 + 2 : 1));
+        runs[waits] += seen.runs;
+        close_life(l);
+    }
+    const bool same = memcmp(both[0]->loss, both[1]->loss, sizeof both[0]->loss) == 0 &&
+                      memcmp(both[0]->saw, both[1]->saw, sizeof both[0]->saw) == 0 &&
+                      memcmp(both[0]->s.w, both[1]->s.w, sizeof both[0]->s.w) == 0;
+    if (!same) test_fail(__FILE__, __LINE__, "seed %d: other numbers", i);
+    for (int waits = 0; waits < 2; waits++) end_life(both[waits]);
+}
+
 TEST(nobody_can_tell_that_runs_were_put_by)
 {
-    const gpu_driver d = fake_driver();
+    const gpu_driver d = counting_driver();
     int runs[2] = {0};
 
-    for (int i = 0; i < test_count(test_sanitized() ? 9 : 90, 3000); i++) {
-        life *both[2];
-        for (int waits = 0; waits < 2; waits++) {
-            life *l = both[waits] = new_life((uint64_t)i);
-            seen.runs = 0;
-            CHECK_OK(l->ctx, live(l, &d, waits, i % 3 ? i % 3 + 2 : 1));
-            runs[waits] += seen.runs;
-            close_life(l);
-        }
-        const bool same = memcmp(both[0]->loss, both[1]->loss, sizeof both[0]->loss) == 0 &&
-                          memcmp(both[0]->saw, both[1]->saw, sizeof both[0]->saw) == 0 &&
-                          memcmp(both[0]->s.w, both[1]->s.w, sizeof both[0]->s.w) == 0;
-        if (!same) test_fail(__FILE__, __LINE__, "seed %d: other numbers", i);
-        for (int waits = 0; waits < 2; waits++) free(both[waits]);
-    }
+    for (int i = 0; i < test_count(test_sanitized() ? 9 : 90, 3000); i++)
+        compare(&d, i, false, runs);
     CHECK(4 * runs[0] < 3 * runs[1]);
+    CHECK_INT(seen.live, 0);
+}
+
+TEST(nobody_can_tell_that_blocks_travelled_ahead)
+{
+    const gpu_driver d = counting_driver();
+    int runs[2] = {0};
+
+    const int stories = test_count(test_sanitized() ? 6 : 30, 1000);
+    for (int i = 0; i < stories; i++) compare(&d, i, true, runs);
+    CHECK(seen.ahead > 2 * stories);
     CHECK_INT(seen.live, 0);
 }
 
@@ -313,18 +237,18 @@ TEST(a_driver_that_fails_is_told_and_nothing_is_left)
     const int stride = test_count(test_sanitized() ? 29 : 5, 1);
     int failed = 0;
 
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < 6; k++)
         for (int at = k; at < 1000; at += stride) {
-            const gpu_driver d = fake_driver();
-            life *l = new_life((uint64_t)(17 + k));
+            const gpu_driver d = counting_driver();
+            life *l = new_life((uint64_t)(17 + k), k > 3);
             seen.fail_at = at, seen.for_good = k % 2;
-            const drmad_status st = live(l, &d, false, 1 + k);
+            const drmad_status st = live(l, &d, false, 1 + k % 4);
             const bool over = seen.calls <= at;
             if (!over) CHECK(st == DRMAD_E_IO && strcmp(drmad_errmsg(l->ctx), "made to fail") == 0);
             else CHECK_OK(l->ctx, st);
             close_life(l);
             CHECK_INT(seen.live, 0);
-            free(l);
+            end_life(l);
             failed += !over;
             if (over) break;
         }
@@ -334,8 +258,8 @@ TEST(a_driver_that_fails_is_told_and_nothing_is_left)
 /* What gives no status sends too: the error is told by the next that can. */
 TEST(an_error_of_what_cannot_tell_is_told_by_the_next)
 {
-    const gpu_driver d = fake_driver();
-    life *l = new_life(1);
+    const gpu_driver d = counting_driver();
+    life *l = new_life(1, false);
     drmad_ctx *ctx = l->ctx;
 
     CHECK_OK(ctx, open_life(l, &d, false));
@@ -352,7 +276,7 @@ TEST(an_error_of_what_cannot_tell_is_told_by_the_next)
     CHECK_OK(ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
     CHECK_OK(ctx, program_wait(l->s.p, 0));
     close_life(l);
-    free(l);
+    end_life(l);
 }
 
 /* ---- figures ---- */
@@ -381,8 +305,8 @@ static figures count_runs(life *l, int n, int copies)
 
 TEST(eight_runs_are_one_launch)
 {
-    const gpu_driver d = fake_driver();
-    life *l = new_life(1);
+    const gpu_driver d = counting_driver();
+    life *l = new_life(1, false);
 
     CHECK_OK(l->ctx, open_life(l, &d, false));
     CHECK_INT(count_runs(l, 32, 0).runs, 4);
@@ -394,7 +318,7 @@ TEST(eight_runs_are_one_launch)
     CHECK_INT(f.copies, 0);
     CHECK(program_bytes(l->s.p) < l->s.q->counts.arena + 65536);
     close_life(l);
-    free(l);
+    end_life(l);
 }
 
 static void *no_memory(void *user, void *ptr, size_t size)
@@ -406,8 +330,8 @@ static void *no_memory(void *user, void *ptr, size_t size)
 /* Once all is recorded. */
 TEST(runs_are_put_by_without_memory)
 {
-    const gpu_driver d = fake_driver();
-    life *l = new_life(1);
+    const gpu_driver d = counting_driver();
+    life *l = new_life(1, false);
 
     CHECK_OK(l->ctx, open_life(l, &d, false));
     count_runs(l, 45, 2);
@@ -416,14 +340,14 @@ TEST(runs_are_put_by_without_memory)
     count_runs(l, 45, 2);
     l->ctx->alloc = usual;
     close_life(l);
-    free(l);
+    end_life(l);
 }
 
 /* What is not small goes off at once. */
 TEST(runs_with_large_blocks_go_alone)
 {
     enum { MANY = 10000, RUNS = 20 };
-    const gpu_driver d = fake_driver();
+    const gpu_driver d = counting_driver();
     drmad_ctx *ctx = test_ctx();
     static double x[MANY], y[RUNS];
     plan_output out[1];
@@ -457,8 +381,8 @@ TEST(runs_with_large_blocks_go_alone)
 TEST(the_oldest_runs_alone_are_waited_for)
 {
     enum { TURNS = 40, EACH = 16, LEFT = 16 };
-    const gpu_driver d = fake_driver();
-    life *l = new_life(1);
+    const gpu_driver d = counting_driver();
+    life *l = new_life(1, false);
     int programs[2] = {0};
 
     CHECK_OK(l->ctx, open_life(l, &d, false));
@@ -467,7 +391,6 @@ TEST(the_oldest_runs_alone_are_waited_for)
             CHECK(turn < 3 || !isnan(l->loss[l->at]));
             l->loss[l->at] = NAN;
             CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
-            l->runs = 0;
         }
         CHECK_OK(l->ctx, program_wait(l->s.p, LEFT));
         CHECK_INT(seen.reached, turn);
@@ -480,7 +403,33 @@ TEST(the_oldest_runs_alone_are_waited_for)
     CHECK_INT(seen.runs, TURNS * EACH / 8);
     CHECK_OK(l->ctx, program_wait(l->s.p, 0));
     close_life(l);
-    free(l);
+    end_life(l);
+}
+
+/* Where there is no room for three blocks, as before. */
+TEST(blocks_travel_ahead_where_there_is_room)
+{
+    const size_t block = WIDE_ROWS * STEP_IN * sizeof(double);
+    const gpu_driver d = counting_driver();
+    double last[2];
+
+    for (int few = 0; few < 2; few++) {
+        life *l = new_life(1, true);
+        CHECK_OK(l->ctx, open_life(l, &d, false));
+        cuda_backend_share(l->s.on, cuda_backend_used(l->s.on) + (few ? 2 : 4) * block, 1);
+        seen.ahead = seen.runs = 0;
+        for (l->at = 0; l->at < 9; l->at++)
+            CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
+        CHECK_INT(seen.runs, 9);
+        CHECK_OK(l->ctx, program_wait(l->s.p, 0));
+        CHECK_INT(seen.ahead, few ? 0 : 3);
+        for (int i = 0; i < 3 && !few; i++) CHECK(seen.block[i] != seen.block[(i + 1) % 3]);
+        CHECK(program_bytes(l->s.p) / block == (few ? 1 : 3));
+        last[few] = l->loss[8];
+        close_life(l);
+        end_life(l);
+    }
+    CHECK(last[0] == last[1]);
 }
 
 /* ---- an index outside its table ---- */
@@ -507,12 +456,12 @@ done:
 /* As many as `left` are left at each look; none is once it is told. */
 TEST(a_bad_index_is_told_once_whatever_is_left_under_way)
 {
-    const gpu_driver d = fake_driver();
+    const gpu_driver d = counting_driver();
     char want[64];
 
     for (int left = 1; left < RUNS; left++)
         for (int bad = 0; bad < RUNS; bad += 3) {
-            life *l = new_life(1);
+            life *l = new_life(1, false);
             drmad_status st = DRMAD_OK;
             CHECK_OK(l->ctx, open_life(l, &d, false));
             for (l->at = 0; l->at < 2 * RUNS && st == DRMAD_OK; l->at++) {
@@ -530,14 +479,14 @@ TEST(a_bad_index_is_told_once_whatever_is_left_under_way)
             CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[0], l->v[0], true));
             CHECK_OK(l->ctx, program_wait(l->s.p, 0)); /* the flags are clear */
             close_life(l);
-            free(l);
+            end_life(l);
         }
 }
 
 TEST(a_bad_index_in_any_run_of_a_batch_is_told)
 {
-    const gpu_driver d = fake_driver();
-    life *l = new_life(1);
+    const gpu_driver d = counting_driver();
+    life *l = new_life(1, false);
     double good[RUNS];
     char want[64];
 
@@ -553,5 +502,5 @@ TEST(a_bad_index_in_any_run_of_a_batch_is_told)
     }
     CHECK(good[2] != good[3]);
     close_life(l);
-    free(l);
+    end_life(l);
 }

@@ -11,7 +11,7 @@ typedef struct road {
     const gpu_driver *d;
     gpu *g;
     double *device, *other, *here;
-    gpu_program *p; /* device[i] = i */
+    gpu_program *p, *ahead; /* device[i] = i; `here` to `other`, ahead */
 } road;
 
 static void open_road(road *r)
@@ -30,11 +30,14 @@ static void open_road(road *r)
     memcpy(call.args, &iota, sizeof iota);
     gpu_geometry(&call);
     CHECK_OK(r->ctx, r->d->record(r->g, r->ctx, &call, 1, &none, &none, &r->p));
+    const gpu_transfer up = {r->other, r->here, BYTES, true};
+    CHECK_OK(r->ctx, r->d->record(r->g, r->ctx, NULL, 0, &up, &none, &r->ahead));
 }
 
 static void close_road(road *r)
 {
     r->d->forget(r->g, r->p);
+    r->d->forget(r->g, r->ahead);
     r->d->free(r->g, r->device);
     r->d->free(r->g, r->other);
     r->d->free_host(r->g, r->here);
@@ -76,6 +79,13 @@ TEST(what_is_written_while_it_travels_is_found)
     CHECK_OK(r.ctx, r.d->run(r.g, r.ctx, r.p));
     CHECK_OK(r.ctx, r.d->reach(r.g, r.ctx, r.p));
     r.here[3]++; /* now it may */
+    CHECK_OK(r.ctx, r.d->run(r.g, r.ctx, r.ahead));
+    CHECK_OK(r.ctx, r.d->reach(r.g, r.ctx, r.p)); /* another, before it */
+    r.here[3]++;
+    CHECK_FAILS(r.ctx, r.d->reach(r.g, r.ctx, r.ahead), DRMAD_E_INTERNAL, "from the host");
+    CHECK_OK(r.ctx, r.d->run(r.g, r.ctx, r.ahead));
+    CHECK_OK(r.ctx, r.d->reach(r.g, r.ctx, r.ahead));
+    r.here[3]++;
     CHECK_OK(r.ctx, r.d->wait(r.g, r.ctx));
     close_road(&r);
 }

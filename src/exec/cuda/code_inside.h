@@ -13,7 +13,8 @@ enum {
     BATCHES = 4, /* programs are of 1, 2, 4 and 8 runs */
     BATCH = 1 << (BATCHES - 1),
     RING = 4 * BATCH,
-    RING_ALONE = 8 /* blocks of runs that go off one by one */
+    RING_ALONE = 8, /* blocks of runs that go off one by one */
+    RING_AHEAD = 3  /* and whose blocks travel ahead: one is used, one travels, one is filled */
 };
 
 typedef enum gpu_way { WAY_UNUSED, WAY_NEW, WAY_DIRECT, WAY_STAGED, WAY_MOVING } gpu_way;
@@ -60,6 +61,8 @@ struct gpu_code {
     int32_t calls;
     bool flags, begun;
     bool batched; /* runs may be put by; there are blocks for BATCH on the device */
+    bool ahead;   /* what is staged travels beside the run before; there are blocks for each seat */
+    bool narrow;  /* for these there is no room */
     bool made;    /* the blocks are as they must be */
     void *up, *down;
     gpu_seat seat[RING];
@@ -76,7 +79,13 @@ static inline size_t code_round_up(size_t n)
 
 static inline int32_t code_seats(const gpu_code *c)
 {
-    return c->batched ? RING : RING_ALONE;
+    return c->batched ? RING : c->ahead ? RING_AHEAD : RING_ALONE;
+}
+
+/* Blocks, and tapes, of runs on the device. */
+static inline int32_t code_parts(const gpu_code *c)
+{
+    return c->batched ? BATCH : c->ahead ? RING_AHEAD : 1;
 }
 
 /* Of the i-th of the runs under way; the next one's is that of c->in_flight. */

@@ -28,7 +28,7 @@ typedef enum gpu_kernel {
 enum {
     GPU_ARGS_MAX = 512, /* bytes of one call's arguments */
     /* Goes up with every change of this seam; which kernels there are is part of it. */
-    GPU_DRIVER_VERSION = 5 << 16 | GPU_KERNELS
+    GPU_DRIVER_VERSION = 6 << 16 | GPU_KERNELS
 };
 
 /* One kernel of a program. `args` is the kernel's struct of kernel_args.h; addresses in it are the
@@ -90,6 +90,7 @@ typedef struct gpu_info {
 typedef struct gpu_transfer {
     void *device, *host; /* host: of alloc_host */
     size_t bytes;
+    bool ahead; /* of `up`: below */
 } gpu_transfer;
 
 /* How the products that a library takes may see their F32 operands: rounded to TF32 (10 bits behind
@@ -119,7 +120,9 @@ typedef struct gpu_driver {
     drmad_status (*alloc_host)(gpu *g, drmad_ctx *ctx, size_t bytes, void **out);
     void (*free_host)(gpu *g, void *ptr);
     /* Copies the calls. `up`: copied to the device before the calls, `down` back after them, both
-     * part of the program (0 bytes: none). Waves run in order. */
+     * part of the program (0 bytes: none). Waves run in order. `up` ahead: it travels beside what
+     * was run before; from here on nothing but this program uses its `device`, and the host may
+     * change `host` when the program is reached. */
     drmad_status (*record)(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t n,
                            const gpu_transfer *up, const gpu_transfer *down, gpu_program **out);
     drmad_status (*run)(gpu *g, drmad_ctx *ctx, gpu_program *p);

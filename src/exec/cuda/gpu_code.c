@@ -1,6 +1,7 @@
 /* The code of a plan: made and given up; its calls, of one run and of several one behind another.
  * Each of the runs of a program has its own part of the blocks on the device, which addresses in
- * its calls point into: so the plan is lowered for each, and each has a tape of its own. */
+ * its calls point into: so the plan is lowered for each, and each has a tape of its own. So have
+ * programs of one run whose blocks travel ahead, by seat. */
 #include "exec/cuda/code_inside.h"
 #include <stddef.h>
 #include <string.h>
@@ -169,7 +170,7 @@ void gpu_code_release(void *code)
 size_t gpu_code_bytes(const void *code)
 {
     const gpu_code *c = code;
-    const size_t runs = c->batched ? BATCH : 1;
+    const size_t runs = (size_t)code_parts(c);
 
     return runs * (c->tape_bytes + c->up_bytes + c->down_bytes) + c->scratch_bytes + c->own_bytes;
 }
@@ -190,7 +191,7 @@ char *code_block(const gpu_code *c, int32_t seat, bool down)
     return down ? part(own->down, at, c->down_bytes) : part(own->up, at, c->up_bytes);
 }
 
-/* To c->lower.call, for run `i` of a program. */
+/* To c->lower.call, for the run that has part `i` of the blocks. */
 static drmad_status lower(gpu_code *c, int32_t i)
 {
     const gpu_state *s = c->state;
@@ -221,7 +222,7 @@ static int32_t next_wave(const call_list *list)
     return list->n > 0 ? list->call[list->n - 1].wave + 1 : 0;
 }
 
-/* Carries what the table at `offset` of run i's gpu_carry says. */
+/* Carries what the table at `offset` of the gpu_carry in part i says. */
 static void add_carry(const gpu_code *c, int32_t i, size_t offset, call_list *list)
 {
     const char *table = part(c->up, i, c->up_bytes) + c->staged_bytes + offset;
@@ -254,14 +255,17 @@ drmad_status code_record(gpu_code *c, int32_t first, int32_t runs, gpu_program *
 {
     const gpu_state *s = c->state;
     const size_t n = (size_t)runs;
-    const gpu_transfer up = {c->up, code_block(c, first, false), n * c->up_bytes};
-    const gpu_transfer down = {c->down, code_block(c, first, true), n * c->down_bytes};
+    const int32_t at = c->ahead ? first : 0;
+    const gpu_transfer up = {part(c->up, at, c->up_bytes), code_block(c, first, false),
+                             n * c->up_bytes, c->ahead};
+    const gpu_transfer down = {part(c->down, at, c->down_bytes), code_block(c, first, true),
+                               n * c->down_bytes, false};
     call_list list = {.n = 0};
     drmad_status st = DRMAD_OK;
 
     *out = NULL;
     TRY(mem_alloc(c->ctx, n * ((size_t)c->calls + 2), sizeof *list.call, &list.call));
-    for (int32_t i = 0; i < runs; i++) TRY(add_run(c, i, &list));
+    for (int32_t i = 0; i < runs; i++) TRY(add_run(c, at + i, &list));
     TRY(s->d->record(s->g, c->ctx, list.call, list.n, &up, &down, out));
 done:
     mem_free(c->ctx, list.call);

@@ -14,6 +14,9 @@
 /* Runs are put by where they wait for launches rather than for their work. Measured on no GPU. */
 enum { SMALL_BYTES = 64 << 10, SMALL_CALLS = 256 };
 
+/* From here on what is staged travels beside the run before. Measured on no GPU. */
+enum { AHEAD_BYTES = 256 << 10 };
+
 /* ---- ways ---- */
 
 /* The first run says what is staged. */
@@ -203,23 +206,37 @@ static size_t carried_for(const gpu_code *c, const gpu_carry *x)
 }
 
 /* What was put by is sent as it was meant, and done, before there are others. */
-static drmad_status make_blocks(gpu_code *c, bool batched, size_t carried)
+static drmad_status make_blocks(gpu_code *c, bool batched, bool ahead, size_t carried)
 {
     gpu_state *s = c->state;
-    const size_t runs = batched ? BATCH : 1;
     drmad_status st = DRMAD_OK;
 
     TRY(gpu_code_wait(c, 0));
     code_free_blocks(c);
-    c->made = false, c->batched = batched, c->carried = carried;
+    c->made = false, c->batched = batched, c->ahead = ahead, c->carried = carried;
+    const size_t runs = (size_t)code_parts(c);
     c->up_bytes = c->staged_bytes + (carried ? code_round_up(sizeof(gpu_carry)) : 0);
     if (c->up_bytes) TRY(gpu_take(s, c->ctx, runs * c->up_bytes, &c->up));
     if (c->down_bytes) TRY(gpu_take(s, c->ctx, runs * c->down_bytes, &c->down));
-    if (batched && !c->tapes)
-        TRY(gpu_take(s, c->ctx, (BATCH - 1) * c->tape_bytes + 1, &c->tapes));
+    if (runs > 1 && !c->tapes)
+        TRY(gpu_take(s, c->ctx, (runs - 1) * c->tape_bytes + 1, &c->tapes));
     c->made = true;
 done:
     return st;
+}
+
+static drmad_status make_blocks_or_fewer(gpu_code *c, bool batched, bool ahead, size_t carried)
+{
+    const drmad_status st = make_blocks(c, batched, ahead, carried);
+
+    if (st != DRMAD_E_NOMEM || !ahead) return st;
+    c->narrow = true;
+    return make_blocks(c, batched, false, carried);
+}
+
+static bool goes_ahead(const gpu_code *c, const bound_memory *m, bool batched)
+{
+    return !c->narrow && (c->ahead || (m->later && !batched && c->staged_bytes >= AHEAD_BYTES));
 }
 
 drmad_status code_settle(gpu_code *c, const bound_memory *m, gpu_carry *x, bool *in_calls)
@@ -231,6 +248,7 @@ drmad_status code_settle(gpu_code *c, const bound_memory *m, gpu_carry *x, bool 
     TRY(settle(c, &c->leaf, m->leaf));
     TRY(settle(c, &c->out, (const void *const *)m->out));
     const bool batched = c->batched || (m->later && is_small(c));
+    const bool ahead = goes_ahead(c, m, batched);
     if (!m->later || !batched) TRY(gpu_send(c->state)); /* it goes off at once */
     *in_calls = find_pieces(c, m, x);
     if (!*in_calls && c->state->copies.pieces > 0) {
@@ -239,8 +257,9 @@ drmad_status code_settle(gpu_code *c, const bound_memory *m, gpu_carry *x, bool 
     }
     if (!*in_calls) x->before.pieces = x->after.pieces = 0;
     const size_t carried = carried_for(c, x);
-    if (c->made && batched == c->batched && carried == c->carried) return DRMAD_OK;
-    TRY(make_blocks(c, batched, carried));
+    if (c->made && batched == c->batched && ahead == c->ahead && carried == c->carried)
+        return DRMAD_OK;
+    TRY(make_blocks_or_fewer(c, batched, ahead, carried));
     if (*in_calls) find_pieces(c, m, x);
 done:
     return st;

@@ -85,9 +85,9 @@ static uint64_t take(const gpu_code *c, int32_t seat)
 
 static drmad_status clear_flags(const gpu_code *c)
 {
-    const size_t runs = c->batched ? BATCH : 1;
+    const size_t bytes = (size_t)code_parts(c) * c->down_bytes;
 
-    return c->state->d->copy(c->state->g, c->ctx, COPY_WITHIN, c->down, NULL, runs * c->down_bytes);
+    return c->state->d->copy(c->state->g, c->ctx, COPY_WITHIN, c->down, NULL, bytes);
 }
 
 /* So many of the oldest, which are done; gives what the first with a bad index says of it, or 0. */

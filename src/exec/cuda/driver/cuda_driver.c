@@ -2,7 +2,7 @@
  * is C; what must be CUDA C++ is in kernels.cu and walk.cu.
  *
  * Each `gpu` has a stream of its own, in which all that it does is ordered, so that trials side by
- * side on one GPU do not wait for each other; and one for what is brought to the host meanwhile.
+ * side on one GPU do not wait for each other; and two for what is sent and brought meanwhile.
  * Memory is cudaMalloc's: it is taken when programs are made, not while they run.
  *
  * After an error that is not a want of memory the CUDA context of the process may be broken for
@@ -152,12 +152,13 @@ static void close_gpu(gpu *g)
 {
     if (!g) return;
     cudaSetDevice(g->device);
-    if (g->stream) cudaStreamSynchronize(g->stream);
-    if (g->down) cudaStreamSynchronize(g->down);
+    const cudaStream_t all[] = {g->stream, g->up, g->down};
+    for (size_t i = 0; i < COUNT(all); i++)
+        if (all[i]) cudaStreamSynchronize(all[i]);
     cuda_library_close(&g->library);
     if (g->turn) cudaEventDestroy(g->turn);
-    if (g->down) cudaStreamDestroy(g->down);
-    if (g->stream) cudaStreamDestroy(g->stream);
+    for (size_t i = 0; i < COUNT(all); i++)
+        if (all[i]) cudaStreamDestroy(all[i]);
     mem_free(g->ctx, g);
 }
 
@@ -180,10 +181,10 @@ static drmad_status open_gpu(drmad_ctx *ctx, int32_t device, gpu **out)
     g->early = is.major >= 9 && getenv("DRMAD_CUDA_EARLY");
     TRY(check_code(g, &is));
     TRY(check_walk(g, &is));
-    TRY(cuda_answered(g, ctx, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
-                      "making a stream"));
-    TRY(cuda_answered(g, ctx, cudaStreamCreateWithFlags(&g->down, cudaStreamNonBlocking),
-                      "making a stream"));
+    cudaStream_t *const all[] = {&g->stream, &g->up, &g->down};
+    for (size_t i = 0; i < COUNT(all); i++)
+        TRY(cuda_answered(g, ctx, cudaStreamCreateWithFlags(all[i], cudaStreamNonBlocking),
+                          "making a stream"));
     TRY(cuda_answered(g, ctx, cudaEventCreateWithFlags(&g->turn, cudaEventDisableTiming),
                       "making an event"));
     g->library = (cuda_library){.g = g, .ctx = ctx, .stream = g->stream};
@@ -281,6 +282,7 @@ static void free_host(gpu *g, void *ptr)
     if (!ptr) return;
     cudaSetDevice(g->device);
     cudaStreamSynchronize(g->stream);
+    cudaStreamSynchronize(g->up);
     cudaStreamSynchronize(g->down);
     cudaFreeHost(ptr);
 }

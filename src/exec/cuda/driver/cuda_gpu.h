@@ -14,7 +14,7 @@ struct gpu {
     int device, shared_most;
     bool early; /* kernels may start before their turn */
     cuda_walk walk;
-    cudaStream_t stream, down; /* down: what travels to the host beside the stream's work */
+    cudaStream_t stream, up, down; /* up, down: what travels beside the stream's work */
     cudaEvent_t turn;          /* where in the stream such a copy may begin */
     cuda_library library;
     size_t held; /* bytes, by programs */

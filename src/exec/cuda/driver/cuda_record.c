@@ -11,7 +11,9 @@ enum {
 
 struct gpu_program {
     cudaGraphExec_t exec;
-    cudaEvent_t done; /* its last run */
+    cudaEvent_t done; /* its last run; before the first, what came before it was recorded */
+    gpu_transfer up;  /* ahead: no part of the graph; else 0 bytes */
+    cudaEvent_t here; /* `up` has arrived */
     void *lists; /* of the kernel `walk` */
     void *room;  /* of its libraries' calls */
     size_t held; /* bytes of both */
@@ -140,7 +142,7 @@ static drmad_status capture(gpu *g, drmad_ctx *ctx, const gpu_program *p, const 
     *out = NULL;
     TRY(cuda_answered(g, ctx, cudaStreamBeginCapture(g->stream, cudaStreamCaptureModeThreadLocal),
                       "recording"));
-    st = transfer(g, ctx, COPY_UP, r->up);
+    if (p->up.bytes == 0) st = transfer(g, ctx, COPY_UP, r->up);
     if (st == DRMAD_OK) st = record_calls(g, ctx, p, r);
     if (st == DRMAD_OK) st = transfer(g, ctx, COPY_DOWN, r->down);
     const cudaError_t e = cudaStreamEndCapture(g->stream, out); /* whatever came before */
@@ -210,6 +212,7 @@ void cuda_forget(gpu *g, gpu_program *p)
         cudaGraphExecDestroy(p->exec);
     }
     if (p->done) cudaEventDestroy(p->done);
+    if (p->here) cudaEventDestroy(p->here);
     cuda_free(g, p->lists);
     cuda_free(g, p->room);
     g->held -= p->held;
@@ -229,11 +232,17 @@ drmad_status cuda_record(gpu *g, drmad_ctx *ctx, const gpu_call *calls, int32_t 
     TRY(mem_alloc(g->ctx, 1, sizeof *p, &p));
     TRY(cuda_answered(g, ctx, cudaEventCreateWithFlags(&p->done, cudaEventDisableTiming),
                       "making an event"));
+    if (up && up->ahead) {
+        p->up = *up;
+        TRY(cuda_answered(g, ctx, cudaEventCreateWithFlags(&p->here, cudaEventDisableTiming),
+                          "making an event"));
+    }
     TRY(prepare_walks(g, ctx, p, &r));
     TRY(prepare_calls(g, ctx, p, &r));
     TRY(capture(g, ctx, p, &r, &recorded));
     TRY(cuda_answered(g, ctx, cudaGraphInstantiate(&p->exec, recorded, 0), "making a program"));
     TRY(cuda_answered(g, ctx, cudaGraphUpload(p->exec, g->stream), "sending a program"));
+    TRY(cuda_answered(g, ctx, cudaEventRecord(p->done, g->stream), "marking a program's end"));
     *out = p, p = NULL;
 done:
     if (recorded) cudaGraphDestroy(recorded);
@@ -242,11 +251,28 @@ done:
     return st;
 }
 
+/* Waits for the program's own last run alone: only that used the memory that it goes to. */
+static drmad_status send_ahead(gpu *g, drmad_ctx *ctx, const gpu_program *p)
+{
+    const gpu_transfer *up = &p->up;
+    drmad_status st = DRMAD_OK;
+
+    TRY(cuda_answered(g, ctx, cudaStreamWaitEvent(g->up, p->done, 0), "waiting for its turn"));
+    TRY(cuda_answered(
+        g, ctx, cudaMemcpyAsync(up->device, up->host, up->bytes, cudaMemcpyHostToDevice, g->up),
+        "sending memory"));
+    TRY(cuda_answered(g, ctx, cudaEventRecord(p->here, g->up), "marking a copy's end"));
+    TRY(cuda_answered(g, ctx, cudaStreamWaitEvent(g->stream, p->here, 0), "waiting for a copy"));
+done:
+    return st;
+}
+
 drmad_status cuda_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
 {
     drmad_status st = DRMAD_OK;
 
     TRY(cuda_enter(g, ctx));
+    if (p->up.bytes) TRY(send_ahead(g, ctx, p));
     TRY(cuda_answered(g, ctx, cudaGraphLaunch(p->exec, g->stream), "starting a program"));
     TRY(cuda_answered(g, ctx, cudaEventRecord(p->done, g->stream), "marking a program's end"));
 done:

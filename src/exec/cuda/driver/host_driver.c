@@ -8,8 +8,8 @@
  *   another thread writes in it gets different values;
  *   calls of one wave run backwards;
  *   where a walk is asked for (gpu_walk.h) its blocks go on in random turns;
- *   memory that changes while it travels (put, get) ends the call that waits for it; what a get
- *   brings comes no sooner than that;
+ *   memory that changes while it travels (put, get, up ahead) ends the call that waits for it;
+ *   what a get brings comes no sooner than that;
  *   a body whose threads disagree on whether there is another phase ends the run. */
 #include "base/machine.h"
 #include "exec/cuda/kernel/body_all.h"
@@ -442,6 +442,8 @@ static drmad_status host_run(gpu *g, drmad_ctx *ctx, gpu_program *p)
 {
     drmad_status st = DRMAD_OK;
 
+    st = host_ahead(g, ctx, &p->up);
+    if (st != DRMAD_OK) return st;
     p->run = ++g->runs;
     protect(g, PROT_READ | PROT_WRITE);
     if (p->up.bytes) memcpy(p->up.device, p->up.host, p->up.bytes);

@@ -37,6 +37,7 @@ drmad_status host_copy(gpu *g, drmad_ctx *ctx, copy_way way, void *to, const voi
 drmad_status host_put(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes);
 drmad_status host_get(gpu *g, drmad_ctx *ctx, void *to, const void *from, size_t bytes);
 drmad_status host_got(gpu *g, drmad_ctx *ctx);
+drmad_status host_ahead(gpu *g, drmad_ctx *ctx, const gpu_transfer *up); /* of the next run */
 /* Those from the host that began before so many runs. */
 drmad_status host_travels_end(gpu *g, drmad_ctx *ctx, int64_t runs);
 #endif

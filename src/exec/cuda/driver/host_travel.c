@@ -72,6 +72,12 @@ done:
     return st;
 }
 
+drmad_status host_ahead(gpu *g, drmad_ctx *ctx, const gpu_transfer *up)
+{
+    if (!up->ahead) return DRMAD_OK;
+    return add_travel(g, ctx, false, up->device, up->host, up->bytes);
+}
+
 /* What lies in the way has left by then. */
 static drmad_status make_way(gpu *g, drmad_ctx *ctx, const char *to, size_t bytes)
 {
