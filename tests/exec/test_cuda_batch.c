@@ -504,3 +504,29 @@ TEST(a_bad_index_in_any_run_of_a_batch_is_told)
     close_life(l);
     end_life(l);
 }
+
+/* A host that waits for what a pass has found leaves the device work meanwhile. */
+TEST(what_is_put_by_goes_off_before_a_pass_is_waited_for)
+{
+    life *l = calloc(1, sizeof *l);
+    const gpu_driver d = counting_driver();
+    const pass_span span = {0, 32, 0.01};
+    const pass_numbers n = {.span = &span};
+    void *pass, *list;
+
+    l->ctx = test_ctx();
+    CHECK_OK(l->ctx, open_life(l, &d, false));
+    const backend *on = l->s.on;
+    const pass_spec p = {
+        .kind = PASS_CROSS, .type = F64, .from = l->v[0], .hat = l->v[1], .spans = 1, .total = 32};
+    CHECK_OK(l->ctx, on->pass_new(on, l->ctx, &p, &pass));
+    CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[2], l->v[2], true));
+    CHECK_OK(l->ctx, on->pass_run(pass, &n));
+    CHECK_OK(l->ctx, run_step(l, l->s.p, l->v[2], l->v[2], true));
+    const int64_t before = seen.runs;
+    CHECK_OK(l->ctx, on->pass_block(pass, &list));
+    CHECK_INT(seen.runs - before, 1);
+    on->pass_free(pass);
+    close_life(l);
+    free(l);
+}

@@ -277,6 +277,7 @@ drmad_status gpu_pass_block(void *pass, void *out_ptr)
     const gpu_driver *d = x->state->d;
     drmad_status st = DRMAD_OK;
 
+    TRY(gpu_send(x->state)); /* work for the device while the host waits, and codes */
     if (goes_back(x) && s->ran) TRY(d->reach(x->state->g, x->ctx, s->program));
     if (x->under_way) {
         x->under_way = false;
