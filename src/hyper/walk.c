@@ -343,9 +343,8 @@ size_t walker_bytes(const walker *w)
 size_t walker_later_bytes(const walker *w)
 {
     const size_t all = made_later(w->t), back = w->back ? program_bytes(w->back->prog) : 0;
-    const bool grows = w->tr && traj_kind_of(w->tr) == TRAJ_FULL; /* with the first run */
 
-    return (all > back ? all - back : 0) + (grows ? traj_estimate(&w->kept) : 0);
+    return (all > back ? all - back : 0) + (w->tr ? traj_later_bytes(w->tr) : 0);
 }
 
 void walker_explain(const walker *w, void (*line)(void *user, const char *text), void *user)

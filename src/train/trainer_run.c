@@ -152,9 +152,11 @@ static drmad_status record_in_order(trainer *t, trajectory *tr, int64_t step, vo
     drmad_status st = record(t, tr, step, state), loss;
     char why[sizeof t->ctx->errmsg];
 
-    if (st != DRMAD_E_DIVERGED || t->late == 0) return st;
+    if (st != DRMAD_E_DIVERGED) return st;
+    const int64_t since = step - tr->lost; /* steps from that state on do not count */
+    if (since >= t->late) return st;
     snprintf(why, sizeof why, "%s", drmad_errmsg(t->ctx));
-    loss = look(t, step, 0, out);
+    loss = look(t, step, (int32_t)since, out);
     return loss != DRMAD_OK ? loss : FAIL(t->ctx, st, "%s", why);
 }
 

@@ -116,8 +116,9 @@ static drmad_status grid_begin(trajectory *tr)
 
 drmad_status grid_lost(trajectory *tr, int32_t tensor, int64_t i, bool far, int64_t t)
 {
+    tr->lost = tr->first + t;
     return FAIL(tr->ctx, DRMAD_E_DIVERGED, "weights: %s[%lld] after %lld steps: %s",
-                tr->spec.params->at[tensor].name, (long long)i, (long long)t,
+                tr->spec.params->at[tensor].name, (long long)i, (long long)tr->lost,
                 far ? "moved by more than a million grid cells in one" : "not a finite number");
 }
 

@@ -194,6 +194,16 @@ size_t traj_estimate(const traj_spec *spec)
     return kinds[resolve(&part)].bytes(&part);
 }
 
+/* full: states, as they come; grid: lists that its passes find, or take in two seats. */
+size_t traj_later_bytes(const trajectory *tr)
+{
+    const traj_spec *s = &tr->spec;
+    const size_t lists = 3 * (size_t)s->params->total * sizeof(pass_move);
+
+    if (s->kind == TRAJ_FULL) return traj_full_bytes(s);
+    return s->kind == TRAJ_GRID && !s->on->host ? lists * (s->squares ? 2 : 1) : 0;
+}
+
 drmad_status traj_begin(trajectory *tr)
 {
     tr->stats = (traj_stats){.bytes_held = tr->stats.bytes_held};

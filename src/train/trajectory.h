@@ -94,11 +94,14 @@ traj_kind traj_kind_of(const trajectory *tr);
 const char *traj_kind_name(traj_kind k);
 /* What `spec` will hold at most, before any work; for --dry-run. For grid, an estimate. */
 size_t traj_estimate(const traj_spec *spec);
+/* What a device is still to take for tr, with the first run. */
+size_t traj_later_bytes(const trajectory *tr);
 size_t traj_limit(const traj_spec *spec); /* of states where they live; 0 = none */
 
 drmad_status traj_begin(trajectory *tr); /* forget the last run */
 /* t = 0 ... T, those before `first` too. `state`: its vectors; masks belong to step t (NULL at
  * t = T and when spec.mask_bytes is 0). */
+/* DRMAD_E_DIVERGED: a state that cannot be kept, this one or one before (tr->lost). */
 drmad_status traj_record(trajectory *tr, int64_t t, void *const state[], const void *masks);
 drmad_status traj_load(trajectory *tr, int64_t t, traj_view *out);
 traj_stats traj_stats_of(const trajectory *tr);
@@ -122,5 +125,6 @@ struct trajectory {
     void *kept;   /* the kind's own */
     bool back;    /* all recorded: walking back */
     int64_t next; /* the t that record or load must be called with next; -1 = none */
+    int64_t lost; /* after a record that ended with DRMAD_E_DIVERGED: the state it is about */
 };
 #endif

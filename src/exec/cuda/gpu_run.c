@@ -113,12 +113,10 @@ static void lose_all(gpu_code *c)
 static drmad_status tell_bad(gpu_code *c, uint64_t bad)
 {
     const drmad_status st = gpu_code_wait(c, 0);
+    const drmad_status cleared = clear_flags(c);
 
     if (st != DRMAD_OK && st != DRMAD_E_DATA) return st;
-    if (st == DRMAD_OK) {
-        const drmad_status cleared = clear_flags(c);
-        if (cleared != DRMAD_OK) return cleared;
-    }
+    if (cleared != DRMAD_OK) return cleared;
     return FAIL(c->ctx, DRMAD_E_DATA, "index %d of a table of %d rows", (int32_t)(uint32_t)bad,
                 (int32_t)(bad >> 32 & 0x7fffffff));
 }
