@@ -5,6 +5,7 @@
  * unary, rest], [rise - 1 in unary; RISE_ESCAPE ones and 0: from no cell; and 1: the rise in 16
  * bits], and a gap that leads past the end. */
 #include "train/traj_cells.h"
+#include "exec/square_cells.h"
 #include <math.h>
 #include <string.h>
 
@@ -16,12 +17,6 @@ enum {
     RISE_BITS = 16,
     UNARY_WORD = 32 /* ones written at a time */
 };
-
-/* The cell of an exponent: pairs of them. */
-static int32_t cell_of(int32_t e)
-{
-    return (e - (e & 1)) / 2;
-}
 
 /* Where cell 0 lies at step t: at m 2^e. */
 typedef struct origin {
@@ -36,27 +31,10 @@ static origin origin_at(const traj_spec *s, int64_t t)
     return (origin){exp2(log - e), (int32_t)e};
 }
 
-/* The exponent of x > 0; INT32_MIN for zero and what is too small to be normal. */
-static int32_t exponent_f32(float x)
-{
-    uint32_t u;
-
-    memcpy(&u, &x, sizeof u);
-    return u >> 23 ? (int32_t)(u >> 23) - 127 : INT32_MIN;
-}
-
-static int32_t exponent_f64(double x)
-{
-    uint64_t u;
-
-    memcpy(&u, &x, sizeof u);
-    return u >> 52 ? (int32_t)(u >> 52) - 1023 : INT32_MIN;
-}
-
 static int32_t exponent_of(const traj_spec *s, const void *v, int64_t i, double inverse)
 {
-    if (s->dtype == F32) return exponent_f32(((const float *)v)[i] * (float)inverse);
-    return exponent_f64(((const double *)v)[i] * inverse);
+    if (s->dtype == F32) return square_exponent_f32(((const float *)v)[i] * (float)inverse);
+    return square_exponent_f64(((const double *)v)[i] * inverse);
 }
 
 drmad_status cells_open(trajectory *tr, cells *c)
@@ -183,7 +161,7 @@ static void rises_here(const traj_spec *s, int64_t t, rises *r)
 
     for (int64_t i = 0; i < s->params->total; i++) {
         const int32_t e = exponent_of(s, c->v, i, inverse);
-        const int32_t k = e == INT32_MIN ? CELL_NONE : cell_of(e - o.e);
+        const int32_t k = e == INT32_MIN ? CELL_NONE : square_cell(e - o.e);
         if (k <= c->k[i]) continue;
         put_event(r, i, c->k[i] == CELL_NONE ? NEW : k - c->k[i]);
         c->k[i] = (int16_t)k;
@@ -296,23 +274,17 @@ static void undo(const trajectory *tr, cells *c, int64_t t, pass_list *list)
     }
 }
 
-static void lows_f32(const cells *c, const origin *o, int64_t n, float *low)
+static void lows(const cells *c, const origin *o, int64_t n, dtype type)
 {
-    const float m = (float)o->m;
+    float *single = c->low;
+    double *twice = c->low;
 
     for (int64_t i = 0; i < n; i++) {
-        const int32_t e = 2 * c->k[i] + o->e + 127;
-        const uint32_t u = c->k[i] == CELL_NONE || e < 1 ? 0 : (uint32_t)(e > 254 ? 254 : e) << 23;
-        float x;
-        memcpy(&x, &u, sizeof x);
-        low[i] = x * m;
+        const bool none = c->k[i] == CELL_NONE;
+        const int32_t e = 2 * c->k[i] + o->e;
+        if (type == F32) single[i] = none ? 0 : square_low_f32(o->m, e);
+        else twice[i] = none ? 0 : square_low_f64(o->m, e);
     }
-}
-
-static void lows_f64(const cells *c, const origin *o, int64_t n, double *low)
-{
-    for (int64_t i = 0; i < n; i++)
-        low[i] = c->k[i] == CELL_NONE ? 0 : ldexp(o->m, 2 * c->k[i] + o->e);
 }
 
 static drmad_status load_there(trajectory *tr, cells *c, int64_t t)
@@ -339,8 +311,7 @@ drmad_status cells_load(trajectory *tr, cells *c, int64_t t)
 
     if (!tr->spec.on->host) return load_there(tr, c, t);
     undo(tr, c, t + 1, NULL);
-    if (tr->spec.dtype == F32) lows_f32(c, &o, n, c->low);
-    else lows_f64(c, &o, n, c->low);
+    lows(c, &o, n, tr->spec.dtype);
     return DRMAD_OK;
 }
 

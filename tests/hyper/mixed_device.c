@@ -34,7 +34,7 @@ static bool inside(const mixed_device *d, const void *p)
 }
 
 /* Where the device finds it. */
-static void *real(const mixed_device *d, const void *p)
+void *mixed_real(const mixed_device *d, const void *p)
 {
     return inside(d, p) ? d->real + ((const char *)p - d->memory) : (void *)(uintptr_t)p;
 }
@@ -74,8 +74,8 @@ static drmad_status copy(const backend *b, drmad_ctx *ctx, copy_way way, void *t
     d->seen.copies += way != COPY_WITHIN;
     d->seen.copied_up += way == COPY_UP ? (int64_t)bytes : 0;
     d->seen.copied_down += way == COPY_DOWN ? (int64_t)bytes : 0;
-    if (from) memcpy(real(d, to), real(d, from), bytes);
-    else memset(real(d, to), 0, bytes);
+    if (from) memcpy(mixed_real(d, to), mixed_real(d, from), bytes);
+    else memset(mixed_real(d, to), 0, bytes);
     return DRMAD_OK;
 }
 
@@ -155,7 +155,7 @@ static drmad_status wait(void *p, int32_t leave)
 /* Where the run writes output i: late ones beside their memory, which is spoilt meanwhile. */
 static void *written(mixed_code *code, const bound_memory *m, int32_t i, size_t bytes)
 {
-    if (!m->later || inside(code->d, m->out[i])) return real(code->d, m->out[i]);
+    if (!m->later || inside(code->d, m->out[i])) return mixed_real(code->d, m->out[i]);
     void *from = malloc(bytes);
     memset(m->out[i], 0xff, bytes);
     code->late[code->lates++] = (late_output){code->begun - 1, m->out[i], from, bytes};
@@ -182,7 +182,7 @@ static drmad_status run(void *p, const bound_memory *m)
     code->runs += m->later, code->begun += m->later;
     d->seen.runs++;
     for (int32_t i = 0; i < graph_leaves(g); i++) {
-        code->leaf[i] = real(d, m->leaf[i]);
+        code->leaf[i] = mixed_real(d, m->leaf[i]);
         if (code->reads[i]) note_address(code, i, m->leaf[i]);
     }
     for (int32_t i = 0; i < code->plan->outs; i++)
@@ -197,7 +197,7 @@ static drmad_status run(void *p, const bound_memory *m)
     }
     const drmad_status st = backend_cpu.run(
         code->inner,
-        &(bound_memory){.leaf = code->leaf, .out = code->out, .arena = real(d, m->arena)});
+        &(bound_memory){.leaf = code->leaf, .out = code->out, .arena = mixed_real(d, m->arena)});
     d->seen.waits += !m->later;
     return st;
 }
@@ -205,11 +205,6 @@ static drmad_status run(void *p, const bound_memory *m)
 static size_t code_bytes(const void *p)
 {
     return backend_cpu.bytes(((const mixed_code *)p)->inner);
-}
-
-void *mixed_real(const mixed_device *d, const void *memory)
-{
-    return real(d, memory);
 }
 
 void mixed_open(mixed_device *d)

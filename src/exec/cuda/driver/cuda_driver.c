@@ -304,14 +304,19 @@ done:
     return st;
 }
 
-static drmad_status wait(gpu *g, drmad_ctx *ctx)
+static drmad_status wait_for(gpu *g, drmad_ctx *ctx, cudaStream_t stream, const char *what)
 {
     drmad_status st = DRMAD_OK;
 
     TRY(cuda_enter(g, ctx));
-    TRY(cuda_answered(g, ctx, cudaStreamSynchronize(g->stream), "running a program"));
+    TRY(cuda_answered(g, ctx, cudaStreamSynchronize(stream), what));
 done:
     return st;
+}
+
+static drmad_status wait(gpu *g, drmad_ctx *ctx)
+{
+    return wait_for(g, ctx, g->stream, "running a program");
 }
 
 /* Within the device nobody can look before the stream has done it, so there is no wait. */
@@ -364,12 +369,7 @@ done:
 
 static drmad_status got(gpu *g, drmad_ctx *ctx)
 {
-    drmad_status st = DRMAD_OK;
-
-    TRY(cuda_enter(g, ctx));
-    TRY(cuda_answered(g, ctx, cudaStreamSynchronize(g->down), "bringing memory"));
-done:
-    return st;
+    return wait_for(g, ctx, g->down, "bringing memory");
 }
 
 /* ---- the table ---- */

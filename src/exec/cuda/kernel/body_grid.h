@@ -19,24 +19,29 @@ GPU_BODY int32_t TYPED(cells_between)(REAL w, REAL hat, REAL tau)
     return d < 0 ? -cells : cells;
 }
 
-/* How far an averaged square has risen above its cell (train/traj_cells.c). */
-GPU_BODY int32_t TYPED(rise_of)(REAL v, uint16_t cell, const grid_numbers *n)
+/* The cell of averaged square i, as pick_args has it. */
+GPU_BODY int32_t TYPED(cell_of)(const pick_args *x, int64_t i)
 {
-    const int32_t e = TYPED(exponent)(v * (REAL)n->m);
+    const int32_t e = TYPED(square_exponent)(((const REAL *)x->from)[i] * (REAL)x->numbers->m);
 
-    if (e == INT32_MIN) return 0;
-    const int32_t up = e - (int32_t)n->e, k = (up - (up & 1)) / 2 - INT16_MIN;
-    if (k <= cell) return 0;
-    return cell == 0 ? GRID_NEW : k - cell;
+    return e == INT32_MIN ? 0 : square_cell(e - (int32_t)x->numbers->e) - INT16_MIN;
+}
+
+/* How far it has risen above that before. */
+GPU_BODY int32_t TYPED(rise_of)(const pick_args *x, int64_t i)
+{
+    const int32_t now = TYPED(cell_of)(x, i), was = x->cells[i];
+
+    if (now <= was) return 0;
+    return was == 0 ? GRID_NEW : now - was;
 }
 
 /* What element i has moved by. tau: of its span. */
 GPU_BODY int32_t TYPED(moved_by)(const pick_args *x, int64_t i, REAL tau)
 {
-    const REAL from = ((const REAL *)x->from)[i];
-
-    if (!x->hat) return TYPED(rise_of)(from, x->cells[i], x->numbers);
-    return tau > 0 ? TYPED(cells_between)(from, ((const REAL *)x->hat)[i], tau) : 0;
+    if (!x->hat) return TYPED(rise_of)(x, i);
+    if (!(tau > 0)) return 0;
+    return TYPED(cells_between)(((const REAL *)x->from)[i], ((const REAL *)x->hat)[i], tau);
 }
 
 GPU_BODY REAL TYPED(tau_of)(const pick_args *x, int64_t first)
@@ -68,13 +73,9 @@ GPU_BODY bool TYPED(tally)(const tally_args *x, gpu_thread t, BODY_STATE(TYPED(t
 /* A number that is lost stays where it is. */
 GPU_BODY void TYPED(do_move)(const pick_args *x, int64_t i, int32_t n, REAL tau)
 {
-    if (!x->hat) {
-        const int32_t e = TYPED(exponent)(((const REAL *)x->from)[i] * (REAL)x->numbers->m) -
-                          (int32_t)x->numbers->e;
-        x->cells[i] = (uint16_t)((e - (e & 1)) / 2 - INT16_MIN);
-    } else if (n != GRID_NAN && n != GRID_FAR) {
+    if (!x->hat) x->cells[i] = (uint16_t)TYPED(cell_of)(x, i);
+    else if (n != GRID_NAN && n != GRID_FAR)
         ((REAL *)x->hat)[i] += (n < 0 ? -tau : tau) * (REAL)(n < 0 ? -n : n);
-    }
 }
 
 GPU_BODY bool TYPED(pick)(const pick_args *x, gpu_thread t, BODY_STATE(TYPED(pick)) * s,
@@ -121,7 +122,7 @@ GPU_BODY bool TYPED(lows)(const lows_args *x, gpu_thread t, BODY_STATE(TYPED(low
     for (int64_t i = first_of(t); i < x->total; i += stride_of(t)) {
         const int32_t k = x->cells[i] + INT16_MIN;
         ((REAL *)x->hat)[i] =
-            x->cells[i] == 0 ? 0 : TYPED(low_of)(x->numbers->m, 2 * k + (int32_t)x->numbers->e);
+            x->cells[i] == 0 ? 0 : TYPED(square_low)(x->numbers->m, 2 * k + (int32_t)x->numbers->e);
     }
     (void)s, (void)shared, (void)phase;
     return false;

@@ -3,6 +3,8 @@
 #define BODY_PICK_H
 #include "exec/cuda/kernel/body.h"
 #include "exec/cuda/kernel/kernel_args.h"
+#define SQUARE_CELLS GPU_BODY
+#include "exec/square_cells.h"
 
 enum { SCAN_STEPS = 8 }; /* GPU_THREADS = 2^8 */
 
@@ -54,37 +56,5 @@ GPU_BODY bool fall_any(const fall_args *x, gpu_thread t, fall_any_state *s, void
     }
     (void)s, (void)shared, (void)phase;
     return false;
-}
-
-/* The exponent of x > 0; INT32_MIN for zero and what is too small to be normal. */
-GPU_BODY int32_t exponent_f32(float x)
-{
-    uint32_t u;
-
-    memcpy(&u, &x, sizeof u);
-    return u >> 23 ? (int32_t)(u >> 23) - 127 : INT32_MIN;
-}
-
-GPU_BODY int32_t exponent_f64(double x)
-{
-    uint64_t u;
-
-    memcpy(&u, &x, sizeof u);
-    return u >> 52 ? (int32_t)(u >> 52) - 1023 : INT32_MIN;
-}
-
-/* m 2^e, in single without the numbers that are not normal. */
-GPU_BODY float low_of_f32(double m, int32_t e)
-{
-    const uint32_t u = e + 127 < 1 ? 0 : (uint32_t)(e + 127 > 254 ? 254 : e + 127) << 23;
-    float x;
-
-    memcpy(&x, &u, sizeof x);
-    return x * (float)m;
-}
-
-GPU_BODY double low_of_f64(double m, int32_t e)
-{
-    return ldexp(m, e);
 }
 #endif
