@@ -8,10 +8,12 @@ import pathlib
 import shutil
 import tempfile
 
+import faster_smac
 import smac
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 from problems import CHOICE, INT
 
+faster_smac.apply()
 VERSION = f"smac {importlib.metadata.version('smac')}"
 
 
