@@ -13,12 +13,12 @@ own function runs. BO_PLAIN=1 leaves the package alone.
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
 import time
 
+import faster_smac_model
 import numpy as np
 from ConfigSpace import Configuration
 from ConfigSpace.hyperparameters import (
@@ -26,290 +26,9 @@ from ConfigSpace.hyperparameters import (
     UniformFloatHyperparameter,
     UniformIntegerHyperparameter,
 )
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
-from scipy.optimize import _lbfgsb
-from scipy.spatial import _distance_pybind, _distance_wrap
-from scipy.special import ndtr
-from smac.acquisition.function.expected_improvement import EI
+from faster_smac_model import improvement, usual
 from smac.acquisition.maximizer.local_and_random_search import LocalAndSortedRandomSearch
 from smac.acquisition.maximizer.local_search import LocalSearch
-from smac.acquisition.maximizer.random_search import RandomSearch
-from smac.constants import VERY_SMALL_NUMBER
-from smac.model.gaussian_process.gaussian_process import GaussianProcess
-from smac.model.gaussian_process.kernels import (
-    ConstantKernel,
-    HammingKernel,
-    MaternKernel,
-    WhiteKernel,
-)
-from smac.model.gaussian_process.kernels.base_kernels import ProductKernel, SumKernel
-from smac.model.gaussian_process.priors.abstract_prior import AbstractPrior
-
-einsum = np._core.multiarray.c_einsum
-ROOT5, ROOT_2_PI = math.sqrt(5), np.sqrt(2 * np.pi)
-SAME = 1e25  # what the package gives for a likelihood that is none
-
-
-class Parts:
-    """The parts of the facade's kernel, amplitude (Matern) (Hamming) + noise, and where in theta
-    each has its parameters; None where a kernel is another one."""
-
-    def __init__(self, kernel):
-        product, self.noise = kernel.k1, kernel.k2
-        self.amplitude, rest = product.k1, product.k2
-        found = [rest.k1, rest.k2] if type(rest) is ProductKernel else [rest]
-        self.matern = next((k for k in found if type(k) is MaternKernel), None)
-        self.hamming = next((k for k in found if type(k) is HammingKernel), None)
-        self.order = found
-
-    @staticmethod
-    def of(kernel):
-        if type(kernel) is not SumKernel or type(kernel.k1) is not ProductKernel:
-            return None
-        p = Parts(kernel)
-        usual = (
-            type(p.amplitude) is ConstantKernel
-            and type(p.noise) is WhiteKernel
-            and p.order == [k for k in (p.matern, p.hamming) if k is not None]
-            and p.matern is not None
-            and p.matern.nu == 2.5
-            and len(p.matern.operate_on) > 1
-            and not any(k.has_conditions for k in (kernel, p.amplitude, p.noise, *p.order))
-        )
-        return p if usual else None
-
-
-class Likelihood:
-    """What GaussianProcess._nll gives, without a new kernel for each theta: -(log marginal
-    likelihood + priors) and its gradient.
-
-    The planes of the kernel's gradient are symmetric n x n matrices. The package adds up
-    sum_ij M_ij G_ji with einsum, which for each j adds the terms over i one after another; in rows
-    of the transpose that is a sum of rows, then a running sum.
-    """
-
-    def __init__(self, parts, x, y, priors):
-        self.parts, self.priors = parts, [(i, q) for i, qs in enumerate(priors) for q in qs]
-        self.y, self.n = y[:, np.newaxis], len(y)
-        self.x = x[:, parts.matern.operate_on]  # columns apart, as the package has them
-        rows = np.ascontiguousarray(self.x.T)
-        self.apart2 = (rows[:, :, np.newaxis] - rows[:, np.newaxis, :]) ** 2
-        self.dims, self.choices = len(rows), 0
-        if parts.hamming is not None:
-            rows = np.ascontiguousarray(x[:, parts.hamming.operate_on].T)
-            self.differ = rows[:, :, np.newaxis] != rows[:, np.newaxis, :]
-            self.choices = len(rows)
-        size = 1 + self.dims + self.choices
-        self.planes = np.empty((size, self.n, self.n))
-        self.terms = np.empty_like(self.planes)
-        self.constant = self.n / 2 * np.log(2 * np.pi)
-        self.eye = np.eye(self.n)
-
-    def matern(self, scale):
-        """The kernel; its gradient goes to the planes."""
-        dists = _distance_pybind.pdist_euclidean(self.x / scale)
-        k = dists * ROOT5
-        k = (1.0 + k + k**2 / 3.0) * np.exp(-k)
-        square = np.zeros((self.n, self.n))
-        _distance_wrap.to_squareform_from_vector_wrap(square, k)
-        np.fill_diagonal(square, 1)
-        d = np.divide(self.apart2, (scale**2)[:, np.newaxis, np.newaxis])
-        root = np.sqrt(5 * np.add.reduce(d, axis=0))
-        g = np.multiply(d, 5.0 / 3.0, out=self.planes[1 : 1 + self.dims])
-        g *= root + 1
-        g *= np.exp(-root)
-        return square
-
-    def hamming(self, scale):
-        factor = -1 / (2 * scale**2)
-        if self.choices == 1:
-            k = np.exp(factor * self.differ[0])
-            weights, cube = self.differ, 1 / scale**3
-        else:
-            k = np.exp(np.add.reduce(factor[:, np.newaxis, np.newaxis] * self.differ, axis=0))
-            weights, cube = self.differ, (1 / scale**3)[:, np.newaxis, np.newaxis]
-        g = np.multiply(k, weights, out=self.planes[1 + self.dims :])
-        g *= cube
-        return k
-
-    def kernel(self, theta):
-        """K without the noise, and the noise; the planes are the gradient's but for the noise."""
-        end = 1 + self.dims
-        amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
-        k = self.matern(np.exp(theta[1:end]))
-        if self.choices:
-            scale = np.exp(theta[end:-1]) if self.choices > 1 else np.exp(theta[end])
-            other = self.hamming(scale)
-            self.planes[1:end] *= other
-            self.planes[end:] *= k
-            k = k * other
-        self.planes[1:] *= amplitude
-        return np.multiply(amplitude, k, out=self.planes[0]), noise
-
-    def __call__(self, theta):
-        k, noise = self.kernel(theta)
-        k = k.copy()
-        k.ravel()[:: self.n + 1] += noise
-        lower, info = dpotrf(k.T, lower=1, overwrite_a=1, clean=1)
-        if info:
-            return SAME, np.zeros(theta.shape)
-        alpha, _ = dpotrs(lower, self.y, lower=1)
-        value = -0.5 * einsum("ik,ik->k", self.y, alpha)[0]
-        value -= np.log(lower.diagonal()).sum()
-        value -= self.constant
-        inverse, _ = dpotrs(lower, self.eye, lower=1)
-        alpha = alpha[:, 0]
-        inner = np.multiply.outer(alpha, alpha)
-        inner -= inverse.T
-        rows = np.empty((len(theta), self.n))
-        np.add.reduce(np.multiply(self.planes, inner, out=self.terms), axis=1, out=rows[:-1])
-        np.multiply(inner.diagonal(), noise, out=rows[-1])
-        grad = 0.5 * np.add.accumulate(rows, axis=1)[:, -1]
-        for i, prior in self.priors:
-            value += prior.get_log_probability(theta[i])
-            grad[i] += prior.get_gradient(theta[i])
-        if not math.isfinite(value) or not np.isfinite(grad).all():
-            return SAME, np.zeros(theta.shape)
-        return -value, -grad
-
-
-def minimize(function, start, low, high):
-    """fmin_l_bfgs_b with its defaults, for a function that gives value and gradient."""
-    m, size = 10, len(low)
-    x = np.array(np.clip(start, low, high), dtype=np.float64)
-    f, g = np.array(0.0), np.zeros(size)
-    work = np.zeros(2 * m * size + 5 * size + 11 * m * m + 8 * m)
-    whole, bound = np.zeros(3 * size, dtype=np.int32), np.full(size, 2, dtype=np.int32)
-    task, line = np.zeros(2, dtype=np.int32), np.zeros(2, dtype=np.int32)
-    save = np.zeros(4, dtype=np.int32), np.zeros(44, dtype=np.int32), np.zeros(29)
-    steps = calls = 0
-    last = (None, None)
-    while True:
-        _lbfgsb.setulb(
-            m, x, low, high, bound, f, g, 1e7, 1e-5, work, whole, task, *save, 20, line
-        )  # fmt: skip
-        if task[0] == 3:
-            if last[0] is None or not np.array_equal(x, last[0]):
-                last = (x.copy(), function(x.copy()))
-                calls += 1
-            f, g = last[1]
-            g = g.astype(np.float64)
-        elif task[0] == 1:
-            steps += 1
-            if steps >= 15000 or calls > 15000:
-                task[0], task[1] = 5, 504 if steps >= 15000 else 502
-        else:
-            return x, f
-
-
-def optimize(self):
-    """GaussianProcess._optimize: from the last theta and from draws of the priors."""
-    parts = Parts.of(self._gp.kernel)
-    if parts is None:
-        return PLAIN["optimize"](self)
-    bounds = self._gp.kernel.bounds
-    low, high = np.array(bounds[:, 0]), np.array(bounds[:, 1])
-    starts = [self._gp.kernel.theta]
-    if self._n_restarts > 0:
-        columns = []
-        for i, priors in enumerate(self._all_priors):
-            if priors:
-                columns.append(priors[0].sample_from_prior(self._n_restarts).flatten())
-            else:
-                columns.append(self._rng.uniform(low[i], high[i], size=(self._n_restarts,)))
-        starts += list(np.vstack(columns).transpose())
-    nll = Likelihood(parts, self._gp.X_train_, self._gp.y_train_, self._all_priors)
-    best, found = np.inf, None
-    for start in starts:
-        theta, value = minimize(nll, start, low, high)
-        if value < best:
-            best, found = value, theta
-    if found is None:
-        raise RuntimeError
-    return found
-
-
-class Posterior:
-    """Mean and variance at points of a model that is trained, as predict_marginalized has them."""
-
-    def __init__(self, model, parts):
-        gp = model._gp
-        kernel = Parts.of(gp.kernel_)
-        self.lower, self.alpha = gp.L_, gp.alpha_
-        self.matern_on, self.scale = kernel.matern.operate_on, scale_of(kernel.matern)
-        self.x = gp.X_train_[:, self.matern_on] / self.scale
-        self.hamming_on = None
-        if kernel.hamming is not None:
-            self.hamming_on = kernel.hamming.operate_on
-            self.factor = -1 / (2 * scale_of(kernel.hamming) ** 2)
-            self.choices = gp.X_train_[:, self.hamming_on]
-        self.amplitude = kernel.amplitude.constant_value
-        self.prior = self.amplitude + kernel.noise.noise_level
-        self.mean, self.std, self.least = model.mean_y_, model.std_y_, model._var_threshold
-        self.std2 = model.std_y_**2
-
-    def __call__(self, x):
-        k = _distance_pybind.cdist_euclidean(x[:, self.matern_on] / self.scale, self.x)
-        k *= ROOT5
-        e = np.exp(-k)
-        third = k**2
-        third /= 3.0
-        k += 1.0
-        k += third
-        k *= e
-        if self.hamming_on is not None:
-            differ = x[:, self.hamming_on][:, np.newaxis] != self.choices
-            k *= np.exp((self.factor * differ).sum(axis=2))
-        k *= self.amplitude
-        mean = (k @ self.alpha) * self.std + self.mean
-        v, info = dtrtrs(self.lower, k.T, lower=1, overwrite_b=1)
-        if info:
-            raise np.linalg.LinAlgError("singular matrix")
-        var = self.prior - einsum("ij,ji->i", v.T, v)
-        np.maximum(var, 0.0, out=var)
-        std = np.sqrt(var)
-        var = np.maximum(std * std, VERY_SMALL_NUMBER) * self.std2
-        return mean, np.fmax(var, self.least)
-
-
-def scale_of(kernel):
-    return np.squeeze(kernel.length_scale).astype(float)
-
-
-def posterior(model):
-    """The model's Posterior, made anew after training; None where it is not of the kind."""
-    if type(model) is not GaussianProcess or not model._is_trained or not model._normalize_y:
-        return None
-    if model._instance_features is not None or model._apply_pca:
-        return None
-    kept = model.__dict__.get("_faster")
-    if kept is None or kept[0] is not model._gp.L_:
-        parts = Parts.of(model._gp.kernel)
-        kept = model._gp.L_, Posterior(model, parts) if parts else None
-        model._faster = kept
-    return kept[1]
-
-
-def predict_marginalized(self, x):
-    at = posterior(self)
-    if at is None or len(x.shape) != 2 or x.shape[1] != self._n_hps or not np.isfinite(x).all():
-        return PLAIN["predict"](self, x)
-    mean, var = at(x)
-    return mean.reshape(-1, 1), var.reshape(-1, 1)
-
-
-def improvement(function, x):
-    """EI.__call__ for rows instead of configurations, as a list."""
-    at = posterior(function._model)
-    mean, var = at(x)
-    s = np.sqrt(var)
-    gain = function._eta - mean - function._xi
-    z = gain / s
-    value = gain * ndtr(z) + s * (np.exp(-(z**2) / 2.0) / ROOT_2_PI)
-    if (value < 0).any():
-        raise ValueError("Expected Improvement is smaller than 0 for at least one sample.")
-    value[np.isnan(value)] = -np.finfo(float).max
-    return value
 
 
 class Space:
@@ -317,8 +36,9 @@ class Space:
     floats, integers and choices, and no conditions."""
 
     def __init__(self, space):
-        self.params = list(space.values())
-        self.moved = [(p, i) for i, p in enumerate(self.params) if p.size != 1]
+        self.space, self.params = space, list(space.values())
+        self.kinds = [KINDS[type(p)](p) for p in self.params]
+        self.moved = [(k, i) for i, k in enumerate(self.kinds) if self.params[i].size != 1]
         self.values = {
             i: {} for i, p in enumerate(self.params)
             if type(p) is CategoricalHyperparameter
@@ -331,11 +51,16 @@ class Space:
         kept = space.__dict__.get("_faster")
         if kept is None or kept[0] != len(space):
             usual = not space.conditions and not space.forbidden_clauses
-            known = CategoricalHyperparameter, UniformFloatHyperparameter
-            known += (UniformIntegerHyperparameter,)
-            usual = usual and all(type(p) in known for p in space.values())
+            usual = usual and all(type(p) in KINDS and fits(p) for p in space.values())
             kept = space._faster = len(space), Space(space) if usual else None
         return kept[1]
+
+    def sample(self, n):
+        """Rows of sample_configuration(n): it draws five of each parameter at a time."""
+        rng, rounds = self.space.random, -(-n // 5)
+        drawn = [[kind.sample(rng) for kind in self.kinds] for _ in range(rounds)]
+        columns = [k.vectors(np.concatenate(c)) for k, c in zip(self.kinds, zip(*drawn))]
+        return np.array(np.array(columns).T[:n], order="C")
 
     def value(self, i, vector):
         """The value that stands for number `vector` of parameter i."""
@@ -345,68 +70,161 @@ class Space:
         return known[vector]
 
 
+def fits(param):
+    return type(param) is not CategoricalHyperparameter or param.weights is None
+
+
 STEPS = {}  # of a neighbourhood's width: those tried one after another
 
 
-def near(rng, at, width):
-    """40 neighbours of a float: UnitUniformContinuousDistribution.neighborhood."""
+def steps(width):
     if width not in STEPS:
         STEPS[width] = np.linspace(width, 1.0, 9, endpoint=True).tolist()
-    found = None
-    for step in STEPS[width]:
-        drawn = rng.normal(at, step, 160)
-        drawn = drawn[(drawn >= 0.0) & (drawn <= 1.0)]
-        found = drawn if found is None else np.concatenate((found, drawn))
-        if len(found) >= 40:
-            return found[:40].tolist()
-    raise ValueError("too few neighbours")
+    return STEPS[width]
 
 
-def plan(p, width):
-    """How many neighbours of parameter p to draw at once, and to give; whether to draw again."""
-    if type(p) is UniformFloatHyperparameter:
-        return 40, 8, True
-    if type(p) is CategoricalHyperparameter:
-        return p.size - 1, p.size - 1, False
-    return int(min(8, p.size - 1)), 8, p.size - 1 >= 8
+class Float:
+    """The neighbours of a float: UnitUniformContinuousDistribution.neighborhood."""
+
+    give, again = 8, True  # neighbours to give in all; whether to draw more when those are used up
+
+    def __init__(self, param):
+        pass
+
+    def draw(self, rng, at, width):
+        found = None
+        for step in steps(width):
+            drawn = rng.normal(at, step, 160)
+            drawn = drawn[(drawn >= 0.0) & (drawn <= 1.0)]
+            found = drawn if found is None else np.concatenate((found, drawn))
+            if len(found) >= 40:
+                return found[:40].tolist()
+        raise ValueError("too few neighbours")
+
+    def sample(self, rng):
+        return rng.uniform(0.0, 1.0, 5)
+
+    def vectors(self, drawn):
+        return drawn
+
+
+class Choice:
+    """All others, shuffled by the parameter and once more by the neighbourhood."""
+
+    again = False
+
+    def __init__(self, param):
+        self.size, self.give = param.size, param.size - 1
+
+    def draw(self, rng, at, width):
+        found = [float(i) for i in range(self.size) if i != int(at)]
+        rng.shuffle(found)
+        rng.shuffle(found)
+        return found
+
+    def sample(self, rng):
+        return rng.randint(low=0, high=self.size, size=5, dtype=np.int64)
+
+    def vectors(self, drawn):
+        return drawn.astype(np.float64)
+
+
+class Int:
+    """The neighbours of an integer: all others of a few, else levels of normal numbers."""
+
+    give = 8
+
+    def __init__(self, param):
+        self.param, self.size, self.again = param, param.size, param.size - 1 >= 8
+        self.few, self.log, self.level_of = {}, param.log, {}
+        levels = np.arange(self.size, dtype=np.float64) / (self.size - 1)
+        if self.log:
+            self.low, self.high = param._vector_dist.original_value_scale
+            self.logs = np.log(self.low), np.log(self.high)
+            logs = np.log(levels * (self.high - self.low) + self.low)
+            levels = (logs - self.logs[0]) / (self.logs[1] - self.logs[0]) * 1.0 + 0.0
+        self.table = levels
+
+    def levels(self, x):
+        """Which of the values each number in [0, 1] is rounded to."""
+        if self.log:
+            x = np.exp(x * (self.logs[1] - self.logs[0]) + self.logs[0])
+            x = (x - self.low) / (self.high - self.low)
+        return np.minimum(np.floor(x * self.size), self.size - 1).astype(np.intp)
+
+    def draw(self, rng, at, width):
+        if self.size <= 9:
+            if at not in self.few:
+                n = self.size - 1
+                few = self.param._neighborhood(np.float64(at), n=n, seed=rng, std=width)
+                self.few[at] = few.tolist()
+            found = self.few[at].copy()
+        else:
+            found = self.sampled(rng, at, width)
+        rng.shuffle(found)
+        return found
+
+    def sampled(self, rng, at, width):
+        if at not in self.level_of:
+            self.level_of[at] = int(self.levels(np.array([at]))[0])
+        here = self.level_of[at]
+        center, known, found = self.table[here], {here}, []
+        for step in steps(width):
+            drawn = rng.normal(center, step, 32)
+            drawn = drawn[(drawn >= 0.0) & (drawn <= 1.0)]
+            more = sorted(set(self.levels(drawn).tolist()) - known)
+            rng.shuffle(more)
+            known.update(more)
+            found += more
+            if len(found) >= 8:
+                return self.table[found[:8]].tolist()
+        raise ValueError("too few neighbours")
+
+    def sample(self, rng):
+        if self.log:
+            return rng.uniform(0.0, 1.0, 5)
+        return rng.randint(low=0, high=self.size, size=5, dtype=np.int64)
+
+    def vectors(self, drawn):
+        return self.table[self.levels(drawn) if self.log else drawn]
+
+
+KINDS = {
+    CategoricalHyperparameter: Choice, UniformFloatHyperparameter: Float,
+    UniformIntegerHyperparameter: Int,
+}  # fmt: skip
 
 
 def neighbours(space, base, rng, width):
     """Index and number of what one neighbour after another has changed, in the order of
     get_one_exchange_neighbourhood."""
     moved = space.moved
-    plans = [plan(p, width) for p, _ in moved]
-    left = [give for _, give, _ in plans]
+    left = [kind.give for kind, _ in moved]
     drawn = [None] * len(moved)
     total, count = sum(left), len(moved)
     order, open_ = rng.randint(count, size=total).tolist(), count
     while open_:
         if not order:
             order = rng.randint(count, size=count * count * 2).tolist()
-        order.reverse()
-        while order and open_:
-            k = order.pop()
+        for k in order:
             if not left[k]:
                 continue
-            p, i = moved[k]
+            kind, i = moved[k]
             if not drawn[k]:
-                if drawn[k] is not None and not plans[k][2]:
+                if drawn[k] is not None and not kind.again:
                     left[k] = 0
                     open_ -= 1
-                    continue
-                if type(p) is UniformFloatHyperparameter:
-                    drawn[k] = near(rng, base[i], width)
-                else:
-                    kind = type(p) is UniformIntegerHyperparameter
-                    them = p._neighborhood(
-                        np.float64(base[i]), n=plans[k][0], seed=rng, std=width if kind else None
-                    )
-                    rng.shuffle(them)
-                    drawn[k] = them.tolist()
+                    if open_:
+                        continue
+                    return
+                drawn[k] = kind.draw(rng, base[i], width)
             left[k] -= 1
             if not left[k]:
                 open_ -= 1
             yield i, drawn[k].pop()
+            if not open_:
+                return
+        order = None
 
 
 class Climb:
@@ -524,28 +342,38 @@ def search(self, start_points):
     ]  # fmt: skip
 
 
-def usual(function):
-    return type(function) is EI and not function._log and posterior(function._model) is not None
+def maximize(self, previous_configs, n_points):
+    """LocalAndSortedRandomSearch._maximize; only the best of the random points are made
+    configurations."""
+    space, function = Space.of(self._configspace), self._acquisition_function
+    mixed = self._uniform_configspace is not None or n_points < 2
+    if space is None or mixed or not usual(function):
+        return PLAIN["maximize"](self, previous_configs, n_points)
+    rows = space.sample(n_points)
+    values = improvement(function, rows)
+    order = np.lexsort((self._random_search._rng.rand(n_points), values))[::-1]
+    starts = []
+    for i in order[: self._local_search_iterations]:
+        config = Configuration(self._configspace, vector=rows[i].copy())
+        config.origin = "Acquisition Function Maximizer: Random Search (sorted)"
+        starts.append((values[i], config))
+    found = self._local_search._maximize(
+        previous_configs=previous_configs, n_points=self._local_search_iterations,
+        additional_start_points=starts,
+    )  # fmt: skip
+    found.sort(reverse=True, key=lambda pair: pair[0])
+    return found
 
 
-def deepcopy_prior(self, memo):
-    """A prior of a cloned kernel is never drawn from: it need not be another."""
-    return self
-
-
-PLAIN = {
-    "optimize": GaussianProcess._optimize, "predict": GaussianProcess.predict_marginalized,
-    "search": LocalSearch._search,
-}  # fmt: skip
+PLAIN = {"search": LocalSearch._search, "maximize": LocalAndSortedRandomSearch._maximize}
 
 
 def apply():
     if os.environ.get("BO_PLAIN") == "1":
         return
-    AbstractPrior.__deepcopy__ = deepcopy_prior
-    GaussianProcess._optimize = optimize
-    GaussianProcess.predict_marginalized = predict_marginalized
+    faster_smac_model.apply()
     LocalSearch._search = search
+    LocalAndSortedRandomSearch._maximize = maximize
 
 
 def points(budget, name):
