@@ -29,6 +29,7 @@ from ConfigSpace.hyperparameters import (
 from faster_smac_model import improvement, usual
 from smac.acquisition.maximizer.local_and_random_search import LocalAndSortedRandomSearch
 from smac.acquisition.maximizer.local_search import LocalSearch
+from smac.main.smbo import SMBO
 
 
 class Space:
@@ -61,6 +62,9 @@ class Space:
         drawn = [[kind.sample(rng) for kind in self.kinds] for _ in range(rounds)]
         columns = [k.vectors(np.concatenate(c)) for k, c in zip(self.kinds, zip(*drawn))]
         return np.array(np.array(columns).T[:n], order="C")
+
+    def __deepcopy__(self, memo):
+        return self
 
     def value(self, i, vector):
         """The value that stands for number `vector` of parameter i."""
@@ -95,6 +99,10 @@ class Float:
         found = None
         for step in steps(width):
             drawn = rng.normal(at, step, 160)
+            if found is None:
+                first = drawn[:40].tolist()
+                if min(first) >= 0.0 and max(first) <= 1.0:
+                    return first
             drawn = drawn[(drawn >= 0.0) & (drawn <= 1.0)]
             found = drawn if found is None else np.concatenate((found, drawn))
             if len(found) >= 40:
@@ -365,6 +373,20 @@ def maximize(self, previous_configs, n_points):
     return found
 
 
+def deepcopy_config(self, memo):
+    """For the target function; the space in it, generator and all, need not be another."""
+    made = Configuration(
+        self.config_space, vector=self._vector.copy(), origin=self.origin, config_id=self.config_id,
+        allow_inactive_with_values=self.allow_inactive_with_values,
+    )  # fmt: skip
+    made._values = None if self._values is None else dict(self._values)
+    return made
+
+
+def save(self):
+    """Nothing reads the files of a run, written again after each trial."""
+
+
 PLAIN = {"search": LocalSearch._search, "maximize": LocalAndSortedRandomSearch._maximize}
 
 
@@ -372,6 +394,8 @@ def apply():
     if os.environ.get("BO_PLAIN") == "1":
         return
     faster_smac_model.apply()
+    Configuration.__deepcopy__ = deepcopy_config
+    SMBO.save = save
     LocalSearch._search = search
     LocalAndSortedRandomSearch._maximize = maximize
 
