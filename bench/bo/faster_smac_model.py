@@ -22,11 +22,15 @@ from smac.model.gaussian_process.kernels import (
 )
 from smac.model.gaussian_process.kernels.base_kernels import ProductKernel, SumKernel
 from smac.model.gaussian_process.priors.abstract_prior import AbstractPrior
+from smac.model.random_forest.random_forest import RandomForest
 
 einsum = np._core.multiarray.c_einsum
 ROOT5, ROOT_2_PI = math.sqrt(5), np.sqrt(2 * np.pi)
 NONE_FOUND = 1e25  # what the package gives for a likelihood that is none
-PLAIN = {"optimize": GaussianProcess._optimize, "predict": GaussianProcess.predict_marginalized}
+PLAIN = {
+    "optimize": GaussianProcess._optimize, "predict": GaussianProcess.predict_marginalized,
+    "train": RandomForest._train,
+}  # fmt: skip
 
 
 class Parts:
@@ -300,7 +304,20 @@ def deepcopy_prior(self, memo):
     return self
 
 
+def train_forest(self, x, y):
+    """RandomForest._train; scikit-learn makes room for all the leaves allowed, 2**20 a tree, where
+    there cannot be more than points."""
+    options = self._rf_opts
+    leaves = min(options["max_leaf_nodes"], max(len(x), 2))
+    self._rf_opts = {**options, "max_leaf_nodes": leaves}
+    try:
+        return PLAIN["train"](self, x, y)
+    finally:
+        self._rf_opts = options
+
+
 def apply():
+    RandomForest._train = train_forest
     AbstractPrior.__deepcopy__ = deepcopy_prior
     GaussianProcess._optimize = optimize
     GaussianProcess.predict_marginalized = predict_marginalized
