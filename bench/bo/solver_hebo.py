@@ -1,5 +1,6 @@
 """HEBO with its defaults, one suggestion at a time. It knows no conditions."""
 
+import os
 import random
 import warnings
 
@@ -13,6 +14,11 @@ torch.set_num_threads(1)
 
 from hebo.design_space.design_space import DesignSpace  # noqa: E402
 from hebo.optimizers.hebo import HEBO  # noqa: E402
+
+if "BO_PLAIN" not in os.environ:
+    import faster_hebo
+
+    faster_hebo.apply()
 
 VERSION = "HEBO 0.3.6"
 
