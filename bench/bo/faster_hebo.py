@@ -6,9 +6,13 @@ generator in the same order; tests/bo/test_peers.py compares."""
 import math
 import types
 
+import gpytorch
 import numpy
 import torch
 from hebo.acq_optimizers import evolution_optimizer
+from hebo.acquisitions import acq as acquisitions
+from hebo.models import model_factory
+from hebo.models.gp import gp as models
 from pymoo.algorithms.moo.nsga2 import calc_crowding_distance
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Real, get
@@ -145,5 +149,127 @@ def minimize(problem, algorithm, termination, verbose=False):
     return types.SimpleNamespace(X=[dict(zip(search.names, row)) for row in best.tolist()])
 
 
+# The model: training without lazy operators, predictions from what the fit leaves
+
+
+class Deferred:
+    """A call of the model in training, which only its likelihood looks into."""
+
+    def __init__(self, model, x):
+        self.model, self.x = model, x
+
+
+class Model(models.GPyTorchModel):
+    def __call__(self, *x):
+        return Deferred(self, x) if self.training else super().__call__(*x)
+
+
+def covariance(model, x):
+    product = None
+    for kernel in model.cov.base_kernel.kernels:
+        part = kernel.forward(*(x.index_select(-1, kernel.active_dims) for _ in range(2)))
+        product = part if product is None else product * part
+    return product * model.cov.outputscale.view(1, 1)
+
+
+class Likelihood(gpytorch.mlls.ExactMarginalLogLikelihood):
+    def __init__(self, likelihood, model):
+        super().__init__(likelihood, model)
+        self.terms = [(p, c, m) for _, m, p, c, _ in model.named_priors()]
+        for prior, _, _ in self.terms:
+            prior._validate_args = False
+
+    def __call__(self, call, y):
+        model, n = call.model, len(y)
+        x = model.fe(*call.x)
+        left = y - model.mean.raw_constant.unsqueeze(-1).expand(n)
+        noise = model.likelihood.noise
+        matrix = covariance(model, x) + torch.diag_embed(noise.expand(n))
+        root, failed = torch.linalg.cholesky_ex(matrix)
+        if failed:  # with jitter, as the package does
+            return super().__call__(super(Model, model).__call__(*call.x), y)
+        root = root.contiguous()
+        fit = torch.linalg.solve_triangular(root, left.unsqueeze(-1), upper=False)
+        fit = fit.pow(2).sum(-2).sum(-1)
+        volume = root.diagonal(dim1=-1, dim2=-2).pow(2).log().sum(-1)
+        value = -0.5 * (fit + volume + n * math.log(2 * math.pi))
+        for prior, closure, module in self.terms:
+            value = value + prior.log_prob(closure(module)).sum()
+        return value / n
+
+
+class Descent:
+    """pSGLD (HEBO's sgld.py over torch's RMSprop) without their hooks."""
+
+    def __init__(self, params, lr, factor, pretrain_step, alpha=0.99, eps=1e-8):
+        self.params, self.lr, self.factor = list(params), lr, factor
+        self.alpha, self.eps, self.quiet = alpha, eps, pretrain_step
+        self.squares = [torch.zeros_like(p) for p in self.params]
+
+    def zero_grad(self):
+        for p in self.params:
+            p.grad = None
+
+    def step(self, closure):
+        closure()
+        moved = [(p, p.grad, s) for p, s in zip(self.params, self.squares) if p.grad is not None]
+        self.quiet -= 1
+        with torch.no_grad():
+            for p, g, s in moved:
+                s.mul_(self.alpha).addcmul_(g, g, value=1 - self.alpha)
+                p.addcdiv_(g, s.sqrt().add_(self.eps), value=-self.lr)
+            for p, _, s in moved if self.quiet < 0 else []:
+                spread = 2 * self.lr / s.sqrt().add_(self.eps)
+                p.add_(self.factor * spread.sqrt() * torch.randn_like(p))
+
+
+class GP(models.GP):
+    def fit(self, *data):
+        super().fit(*data)
+        self.ready = None
+
+    def prepare(self):
+        """What every prediction of this fit shares."""
+        plan, gp = self.gp.prediction_strategy, self.gp
+        train = gp.fe(self.Xc, self.Xe)
+        parts = [
+            (k.active_dims, k.lengthscale, train.index_select(-1, k.active_dims))
+            for k in gp.cov.base_kernel.kernels
+        ]
+        weights = plan.mean_cache.unsqueeze(-1)
+        return parts, gp.cov.outputscale, gp.mean.constant, weights, plan.covar_cache
+
+    def predict(self, numbers, choices):
+        if torch.is_grad_enabled() or self.gp.prediction_strategy is None or self.pred_likeli:
+            return super().predict(numbers, choices)
+        self.ready = self.ready or self.prepare()
+        parts, scale, constant, weights, root = self.ready
+        numbers, choices = self.xtrans(numbers, choices)
+        x = self.gp.fe(numbers.contiguous(), choices.contiguous())
+        product = None
+        for columns, lengths, train in parts:
+            mine = x.index_select(-1, columns)
+            mean = mine.mean(dim=-2, keepdim=True)
+            far = torch.cdist((mine - mean).div(lengths), (train - mean).div(lengths))
+            far = far.clamp_min(1e-15) * math.sqrt(3)
+            part = (far + 1) * torch.exp(-far)
+            product = part if product is None else product * part
+        product = product * scale.view(1, 1)
+        known = product @ root
+        variance = scale - (known @ known.T).diagonal()
+        mean = (product @ weights).squeeze(-1) + constant
+        least = gpytorch.settings.min_variance.value(variance.dtype)
+        variance = variance.clamp_min(least).unsqueeze(-1) * self.yscaler.std**2
+        mean = self.yscaler.inverse_transform(mean.unsqueeze(-1))
+        return mean, variance.clamp(min=torch.finfo(variance.dtype).eps)
+
+
+NORMAL = torch.distributions.Normal(0.0, 1.0, validate_args=False)
+
+
 def apply():
     evolution_optimizer.minimize = minimize
+    acquisitions.Normal = lambda _mean, _sd: NORMAL
+    models.GPyTorchModel, models.pSGLD = Model, Descent
+    gpytorch.mlls.ExactMarginalLogLikelihood = Likelihood
+    model_factory.model_dict["gp"] = GP
