@@ -5,10 +5,12 @@ generator in the same order; tests/bo/test_peers.py compares."""
 
 import math
 import types
+from typing import List
 
 import gpytorch
 import numpy
 import torch
+import torch.nn.functional as F
 from hebo.acq_optimizers import evolution_optimizer
 from hebo.acquisitions import acq as acquisitions
 from hebo.models import model_factory
@@ -53,7 +55,9 @@ class Group:
 
 
 def keys(x):
-    return [tuple(row) for row in x.tolist()]
+    """A row's bytes each; no row has a -0 or a NaN."""
+    x = numpy.ascontiguousarray(x)
+    return x.view(f"V{x.itemsize * x.shape[1]}").ravel().tolist()
 
 
 def unseen(x, *others):
@@ -63,6 +67,12 @@ def unseen(x, *others):
     last = {k: i for i, k in enumerate(rows)}
     keep = [i for i, k in enumerate(rows) if last[k] == i and k not in taken]
     return x[keep]
+
+
+def crowding(f):
+    """calc_crowding_distance, which looks for equal points among all pairs."""
+    apart = len(f) > 2 and (numpy.diff(numpy.sort(f[:, 0])) > 1e-30).all()
+    return calc_crowding_distance(f, filter_out_duplicates=not apart)
 
 
 class Search:
@@ -98,9 +108,9 @@ class Search:
         """x and f of the best `most`, and how many are of the first front."""
         kept = []
         for front in self.sorting.do(f, n_stop_if_ranked=most):
-            crowding = calc_crowding_distance(f[front, :])
+            room = crowding(f[front, :])
             if len(kept) + len(front) > most:
-                order = randomized_argsort(crowding, order="descending", method="numpy")
+                order = randomized_argsort(room, order="descending", method="numpy")
                 front = front[order[: most - len(kept)]]
             first = len(front) if not kept else first
             kept.extend(front)
@@ -172,39 +182,168 @@ def covariance(model, x):
     return product * model.cov.outputscale.view(1, 1)
 
 
+class Loss:
+    """What HEBO's closure multiplies by -1 and calls backward of; nobody reads its value."""
+
+    def __init__(self, likelihood, call, y):
+        self.likelihood, self.call, self.y = likelihood, call, y
+
+    def __rmul__(self, _minus):
+        return self
+
+    def backward(self):
+        model, x = self.call.model, self.call.x
+        if not self.known(model, x) and not self.traced(model, x):
+            plain = super(Likelihood, self.likelihood).__call__
+            (-1 * plain(super(Model, model).__call__(*x), self.y)).backward()  # with jitter
+
+    def known(self, model, x):
+        """By the gradient below, where all hyperparameters are numbers; False without a root."""
+        if x[1].shape[1] or len(x[0][0]) < 2:
+            return False
+        params = [
+            model.likelihood.noise_covar.raw_noise, model.mean.raw_constant,
+            model.cov.raw_outputscale, model.cov.base_kernel.kernels[0].raw_lengthscale,
+        ]  # fmt: skip
+        with torch.no_grad():
+            gradient = self.likelihood.gradient(x[0], self.y, [p.detach() for p in params])
+        for p, g in zip(params, gradient):
+            p.grad = g
+        return len(gradient) > 0
+
+    def traced(self, model, x):
+        y, n = self.y, len(self.y)
+        left = y - model.mean.raw_constant.unsqueeze(-1).expand(n)
+        noise = model.likelihood.noise
+        matrix = covariance(model, model.fe(*x)) + torch.diag_embed(noise.expand(n))
+        root, failed = torch.linalg.cholesky_ex(matrix)
+        if failed:
+            return False
+        root = root.contiguous()
+        fit = torch.linalg.solve_triangular(root, left.unsqueeze(-1), upper=False)
+        fit = fit.pow(2).sum(-2).sum(-1)
+        volume = root.diagonal(dim1=-1, dim2=-2).pow(2).log().sum(-1)
+        value = -0.5 * (fit + volume + n * math.log(2 * math.pi))
+        for prior, closure, module in self.likelihood.terms:
+            value = value + prior.log_prob(closure(module)).sum()
+        (-1 * (value / n)).backward()
+        return True
+
+
 class Likelihood(gpytorch.mlls.ExactMarginalLogLikelihood):
     def __init__(self, likelihood, model):
         super().__init__(likelihood, model)
         self.terms = [(p, c, m) for _, m, p, c, _ in model.named_priors()]
         for prior, _, _ in self.terms:
             prior._validate_args = False
+        of_noise, of_scale = (prior for prior, _, _ in self.terms)
+        normal = of_noise.base_dist
+        self.constants = [
+            likelihood.noise_covar.raw_noise_constraint.lower_bound, normal.loc, normal.scale,
+            of_scale.concentration, of_scale.rate,
+        ]  # fmt: skip
 
     def __call__(self, call, y):
-        model, n = call.model, len(y)
-        x = model.fe(*call.x)
-        left = y - model.mean.raw_constant.unsqueeze(-1).expand(n)
-        noise = model.likelihood.noise
-        matrix = covariance(model, x) + torch.diag_embed(noise.expand(n))
-        root, failed = torch.linalg.cholesky_ex(matrix)
-        if failed:  # with jitter, as the package does
-            return super().__call__(super(Model, model).__call__(*call.x), y)
-        root = root.contiguous()
-        fit = torch.linalg.solve_triangular(root, left.unsqueeze(-1), upper=False)
-        fit = fit.pow(2).sum(-2).sum(-1)
-        volume = root.diagonal(dim1=-1, dim2=-2).pow(2).log().sum(-1)
-        value = -0.5 * (fit + volume + n * math.log(2 * math.pi))
-        for prior, closure, module in self.terms:
-            value = value + prior.log_prob(closure(module)).sum()
-        return value / n
+        return Loss(self, call, y)
+
+    def gradient(self, x, y, params):
+        return gradient(x, y, params, self.constants)
+
+
+def shrink(gradient, raw):
+    return torch.ops.aten.softplus_backward(gradient, raw, 1.0, 20.0)
+
+
+@torch.jit.script
+def gradient(x, y, params: List[torch.Tensor], constants: List[torch.Tensor]):
+    """Of - log p(y) / n in (noise, mean, output scale, lengthscales), all but the mean through
+    softplus, for Matern 3/2: the sums that autograd makes, in its order. Empty: no Cholesky root."""
+    raw_noise, mean, raw_scale, raw_lengths = params[0], params[1], params[2], params[3]
+    least, middle, spread, shape, rate = (
+        constants[0], constants[1], constants[2], constants[3], constants[4],
+    )  # fmt: skip
+    n, d = x.size(0), x.size(1)
+    rise = math.sqrt(3.0)
+    noise = F.softplus(raw_noise) + least
+    scale = F.softplus(raw_scale)
+    lengths = F.softplus(raw_lengths)
+    left = x - x.mean(dim=-2, keepdim=True)
+    z = left / lengths
+    z = z - z.mean(dim=-2, keepdim=True)
+    norms = z.pow(2).sum(dim=-1, keepdim=True)
+    ones = torch.ones_like(norms)
+    a = torch.cat([z * -2.0, norms, ones], dim=-1)
+    b = torch.cat([z, ones, norms], dim=-1)
+    square = a.mm(b.transpose(-2, -1))
+    positive = square.clamp_min(0)
+    far = positive.clamp_min(1e-30).sqrt()
+    fall = torch.exp(far * -rise)
+    line = far * rise + 1
+    kernel = line * fall
+    matrix = kernel * scale.view(1, 1) + torch.diag_embed(noise.expand(n))
+    root, failed = torch.linalg.cholesky_ex(matrix)
+    if bool(failed.any()):
+        return torch.jit.annotate(List[torch.Tensor], [])
+    rows = root.contiguous()
+    u = torch.linalg.solve_triangular(rows, (y - mean).unsqueeze(-1), upper=False)
+
+    g = torch.ones_like(mean) * -1 / n
+    of_scale = shrink(-g * rate + g * (shape - 1) / scale, raw_scale)
+    bend = -(g.unsqueeze(0) / (spread.pow(2) * 2)) * ((noise.log() - middle) * 2.0)
+    of_noise = shrink((bend + -g) / noise, raw_noise)
+    h = g * -0.5
+    diagonal = rows.diagonal()
+    back = torch.linalg.solve_triangular(rows.transpose(-2, -1), h * (u * 2.0), upper=True)
+    of_root = torch.diag_embed(h / diagonal.pow(2) * (diagonal * 2.0))
+    of_root = of_root + (-back.mm(u.transpose(-2, -1))).tril()
+    turned = root.transpose(-2, -1)
+    half = turned.mm(of_root).tril()
+    half = (half + half.tril(-1).transpose(-2, -1)) * 0.5
+    half = torch.linalg.solve_triangular(turned, half, upper=True)
+    whole = torch.linalg.solve_triangular(root, half, upper=False, left=False)
+    of_noise = of_noise + shrink(whole.diagonal().sum(dim=[0], keepdim=True), raw_noise)
+    of_scale = of_scale + shrink((whole * kernel).sum(dim=[0, 1], keepdim=True).view([]), raw_scale)
+    whole = whole * scale.view(1, 1)
+    of_far = whole * fall * rise + whole * line * fall * -rise
+    of_square = of_far / (far * 2)
+    zero = torch.zeros([], dtype=x.dtype)
+    of_square = torch.where(positive >= 1e-30, of_square, zero)
+    of_square = torch.where(square >= 0, of_square, zero)
+    of_b = of_square.t().mm(a)
+    of_a = of_square.mm(b)
+    twice = z * 2.0
+    second = of_b[:, :d] + of_b[:, d + 1 :] * twice
+    first = of_a[:, :d] * -2.0 + of_a[:, d : d + 1] * twice
+    middle_z = (-second).sum(dim=[0], keepdim=True) + (-first).sum(dim=[0], keepdim=True)
+    first = first + middle_z.expand(n, d) / n
+    ratio = left / lengths / lengths
+    of_lengths = shrink((-second * ratio).sum(dim=[0], keepdim=True), raw_lengths)
+    of_lengths = of_lengths + shrink((-first * ratio).sum(dim=[0], keepdim=True), raw_lengths)
+    of_mean = (-back.squeeze(-1)).sum(dim=[0], keepdim=True).squeeze(-1)
+    return [of_noise, of_mean, of_scale, of_lengths]
+
+
+@torch.jit.script
+def descend(
+    params: List[torch.Tensor], gradients: List[torch.Tensor], squares: List[torch.Tensor],
+    lr: float, alpha: float, eps: float, factor: float, noisy: bool,
+):  # fmt: skip
+    for p, g, s in zip(params, gradients, squares):
+        s.mul_(alpha).addcmul_(g, g, value=1 - alpha)
+        p.addcdiv_(g, s.sqrt().add_(eps), value=-lr)
+    if noisy:
+        for p, s in zip(params, squares):
+            spread = (s.sqrt().add_(eps).reciprocal() * (2 * lr)).sqrt()
+            p.add_(spread * factor * torch.randn_like(p))
 
 
 class Descent:
     """pSGLD (HEBO's sgld.py over torch's RMSprop) without their hooks."""
 
     def __init__(self, params, lr, factor, pretrain_step, alpha=0.99, eps=1e-8):
-        self.params, self.lr, self.factor = list(params), lr, factor
-        self.alpha, self.eps, self.quiet = alpha, eps, pretrain_step
+        self.params, self.quiet = list(params), pretrain_step
         self.squares = [torch.zeros_like(p) for p in self.params]
+        self.numbers = lr, alpha, eps, factor
 
     def zero_grad(self):
         for p in self.params:
@@ -212,15 +351,10 @@ class Descent:
 
     def step(self, closure):
         closure()
-        moved = [(p, p.grad, s) for p, s in zip(self.params, self.squares) if p.grad is not None]
         self.quiet -= 1
+        moved = [(p.detach(), p.grad, s) for p, s in zip(self.params, self.squares)]
         with torch.no_grad():
-            for p, g, s in moved:
-                s.mul_(self.alpha).addcmul_(g, g, value=1 - self.alpha)
-                p.addcdiv_(g, s.sqrt().add_(self.eps), value=-self.lr)
-            for p, _, s in moved if self.quiet < 0 else []:
-                spread = 2 * self.lr / s.sqrt().add_(self.eps)
-                p.add_(self.factor * spread.sqrt() * torch.randn_like(p))
+            descend(*map(list, zip(*moved)), *self.numbers, self.quiet < 0)
 
 
 class GP(models.GP):
@@ -264,6 +398,8 @@ class GP(models.GP):
         return mean, variance.clamp(min=torch.finfo(variance.dtype).eps)
 
 
+torch._C._jit_set_profiling_executor(False)  # no specialising to shapes that change at each fit
+torch._C._jit_set_profiling_mode(False)
 NORMAL = torch.distributions.Normal(0.0, 1.0, validate_args=False)
 
 
