@@ -174,14 +174,6 @@ class Model(models.GPyTorchModel):
         return Deferred(self, x) if self.training else super().__call__(*x)
 
 
-def covariance(model, x):
-    product = None
-    for kernel in model.cov.base_kernel.kernels:
-        part = kernel.forward(*(x.index_select(-1, kernel.active_dims) for _ in range(2)))
-        product = part if product is None else product * part
-    return product * model.cov.outputscale.view(1, 1)
-
-
 class Loss:
     """What HEBO's closure multiplies by -1 and calls backward of; nobody reads its value."""
 
@@ -193,50 +185,32 @@ class Loss:
 
     def backward(self):
         model, x = self.call.model, self.call.x
-        if not self.known(model, x) and not self.traced(model, x):
+        if not self.known(model, x):
             plain = super(Likelihood, self.likelihood).__call__
             (-1 * plain(super(Model, model).__call__(*x), self.y)).backward()  # with jitter
 
     def known(self, model, x):
-        """By the gradient below, where all hyperparameters are numbers; False without a root."""
-        if x[1].shape[1] or len(x[0][0]) < 2:
-            return False
+        """Writes the gradient below; False where the matrix has no root."""
+        kernels = model.cov.base_kernel.kernels
+        tables = [e.weight for e in model.fe.emb_trans.emb] if x[1].shape[1] else []
+        if kernels[0].ard_num_dims in (None, 1) or len(kernels) != 1 + bool(tables):
+            raise NotImplementedError("a space without two numbers")
         params = [
             model.likelihood.noise_covar.raw_noise, model.mean.raw_constant,
-            model.cov.raw_outputscale, model.cov.base_kernel.kernels[0].raw_lengthscale,
+            model.cov.raw_outputscale, *(k.raw_lengthscale for k in kernels), *tables,
         ]  # fmt: skip
+        bare = [p.detach() for p in params]
         with torch.no_grad():
-            gradient = self.likelihood.gradient(x[0], self.y, [p.detach() for p in params])
-        for p, g in zip(params, gradient):
+            found = gradient(*x, self.y, bare, self.likelihood.constants)
+        for p, g in zip(params, found):
             p.grad = g
-        return len(gradient) > 0
-
-    def traced(self, model, x):
-        y, n = self.y, len(self.y)
-        left = y - model.mean.raw_constant.unsqueeze(-1).expand(n)
-        noise = model.likelihood.noise
-        matrix = covariance(model, model.fe(*x)) + torch.diag_embed(noise.expand(n))
-        root, failed = torch.linalg.cholesky_ex(matrix)
-        if failed:
-            return False
-        root = root.contiguous()
-        fit = torch.linalg.solve_triangular(root, left.unsqueeze(-1), upper=False)
-        fit = fit.pow(2).sum(-2).sum(-1)
-        volume = root.diagonal(dim1=-1, dim2=-2).pow(2).log().sum(-1)
-        value = -0.5 * (fit + volume + n * math.log(2 * math.pi))
-        for prior, closure, module in self.likelihood.terms:
-            value = value + prior.log_prob(closure(module)).sum()
-        (-1 * (value / n)).backward()
-        return True
+        return len(found) > 0
 
 
 class Likelihood(gpytorch.mlls.ExactMarginalLogLikelihood):
     def __init__(self, likelihood, model):
         super().__init__(likelihood, model)
-        self.terms = [(p, c, m) for _, m, p, c, _ in model.named_priors()]
-        for prior, _, _ in self.terms:
-            prior._validate_args = False
-        of_noise, of_scale = (prior for prior, _, _ in self.terms)
+        of_noise, of_scale = (prior for _, _, prior, _, _ in model.named_priors())
         normal = of_noise.base_dist
         self.constants = [
             likelihood.noise_covar.raw_noise_constraint.lower_bound, normal.loc, normal.scale,
@@ -246,40 +220,72 @@ class Likelihood(gpytorch.mlls.ExactMarginalLogLikelihood):
     def __call__(self, call, y):
         return Loss(self, call, y)
 
-    def gradient(self, x, y, params):
-        return gradient(x, y, params, self.constants)
-
 
 def shrink(gradient, raw):
     return torch.ops.aten.softplus_backward(gradient, raw, 1.0, 20.0)
 
 
 @torch.jit.script
-def gradient(x, y, params: List[torch.Tensor], constants: List[torch.Tensor]):
-    """Of - log p(y) / n in (noise, mean, output scale, lengthscales), all but the mean through
-    softplus, for Matern 3/2: the sums that autograd makes, in its order. Empty: no Cholesky root."""
-    raw_noise, mean, raw_scale, raw_lengths = params[0], params[1], params[2], params[3]
+class Matern:
+    """Matern 3/2 of all pairs of rows, by GPyTorch's way to a square distance; two copies of the
+    rows, as autograd sees them."""
+
+    def __init__(self, x: torch.Tensor, raw_lengths: torch.Tensor):
+        self.raw = raw_lengths
+        self.lengths = F.softplus(raw_lengths)
+        self.left = x - x.mean(dim=-2, keepdim=True)
+        z = self.left / self.lengths
+        self.z = z - z.mean(dim=-2, keepdim=True)
+        norms = self.z.pow(2).sum(dim=-1, keepdim=True)
+        ones = torch.ones_like(norms)
+        self.a = torch.cat([self.z * -2.0, norms, ones], dim=-1)
+        self.b = torch.cat([self.z, ones, norms], dim=-1)
+        self.square = self.a.mm(self.b.transpose(-2, -1))
+        self.positive = self.square.clamp_min(0)
+        self.far = self.positive.clamp_min(1e-30).sqrt()
+        self.fall = torch.exp(self.far * -math.sqrt(3.0))
+        self.line = self.far * math.sqrt(3.0) + 1
+        self.value = self.line * self.fall
+
+    def back(self, g: torch.Tensor):
+        """Of raw_lengths, and of each copy of the rows divided by the lengths."""
+        n, d, rise = self.z.size(0), self.z.size(1), math.sqrt(3.0)
+        of_far = g * self.fall * rise + g * self.line * self.fall * -rise
+        of_square = of_far / (self.far * 2)
+        zero = torch.zeros([], dtype=g.dtype)
+        of_square = torch.where(self.positive >= 1e-30, of_square, zero)
+        of_square = torch.where(self.square >= 0, of_square, zero)
+        of_b = of_square.t().mm(self.a)
+        of_a = of_square.mm(self.b)
+        twice = self.z * 2.0
+        second = of_b[:, :d] + of_b[:, d + 1 :] * twice
+        first = of_a[:, :d] * -2.0 + of_a[:, d : d + 1] * twice
+        shift = (-second).sum(dim=[0], keepdim=True) + (-first).sum(dim=[0], keepdim=True)
+        first = first + shift.expand(n, d) / n
+        ratio = self.left / self.lengths / self.lengths
+        over = [0, 1] if self.lengths.size(1) == 1 else [0]
+        of_lengths = shrink((-second * ratio).sum(dim=over, keepdim=True), self.raw)
+        of_lengths = of_lengths + shrink((-first * ratio).sum(dim=over, keepdim=True), self.raw)
+        return of_lengths, first, second
+
+
+@torch.jit.script
+def gradient(x, choices, y, params: List[torch.Tensor], constants: List[torch.Tensor]):
+    """Of - log p(y) / n in params (noise, mean, output scale, lengthscales, then of the choices'
+    kernel, and a table of each choice): the sums of autograd in its order. Empty: no root."""
+    raw_noise, mean, raw_scale = params[0], params[1], params[2]
+    n, tables = x.size(0), params[5:]
     least, middle, spread, shape, rate = (
         constants[0], constants[1], constants[2], constants[3], constants[4],
     )  # fmt: skip
-    n, d = x.size(0), x.size(1)
-    rise = math.sqrt(3.0)
     noise = F.softplus(raw_noise) + least
     scale = F.softplus(raw_scale)
-    lengths = F.softplus(raw_lengths)
-    left = x - x.mean(dim=-2, keepdim=True)
-    z = left / lengths
-    z = z - z.mean(dim=-2, keepdim=True)
-    norms = z.pow(2).sum(dim=-1, keepdim=True)
-    ones = torch.ones_like(norms)
-    a = torch.cat([z * -2.0, norms, ones], dim=-1)
-    b = torch.cat([z, ones, norms], dim=-1)
-    square = a.mm(b.transpose(-2, -1))
-    positive = square.clamp_min(0)
-    far = positive.clamp_min(1e-30).sqrt()
-    fall = torch.exp(far * -rise)
-    line = far * rise + 1
-    kernel = line * fall
+    numbers = Matern(x, params[3])
+    kernel, other = numbers.value, numbers
+    if len(tables) > 0:
+        seen = [F.embedding(choices[:, i], t) for i, t in enumerate(tables)]
+        other = Matern(torch.cat(seen, dim=1), params[4])
+        kernel = kernel * other.value
     matrix = kernel * scale.view(1, 1) + torch.diag_embed(noise.expand(n))
     root, failed = torch.linalg.cholesky_ex(matrix)
     if bool(failed.any()):
@@ -303,24 +309,24 @@ def gradient(x, y, params: List[torch.Tensor], constants: List[torch.Tensor]):
     whole = torch.linalg.solve_triangular(root, half, upper=False, left=False)
     of_noise = of_noise + shrink(whole.diagonal().sum(dim=[0], keepdim=True), raw_noise)
     of_scale = of_scale + shrink((whole * kernel).sum(dim=[0, 1], keepdim=True).view([]), raw_scale)
-    whole = whole * scale.view(1, 1)
-    of_far = whole * fall * rise + whole * line * fall * -rise
-    of_square = of_far / (far * 2)
-    zero = torch.zeros([], dtype=x.dtype)
-    of_square = torch.where(positive >= 1e-30, of_square, zero)
-    of_square = torch.where(square >= 0, of_square, zero)
-    of_b = of_square.t().mm(a)
-    of_a = of_square.mm(b)
-    twice = z * 2.0
-    second = of_b[:, :d] + of_b[:, d + 1 :] * twice
-    first = of_a[:, :d] * -2.0 + of_a[:, d : d + 1] * twice
-    middle_z = (-second).sum(dim=[0], keepdim=True) + (-first).sum(dim=[0], keepdim=True)
-    first = first + middle_z.expand(n, d) / n
-    ratio = left / lengths / lengths
-    of_lengths = shrink((-second * ratio).sum(dim=[0], keepdim=True), raw_lengths)
-    of_lengths = of_lengths + shrink((-first * ratio).sum(dim=[0], keepdim=True), raw_lengths)
     of_mean = (-back.squeeze(-1)).sum(dim=[0], keepdim=True).squeeze(-1)
-    return [of_noise, of_mean, of_scale, of_lengths]
+    whole = whole * scale.view(1, 1)
+    if len(tables) == 0:
+        return [of_noise, of_mean, of_scale, numbers.back(whole)[0]]
+    of_lengths = numbers.back(whole * other.value)[0]
+    of_other, first, second = other.back(whole * numbers.value)
+    first, second = first / other.lengths, second / other.lengths
+    shift = (-second).sum(dim=[0], keepdim=True) + (-first).sum(dim=[0], keepdim=True)
+    of_rows = second + (first + shift.expand_as(first) / n)
+    found = [of_noise, of_mean, of_scale, of_lengths, of_other]
+    at = 0
+    for i, t in enumerate(tables):
+        part = of_rows[:, at : at + t.size(1)]
+        found.append(
+            torch.ops.aten.embedding_dense_backward(part, choices[:, i], t.size(0), -1, False)
+        )
+        at += t.size(1)
+    return found
 
 
 @torch.jit.script
