@@ -18,8 +18,11 @@ from hebo.models.gp import gp as models
 from pymoo.algorithms.moo.nsga2 import calc_crowding_distance
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Real, get
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+from pymoo.util.function_loader import load_function
 from pymoo.util.randomized_argsort import randomized_argsort
+
+
+EPS = torch.finfo(torch.float32).eps
 
 
 class Group:
@@ -92,7 +95,7 @@ class Search:
             for part in [[c] for c in columns] if kind is Choice else [columns]:
                 of = [variables[c] for c in part]
                 self.groups.append(Group(algorithm.mating, kind, part, of))
-        self.sorting = NonDominatedSorting()
+        self.fronts = load_function("fast_non_dominated_sort")
 
     def evaluate(self, x):
         def tensor(kind, columns):
@@ -106,14 +109,16 @@ class Search:
 
     def survive(self, x, f, most):
         """x and f of the best `most`, and how many are of the first front."""
-        kept = []
-        for front in self.sorting.do(f, n_stop_if_ranked=most):
-            room = crowding(f[front, :])
+        kept, first = [], 0
+        for front in self.fronts(f):
             if len(kept) + len(front) > most:
+                room = crowding(f[front, :])
                 order = randomized_argsort(room, order="descending", method="numpy")
-                front = front[order[: most - len(kept)]]
-            first = len(front) if not kept else first
+                front = numpy.array(front)[order[: most - len(kept)]]
+            first = first or len(front)
             kept.extend(front)
+            if len(kept) == most:
+                break
         return x[kept], f[kept], first
 
     def children(self, x, count):
@@ -363,55 +368,106 @@ class Descent:
             descend(*map(list, zip(*moved)), *self.numbers, self.quiet < 0)
 
 
+@torch.jit.script
+class Posterior:
+    """What every prediction of a fit shares: a kernel's columns, lengths and training rows each, and
+    the caches that GPyTorch left."""
+
+    def __init__(
+        self, columns: List[torch.Tensor], lengths: List[torch.Tensor], train: List[torch.Tensor],
+        tables: List[torch.Tensor], numbers: List[torch.Tensor], least: float, eps: float,
+    ):  # fmt: skip
+        self.columns, self.lengths, self.train, self.tables = columns, lengths, train, tables
+        self.weights, self.root, self.scale, self.constant = numbers[:4]
+        self.shrink, self.shift, self.middle, self.spread = numbers[4:]
+        self.least, self.eps = least, eps
+
+    def at(self, x, choices):
+        x = self.shrink * x + self.shift
+        seen = [x.contiguous()] + [
+            F.embedding(choices[:, i], t) for i, t in enumerate(self.tables)
+        ]
+        x = torch.cat(seen, dim=1)
+        product = torch.ones([])
+        for i, columns in enumerate(self.columns):
+            mine = x.index_select(-1, columns)
+            mean = mine.mean(dim=-2, keepdim=True)
+            theirs = (self.train[i] - mean).div(self.lengths[i])
+            far = torch.cdist((mine - mean).div(self.lengths[i]), theirs)
+            far = far.clamp_min(1e-15) * math.sqrt(3.0)
+            product = product * ((far + 1) * torch.exp(-far))
+        product = product * self.scale.view(1, 1)
+        known = product.mm(self.root)
+        variance = self.scale - known.mm(known.transpose(-2, -1)).diagonal()
+        variance = variance.clamp_min(self.least).unsqueeze(-1) * self.spread.pow(2)
+        mean = (product.mm(self.weights).squeeze(-1) + self.constant).unsqueeze(-1)
+        return mean * self.spread + self.middle, variance.clamp(min=self.eps)
+
+
+@torch.jit.script
+def mace(mean, variance, noise, goal: float, kappa: float, eps: float):
+    """MACE.eval: the lower bound, and - log of the expected and of the probable improvement."""
+    sd = variance.sqrt().clamp(min=eps)
+    bound = (mean + noise * torch.randn(mean.shape)) - kappa * sd
+    normed = (goal - mean - noise * torch.randn(mean.shape)) / sd
+    density = -(normed.pow(2)) / 2 - math.log(math.sqrt(2 * math.pi))
+    likely = 0.5 * (1 + torch.erf(normed / math.sqrt(2.0)))
+    gain = sd * (likely * normed + density.exp())
+    far_gain = sd.log() - 0.5 * normed.pow(2) - (normed.pow(2) - 1).log()
+    far_likely = -0.5 * normed.pow(2) - torch.log(-1 * normed)
+    far_likely = far_likely - torch.log(torch.sqrt(torch.tensor(2 * math.pi)))
+    near = (normed > -6) & torch.isfinite(gain.log()) & torch.isfinite(likely.log())
+    near = near.reshape(-1)
+    out = torch.zeros([mean.size(0), 3])
+    out[:, 0] = bound.reshape(-1)
+    for i, (far, log_of) in enumerate([(far_gain, gain), (far_likely, likely)]):
+        column = torch.zeros([mean.size(0)])
+        column[~near] = -1 * far[~near].reshape(-1)
+        column[near] = -1 * log_of[near].log().reshape(-1)
+        out[:, 1 + i] = column
+    return out
+
+
 class GP(models.GP):
     def fit(self, *data):
         super().fit(*data)
-        self.ready = None
+        self.posterior = None
 
     def prepare(self):
-        """What every prediction of this fit shares."""
-        plan, gp = self.gp.prediction_strategy, self.gp
+        plan, gp, kernels = self.gp.prediction_strategy, self.gp, self.gp.cov.base_kernel.kernels
         train = gp.fe(self.Xc, self.Xe)
-        parts = [
-            (k.active_dims, k.lengthscale, train.index_select(-1, k.active_dims))
-            for k in gp.cov.base_kernel.kernels
-        ]
-        weights = plan.mean_cache.unsqueeze(-1)
-        return parts, gp.cov.outputscale, gp.mean.constant, weights, plan.covar_cache
+        self.spread = math.sqrt(2.0) * self.noise.sqrt()
+        self.posterior = Posterior(
+            [k.active_dims for k in kernels], [k.lengthscale for k in kernels],
+            [train.index_select(-1, k.active_dims) for k in kernels],
+            [e.weight for e in gp.fe.emb_trans.emb] if self.Xe.shape[1] else [],
+            [plan.mean_cache.unsqueeze(-1), plan.covar_cache, gp.cov.outputscale, gp.mean.constant,
+             self.xscaler.scale_, self.xscaler.min_, self.yscaler.mean, self.yscaler.std],
+            gpytorch.settings.min_variance.value(torch.float32), EPS,
+        )  # fmt: skip
 
     def predict(self, numbers, choices):
-        if torch.is_grad_enabled() or self.gp.prediction_strategy is None or self.pred_likeli:
+        if torch.is_grad_enabled() or self.gp.prediction_strategy is None:
             return super().predict(numbers, choices)
-        self.ready = self.ready or self.prepare()
-        parts, scale, constant, weights, root = self.ready
-        numbers, choices = self.xtrans(numbers, choices)
-        x = self.gp.fe(numbers.contiguous(), choices.contiguous())
-        product = None
-        for columns, lengths, train in parts:
-            mine = x.index_select(-1, columns)
-            mean = mine.mean(dim=-2, keepdim=True)
-            far = torch.cdist((mine - mean).div(lengths), (train - mean).div(lengths))
-            far = far.clamp_min(1e-15) * math.sqrt(3)
-            part = (far + 1) * torch.exp(-far)
-            product = part if product is None else product * part
-        product = product * scale.view(1, 1)
-        known = product @ root
-        variance = scale - (known @ known.T).diagonal()
-        mean = (product @ weights).squeeze(-1) + constant
-        least = gpytorch.settings.min_variance.value(variance.dtype)
-        variance = variance.clamp_min(least).unsqueeze(-1) * self.yscaler.std**2
-        mean = self.yscaler.inverse_transform(mean.unsqueeze(-1))
-        return mean, variance.clamp(min=torch.finfo(variance.dtype).eps)
+        if self.posterior is None:
+            self.prepare()
+        return self.posterior.at(numbers, choices)
+
+
+def evaluate(acquisition, numbers, choices):
+    with torch.no_grad():
+        found, model = acquisition.model.predict(numbers, choices), acquisition.model
+        goal = float(acquisition.tau - acquisition.eps)
+        return mace(*found, model.spread, goal, float(acquisition.kappa), EPS)
 
 
 torch._C._jit_set_profiling_executor(False)  # no specialising to shapes that change at each fit
 torch._C._jit_set_profiling_mode(False)
-NORMAL = torch.distributions.Normal(0.0, 1.0, validate_args=False)
 
 
 def apply():
     evolution_optimizer.minimize = minimize
-    acquisitions.Normal = lambda _mean, _sd: NORMAL
+    acquisitions.MACE.eval = evaluate
     models.GPyTorchModel, models.pSGLD = Model, Descent
     gpytorch.mlls.ExactMarginalLogLikelihood = Likelihood
     model_factory.model_dict["gp"] = GP
