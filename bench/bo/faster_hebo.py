@@ -369,39 +369,31 @@ class Descent:
 
 
 @torch.jit.script
-class Posterior:
-    """What every prediction of a fit shares: a kernel's columns, lengths and training rows each, and
-    the caches that GPyTorch left."""
-
-    def __init__(
-        self, columns: List[torch.Tensor], lengths: List[torch.Tensor], train: List[torch.Tensor],
-        tables: List[torch.Tensor], numbers: List[torch.Tensor], least: float, eps: float,
-    ):  # fmt: skip
-        self.columns, self.lengths, self.train, self.tables = columns, lengths, train, tables
-        self.weights, self.root, self.scale, self.constant = numbers[:4]
-        self.shrink, self.shift, self.middle, self.spread = numbers[4:]
-        self.least, self.eps = least, eps
-
-    def at(self, x, choices):
-        x = self.shrink * x + self.shift
-        seen = [x.contiguous()] + [
-            F.embedding(choices[:, i], t) for i, t in enumerate(self.tables)
-        ]
-        x = torch.cat(seen, dim=1)
-        product = torch.ones([])
-        for i, columns in enumerate(self.columns):
-            mine = x.index_select(-1, columns)
-            mean = mine.mean(dim=-2, keepdim=True)
-            theirs = (self.train[i] - mean).div(self.lengths[i])
-            far = torch.cdist((mine - mean).div(self.lengths[i]), theirs)
-            far = far.clamp_min(1e-15) * math.sqrt(3.0)
-            product = product * ((far + 1) * torch.exp(-far))
-        product = product * self.scale.view(1, 1)
-        known = product.mm(self.root)
-        variance = self.scale - known.mm(known.transpose(-2, -1)).diagonal()
-        variance = variance.clamp_min(self.least).unsqueeze(-1) * self.spread.pow(2)
-        mean = (product.mm(self.weights).squeeze(-1) + self.constant).unsqueeze(-1)
-        return mean * self.spread + self.middle, variance.clamp(min=self.eps)
+def posterior(
+    x, choices, columns: List[torch.Tensor], lengths: List[torch.Tensor],
+    train: List[torch.Tensor], tables: List[torch.Tensor], caches: List[torch.Tensor],
+    least: float, eps: float,
+):  # fmt: skip
+    """Mean and variance. columns, lengths, train: of each kernel; caches: see GP.prepare."""
+    weights, root, scale, constant = caches[0], caches[1], caches[2], caches[3]
+    shrink, shift, middle, spread = caches[4], caches[5], caches[6], caches[7]
+    seen = [(shrink * x + shift).contiguous()]
+    for i, t in enumerate(tables):
+        seen.append(F.embedding(choices[:, i], t))
+    x = torch.cat(seen, dim=1)
+    product = torch.ones([])
+    for i, part in enumerate(columns):
+        mine = x.index_select(-1, part)
+        mean = mine.mean(dim=-2, keepdim=True)
+        far = torch.cdist((mine - mean).div(lengths[i]), (train[i] - mean).div(lengths[i]))
+        far = far.clamp_min(1e-15) * math.sqrt(3.0)
+        product = product * ((far + 1) * torch.exp(-far))
+    product = product * scale.view(1, 1)
+    known = product.mm(root)
+    variance = scale - known.mm(known.transpose(-2, -1)).diagonal()
+    variance = variance.clamp_min(least).unsqueeze(-1) * spread.pow(2)
+    mean = (product.mm(weights).squeeze(-1) + constant).unsqueeze(-1)
+    return mean * spread + middle, variance.clamp(min=eps)
 
 
 @torch.jit.script
@@ -431,27 +423,30 @@ def mace(mean, variance, noise, goal: float, kappa: float, eps: float):
 class GP(models.GP):
     def fit(self, *data):
         super().fit(*data)
-        self.posterior = None
+        self.shared = None
 
     def prepare(self):
+        """What every prediction of a fit shares, GPyTorch's caches among it."""
         plan, gp, kernels = self.gp.prediction_strategy, self.gp, self.gp.cov.base_kernel.kernels
         train = gp.fe(self.Xc, self.Xe)
+        caches = [
+            plan.mean_cache.unsqueeze(-1), plan.covar_cache, gp.cov.outputscale, gp.mean.constant,
+            self.xscaler.scale_, self.xscaler.min_, self.yscaler.mean, self.yscaler.std,
+        ]  # fmt: skip
         self.spread = math.sqrt(2.0) * self.noise.sqrt()
-        self.posterior = Posterior(
+        self.shared = (
             [k.active_dims for k in kernels], [k.lengthscale for k in kernels],
             [train.index_select(-1, k.active_dims) for k in kernels],
             [e.weight for e in gp.fe.emb_trans.emb] if self.Xe.shape[1] else [],
-            [plan.mean_cache.unsqueeze(-1), plan.covar_cache, gp.cov.outputscale, gp.mean.constant,
-             self.xscaler.scale_, self.xscaler.min_, self.yscaler.mean, self.yscaler.std],
-            gpytorch.settings.min_variance.value(torch.float32), EPS,
+            caches, gpytorch.settings.min_variance.value(torch.float32), EPS,
         )  # fmt: skip
 
     def predict(self, numbers, choices):
         if torch.is_grad_enabled() or self.gp.prediction_strategy is None:
             return super().predict(numbers, choices)
-        if self.posterior is None:
+        if self.shared is None:
             self.prepare()
-        return self.posterior.at(numbers, choices)
+        return posterior(numbers, choices, *self.shared)
 
 
 def evaluate(acquisition, numbers, choices):
