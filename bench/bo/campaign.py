@@ -39,11 +39,14 @@ def runs(kind: str, upto: int) -> list[str]:
     return [f"{p}/{k}/{seed}" for k, seed in pairs for p in run.problems.names()]
 
 
+def python(solver: str) -> str:
+    name = "hebo" if solver == "hebo" else "main"
+    return str(run.ROOT / f".venv-bo-{name}" / "bin" / "python")
+
+
 def work(solver: str, budget: str, wanted: list[str], results=run.RESULTS) -> bool:
     """Whether all went well; a solver that fails does not keep the others from running."""
-    name = "hebo" if solver == "hebo" else "main"
-    python = run.ROOT / f".venv-bo-{name}" / "bin" / "python"
-    command = [str(python), str(HERE / "run.py"), solver, budget, *wanted]
+    command = [python(solver), str(HERE / "run.py"), solver, budget, *wanted]
     print(f"== {solver} {budget}: {len(wanted)} runs", flush=True)
     env = {**os.environ, "BO_RESULTS": str(results)}
     return subprocess.run(command, cwd=run.ROOT, env=env).returncode == 0

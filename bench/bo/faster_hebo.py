@@ -1,7 +1,10 @@
-"""HEBO's own suggestions, to the bit, in a fraction of its time: what of HEBO 0.3.6, pymoo and GPyTorch
-is nothing but bookkeeping (an object an individual, a lazy operator a matrix) is done on whole
-arrays. All arithmetic is called in the order of the packages, and every draw is made from the same
-generator in the same order; tests/bo/test_peers.py compares."""
+"""HEBO with less Python: the search and the model on whole arrays.
+
+What of HEBO 0.3.6, pymoo and GPyTorch is nothing but bookkeeping (an object an individual, a lazy
+operator a matrix, a hook a step) is left out. The arithmetic is done in the order of the packages
+and every draw is made from the same generator in the same order, so that a run suggests the same
+points. What is never met in bench/bo (fixed inputs, constraints, spaces without two numbers) is
+refused."""
 
 import math
 import types
@@ -26,7 +29,7 @@ EPS = torch.finfo(torch.float32).eps
 
 
 class Group:
-    """The variables that pymoo crosses and mutates together: all reals, all integers, each choice."""
+    """What pymoo crosses and mutates together: all reals, all integers, each choice."""
 
     def __init__(self, mating, kind, columns, variables):
         self.columns, self.whole = columns, kind is not Real
@@ -79,7 +82,7 @@ def crowding(f):
 
 
 class Search:
-    """NSGA-II as EvolutionOpt sets it up. x: (individuals, variables) in the order of problem.vars."""
+    """NSGA-II as EvolutionOpt sets it up. x: (individuals, variables), as in problem.vars."""
 
     def __init__(self, problem, algorithm):
         self.problem, self.size = problem, algorithm.pop_size

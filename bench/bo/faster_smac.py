@@ -1,22 +1,12 @@
-#!/usr/bin/env python3
 """SMAC3 with less Python: what its black-box facade spends its time in, written again.
 
 Every value is that of the package, bit for bit, and every draw is taken from the same generator in
 the same order, so that a run suggests the same points (for one PYTHONHASHSEED: SMAC sends some
 configurations through a set). Where a space or a model is not of the kind meant here, the package's
-own function runs. BO_PLAIN=1 leaves the package alone.
-
-  faster_smac.py [BUDGET RUN...]      each run with the package alone and with this: the points must
-                                      be the same; without arguments 30 points of five problems
+own function runs.
 """
 
 from __future__ import annotations
-
-import json
-import os
-import subprocess
-import sys
-import time
 
 import faster_smac_model
 import numpy as np
@@ -391,53 +381,8 @@ PLAIN = {"search": LocalSearch._search, "maximize": LocalAndSortedRandomSearch._
 
 
 def apply():
-    if os.environ.get("BO_PLAIN") == "1":
-        return
     faster_smac_model.apply()
     Configuration.__deepcopy__ = deepcopy_config
     SMBO.save = save
     LocalSearch._search = search
     LocalAndSortedRandomSearch._maximize = maximize
-
-
-def points(budget, name):
-    """Prints what a run suggests, to the last bit, and its processor seconds."""
-    import problems
-    import solver_smac
-
-    name, instance, seed = name.split("/")
-    problem, found = problems.Problem(name, int(instance)), []
-
-    def objective(x):
-        found.append([float(v).hex() for v in x])
-        return problem.observe(x, int(seed), len(found) - 1)
-
-    start = time.process_time()
-    solver_smac.solve("smac", problem, int(seed), budget, objective)
-    print(json.dumps([found, time.process_time() - start]))
-
-
-def compare(budget, name):
-    results = []
-    for plain in "1", "0":
-        env = {**os.environ, "BO_PLAIN": plain, "PYTHONHASHSEED": "0"}
-        env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = [sys.executable, __file__, "points", budget, name]
-        out = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
-        results.append(json.loads(out.splitlines()[-1]))
-    (want, slow), (got, fast) = results
-    same = want == got and len(want) == int(budget)
-    print(f"{name} {'the same' if same else 'DIFFERS'}, {slow:.1f} s and {fast:.1f} s", flush=True)
-    return same
-
-
-def main():
-    if sys.argv[1:2] == ["points"]:
-        return points(int(sys.argv[2]), sys.argv[3])
-    wanted = ["branin", "ackley10", "mixed-ackley", "mixed-noisy", "conditional"]
-    budget, *wanted = sys.argv[1:] or ["30", *(f"{name}/0/0" for name in wanted)]
-    return 0 if all([compare(budget, name) for name in wanted]) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

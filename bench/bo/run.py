@@ -12,6 +12,7 @@ ours only when that row is of the version at hand. A row says
   suggest  processor seconds of each suggestion, what was told before it included
   cpu      processor seconds of the whole run
   failed   where a peer gave up: why; what it had found until then counts
+  faster   by faster_SOLVER.py: the peer's own points, not its own time (BO_PLAIN=1: without it)
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import problems  # noqa: E402
 
 ROOT = problems.ROOT
+PLAIN = os.environ.get("BO_PLAIN") == "1"
 RESULTS = pathlib.Path(os.environ.get("BO_RESULTS", ROOT / "bench" / "results" / "bo"))
 MODULES = {
     "optuna-gp": "solver_optuna", "optuna-tpe": "solver_optuna", "optuna-tpe-mv": "solver_optuna",
@@ -116,7 +118,8 @@ def one(module, solver: str, problem: problems.Problem, seed: int, budget: int) 
         "cpu": short(time.process_time() - start, 4), "machine": machine(),
         "date": datetime.date.today().isoformat(),
     }  # fmt: skip
-    return {**row, "failed": failed} if failed else row
+    faster = {"faster": True} if getattr(module, "FASTER", False) else {}
+    return {**row, **faster, **({"failed": failed} if failed else {})}
 
 
 def main() -> int:

@@ -1,6 +1,5 @@
 """HEBO with its defaults, one suggestion at a time. It knows no conditions."""
 
-import os
 import random
 import warnings
 
@@ -8,6 +7,7 @@ import numpy
 import pandas
 import torch
 from problems import CHOICE, INT
+from run import PLAIN
 
 warnings.filterwarnings("ignore")
 torch.set_num_threads(1)
@@ -15,12 +15,12 @@ torch.set_num_threads(1)
 from hebo.design_space.design_space import DesignSpace  # noqa: E402
 from hebo.optimizers.hebo import HEBO  # noqa: E402
 
-if "BO_PLAIN" not in os.environ:
+VERSION = "HEBO 0.3.6"
+FASTER = not PLAIN
+if FASTER:
     import faster_hebo
 
     faster_hebo.apply()
-
-VERSION = "HEBO 0.3.6"
 
 
 def declare(p):

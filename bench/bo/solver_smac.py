@@ -8,13 +8,17 @@ import pathlib
 import shutil
 import tempfile
 
-import faster_smac
 import smac
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 from problems import CHOICE, INT
+from run import PLAIN
 
-faster_smac.apply()
 VERSION = f"smac {importlib.metadata.version('smac')}"
+FASTER = not PLAIN
+if FASTER:
+    import faster_smac
+
+    faster_smac.apply()
 
 
 def declare(p):
