@@ -18,6 +18,7 @@ from hebo.acq_optimizers import evolution_optimizer
 from hebo.acquisitions import acq as acquisitions
 from hebo.models import model_factory
 from hebo.models.gp import gp as models
+from linear_operator.utils.errors import NanError, NotPSDError
 from pymoo.algorithms.moo.nsga2 import calc_crowding_distance
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Real, get
@@ -431,12 +432,16 @@ class GP(models.GP):
     def prepare(self):
         """What every prediction of a fit shares, GPyTorch's caches among it."""
         plan, gp, kernels = self.gp.prediction_strategy, self.gp, self.gp.cov.base_kernel.kernels
+        self.spread, self.shared = math.sqrt(2.0) * self.noise.sqrt(), ()
+        try:
+            weights, root = plan.mean_cache.unsqueeze(-1), plan.covar_cache
+        except (NanError, NotPSDError):
+            return
         train = gp.fe(self.Xc, self.Xe)
         caches = [
-            plan.mean_cache.unsqueeze(-1), plan.covar_cache, gp.cov.outputscale, gp.mean.constant,
+            weights, root, gp.cov.outputscale, gp.mean.constant,
             self.xscaler.scale_, self.xscaler.min_, self.yscaler.mean, self.yscaler.std,
         ]  # fmt: skip
-        self.spread = math.sqrt(2.0) * self.noise.sqrt()
         self.shared = (
             [k.active_dims for k in kernels], [k.lengthscale for k in kernels],
             [train.index_select(-1, k.active_dims) for k in kernels],
@@ -449,6 +454,8 @@ class GP(models.GP):
             return super().predict(numbers, choices)
         if self.shared is None:
             self.prepare()
+        if not self.shared:  # no root at all: the package goes on without a model
+            return super().predict(numbers, choices)
         return posterior(numbers, choices, *self.shared)
 
 
