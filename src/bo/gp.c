@@ -4,8 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROOM_MIN = 64, TRIES = 7 };
-static const double jitter_least = 1e-10;
+enum { ROOM_MIN = 64, TRIES = 10 };
 
 const gp_loops *gp_loops_best(void)
 {
@@ -224,7 +223,7 @@ bool gp_factor_at(gp *g, const double *phi, double jitter, bool slopes)
 
 bool gp_factor(gp *g, const double *phi)
 {
-    double jitter = jitter_least;
+    double jitter = GP_JITTER;
 
     for (int i = 0; i < TRIES; i++, jitter *= 10)
         if (gp_factor_at(g, phi, jitter, false)) return true;
@@ -249,7 +248,7 @@ drmad_status gp_append(gp *g, const double *z, bool *done)
 
     g->loops->row(n + 1, g->shape.columns, g->x, g->room, g->at, s2, k, h);
     if (h) gp_spread(g, rows, k, h);
-    k[rows] = s2 + exp(g->phi[g->shape.groups + 1]) + jitter_least;
+    k[rows] = s2 + exp(g->phi[g->shape.groups + 1]) + GP_JITTER;
     *done = linalg_cholesky_append(g->lin, rows, g->factor, g->room);
     if (*done) g->n = n + 1, g->rows = rows + 1;
 done:

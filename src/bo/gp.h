@@ -1,12 +1,12 @@
 /* A Gaussian process over a few hundred points: its fit, its factor, what it predicts.
  *
  *   f ~ GP(mu, s2 k)     k: Matern-5/2 of the distance sum_c ((z_c - z'_c) / l_group(c))^2
- *   t = f + noise        K = s2 k + (sigma2 + 1e-10) I,  L L' = K
+ *   t = f + noise        K = s2 k + (sigma2 + 1e-13) I,  L L' = K
  *   mu = 1'K^-1 t / 1'K^-1 1,  alpha = K^-1 (t - mu)
  *   mean(z) = mu + k(z)'alpha,  variance(z) = s2 - |L^-1 k(z)|^2, that of f without noise
  *
  * phi holds the logarithms of what is fitted: l of each group, s2, sigma2. It is the largest of the
- * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-12, 3^2).
+ * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-12, 4^2).
  *
  * With gradients there are further rows, each a derivative of f along a column at a point, seen
  * with noise of variance sigma2_g times its own prior variance, 5/3 s2 / l^2; ln sigma2_g, one for

@@ -17,7 +17,7 @@
 /* Of ln s2, ln sigma2, ln sigma2_g: mean, sd, bounds. */
 static const struct {
     double mean, sd, low, high;
-} rest[] = {{0, 1, -7, 7}, {-12, 3, -18.420680743952367, 0}, {-3, 2, -18.420680743952367, 2}};
+} rest[] = {{0, 1, -7, 7}, {-12, 4, -30, 0}, {-3, 2, -18.420680743952367, 2}};
 static const double sd_length = 0.5;
 
 void gp_prior_median(const gp_shape *shape, double *phi)
@@ -45,7 +45,7 @@ static double add_prior(const gp *g, const double *phi, double *gradient)
 }
 
 /* The factor becomes the lower triangle of K^-1. */
-static void add_slopes(gp *g, double fit, double jitter, double *gradient)
+static void add_slopes(gp *g, double fit, double *gradient)
 {
     const int32_t groups = g->shape.groups;
     double *by_column = g->at + g->shape.columns, trace = 0, rest_trace = 0;
@@ -65,24 +65,23 @@ static void add_slopes(gp *g, double fit, double jitter, double *gradient)
         rest_trace += g->factor[(int64_t)i * g->room + i] - g->alpha[i] * g->alpha[i];
     const double sigma2 = exp(g->phi[groups + 1]);
 
-    gradient[groups] += 0.5 * (g->rows - fit - sigma2 * trace - jitter * (trace + rest_trace));
+    gradient[groups] += 0.5 * (g->rows - fit - sigma2 * trace - GP_JITTER * (trace + rest_trace));
     gradient[groups + 1] += 0.5 * sigma2 * trace;
     if (g->rows > g->n) gp_gradient_slopes(g, gradient);
 }
 
 double gp_objective(gp *g, const double *phi, double *gradient)
 {
-    const double jitter = 1e-10;
     double logs = 0, fit = 0;
 
-    if (!gp_factor_at(g, phi, jitter, gradient != NULL)) return INFINITY;
+    if (!gp_factor_at(g, phi, GP_JITTER, gradient != NULL)) return INFINITY;
     gp_targets(g, g->t);
     for (int32_t i = 0; i < g->rows; i++) {
         logs += log(g->factor[(int64_t)i * g->room + i]);
         fit += (g->t[i] - (g->along[i] < 0 ? g->mean : 0)) * g->alpha[i];
     }
     for (int32_t i = 0; gradient && i < gp_count(&g->shape); i++) gradient[i] = 0;
-    if (gradient) add_slopes(g, fit, jitter, gradient);
+    if (gradient) add_slopes(g, fit, gradient);
     return 0.5 * fit + logs + add_prior(g, phi, gradient);
 }
 

@@ -3,6 +3,8 @@
 #define GP_INSIDE_H
 #include "bo/gp.h"
 
+#define GP_JITTER 1e-13 /* on K's diagonal, beside the noise */
+
 /* gp_factor with this jitter and no other; `slopes`: h of gp_kernel.h is kept. */
 bool gp_factor_at(gp *g, const double *phi, double jitter, bool slopes);
 /* Room for so many rows, what is there kept. */

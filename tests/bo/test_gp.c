@@ -97,7 +97,7 @@ TEST(the_factor_is_that_of_the_naive_covariance)
     CHECK(gp_factor(d.g, phi));
     for (int i = 0; i < N; i++)
         for (int j = 0; j <= i; j++) {
-            double sum = 0, want = naive(d.z[i], d.z[j], phi) + (i == j ? exp(phi[5]) + 1e-10 : 0);
+            double sum = 0, want = naive(d.z[i], d.z[j], phi) + (i == j ? exp(phi[5]) + GP_JITTER : 0);
 
             for (int k = 0; k <= j; k++)
                 sum += d.g->factor[i * d.g->room + k] * d.g->factor[j * d.g->room + k];
@@ -105,7 +105,7 @@ TEST(the_factor_is_that_of_the_naive_covariance)
         }
     gp_targets(d.g, d.t);
     for (int i = 0; i < N; i++) { /* K alpha = t - mu */
-        double sum = (exp(phi[5]) + 1e-10) * d.g->alpha[i];
+        double sum = (exp(phi[5]) + GP_JITTER) * d.g->alpha[i];
 
         for (int j = 0; j < N; j++) sum += naive(d.z[i], d.z[j], phi) * d.g->alpha[j];
         CHECK_NEAR(sum, d.t[i] - d.g->mean, 1e-11);
@@ -240,7 +240,7 @@ TEST(fantasies_are_draws_from_the_posterior)
     CHECK_OK(d.ctx, gp_fantasies(d.g, N, SIDES, e, t));
     CHECK_NEAR(t[0], before, 1e-12);
     for (int i = 0; i < SIDES; i++) sum += t[i] / SIDES, square += pow(t[i] - before, 2) / SIDES;
-    variance += exp(phi[5]) + 1e-10;
+    variance += exp(phi[5]) + GP_JITTER;
     CHECK_NEAR(sum, before, 4 * sqrt(variance / SIDES));
     CHECK_NEAR(square / variance, 1, 4 * sqrt(2.0 / SIDES));
     gp_predict(d.g, d.z[N], mean, &v, NULL, NULL); /* now known up to the noise */
