@@ -97,7 +97,8 @@ TEST(the_factor_is_that_of_the_naive_covariance)
     CHECK(gp_factor(d.g, phi));
     for (int i = 0; i < N; i++)
         for (int j = 0; j <= i; j++) {
-            double sum = 0, want = naive(d.z[i], d.z[j], phi) + (i == j ? exp(phi[5]) + GP_JITTER : 0);
+            const double noise = i == j ? exp(phi[5]) + GP_JITTER : 0;
+            double sum = 0, want = naive(d.z[i], d.z[j], phi) + noise;
 
             for (int k = 0; k <= j; k++)
                 sum += d.g->factor[i * d.g->room + k] * d.g->factor[j * d.g->room + k];
