@@ -6,7 +6,7 @@
  *   mean(z) = mu + k(z)'alpha,  variance(z) = s2 - |L^-1 k(z)|^2, that of f without noise
  *
  * phi holds the logarithms of what is fitted: l of each group, s2, sigma2. It is the largest of the
- * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-12, 4^2).
+ * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-16, 5^2).
  *
  * With gradients there are further rows, each a derivative of f along a column at a point, seen
  * with noise of variance sigma2_g times its own prior variance, 5/3 s2 / l^2; ln sigma2_g, one for

@@ -17,7 +17,7 @@
 /* Of ln s2, ln sigma2, ln sigma2_g: mean, sd, bounds. */
 static const struct {
     double mean, sd, low, high;
-} rest[] = {{0, 1, -7, 7}, {-12, 4, -30, 0}, {-3, 2, -18.420680743952367, 2}};
+} rest[] = {{0, 1, -7, 7}, {-16, 5, -30, 0}, {-3, 2, -18.420680743952367, 2}};
 static const double sd_length = 0.5;
 
 void gp_prior_median(const gp_shape *shape, double *phi)
