@@ -149,6 +149,23 @@ TEST(a_fit_ends_where_the_gradient_does)
     desk_close(&d);
 }
 
+TEST(where_there_is_no_noise_the_fit_finds_none)
+{
+    desk d;
+    double at[GROUPS + 2], value;
+
+    desk_open(&d);
+    for (int i = 0; i < N; i++) {
+        for (int c = 1; c < COLUMNS; c++) d.z[i][c] = 0.5;
+        d.t[i] = sin(2 * d.z[i][0]);
+    }
+    CHECK_OK(d.ctx, gp_data(d.g, N, d.z[0], d.t));
+    gp_prior_median(&shape, at);
+    CHECK_OK(d.ctx, gp_fit(d.g, at, 200, &value));
+    CHECK(exp(at[GROUPS + 1]) < 1e-9);
+    desk_close(&d);
+}
+
 TEST(slopes_of_predictions_are_differences)
 {
     desk d;
