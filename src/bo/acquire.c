@@ -17,20 +17,39 @@ static int32_t starts_of(int32_t rows)
 
 static const double near_known = 1e-9;
 
+/* ln(1 - sigma / sqrt(variance + sigma2)) without cancellation; *slope: by the variance. */
+static double share_of_news(double noise, double variance, double *slope)
+{
+    const double s2 = variance + noise, s = sqrt(s2), both = s + sqrt(noise);
+
+    *slope = 1 / variance - 0.5 / s2 - 0.5 / (s * both);
+    return log(variance / (s * both));
+}
+
+static double mean_of_sides(const double *mean, int32_t sides, int32_t stride)
+{
+    double sum = 0;
+
+    for (int32_t s = 0; s < sides; s++) sum += mean[(int64_t)s * stride];
+    return sum / sides;
+}
+
 double acquire_of(const acquire_task *task, const double *mean, int32_t stride, double variance)
 {
     const int32_t sides = task->model->sides;
-    const double sd = sqrt(variance + task->noise);
-    double most = -INFINITY, sum = 0;
+    const double sd = sqrt(variance);
+    double most = -INFINITY, sum = 0, slope, news = 0;
 
-    if (sides == 1) return logei(task->best[0], mean[0], sd, NULL, NULL);
+    if (task->polish) return -mean_of_sides(mean, sides, stride);
+    if (task->noise > 0) news = share_of_news(task->noise, variance, &slope);
+    if (sides == 1) return logei(task->best[0], mean[0], sd, NULL, NULL) + news;
     for (int32_t s = 0; s < sides; s++) {
         const double a = logei(task->best[s], mean[(int64_t)s * stride], sd, NULL, NULL);
 
         if (a > most) sum = sum * exp(most - a) + 1, most = a;
         else sum += exp(a - most);
     }
-    return most + log(sum / sides);
+    return most + log(sum / sides) + news;
 }
 
 /* slopes: dmean (sides x columns), dvariance (columns), mean (sides). */
@@ -38,22 +57,27 @@ static double value_at(const acquire_task *task, const double *z, double *slopes
 {
     const int32_t sides = task->model->sides, columns = task->model->shape.columns;
     double *dvariance = slopes + (int64_t)sides * columns, *mean = dvariance + columns;
-    double variance, sum = 0;
+    double variance, sum = 0, news = 0, slope = 0;
 
     gp_predict(task->model, z, mean, &variance, gradient ? slopes : NULL,
                gradient ? dvariance : NULL);
-    const double a = acquire_of(task, mean, 1, variance), sd = sqrt(variance + task->noise);
+    const double a = acquire_of(task, mean, 1, variance), sd = sqrt(variance);
 
     if (!gradient) return a;
     for (int32_t c = 0; c < columns; c++) gradient[c] = 0;
+    if (task->noise > 0) news = share_of_news(task->noise, variance, &slope);
     for (int32_t s = 0; s < sides; s++) {
-        double dm, ds, weight = exp(logei(task->best[s], mean[s], sd, &dm, &ds) - a) / sides;
+        double dm = -1, ds = 0, weight = 1.0 / sides;
+
+        if (!task->polish)
+            weight *= exp(logei(task->best[s], mean[s], sd, &dm, &ds) + news - a);
 
         for (int32_t c = 0; c < columns; c++)
             gradient[c] += weight * dm * slopes[(int64_t)s * columns + c];
         sum += weight * ds;
     }
-    for (int32_t c = 0; c < columns; c++) gradient[c] += sum * dvariance[c] / (2 * sd);
+    for (int32_t c = 0; c < columns; c++)
+        gradient[c] += (sum / (2 * sd) + slope) * dvariance[c];
     return a;
 }
 

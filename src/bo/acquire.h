@@ -1,8 +1,13 @@
 /* The point of largest expected improvement, over mixed spaces with conditions and rules.
  *
- *   a(z) = ln mean_s EI(best_s; mean_s(z), variance(z) + noise)
+ *   a(z) = ln mean_s EI(best_s; mean_s(z), v(z)) + ln(1 - sigma / sqrt(v(z) + sigma2))
  *
- * s: the fantasies, one without pending trials.
+ * s: the fantasies, one without pending trials; v: the variance of f. The second term, where there
+ * is noise, is Huang et al.'s ("Global optimization of stochastic black-box systems via sequential
+ * kriging meta-models", J. Global Optimization 34 (2006), equation 13): another look at what is
+ * known by now to within the noise is worth little.
+ *
+ * Or, to polish: a(z) = -mean_s of mean_s(z).
  *
  * First many candidates at once: a Sobol sequence over the space and points around the best so far;
  * then the best of them and some drawn by exp(a) are climbed: numbers by L-BFGS within their
@@ -25,7 +30,8 @@ typedef struct acquire_task {
     const encoding *code;
     gp *model;
     const double *best;      /* one a side of the model */
-    double noise;            /* variance that an observation has beyond f's */
+    double noise;            /* sigma2; 0: none is reckoned with */
+    bool polish;
     const double *given;     /* values that stay, NaN: free; NULL: none */
     const double *incumbent; /* latent */
     const double *known;     /* n_known x columns: points not to be proposed again */

@@ -6,7 +6,8 @@
  *   mean(z) = mu + k(z)'alpha,  variance(z) = s2 - |L^-1 k(z)|^2, that of f without noise
  *
  * phi holds the logarithms of what is fitted: l of each group, s2, sigma2. It is the largest of the
- * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-16, 5^2).
+ * posterior under ln l ~ N(ln(.22 sqrt(groups)), .5^2), ln s2 ~ N(0, 1), ln sigma2 ~ N(-24, 4^2)
+ * or, where noise is expected, N(-7, 3^2).
  *
  * With gradients there are further rows, each a derivative of f along a column at a point, seen
  * with noise of variance sigma2_g times its own prior variance, 5/3 s2 / l^2; ln sigma2_g, one for
@@ -30,6 +31,7 @@ typedef struct gp_shape {
     int32_t columns, groups;
     const int32_t *group; /* of each column; borrowed */
     bool gradients;       /* phi has one more */
+    bool noisy;           /* noise is expected: the prior of ln sigma2 */
 } gp_shape;
 
 typedef struct gp {

@@ -14,32 +14,38 @@
 #include "bo/gp_inside.h"
 #include <math.h>
 
-/* Of ln s2, ln sigma2, ln sigma2_g: mean, sd, bounds. */
-static const struct {
-    double mean, sd, low, high;
-} rest[] = {{0, 1, -7, 7}, {-16, 5, -30, 0}, {-3, 2, -18.420680743952367, 2}};
-static const double sd_length = 0.5;
+typedef struct prior {
+    double mean, sd, low, high; /* normal; bounds of the fit */
+} prior;
+
+/* Of phi's number i. */
+static prior prior_of(const gp_shape *shape, int32_t i)
+{
+    static const prior sigma2[] = {{-24, 4, -30, 0}, {-7, 3, -30, 0}};
+
+    if (i < shape->groups)
+        return (prior){log(0.22 * sqrt(shape->groups)), 0.5, log(0.005), log(50)};
+    if (i == shape->groups) return (prior){0, 1, -7, 7};
+    if (i == shape->groups + 1) return sigma2[shape->noisy];
+    return (prior){-3, 2, -18.420680743952367, 2};
+}
 
 void gp_prior_median(const gp_shape *shape, double *phi)
 {
-    for (int32_t i = 0; i < shape->groups; i++) phi[i] = log(0.22 * sqrt(shape->groups));
-    for (int32_t i = shape->groups; i < gp_count(shape); i++) phi[i] = rest[i - shape->groups].mean;
+    for (int32_t i = 0; i < gp_count(shape); i++) phi[i] = prior_of(shape, i).mean;
 }
 
 /* Adds the prior's part. */
 static double add_prior(const gp *g, const double *phi, double *gradient)
 {
-    const int32_t groups = g->shape.groups;
-    const double middle = log(0.22 * sqrt(groups));
     double sum = 0;
 
     for (int32_t i = 0; i < gp_count(&g->shape); i++) {
-        double m = i < groups ? middle : rest[i - groups].mean;
-        double v = i < groups ? sd_length : rest[i - groups].sd;
-        double e = (phi[i] - m) / v;
+        const prior p = prior_of(&g->shape, i);
+        const double e = (phi[i] - p.mean) / p.sd;
 
         sum += 0.5 * e * e;
-        if (gradient) gradient[i] += e / v;
+        if (gradient) gradient[i] += e / p.sd;
     }
     return sum;
 }
@@ -93,15 +99,15 @@ static double objective(void *user, int32_t n, const double *phi, double *gradie
 
 drmad_status gp_fit(gp *g, double *phi, int32_t evaluations, double *value)
 {
-    const int32_t n = gp_count(&g->shape), groups = g->shape.groups;
+    const int32_t n = gp_count(&g->shape);
     drmad_status st = DRMAD_OK;
     double *lower = NULL, *upper;
 
     TRY(mem_alloc(g->ctx, 2 * (size_t)n, sizeof *lower, &lower));
     upper = lower + n;
     for (int32_t i = 0; i < n; i++) {
-        lower[i] = i < groups ? log(0.005) : rest[i - groups].low;
-        upper[i] = i < groups ? log(50) : rest[i - groups].high;
+        lower[i] = prior_of(&g->shape, i).low;
+        upper[i] = prior_of(&g->shape, i).high;
     }
     const linalg_task task = {.n = n,
                               .lower = lower,

@@ -5,17 +5,23 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const turns[] = {
+    [GP_BASE] = "base", [GP_NOISY] = "noisy", [GP_NICHE] = "niche"};
+
 gp_note gp_note_read(const json_t *model)
 {
-    gp_note note = {.turn = GP_NONE, .ei = NAN};
+    gp_note note = {.turn = GP_NONE, .ei = NAN, .mean = NAN};
     const char *turn = json_string_value(json_object_get(model, "turn"));
-    const json_t *fit = json_object_get(model, "fit");
+    const json_t *fit = json_object_get(model, "fit"), *ei = json_object_get(model, "ei");
+    const json_t *mean = json_object_get(model, "mean");
 
     if (!turn) return note;
-    note.turn = strcmp(turn, "niche") == 0 ? GP_NICHE : GP_BASE;
+    note.turn = GP_BASE;
+    while (note.turn < GP_NICHE && strcmp(turn, turns[note.turn]) != 0) note.turn++;
     note.balls = (int32_t)json_integer_value(json_object_get(model, "balls"));
     note.rows = (int32_t)json_integer_value(json_object_get(fit, "rows"));
-    note.ei = json_number_value(json_object_get(model, "ei"));
+    if (ei) note.ei = json_number_value(ei);
+    if (mean) note.mean = json_number_value(mean);
     return note;
 }
 
@@ -37,9 +43,10 @@ bool gp_note_phi(const json_t *model, double *phi, int32_t n)
 
 json_t *gp_note_make(const gp_note *note, const double *phi, int32_t n)
 {
-    const char *turn = note->turn == GP_NICHE ? "niche" : "base";
-    const double ei = isfinite(note->ei) ? note->ei : -1e300;
-    json_t *model = json_pack("{s:s,s:i,s:f}", "turn", turn, "balls", (int)note->balls, "ei", ei);
+    const bool polished = isnan(note->ei);
+    const double value = polished ? note->mean : note->ei;
+    json_t *model = json_pack("{s:s,s:i,s:f}", "turn", turns[note->turn], "balls", (int)note->balls,
+                              polished ? "mean" : "ei", isfinite(value) ? value : -1e300);
     json_t *list = phi ? json_array() : NULL;
     int bad = !model || (phi && !list);
 

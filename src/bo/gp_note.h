@@ -1,20 +1,24 @@
 /* What the GP sampler keeps with a suggestion:
  *   {"turn": "base", "ei": -3.25, "fit": {"rows": 40, "phi": ["0x1.8p+1", ...]}}
- * "turn": "base" or "niche"; "balls": how many were closed then; "ei": the largest acquisition, in
- * natural logarithms; "fit": the hyperparameters, bit for bit, where they were fitted for this
- * suggestion, after that many trials. */
+ * "turn": whose it was; "balls": how many were closed then; "ei": the largest acquisition, in
+ * natural logarithms, or "mean": the least mean, where that was asked for; "fit": the
+ * hyperparameters, bit for bit, where they were fitted for this suggestion, after that many
+ * trials. */
 #ifndef GP_NOTE_H
 #define GP_NOTE_H
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum gp_turn { GP_NONE, GP_BASE, GP_NICHE } gp_turn;
+/* base: all data, no noise expected; noisy: all data, noise expected; niche: the data outside the
+ * closed balls. */
+typedef enum gp_turn { GP_NONE, GP_BASE, GP_NOISY, GP_NICHE } gp_turn;
 
 typedef struct gp_note {
     gp_turn turn;
     int32_t balls, rows; /* rows: of the fit; 0: none was made */
-    double ei;
+    double ei;   /* NaN: polished */
+    double mean; /* where polished */
 } gp_note;
 
 /* GP_NONE for a model that is none. */

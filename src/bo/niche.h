@@ -3,7 +3,7 @@
  * Once proposals gain nothing more the basin of the best point is finished: a ball about it is
  * closed. From then on most proposals come from a model that does not know the data within the
  * closed balls and proposes nothing there, nor where the way up leads into one (acquire.h); it
- * finds the next basin, and so on. Some still come from the model of all.
+ * finds the next basin, and so on. Some still come from the model of all, which polishes.
  *
  * A proposal gains when y < best - tau (M - best), M the median of all y so far; best: of what its
  * model knows. After `patience` proposals of one model in a row that did not, the ball
@@ -22,8 +22,7 @@
 typedef struct niche_options {
     bool on;
     int32_t patience;
-    int32_t every; /* of so many proposals one comes from the model of all; of twice as many when
-                      that one is spent */
+    int32_t every; /* of so many proposals one comes from the model of all */
     double tau, radius, idle, spent;
 } niche_options;
 

@@ -1,7 +1,8 @@
 /* The GP sampler: a start design, then the largest expected improvement under a Gaussian process.
  *
  *   scene (gp_scene.h)   trials as points of the model, closed balls
- *   turn                 base: all data; niche: those outside the closed balls (niche.h)
+ *   turn                 base: all data, no noise expected; noisy: all data, noise expected; niche:
+ *                        those outside the closed balls (niche.h)
  *   set (gp_set.h)       the data of that turn's model; of more than 1000 the 512 nearest the best
  *   model                hyperparameters from the newest fit in the notes, or fitted again when the
  *                        data have grown enough; the rows that fit saw are factored as a whole,
@@ -9,8 +10,11 @@
  *   pending trials       fantasies: their points appended, their values drawn
  *   proposal             acquire.h
  *
- * All of it follows from history and notes. The base model is kept between calls; it is used again
- * only where it is, row by row and bit by bit, what would be computed.
+ * Why two models: a cusp or ripples look like noise, and noise like short lengthscales; the fit
+ * cannot tell, and either mistake is dear. So they take turns.
+ *
+ * All of it follows from history and notes. Models of all data are kept between calls; one is used
+ * again only where it is, row by row and bit by bit, what would be computed.
  *
  * Whatever goes wrong with numbers ends in a point of the start design.
  *
@@ -28,14 +32,24 @@ enum {
     FANTASIES = 16,
     RETRY = 5,           /* every so many trials a fit starts from the prior's median too */
     GRADIENT_ROWS = 300, /* values and derivatives together; those of the best come first */
-    BALLS_LIKELY = 3     /* after more every second proposal comes from the model of all */
+    BALLS_LIKELY = 3,    /* after more every second proposal comes from the model of all */
+    NOISY_EVERY = 2,
+    POLISH_EVERY = 8
 };
+
+/* ln sigma2 below which the model that expects noise has found none. */
+static const double no_noise = -9.210340371976182; /* ln 1e-4 */
+
+/* A model that lasts from call to call. */
+typedef struct kept_model {
+    gp *model;
+    int32_t whole; /* rows that were factored as a whole */
+} kept_model;
 
 typedef struct gp_state {
     linalg *lin;
     niche_options niche;
-    gp *base;
-    int32_t whole; /* rows of base that were factored as a whole */
+    kept_model kept[GP_NICHE]; /* by turn */
 } gp_state;
 
 typedef struct proposal {
@@ -45,9 +59,10 @@ typedef struct proposal {
     gp_set set;
     gp_note note;
     double *phi;
-    bool fitted;
-    gp *model, *own; /* own: to be freed */
-    double *x;       /* what was given, NaN: free */
+    bool fitted, polish;
+    gp *model, *own;  /* own: to be freed */
+    kept_model *kept; /* whose the model is; NULL: own */
+    double *x;        /* what was given, NaN: free */
 } proposal;
 
 niche_options *sampler_gp_niche(sampler *s)
@@ -62,7 +77,7 @@ static void gp_close(sampler *s)
     gp_state *state = s->state;
 
     if (!state) return;
-    gp_free(state->base);
+    for (int turn = 0; turn < GP_NICHE; turn++) gp_free(state->kept[turn].model);
     linalg_close(state->lin);
     mem_free(s->ctx, state);
     s->state = NULL;
@@ -169,7 +184,7 @@ static bool kept_fits(const proposal *p)
     const gp *g = p->model;
     const gp_set *set = &p->set;
 
-    if (set->gradients || p->state->whole != set->whole || g->n < set->whole || g->n > set->n)
+    if (set->gradients || p->kept->whole != set->whole || g->n < set->whole || g->n > set->n)
         return false;
     if (!same_bits(g->phi, p->phi, (size_t)gp_count(&g->shape))) return false;
     for (int32_t c = 0; c < g->shape.columns; c++)
@@ -188,24 +203,27 @@ static drmad_status factor_rows(proposal *p, bool *good)
     drmad_status st = DRMAD_OK;
 
     *good = true;
-    if (p->fitted || p->note.turn == GP_NICHE || !kept_fits(p)) {
+    if (p->fitted || !p->kept || !kept_fits(p)) {
         TRY(put_data(p, p->set.whole));
         *good = gp_factor(p->model, p->phi);
     }
     for (int32_t i = p->model->n; *good && i < p->set.n; i++)
         TRY(gp_append(p->model, p->set.z + (int64_t)i * columns, good));
-    if (p->note.turn == GP_BASE) p->state->whole = *good ? p->set.whole : -1;
+    if (p->kept) p->kept->whole = *good ? p->set.whole : -1;
     if (*good) gp_targets(p->model, p->set.t);
 done:
-    if (st != DRMAD_OK) p->state->whole = -1;
+    if (st != DRMAD_OK && p->kept) p->kept->whole = -1;
     return st;
 }
 
 static drmad_status new_model(proposal *p)
 {
     const encoding *code = p->scene.code;
-    const gp_shape shape = {code->columns, code->n, code->group, p->set.gradients};
-    gp *kept = p->state->base;
+    const gp_shape shape = {.columns = code->columns,
+                            .groups = code->n,
+                            .group = code->group,
+                            .gradients = p->set.gradients,
+                            .noisy = p->note.turn == GP_NOISY};
     drmad_status st = DRMAD_OK;
 
     if (p->note.turn == GP_NICHE) {
@@ -213,13 +231,16 @@ static drmad_status new_model(proposal *p)
         p->model = p->own;
         return st;
     }
-    if (!kept || kept->shape.columns != shape.columns || kept->shape.groups != shape.groups ||
-        kept->shape.gradients != shape.gradients) {
-        gp_free(kept);
-        p->state->base = NULL, p->state->whole = -1;
-        TRY(gp_new(p->s->ctx, p->state->lin, shape, &p->state->base));
+    p->kept = &p->state->kept[p->note.turn];
+    const gp_shape *old = p->kept->model ? &p->kept->model->shape : NULL;
+
+    if (!old || old->columns != shape.columns || old->groups != shape.groups ||
+        old->gradients != shape.gradients) {
+        gp_free(p->kept->model);
+        *p->kept = (kept_model){.whole = -1};
+        TRY(gp_new(p->s->ctx, p->state->lin, shape, &p->kept->model));
     }
-    p->model = p->state->base;
+    p->model = p->kept->model;
     p->model->shape = shape; /* the groups are this suggestion's */
 done:
     return st;
@@ -255,7 +276,7 @@ static drmad_status make_model(proposal *p, bool *good)
     const int32_t grown = place < 0 ? 0 : p->scene.n_done - p->scene.notes[place].rows;
     const bool again = place < 0 || grown >= fit_every(p->set.n) || grown < 0;
 
-    if (!again && p->note.turn == GP_BASE && !p->set.low && !p->set.gradients)
+    if (!again && p->kept && !p->set.low && !p->set.gradients)
         TRY(set_order(&p->scene, place, &p->set));
     TRY(make_targets(p));
     if (again) TRY(fit_model(p, place));
@@ -276,12 +297,30 @@ static double least(const proposal *p)
     return best;
 }
 
-/* The variance that an observation has beyond f's. Below 1e-5 it is the fit's numerical slack. */
-static double noise_of(const proposal *p)
+/* The same where there is noise, of each side: Huang et al.'s "effective best solution" among the
+ * complete rows, that of the least mean + sd, and its mean. */
+static drmad_status least_means(const proposal *p, double *best)
 {
-    const double noise = exp(p->phi[p->scene.code->n + 1]);
+    const int32_t n = p->set.n, sides = p->model->sides;
+    drmad_status st = DRMAD_OK;
+    double *mean = NULL, *variance;
 
-    return noise > 1e-5 ? noise : 0;
+    TRY(mem_alloc(p->s->ctx, ((size_t)sides + 1) * (size_t)n, sizeof *mean, &mean));
+    variance = mean + (int64_t)sides * n;
+    TRY(gp_predict_many(p->model, n, p->set.z, mean, variance));
+    for (int32_t s = 0; s < sides; s++) {
+        const double *m = mean + (int64_t)s * n;
+        double most = INFINITY;
+
+        for (int32_t i = 0; i < n; i++) {
+            const double bound = m[i] + sqrt(variance[i]);
+
+            if (set_is_complete(p->set.rows[i]) && bound < most) most = bound, best[s] = m[i];
+        }
+    }
+done:
+    mem_free(p->s->ctx, mean);
+    return st;
 }
 
 /* best[sides]. Draws come in pairs of opposite sign. */
@@ -317,8 +356,9 @@ static drmad_status look(proposal *p, double *x, bool *found)
     const gp_scene *c = &p->scene;
     const niche_options *o = &p->state->niche;
     const double radius = o->radius * sqrt(c->code->n);
+    const bool noisy = p->note.turn == GP_NOISY;
     drmad_status st = DRMAD_OK;
-    double best[FANTASIES], *v = NULL;
+    double best[FANTASIES], value, *v = NULL;
     acquire_ball *balls = NULL;
     bool good = true;
 
@@ -329,11 +369,13 @@ static drmad_status look(proposal *p, double *x, bool *found)
         balls[b] = (acquire_ball){c->rows[c->centres[b]].z, radius};
     TRY(add_fantasies(p, best, &good));
     if (!good) goto done;
+    if (noisy) TRY(least_means(p, best));
     encoding_latent(c->code, p->set.rows[set_best(&p->set)]->x, v);
     const acquire_task task = {.code = c->code,
                                .model = p->model,
                                .best = best,
-                               .noise = noise_of(p),
+                               .noise = noisy ? exp(p->phi[c->code->n + 1]) : 0,
+                               .polish = p->polish,
                                .given = p->x,
                                .incumbent = v,
                                .known = c->z,
@@ -345,41 +387,49 @@ static drmad_status look(proposal *p, double *x, bool *found)
                                .seed = p->s->options.seed,
                                .number = c->number};
 
-    TRY(acquire(&task, x, &p->note.ei, found));
+    TRY(acquire(&task, x, &value, found));
+    p->note.ei = p->polish ? NAN : value;
+    p->note.mean = -value;
 done:
-    if (p->note.turn == GP_BASE && p->model->n > p->set.n) gp_drop(p->model, p->set.n);
+    if (p->kept && p->model->n > p->set.n) gp_drop(p->model, p->set.n);
     mem_free(p->s->ctx, v);
     mem_free(p->s->ctx, balls);
     return st;
 }
 
-/* Whose turn: the newest proposal from the model of all says whether much is left there. */
-static bool niche_turn(const niche_options *o, const gp_scene *c)
+/* Whether the least mean is asked for instead of the largest EI: where the first ball is closed the
+ * model of all has nothing else to do; before, now and then, where there seems to be no noise. */
+static drmad_status choose_polish(proposal *p)
 {
-    int64_t newest = -1;
-    double ei = 0;
+    const gp_scene *c = &p->scene;
+    drmad_status st = DRMAD_OK;
+    int32_t place;
 
-    if (c->balls == 0) return false;
-    for (int32_t i = 0; i < c->n_done + c->n_pending; i++)
-        if (c->notes[i].turn == GP_BASE && c->noted[i]->number > newest)
-            newest = c->noted[i]->number, ei = c->notes[i].ei;
-    if (c->balls > BALLS_LIKELY) return c->number % 2 != 0;
-    return c->number % (ei < o->spent ? 2 * o->every : o->every) != 0;
+    p->polish = c->balls > 0;
+    if (p->polish || c->number % POLISH_EVERY != 1) return st;
+    TRY(scene_fit(c, GP_NOISY, c->code->n + (with_gradients(p) ? 3 : 2), p->phi, &place));
+    p->polish = place >= 0 && p->phi[c->code->n + 1] < no_noise;
+done:
+    return st;
 }
 
-/* Which model's turn it is; a niche needs enough data of its own. */
-static void choose_turn(proposal *p)
+/* Which model's turn it is, and what it is asked for; a niche needs enough data of its own. */
+static drmad_status choose_turn(proposal *p)
 {
     const gp_scene *c = &p->scene;
     const niche_options *o = &p->state->niche;
+    drmad_status st = DRMAD_OK;
 
     p->note = (gp_note){.turn = GP_NICHE, .balls = c->balls};
-    if (niche_turn(o, c)) {
+    if (c->balls && c->number % (c->balls > BALLS_LIKELY ? 2 : o->every) != 0) {
         set_take(c, o, true, &p->set);
-        if (set_complete(&p->set) >= (with_gradients(p) ? 2 : c->code->n + 2)) return;
+        if (set_complete(&p->set) >= (with_gradients(p) ? 2 : c->code->n + 2)) return st;
     }
-    p->note.turn = GP_BASE;
+    p->note.turn = c->balls == 0 && c->number % NOISY_EVERY == 0 ? GP_NOISY : GP_BASE;
     set_take(c, o, false, &p->set);
+    if (p->note.turn == GP_BASE) TRY(choose_polish(p));
+done:
+    return st;
 }
 
 static int32_t startup(const sampler *s, const gp_scene *c)
@@ -403,7 +453,7 @@ static drmad_status propose(proposal *p, double *x, bool *found, json_t **model)
         return st;
     TRY(set_make(c, &p->set));
     TRY(mem_alloc(p->s->ctx, (size_t)c->code->n + 3, sizeof *p->phi, &p->phi));
-    choose_turn(p);
+    TRY(choose_turn(p));
     TRY(set_narrow(c, &p->set));
     TRY(make_model(p, &good));
     if (!good) return st;

@@ -6,7 +6,7 @@
 
 enum { N = 37, COLUMNS = 5, GROUPS = 4 };
 static const int32_t group[COLUMNS] = {0, 1, 1, 2, 3};
-static const gp_shape shape = {COLUMNS, GROUPS, group, false};
+static const gp_shape shape = {.columns = COLUMNS, .groups = GROUPS, .group = group};
 static const double phi[GROUPS + 2] = {-1.1, -0.4, 0.3, -0.8, 0.5, -6};
 
 typedef struct desk {
@@ -163,6 +163,27 @@ TEST(where_there_is_no_noise_the_fit_finds_none)
     gp_prior_median(&shape, at);
     CHECK_OK(d.ctx, gp_fit(d.g, at, 200, &value));
     CHECK(exp(at[GROUPS + 1]) < 1e-9);
+    desk_close(&d);
+}
+
+/* Noise of sd .1, and the model that expects it. The other, from where it starts, stays with what
+ * it expects: short lengthscales. */
+TEST(where_there_is_noise_the_model_that_expects_it_finds_it)
+{
+    gp_shape noisy = shape;
+    double at[GROUPS + 2], other[GROUPS + 2], value;
+    desk d;
+
+    desk_open(&d);
+    gp_prior_median(&shape, other);
+    CHECK_OK(d.ctx, gp_fit(d.g, other, 200, &value));
+    noisy.noisy = true;
+    d.g->shape = noisy;
+    gp_prior_median(&noisy, at);
+    CHECK_OK(d.ctx, gp_fit(d.g, at, 200, &value));
+    CHECK(exp(at[GROUPS + 1]) > 0.1 * 0.1 / 4 && exp(at[GROUPS + 1]) < 0.1 * 0.1 * 4);
+    CHECK(exp(other[GROUPS + 1]) < 1e-9);
+    CHECK(other[0] < at[0]);
     desk_close(&d);
 }
 

@@ -9,7 +9,8 @@
 
 enum { N = 14, COLUMNS = 4, GROUPS = 3, PHI = GROUPS + 3, ROWS = N * (1 + COLUMNS) };
 static const int32_t group[COLUMNS] = {0, 1, 1, 2};
-static const gp_shape shape = {COLUMNS, GROUPS, group, true};
+static const gp_shape shape = {
+    .columns = COLUMNS, .groups = GROUPS, .group = group, .gradients = true};
 static const double phi[PHI] = {-0.8, -0.2, 0.3, 0.4, -7, -4};
 
 typedef struct desk {
@@ -156,7 +157,7 @@ TEST(predictions_with_derivatives_agree_with_their_differences)
 TEST(the_mean_has_the_derivatives_that_it_was_given)
 {
     const double quiet[PHI] = {-0.8, -0.2, 0.3, 0.4, -18, -18};
-    const gp_shape alone = {COLUMNS, GROUPS, group, false};
+    const gp_shape alone = {.columns = COLUMNS, .groups = GROUPS, .group = group};
     const rng_key key = {8, 9, 10};
     desk d;
     gp *values = NULL;

@@ -19,3 +19,14 @@ TEST(hyperparameters_come_back_from_a_note_to_the_bit)
     json_decref(model);
     CHECK_INT(gp_note_read(NULL).turn, GP_NONE);
 }
+
+/* No expected improvement is read into it, and none so small that a ball would be closed. */
+TEST(a_note_of_polishing_has_a_mean_instead)
+{
+    const gp_note note = {.turn = GP_NOISY, .ei = NAN, .mean = -1.5};
+    json_t *model = gp_note_make(&note, NULL, 0);
+    const gp_note read = gp_note_read(model);
+
+    CHECK(read.turn == GP_NOISY && isnan(read.ei) && read.mean == -1.5);
+    json_decref(model);
+}

@@ -1,6 +1,7 @@
 /* The GP sampler as a whole: it finds what it should, keeps every condition and rule, repeats
  * nothing, and a suggestion is a function of the history alone. */
 #include "bo/sampler_gp.h"
+#include "base/rng.h"
 #include "sampler_desk.h"
 #include "test.h"
 
@@ -135,6 +136,43 @@ TEST(trouble_with_numbers_is_no_error)
     }
 }
 
+/* ---- turns ---- */
+
+static int count_notes(const sampler_desk *d, const char *text)
+{
+    int n = 0;
+
+    for (int32_t i = 0; i < d->n; i++) n += d->notes[i] && strstr(d->notes[i], text) != NULL;
+    return n;
+}
+
+static double rough_branin(const double *x)
+{
+    static uint64_t looks;
+
+    return desk_branin(x) + 3 * rng_normal((rng_key){5, 6, 7}, looks++);
+}
+
+/* Every second proposal expects noise; where that model finds some, none polishes; where it finds
+ * none, one in eight does. */
+TEST(models_with_and_without_noise_take_turns)
+{
+    sampler_desk d;
+
+    sampler_desk_open(&d, desk_flat, 5);
+    sampler_desk_run(&d, rough_branin, 46);
+    CHECK_INT(count_notes(&d, "\"turn\":\"noisy\""), 20);
+    CHECK_INT(count_notes(&d, "\"turn\":\"base\""), 20);
+    CHECK_INT(count_notes(&d, "\"mean\""), 0);
+    sampler_desk_close(&d);
+
+    sampler_desk_open(&d, desk_flat, 5);
+    sampler_desk_run(&d, desk_branin, 30);
+    CHECK_INT(count_notes(&d, "\"turn\":\"noisy\""), 12);
+    CHECK(count_notes(&d, "\"mean\"") >= 2);
+    sampler_desk_close(&d);
+}
+
 /* ---- purity ---- */
 
 /* So that the niche search begins within a short run. */
@@ -147,11 +185,11 @@ static void hasten(sampler *s)
 static int check_workers(const char *space, desk_fn *f, int trials)
 {
     sampler_desk d;
-    int niche = 0;
+    int niche;
 
     sampler_desk_open(&d, space, 8);
     desk_check_workers(&d, f, trials, hasten);
-    for (int32_t i = 0; i < d.n; i++) niche += strstr(d.notes[i], "\"turn\":\"niche\"") != NULL;
+    niche = count_notes(&d, "\"turn\":\"niche\"");
     sampler_desk_close(&d);
     return niche;
 }
@@ -188,9 +226,8 @@ TEST(a_thousand_trials_are_narrowed_to_the_best_region)
     static observation rows[MANY];
     static double points[MANY][2];
     const history h = {MANY, rows};
-    double x[2] = {NAN, NAN}, best = INFINITY;
+    double best = INFINITY;
     int at = 0;
-    char *note;
     sampler_desk d;
 
     sampler_desk_open(&d, desk_flat, 2);
@@ -201,10 +238,15 @@ TEST(a_thousand_trials_are_narrowed_to_the_best_region)
         rows[i].value = desk_branin(points[i]);
         if (rows[i].value < best) best = rows[i].value, at = i;
     }
-    CHECK_OK(d.ctx, sampler_suggest(d.s, &h, MANY, x, &note));
-    CHECK(strstr(note, "\"turn\":\"base\""));
-    CHECK(hypot(x[0] - points[at][0], x[1] - points[at][1]) < 8);
-    CHECK(desk_branin(x) < best);
-    mem_free(d.ctx, note);
+    for (int k = 0; k < 2; k++) {
+        double x[2] = {NAN, NAN};
+        char *note;
+
+        CHECK_OK(d.ctx, sampler_suggest(d.s, &h, MANY + k, x, &note));
+        CHECK(strstr(note, k ? "\"turn\":\"base\"" : "\"turn\":\"noisy\""));
+        CHECK(hypot(x[0] - points[at][0], x[1] - points[at][1]) < 8);
+        CHECK(desk_branin(x) < best);
+        mem_free(d.ctx, note);
+    }
     sampler_desk_close(&d);
 }
