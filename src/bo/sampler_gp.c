@@ -92,7 +92,7 @@ static drmad_status gp_open(sampler *s)
     s->state = state;
     state->niche = (niche_options){.on = true,
                                    .patience = 6,
-                                   .every = 4,
+                                   .every = 8,
                                    .tau = 0.03,
                                    .radius = 0.35,
                                    .idle = -10.5,
