@@ -11,7 +11,8 @@
  *   proposal             acquire.h
  *
  * Why two models: a cusp or ripples look like noise, and noise like short lengthscales; the fit
- * cannot tell, and either mistake is dear. So they take turns.
+ * cannot tell, and either mistake is dear. So they take turns. Derivatives, where they are known,
+ * tell: base alone is asked.
  *
  * All of it follows from history and notes. Models of all data are kept between calls; one is used
  * again only where it is, row by row and bit by bit, what would be computed.
@@ -407,7 +408,7 @@ static drmad_status choose_polish(proposal *p)
 
     p->polish = c->balls > 0;
     if (p->polish || c->number % POLISH_EVERY != 1) return st;
-    TRY(scene_fit(c, GP_NOISY, c->code->n + (with_gradients(p) ? 3 : 2), p->phi, &place));
+    TRY(scene_fit(c, GP_NOISY, c->code->n + 2, p->phi, &place));
     p->polish = place >= 0 && p->phi[c->code->n + 1] < no_noise;
 done:
     return st;
@@ -425,8 +426,10 @@ static drmad_status choose_turn(proposal *p)
         set_take(c, o, true, &p->set);
         if (set_complete(&p->set) >= (with_gradients(p) ? 2 : c->code->n + 2)) return st;
     }
-    p->note.turn = c->balls == 0 && c->number % NOISY_EVERY == 0 ? GP_NOISY : GP_BASE;
     set_take(c, o, false, &p->set);
+    const bool noisy = c->balls == 0 && c->number % NOISY_EVERY == 0 && !with_gradients(p);
+
+    p->note.turn = noisy ? GP_NOISY : GP_BASE;
     if (p->note.turn == GP_BASE) TRY(choose_polish(p));
 done:
     return st;

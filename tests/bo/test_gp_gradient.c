@@ -356,6 +356,8 @@ TEST(the_sampler_finds_branins_bottom_sooner_with_gradients)
 
             desk_with_gradients(&d, seed, with);
             sum[with] += run(&d, gradient, TRIALS, 0);
+            for (int32_t i = 0; with && i < d.n; i++) /* derivatives tell noise from cusps */
+                CHECK(!d.notes[i] || !strstr(d.notes[i], "\"turn\":\"noisy\""));
             sampler_desk_close(&d);
         }
     CHECK(sum[1] < 0.7 * sum[0]); /* bench_gegp: half, in the median */
