@@ -48,7 +48,7 @@ def work(solver: str, budget: str, wanted: list[str], results=run.RESULTS) -> bo
     """Whether all went well; a solver that fails does not keep the others from running."""
     command = [python(solver), str(HERE / "run.py"), solver, budget, *wanted]
     print(f"== {solver} {budget}: {len(wanted)} runs", flush=True)
-    env = {**os.environ, "BO_RESULTS": str(results)}
+    env = {**os.environ, "BO_RESULTS": str(results), "PYTHONHASHSEED": "0"}  # SMAC has sets
     return subprocess.run(command, cwd=run.ROOT, env=env).returncode == 0
 
 
