@@ -106,8 +106,9 @@ drmad_status gp_fit(gp *g, double *phi, int32_t evaluations, double *value)
     TRY(mem_alloc(g->ctx, 2 * (size_t)n, sizeof *lower, &lower));
     upper = lower + n;
     for (int32_t i = 0; i < n; i++) {
-        lower[i] = prior_of(&g->shape, i).low;
-        upper[i] = prior_of(&g->shape, i).high;
+        const prior p = prior_of(&g->shape, i);
+
+        lower[i] = p.low, upper[i] = p.high;
     }
     const linalg_task task = {.n = n,
                               .lower = lower,

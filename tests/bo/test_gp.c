@@ -151,6 +151,7 @@ TEST(a_fit_ends_where_the_gradient_does)
 
 TEST(where_there_is_no_noise_the_fit_finds_none)
 {
+    gp_shape noisy = shape;
     desk d;
     double at[GROUPS + 2], value;
 
@@ -163,6 +164,11 @@ TEST(where_there_is_no_noise_the_fit_finds_none)
     gp_prior_median(&shape, at);
     CHECK_OK(d.ctx, gp_fit(d.g, at, 200, &value));
     CHECK(exp(at[GROUPS + 1]) < 1e-9);
+    noisy.noisy = true; /* begins at e^-7, and goes below what sampler_gp.c takes for none */
+    d.g->shape = noisy;
+    gp_prior_median(&noisy, at);
+    CHECK_OK(d.ctx, gp_fit(d.g, at, 200, &value));
+    CHECK(exp(at[GROUPS + 1]) < 1e-4);
     desk_close(&d);
 }
 
