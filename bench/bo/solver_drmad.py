@@ -16,7 +16,8 @@ def git(*command):
 # What a suggestion follows from. The version is the last commit that changed any of it, but for
 # those that no suggestion can tell.
 SOURCES = ("src/bo", "src/linalg", "src/space/search*")
-ALIKE = {"21946c5", "2f34f05", "3cfb097"}  # LAPACK's place, its lock; turns with derivatives
+# LAPACK's place, its lock; turns with derivatives; a look-up
+ALIKE = {"21946c5", "2f34f05", "3cfb097", "2bbba1d"}
 VERSION = "drmad " + next(
     c for c in git("log", "-9", "--format=%h", "--", *SOURCES).split() if c not in ALIKE
 )
