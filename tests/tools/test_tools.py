@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -136,6 +137,30 @@ def packages_are_installed_only_when_allowed():
         assert status == 0 and "install" in asked and "cmake" in asked and "sudo" not in asked
 
 
+def an_environment_is_made_once_and_who_comes_meanwhile_waits():
+    with tempfile.TemporaryDirectory() as d:
+        command = [str(ROOT / "tools" / "venv"), f"{d}/venv"]
+        made = pathlib.Path(d, "venv", "installed.txt")
+        alike = []
+        while len(alike) < 2:  # the second comes while the first is at work
+            p = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            p.stdin.write("--no-index pip\n")
+            p.stdin.close()
+            alike.append(p)
+            while p.poll() is None and not [*pathlib.Path(d).glob("venv/lib/*/site-packages/*")]:
+                time.sleep(0.01)
+        told = [p.stderr.read() for p in alike]
+        assert [p.wait() for p in alike] == [0, 0], told
+        assert made.read_text() == "--no-index pip\n"
+        mark = pathlib.Path(d, "venv", "mark")
+        for want, kept in (("--no-index pip", True), ("--no-index no-such-package", False)):
+            mark.touch()
+            p = subprocess.run(command, input=want, capture_output=True, text=True)
+            assert mark.exists() == kept and (p.returncode == 0) == kept, p.stderr
+        assert f"{d}/venv: --no-index no-such-package does not install" in p.stderr, p.stderr
+        assert not made.exists(), "half made, and the next one would take it for whole"
+
+
 def main():
     failed = 0
     for test in (
@@ -145,6 +170,7 @@ def main():
         style_sees_what_it_should,
         mutants_that_fit_no_source_are_named,
         packages_are_installed_only_when_allowed,
+        an_environment_is_made_once_and_who_comes_meanwhile_waits,
     ):
         try:
             test()
