@@ -70,6 +70,9 @@ class Hyper:
                 weight_decay, l2 and l1, everything for the others
     transform   "auto", "log", "logit" or "identity": the scale on which values move
     ties        [{"per": "global", "until": 5}, ...]: coarser until that meta-step
+    smooth      in phases: a value moves by the average of the hypergradients around its phase,
+                weights e^(-distance/smooth); 0: by its own; None: a fifth of the steps for
+                "every-step", else 0
 
     Raises ValueError for a word that does not exist, naming those that do.
     """
@@ -84,6 +87,7 @@ class Hyper:
     match: str | None = None
     transform: str = "auto"
     ties: tuple = field(default=())
+    smooth: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind in NATIVE_ONLY:
@@ -132,7 +136,7 @@ class Hyper:
         e: dict[str, object] = {"kind": self.kind, "per": self.per}
         if self.phases != 1:
             e["phases"] = self.phases
-        for key in ("start", "low", "high"):
+        for key in ("smooth", "start", "low", "high"):
             if getattr(self, key) is not None:
                 e[key] = float(getattr(self, key))
         if self.multiplies(scheduled):

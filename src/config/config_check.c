@@ -371,6 +371,7 @@ static void resolve_hyper(const config_study *s, config_hyper *h)
     if (isnan(h->low)) h->low = factor ? 1 / MULTIPLIER_REACH : hyper_low(kind, t);
     if (isnan(h->high)) h->high = factor ? MULTIPLIER_REACH : hyper_high(kind, t);
     if (isnan(h->start)) h->start = factor ? 1 : said > 0 ? said : start;
+    if (isnan(h->smooth)) h->smooth = h->phases == 0 ? (double)s->train.steps / 5 : 0;
 }
 
 static drmad_status check_hyper(const config *c, int32_t i)
@@ -386,6 +387,10 @@ static drmad_status check_hyper(const config *c, int32_t i)
     if (h->phases > c->set.train.steps)
         return config_refuse(c, path, "%lld phases, but train.steps is %lld", (long long)h->phases,
                              (long long)c->set.train.steps);
+    snprintf(path, sizeof path, "hyper.%d.smooth", (int)i);
+    if (h->smooth > 0 && h->phases == 1)
+        return config_refuse(c, path, "phases: constant, so there is one value in time and nothing "
+                                      "to average; leave it out, or say phases");
     snprintf(path, sizeof path, "hyper.%d.kind", (int)i);
     if (h->kind == HYPER_REGRESS && c->set.regress.to == CFG_REGRESS_NONE)
         return config_refuse(c, path, "regress needs regress.to: activations or weights");

@@ -135,12 +135,15 @@ done:
 
 /* ---- moves ---- */
 
-static void moments(outer *o, const double *g)
+/* The gradient as the moves see it, smoothed in time, enters the averages. */
+static void moments(outer *o)
 {
-    double *m = vec(o, V_MEAN), *v = vec(o, V_SQUARE);
+    double *m = vec(o, V_MEAN), *v = vec(o, V_SQUARE), *g = o->dvalues;
     const outer_spec *p = &o->spec;
 
+    space_smooth(o->s, vec(o, V_GRAD), g);
     for (int64_t i = 0; i < o->s->total; i++) {
+        if (p->kind == OUTER_SIGN) m[i] = g[i];
         if (p->kind == OUTER_SGD) m[i] = p->momentum * m[i] + g[i];
         if (p->kind != OUTER_ADAM) continue;
         m[i] = p->beta1 * m[i] + (1 - p->beta1) * g[i];
@@ -149,12 +152,12 @@ static void moments(outer *o, const double *g)
     o->state[N_MOMENTS] += 1;
 }
 
-static double direction(const outer *o, const double *g, int64_t i)
+static double direction(const outer *o, int64_t i)
 {
     const outer_spec *p = &o->spec;
     const double k = o->state[N_MOMENTS], *m = vec(o, V_MEAN), *v = vec(o, V_SQUARE);
 
-    if (p->kind == OUTER_SIGN) return (g[i] > 0) - (g[i] < 0);
+    if (p->kind == OUTER_SIGN) return (m[i] > 0) - (m[i] < 0);
     if (p->kind == OUTER_SGD) return m[i];
     return m[i] / (1 - pow(p->beta1, k)) / (sqrt(v[i] / (1 - pow(p->beta2, k))) + p->eps);
 }
@@ -166,7 +169,7 @@ static double propose(outer *o)
     double *raw = vec(o, V_RAW), *last = vec(o, V_LAST), *g = vec(o, V_GRAD), predicted = 0;
 
     for (int64_t i = 0; i < o->s->total; i++)
-        raw[i] = last[i] - o->state[N_SCALE] * o->spec.lr * direction(o, g, i);
+        raw[i] = last[i] - o->state[N_SCALE] * o->spec.lr * direction(o, i);
     space_clamp(o->s, raw);
     for (int64_t i = 0; i < o->s->total; i++) {
         o->move[i] = raw[i] - last[i];
@@ -277,7 +280,7 @@ static void accept(outer *o, const double *g, outer_report *r)
     o->state[N_LAST] = r->value;
     o->state[N_HALVED] = 0;
     memset(o->state + N_RISE, 0, RISES * sizeof *o->state);
-    moments(o, vec(o, V_GRAD));
+    moments(o);
     o->state[N_SCALE] = fmin(1, o->state[N_SCALE] * 1.5);
     r->predicted = propose(o);
 }

@@ -241,6 +241,7 @@ static drmad_status read_hyper(setup *s)
                           .per = (hyper_per)h->per,
                           .match = h->match[0] ? h->match : NULL,
                           .phases = h->phases,
+                          .smooth = h->smooth,
                           .multiplier = h->multiplier,
                           .ties = s->ties + ties,
                           .n_ties = h->ties.n};

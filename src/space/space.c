@@ -124,6 +124,7 @@ static drmad_status add_slice(space *s, const hyper_decl *d, int32_t decl, const
         .start = d->start,
         .multiplier = d->multiplier,
         .every_step = d->phases == 0,
+        .smooth = d->smooth,
         .offset = s->total,
         .elements = shape_count(use),
         .phases = d->phases ? d->phases : s->facts.steps,

@@ -32,6 +32,7 @@ typedef struct hyper_decl {
      * momentum and init_scale; all layers. */
     const char *match;
     int64_t phases; /* 1 = constant, K = phases of equal length, 0 = every step */
+    double smooth;  /* of space_smooth, in phases; 0 = none */
     hyper_transform transform;
     double low, high, start;
     bool multiplier;       /* the value multiplies the base schedule */
@@ -59,7 +60,7 @@ typedef struct hyper_slice {
     int32_t layer, tensor; /* -1 where it is not about one */
     int32_t site;          /* in params->site; -1 likewise */
     hyper_transform transform;
-    double low, high, start;
+    double low, high, start, smooth;
     bool multiplier, every_step;
     int64_t offset, elements, phases;
 } hyper_slice;
@@ -146,6 +147,11 @@ double space_spread(const hyper_slice *sl, double x);
 void space_values(const space *s, const double *raw, double *values);
 /* graw = (dvalues/draw)' gvalues */
 void space_chain(const space *s, const double *raw, const double *gvalues, double *graw);
+/* out = graw averaged over the phases of each slice that is smooth: from phase i to phase j the
+ * weight is e^(-|i - j| / smooth), over the sum of i's weights. In continuous time that kernel is
+ * Green's function of 1 - smooth^2 d^2/dt^2, and out the gradient of the Sobolev space H^1
+ * (Neuberger, Sobolev Gradients and Differential Equations, 1997). out and graw do not overlap. */
+void space_smooth(const space *s, const double *graw, double *out);
 /* The inverse of space_values, clamped. */
 void space_raw(const space *s, const double *values, double *raw);
 

@@ -120,6 +120,34 @@ void space_chain(const space *s, const double *raw, const double *gvalues, doubl
             graw[i] = gvalues[i] * slope(&s->slices[j], raw[i]);
 }
 
+/* n values, `step` apart. The kernel is a recursion either way: O(n), however wide it is. */
+static void smooth_row(const double *g, int64_t n, int64_t step, double keep, double *out)
+{
+    double sum = 0, weight = 0;
+
+    for (int64_t i = 0; i < n; i++) out[i * step] = sum = g[i * step] + keep * sum;
+    sum = 0;
+    for (int64_t i = n; i-- > 0;) {
+        const double before = (1 - pow(keep, (double)(i + 1))) / (1 - keep); /* and i itself */
+        out[i * step] = (out[i * step] + keep * sum) / (before + keep * weight);
+        sum = g[i * step] + keep * sum;
+        weight = 1 + keep * weight;
+    }
+}
+
+void space_smooth(const space *s, const double *graw, double *out)
+{
+    for (int32_t j = 0; j < s->n_slices; j++) {
+        const hyper_slice *sl = &s->slices[j];
+        const int64_t at = sl->offset, n = sl->elements;
+
+        if (sl->smooth > 0)
+            for (int64_t i = at; i < at + n; i++)
+                smooth_row(graw + i, sl->phases, n, exp(-1 / sl->smooth), out + i);
+        else memcpy(out + at, graw + at, (size_t)(n * sl->phases) * sizeof *out);
+    }
+}
+
 int64_t space_phase(const space *s, const hyper_use *u, int64_t t)
 {
     /* The k with floor(k T/K) <= t < floor((k+1) T/K). */

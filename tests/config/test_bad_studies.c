@@ -124,6 +124,7 @@ static const bad values[] = {
      "hyper.0.high: bounds [0, 2]; momentum makes sense in [0, 1]"},
     {"hyper: [{kind: l2, transform: logit, high: .inf}]",
      "hyper.0.high: transform: logit needs finite"},
+    {"hyper: [{kind: lr, smooth: 2}]", "s.yaml:1:28: hyper.0.smooth: phases: constant, so there"},
     {"train: {steps: 5}\nhyper: [{kind: l2, phases: 6}]",
      "s.yaml:2:28: hyper.0.phases: 6 phases, but train.steps is 5"},
     {"train: {gce_q: 0.0001}", "s.yaml:1:16: train.gce_q: 0.0001: 0 or at least 0.001"},

@@ -308,6 +308,8 @@ TEST(a_printed_study_reads_back_to_itself)
     check_round_trip(ctx, c);
     check_get(c, "model.layers", "[784, 50, auto]");
     check_get(c, "hyper.1.phases", "every-step");
+    check_get(c, "hyper.1.smooth", "200"); /* a fifth of the steps */
+    check_get(c, "hyper.0.smooth", "0");
     check_get(c, "hyper.1.high", ".inf");
     check_get(c, "trajectory.memory", "1234567");
     check_get(c, "outer.patience", "4");

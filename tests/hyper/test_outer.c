@@ -16,7 +16,8 @@ static const outer_spec kinds[] = {
     {.kind = OUTER_SIGN, .lr = 0.05, .audit_every = 1},
 };
 
-static void open_subject(subject *s, const outer_spec *spec)
+/* `smooth` > 0: three phases, and every other declaration is smooth. */
+static void open_smooth(subject *s, const outer_spec *spec, double smooth)
 {
     const walk_spec walk = {.trajectory = TRAJ_FULL, .stride = 1};
     hyper_decl decls[TOY_DECLS_MAX];
@@ -24,11 +25,18 @@ static void open_subject(subject *s, const outer_spec *spec)
     memset(s, 0, sizeof *s);
     toy_init(&s->t, test_ctx());
     s->spec = *spec;
-    CHECK_OK(test_ctx(), toy_open(&s->t, decls, toy_declare(&s->t, PER_LAYER, 1, decls), &walk));
+    const int32_t n_decls = toy_declare(&s->t, PER_LAYER, smooth > 0 ? 3 : 1, decls);
+    for (int32_t i = 0; i < n_decls; i += 2) decls[i].smooth = smooth;
+    CHECK_OK(test_ctx(), toy_open(&s->t, decls, n_decls, &walk));
     CHECK_OK(test_ctx(), outer_new(test_ctx(), &s->spec, s->t.s, &s->o));
     const size_t n = (size_t)s->t.s->total;
     s->g = calloc(n, sizeof *s->g), s->m = calloc(n, sizeof *s->m);
     s->v = calloc(n, sizeof *s->v), s->last = calloc(n, sizeof *s->last);
+}
+
+static void open_subject(subject *s, const outer_spec *spec)
+{
+    open_smooth(s, spec, 0);
 }
 
 static void close_subject(subject *s)
@@ -53,11 +61,10 @@ static double gradient(subject *s)
     return r.value.loss;
 }
 
-/* Kingma and Ba, Algorithm 1; PyTorch's SGD; the sign. */
-static double plain_move(subject *s, int64_t i, int step)
+/* Kingma and Ba, Algorithm 1; PyTorch's SGD; the sign: of the smoothed gradient. */
+static double plain_move(subject *s, int64_t i, double g, int step)
 {
     const outer_spec *p = &s->spec;
-    const double g = s->g[i];
 
     if (p->kind == OUTER_SIGN) return -p->lr * (g > 0 ? 1 : g < 0 ? -1 : 0);
     if (p->kind == OUTER_SGD) {
@@ -70,20 +77,23 @@ static double plain_move(subject *s, int64_t i, int step)
     return -p->lr * m / (sqrt(v) + p->eps);
 }
 
-static void check_moves(const outer_spec *spec)
+static void check_moves(const outer_spec *spec, double smooth)
 {
     outer_report r;
     subject s;
 
-    open_subject(&s, spec);
+    open_smooth(&s, spec, smooth);
+    double *pull = calloc((size_t)s.t.s->total, sizeof *pull);
     for (int step = 1; step <= 4; step++) {
         double predicted = 0;
         const double value = gradient(&s);
         CHECK_OK(s.t.ctx, outer_step(s.o, s.t.w, 42, &s.t.valid, &r));
         CHECK(r.verdict == OUTER_MOVED);
         CHECK_NEAR(r.value, value, 0);
+        space_smooth(s.t.s, s.g, pull);
         for (int64_t i = 0; i < s.t.s->total; i++) {
-            const double move = plain_move(&s, i, step), got = outer_raw(s.o)[i] - s.last[i];
+            const double move = plain_move(&s, i, pull[i], step);
+            const double got = outer_raw(s.o)[i] - s.last[i];
             CHECK_NEAR(got, move, 1e-13); /* nothing is near a bound */
             predicted += s.g[i] * move;
         }
@@ -94,12 +104,18 @@ static void check_moves(const outer_spec *spec)
         CHECK_NEAR(r.audit_exact, r.audit_cheap, 1e-10 * fabs(r.audit_cheap));
         CHECK_NEAR(r.audit_value, r.value, 1e-10 * fabs(r.value));
     }
+    free(pull);
     close_subject(&s);
 }
 
 TEST(moves_are_those_of_the_plain_loops)
 {
-    for (size_t i = 0; i < COUNT(kinds); i++) check_moves(&kinds[i]);
+    for (size_t i = 0; i < COUNT(kinds); i++) check_moves(&kinds[i], 0);
+}
+
+TEST(moves_follow_the_gradient_smoothed_in_time)
+{
+    for (size_t i = 0; i < COUNT(kinds); i++) check_moves(&kinds[i], 1.5);
 }
 
 TEST(a_move_that_makes_F_worse_is_taken_back_and_halved)

@@ -14,14 +14,14 @@ def entries_are_yaml_in_the_study_s_words():
         [
             h.lr(per="layer", phases=5, low=1e-7),
             h.weight_decay(per="unit-out", match="blocks.*.weight"),
-            h.momentum(phases="every-step", transform="logit"),
+            h.momentum(phases="every-step", smooth=4, transform="logit"),
             h.l2(start=1e-3, ties=[{"per": "global", "until": 2}]),
         ]
     )
     assert text == (
         "hyper=[{kind: lr, per: layer, phases: 5, low: 1e-07}, "
         '{kind: weight_decay, per: unit-out, match: "blocks.*.weight"}, '
-        "{kind: momentum, per: global, phases: every-step, transform: logit}, "
+        "{kind: momentum, per: global, phases: every-step, smooth: 4.0, transform: logit}, "
         "{kind: l2, per: global, start: 0.001, ties: [{per: global, until: 2}]}]"
     ), text
 

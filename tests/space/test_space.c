@@ -210,6 +210,50 @@ TEST(transforms_have_the_slopes_that_differences_show)
     params_free(p);
 }
 
+/* The average over the phases of one element, as space.h defines it. */
+static double smoothed(const hyper_slice *sl, const double *g, int64_t phase, int64_t element)
+{
+    double sum = 0, weights = 0;
+
+    for (int64_t j = 0; j < sl->phases; j++) {
+        const double weight = exp(-fabs((double)(phase - j)) / sl->smooth);
+
+        sum += weight * g[sl->offset + j * sl->elements + element];
+        weights += weight;
+    }
+    return sum / weights;
+}
+
+TEST(a_smooth_slice_gets_the_average_around_each_phase_and_others_are_copied)
+{
+    drmad_ctx *ctx = test_ctx();
+    param_table *p = params_of(ctx);
+    const double wide[] = {.3, 1, 4.5, 1e6};
+    double g[256], out[256];
+
+    for (size_t k = 0; k < COUNT(wide); k++) {
+        hyper_decl d[] = {decl(HYPER_LR, PER_UNIT_OUT, 7), decl(HYPER_L2, PER_TENSOR, 5),
+                          decl(HYPER_MOMENTUM, PER_GLOBAL, 1)};
+        d[0].smooth = d[2].smooth = wide[k];
+        space *s = space_of(ctx, p, d, 3);
+        CHECK(s->total <= 256);
+        fill(g, s->total, 5);
+        space_smooth(s, g, out);
+        for (int32_t i = 0; i < s->n_slices; i++) {
+            const hyper_slice *sl = &s->slices[i];
+
+            for (int64_t r = 0; r < sl->phases; r++)
+                for (int64_t e = 0; e < sl->elements; e++) {
+                    const int64_t at = sl->offset + r * sl->elements + e;
+                    if (sl->smooth > 0) CHECK_NEAR(out[at], smoothed(sl, g, r, e), 1e-9);
+                    else CHECK_NEAR(out[at], g[at], 0);
+                }
+        }
+        space_free(s);
+    }
+    params_free(p);
+}
+
 TEST(values_never_leave_their_bounds)
 {
     drmad_ctx *ctx = test_ctx();
