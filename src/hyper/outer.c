@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* The state is one array of doubles: these numbers, then the vectors. */
-enum { RISES = 4 }; /* of F that are compared */
+enum { RISES = 4 };   /* of F that are compared */
+enum { RECENT = 10 }; /* values of F that the running mean is over */
 enum {
     N_STEP,
     N_SCALE,
@@ -14,6 +15,9 @@ enum {
     N_IDLE,
     N_HALVED,
     N_NOISE,
+    N_SEEN,   /* values of F, up to RECENT */
+    N_RECENT, /* their running mean */
+    N_LEAST,  /* the least of it */
     N_RISE, /* of the moves that were taken back since one was not, the last one last */
     N_NUMBERS = N_RISE + RISES
 };
@@ -73,7 +77,7 @@ drmad_status outer_new(drmad_ctx *ctx, const outer_spec *spec, const space *s, o
     o->s = s;
     TRY(scratch_new(o));
     o->state[N_SCALE] = 1;
-    o->state[N_LAST] = o->state[N_BEST] = HUGE_VAL;
+    o->state[N_LAST] = o->state[N_BEST] = o->state[N_LEAST] = HUGE_VAL;
     space_start(s, vec(o, V_RAW));
     memcpy(vec(o, V_BEST), vec(o, V_RAW), (size_t)s->total * sizeof(double));
     *out = o, o = NULL;
@@ -194,16 +198,31 @@ static drmad_status audit(outer *o, walker *w, uint64_t seed, const examples *ob
     return st == DRMAD_E_DIVERGED ? DRMAD_OK : st;
 }
 
+/* Whether h is the one to keep. Where each F has a seed or split of its own, the smallest one is
+ * mostly luck, and the last may follow a relapse: what counts is the running mean. */
+static bool is_best(outer *o, double value)
+{
+    double *s = o->state;
+
+    if (!o->spec.fresh || !isfinite(value)) return value < s[N_BEST];
+    s[N_SEEN] = fmin(s[N_SEEN] + 1, RECENT);
+    s[N_RECENT] += (value - s[N_RECENT]) / s[N_SEEN];
+    if (s[N_SEEN] < RECENT) return true;
+    if (s[N_RECENT] >= s[N_LEAST]) return false;
+    s[N_LEAST] = s[N_RECENT];
+    return true;
+}
+
 /* Whether F got better counts for patience in every meta-step, also in one that is taken back. */
 static void note_value(outer *o, double value)
 {
+    const size_t bytes = (size_t)o->s->total * sizeof(double);
     const double best = o->state[N_BEST];
     const bool better = !isfinite(best) || value < best - o->spec.tolerance * fabs(best);
 
     o->state[N_IDLE] = better && isfinite(value) ? 0 : o->state[N_IDLE] + 1;
-    if (!(value < best)) return;
-    o->state[N_BEST] = value;
-    memcpy(vec(o, V_BEST), vec(o, V_RAW), (size_t)o->s->total * sizeof(double));
+    if (is_best(o, value)) memcpy(vec(o, V_BEST), vec(o, V_RAW), bytes);
+    o->state[N_BEST] = fmin(best, value);
 }
 
 /* ---- roughness ---- */
@@ -349,5 +368,5 @@ void outer_judge(outer *o, double value)
 
 const double *outer_chosen(const outer *o)
 {
-    return vec(o, o->spec.fresh && isfinite(o->state[N_LAST]) ? V_LAST : V_BEST);
+    return vec(o, V_BEST);
 }

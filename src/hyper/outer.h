@@ -72,7 +72,8 @@ drmad_status outer_step(outer *o, walker *w, uint64_t seed, const examples *obje
 const double *outer_raw(const outer *o); /* the h to try next, transformed */
 /* The last h was run without a walk back and gave F = value, HUGE_VAL when not finite. */
 void outer_judge(outer *o, double value);
-/* The h to keep: the one with the smallest F; with fresh seeds the last that was finite. */
+/* The h to keep: the one with the smallest F. With fresh seeds the one after which the running mean
+ * of F, over about ten meta-steps, was least; the last finite one while there are not ten. */
 const double *outer_chosen(const outer *o);
 double outer_best_value(const outer *o);
 int64_t outer_steps(const outer *o);

@@ -146,3 +146,32 @@ TEST(a_move_that_makes_F_worse_is_taken_back_and_halved)
     free(far);
     close_subject(&s);
 }
+
+TEST(of_values_with_seeds_of_their_own_those_of_the_least_running_mean_are_kept)
+{
+    enum { STEPS = 30, RECENT = 10 };
+    const outer_spec spec = {.kind = OUTER_SIGN, .lr = 0.3, .fresh = true}; /* soon too far */
+    double *h[STEPS], mean = 0, least = HUGE_VAL, smallest = HUGE_VAL;
+    int kept = 0, luckiest = 0;
+    outer_report r;
+    subject s;
+
+    open_subject(&s, &spec);
+    const size_t n = (size_t)s.t.s->total;
+    for (int k = 0; k < STEPS; k++) {
+        h[k] = calloc(n, sizeof *h[k]);
+        memcpy(h[k], outer_raw(s.o), n * sizeof *h[k]);
+        CHECK_OK(s.t.ctx, outer_step(s.o, s.t.w, 42 + (uint64_t)k, &s.t.valid, &r));
+        CHECK(isfinite(r.value));
+        if (k < RECENT) mean = (mean * k + r.value) / (k + 1);
+        else mean = .9 * mean + .1 * r.value;
+        if (r.value < smallest) smallest = r.value, luckiest = k;
+        if (k + 1 < RECENT) CHECK(memcmp(outer_chosen(s.o), h[k], n * sizeof *h[k]) == 0);
+        if (k + 1 >= RECENT && mean < least) least = mean, kept = k;
+    }
+    CHECK(kept != STEPS - 1 && kept != luckiest && kept != RECENT - 1);
+    CHECK(memcmp(outer_chosen(s.o), h[kept], n * sizeof *h[kept]) == 0);
+    CHECK_NEAR(outer_best_value(s.o), smallest, 0);
+    for (int k = 0; k < STEPS; k++) free(h[k]);
+    close_subject(&s);
+}
