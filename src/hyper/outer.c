@@ -361,9 +361,6 @@ done:
 void outer_judge(outer *o, double value)
 {
     note_value(o, value);
-    if (!isfinite(value)) return;
-    memcpy(vec(o, V_LAST), vec(o, V_RAW), (size_t)o->s->total * sizeof(double));
-    o->state[N_LAST] = value;
 }
 
 const double *outer_chosen(const outer *o)
